@@ -1,0 +1,84 @@
+# Every target sets up what it needs in .venv first (see .ci/setup); a second run is quick.
+#   make test PYTHON=python3.12     uses that interpreter
+#   make demo ARGS="--json PATH"    hands ARGS to the command
+
+.PHONY: help demo test lint types docs unit bench long proto build format clean run dev
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON =
+ARGS =
+NAME =
+py = .venv/bin/python
+
+# Tools keep their caches in the checkout, so that a read-only home is fine.
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache/pyright
+export IPYTHONDIR := $(CURDIR)/.cache/ipython
+export JUPYTER_RUNTIME_DIR := $(CURDIR)/.cache/jupyter
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
+export NO_MKDOCS_2_WARNING := true
+
+help:
+	@echo 'make demo    run the main job: analyse the standard library on worker processes'
+	@echo 'make test    lint, types, docs, tests: what CI runs'
+	@echo 'make lint    ruff check and ruff format --check'
+	@echo 'make types   pyright'
+	@echo 'make docs    build docs/ into site/, strictly'
+	@echo 'make unit    the tests alone (ARGS="-k name" is handed to pytest)'
+	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
+	@echo 'make long    run the long count NAME=...'
+	@echo 'make proto   compile proto/ into src/catena/wire/v1'
+	@echo 'make format  let ruff put the sources in form'
+	@echo 'make build   wheel and source archive into dist/'
+	@echo 'make clean   remove everything that was made here'
+	@echo 'PYTHON=... chooses the interpreter (3.11 or newer) of .venv'
+
+run dev:
+	@PYTHON='$(PYTHON)' sh .ci/setup $@
+
+demo: run
+	@$(py) -m catena demo $(ARGS)
+
+test: lint types docs unit
+	@echo '== all good'
+
+lint: dev
+	@echo '== ruff check'
+	@$(py) -m ruff check
+	@echo '== ruff format --check'
+	@$(py) -m ruff format --check
+
+types: dev
+	@echo '== pyright'
+	@$(py) -m pyright --pythonpath $(py)
+
+# Not --quiet: it would hide the warnings from --strict as well.
+docs: dev
+	@echo '== mkdocs build --strict'
+	@$(py) -m mkdocs build --strict --site-dir site
+
+unit: dev
+	@echo '== pytest'
+	@$(py) -m pytest $(ARGS)
+
+bench: dev
+	@$(py) tests/benchmarks/run.py $(ARGS)
+
+long: dev
+	@if [ -d tests/long ]; then $(py) -m tests.long $(NAME); \
+	else echo 'there are no long counts yet'; fi
+
+proto: dev
+	@$(py) proto/generate.py
+
+format: dev
+	@$(py) -m ruff check --fix --select I
+	@$(py) -m ruff format
+
+build: dev
+	@$(py) -m build --no-isolation --outdir dist
+
+clean:
+	rm -rf .venv .cache .hypothesis dist site
+	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""Compile ``proto/catena/v1`` into ``src/catena/wire/v1``.
+
+Run it with ``make proto`` after a change of the proto; ``--check`` compares instead of writing and
+exits with 1 when the committed modules differ. A test does that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TARGET = HERE.parent / "src" / "catena" / "wire" / "v1"
+SOURCE = "catena/v1/catena.proto"
+
+
+def compiled(into: Path) -> dict[str, bytes]:
+    """Compile into a directory and return the generated files by name."""
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={HERE}"]
+    command += [f"--python_out={into}", f"--pyi_out={into}", SOURCE]
+    subprocess.run(command, check=True, timeout=60)
+    return {path.name: path.read_bytes() for path in (into / "catena" / "v1").iterdir()}
+
+
+def main() -> int:
+    """Compile, then write or compare; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check: bool = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as scratch:
+        files = compiled(Path(scratch))
+    if check:
+        stale = [
+            name
+            for name, content in files.items()
+            if not (TARGET / name).is_file() or (TARGET / name).read_bytes() != content
+        ]
+        print("\n".join(f"{name} differs from its proto: run `make proto`" for name in stale))
+        return 1 if stale else 0
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (TARGET / name).write_bytes(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

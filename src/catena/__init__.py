@@ -1,0 +1,56 @@
+"""Catena: await a routine in another process, and its context comes back.
+
+The public names, and nothing else. Submodules never import this one.
+"""
+
+from __future__ import annotations
+
+from catena.context.fork import install_task_factory
+from catena.context.offload import to_thread
+from catena.context.token import Token
+from catena.context.var import ContextVar
+from catena.dispatch.routine import Routine, routine
+from catena.dispatch.statistics import Statistics, statistics
+from catena.errors import (
+    CatenaError,
+    CatenaWarning,
+    ChainContention,
+    ChainSerializationError,
+    ContextVarCollision,
+    NoPool,
+    ProtocolError,
+    RemoteError,
+    SerializationError,
+    SerializationWarning,
+    VersionRefused,
+    WorkerLost,
+    WorkerStartError,
+)
+from catena.pool.pool import WorkerPool
+from catena.wire.versions import SOFTWARE as __version__
+
+__all__ = [
+    "CatenaError",
+    "CatenaWarning",
+    "ChainContention",
+    "ChainSerializationError",
+    "ContextVar",
+    "ContextVarCollision",
+    "NoPool",
+    "ProtocolError",
+    "RemoteError",
+    "Routine",
+    "SerializationError",
+    "SerializationWarning",
+    "Statistics",
+    "Token",
+    "VersionRefused",
+    "WorkerLost",
+    "WorkerPool",
+    "WorkerStartError",
+    "__version__",
+    "install_task_factory",
+    "routine",
+    "statistics",
+    "to_thread",
+]

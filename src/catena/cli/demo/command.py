@@ -1,0 +1,167 @@
+"""``catena demo``: run, check, show, and say in one line when it did not end well.
+
+Its one rule: whatever ends the run, its workers are gone when ``demo`` returns, and the exit code
+is one of the four that the help names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TextIO, cast
+
+from catena.cli.demo.arguments import Arguments
+from catena.cli.demo.local import analyse
+from catena.cli.demo.machine import machine
+from catena.cli.demo.outcome import Check, Outcome, Progress, Report
+from catena.cli.demo.progress import Display, display, so_far
+from catena.cli.demo.report import counted, show, shown
+from catena.cli.demo.rows import differences
+from catena.cli.demo.run import ContextLost, run
+from catena.cli.demo.state import RunState
+from catena.cli.demo.target import Target, TargetRefused, choose
+from catena.errors import CatenaError
+from catena.ids import new_id
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_TOLD = (CatenaError, ContextLost, OSError)
+"""Errors whose own text says enough; any other is a mistake of ours and keeps its traceback."""
+
+
+def demo(asked: Arguments) -> int:
+    """Run the demo and return its exit code; only the report goes to standard output."""
+    try:
+        target = choose(asked.path, asked.skip)
+    except TargetRefused as error:
+        _say(str(error))
+        return USAGE
+    work = _Demo(target, asked)
+    try:
+        report = work.report()
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say(f"interrupted, {work.so_far()}")
+        return INTERRUPTED
+    except Exception as error:
+        lines = _lines(error)
+        if not lines:
+            raise
+        for line in lines:
+            _say(f"failed: {line}")
+        return FAILED
+    return _hand_over(report, as_json=asked.json)
+
+
+class _Demo:
+    """One run and its check, and how far they are."""
+
+    def __init__(self, target: Target, asked: Arguments) -> None:
+        self._target, self._asked = target, asked
+        self._progress = Progress()
+
+    def report(self) -> Report:
+        """Run on workers, then check when that was asked."""
+        with display(sys.stderr) as shown_as:
+            started = time.perf_counter()
+            outcome = self._run(shown_as)
+            seconds = time.perf_counter() - started
+            check = self._check(outcome, shown_as) if self._asked.check else None
+        return Report(
+            root=self._target.shown,
+            workers=self._asked.workers,
+            outcome=outcome,
+            seconds=seconds,
+            check=check,
+        )
+
+    def so_far(self) -> str:
+        """How far it came, in words."""
+        return so_far(self._progress) or "no file was read"
+
+    def _run(self, shown_as: Display) -> Outcome:
+        shown_as.phase(f"starting {counted(self._asked.workers, 'worker')}")
+        state = RunState(run=new_id().hex()[:12], skip=self._target.skip)
+        report = self._teller(shown_as, f"reading on {counted(self._asked.workers, 'worker')}")
+        return asyncio.run(_run(self._target, state, self._asked.workers, report))
+
+    def _check(self, outcome: Outcome, shown_as: Display) -> Check:
+        started = time.perf_counter()
+        report = self._teller(shown_as, "checking in this process")
+        local = analyse(self._target, self._target.skip, report=report)
+        return Check(
+            rows=len(local.files) + len(local.functions) + len(local.problems),
+            differences=differences(outcome.analysis, local),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _teller(self, shown_as: Display, phase: str) -> Callable[[Progress], None]:
+        begun = False
+
+        def tell(progress: Progress) -> None:
+            nonlocal begun
+            if not begun:
+                shown_as.phase(phase)
+                begun = True
+            self._progress = progress
+            shown_as.update(progress)
+
+        return tell
+
+
+async def _run(
+    target: Target, state: RunState, workers: int, report: Callable[[Progress], None]
+) -> Outcome:
+    try:
+        return await run(target, state, workers=workers, report=report)
+    except Exception:
+        # What breaks while Ctrl-C takes the run down is part of that, and not worth a word.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from None
+        raise
+
+
+def _lines(error: BaseException) -> list[str]:
+    """One line for each error in ``error``; none at all when one of them does not tell enough."""
+    leaves = list(_leaves(error))
+    if not all(isinstance(leaf, _TOLD) for leaf in leaves):
+        return []
+    return list(dict.fromkeys(f"{type(leaf).__name__}: {leaf}" for leaf in leaves))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    match error:
+        case BaseExceptionGroup(exceptions=tuple(inside)):
+            for each in cast("tuple[BaseException, ...]", inside):
+                yield from _leaves(each)
+        case _:
+            yield error
+
+
+def _hand_over(report: Report, *, as_json: bool) -> int:
+    stream: TextIO = sys.stdout
+    # A function may have a name that the terminal's encoding lacks.
+    if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+        reconfigure(errors="backslashreplace")
+    try:
+        if as_json:
+            stream.write(machine(report) + "\n")
+        else:
+            show(report, stream)
+        stream.flush()
+    except BrokenPipeError:
+        # The reader has gone (``| head``); Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return FAILED
+    if report.failed:
+        _say("failed: --check found a difference")
+        return FAILED
+    return DONE
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"catena demo: {shown(text)}\n")
+    sys.stderr.flush()

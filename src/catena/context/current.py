@@ -1,0 +1,88 @@
+"""Which chain is current, whose it is, and whether this is the Context it lives in.
+
+The current chain is held in ONE stdlib context variable, so it follows every copy that asyncio makes
+of a Context. ``Home`` tells such a copy from the original.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from threading import get_ident
+from typing import Any
+from weakref import ref
+
+from catena.context.chain import Chain
+
+__all__ = ["Home", "claimable", "current", "in_loop", "new_chain", "running_task", "stamp"]
+
+current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar(
+    "catena.chain", default=None
+)
+_home: contextvars.ContextVar[Home | None] = contextvars.ContextVar("catena.home", default=None)
+
+
+class Home:
+    """Proof of the one Context it was made in: a stdlib token opens nowhere else.
+
+    The token refers to its Context, which refers to this: ``release`` breaks that circle as soon
+    as the Context is done with, for those who know when that is.
+    """
+
+    __slots__ = ("__weakref__", "_token")
+
+    def __init__(self) -> None:
+        self._token: contextvars.Token[Home | None] | None = _home.set(self)
+
+    def is_here(self) -> bool:
+        """Say whether the running code is in that very Context and not in a copy of it."""
+        if self._token is None:
+            return False
+        try:
+            _home.reset(self._token)
+        except ValueError:
+            return False
+        self._token = _home.set(self)
+        return True
+
+    def release(self) -> None:
+        """Give up the proof; from now on no Context is home."""
+        self._token = None
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that is running in this thread, None in a callback or outside a loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def in_loop() -> bool:
+    """Say whether an event loop is running in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def claimable(chain: Chain) -> bool:
+    """Say whether nobody runs the chain: no owner, or one that is done, gone or cannot run."""
+    owner: asyncio.Task[Any] | None = chain.task and chain.task()
+    return owner is None or owner.done() or not owner.get_loop().is_running()
+
+
+def stamp(chain: Chain, task: asyncio.Task[Any] | None) -> Chain:
+    """Make the running thread, and the task, the owner of the current chain; return it."""
+    owned = chain.owned_by(get_ident(), task and ref(task))
+    current.set(owned)
+    return owned
+
+
+def new_chain(id: bytes, *, parent: bytes | None = None) -> Chain:
+    """Put a fresh chain into the current Context, owned by whoever runs here, and return it."""
+    task = running_task()
+    chain = Chain(id=id, parent=parent, thread=get_ident(), task=task and ref(task), home=Home())
+    current.set(chain)
+    return chain

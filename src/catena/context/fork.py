@@ -1,0 +1,148 @@
+"""Forks: a created task gets the parent's values on a chain of its own.
+
+The task factory does it, on every loop that an armed context has been on. It leaves tasks alone that
+are created from an unarmed context, and wraps neither coroutines nor tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Callable, Coroutine
+from threading import get_ident
+from typing import Any
+from weakref import WeakSet, ref
+
+from catena.context.chain import Chain
+from catena.context.current import Home, claimable, current, running_task, stamp
+from catena.errors import ChainContention
+from catena.events import ChainForked, refused
+from catena.ids import new_id
+from catena.observe import announce
+
+__all__ = ["ensure_task_factory", "fork_here", "install_task_factory"]
+
+type_of_coro = Coroutine[Any, Any, Any]
+_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+def fork_here(chain: Chain, task: asyncio.Task[Any] | None = None) -> Chain:
+    """Give the current Context a chain of its own that continues ``chain``, and return it.
+
+    Without a task it has no owner yet: the first task that touches it claims it.
+    """
+    forked = chain.fork(id=new_id(), thread=get_ident(), task=task and ref(task), home=Home())
+    current.set(forked)
+    if ChainForked.listeners:
+        announce(ChainForked(forked.id, chain.id))
+    return forked
+
+
+def install_task_factory(loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Make tasks created on a loop fork the chain they are created from.
+
+    Arming a context does this by itself; call it where a loop's tasks may be created before. It
+    composes with the factory that is there, and doing it twice changes nothing.
+
+    Raises RuntimeError when no loop is given and none is running.
+    """
+    if loop is None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "catena.install_task_factory() needs a loop: call it where one is running, or pass it"
+            ) from None
+    if loop not in _loops:
+        _loops.add(loop)
+        loop.set_task_factory(_Factory(loop.get_task_factory()))
+
+
+def ensure_task_factory() -> None:
+    """Install the factory on the running loop, where there is one that lacks it."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if loop not in _loops:
+        install_task_factory(loop)
+
+
+class _Factory:
+    """The task factory; ``inner`` is the one that was installed before, if any."""
+
+    def __init__(self, inner: Callable[..., Any] | None) -> None:
+        self.inner = inner
+        self._inner_takes_context = inner is not None and _takes_context(inner)
+
+    def __call__(
+        self, loop: asyncio.AbstractEventLoop, coro: type_of_coro, **options: Any
+    ) -> asyncio.Future[Any]:
+        given: contextvars.Context | None = options.get("context")
+        chain = current.get() if given is None else given.get(current)
+        if chain is None:
+            return self._create(loop, coro, options)
+        if given is None:
+            context = contextvars.copy_context()
+            context.run(fork_here, chain)
+        else:
+            context = given
+            _admit(context, chain, coro)
+        options["context"] = context
+        task = self._create(loop, coro, options)
+        if isinstance(task, asyncio.Task) and not task.done():
+            context.run(_claim, task)
+        return task
+
+    def _create(
+        self, loop: asyncio.AbstractEventLoop, coro: type_of_coro, options: dict[str, Any]
+    ) -> asyncio.Future[Any]:
+        if self.inner is None:
+            return asyncio.Task(coro, loop=loop, **options)
+        context: contextvars.Context | None = options.get("context")
+        if context is None or self._inner_takes_context:
+            return self.inner(loop, coro, **options)
+        # A factory of the old signature copies the current Context: let that be the forked one.
+        rest = {name: value for name, value in options.items() if name != "context"}
+        return context.run(self.inner, loop, coro, **rest)
+
+
+def _admit(context: contextvars.Context, chain: Chain, coro: type_of_coro) -> None:
+    """Fork a copied Context, let a free one pass, and refuse one that a runner is in."""
+    try:
+        at_home = context.run(chain.home.is_here)
+    except RuntimeError:
+        busy = True
+    else:
+        if not at_home:
+            context.run(fork_here, chain)
+            return
+        busy = not claimable(chain)
+    if busy:
+        coro.close()
+        owner: object = chain.task and chain.task()
+        raise refused(
+            ChainContention(
+                chain_id=chain.id.hex(),
+                kind="task",
+                owner_thread=chain.thread,
+                thread=get_ident(),
+                owner_task=owner,
+                task=running_task(),
+            )
+        )
+
+
+def _claim(task: asyncio.Task[Any]) -> None:
+    chain = current.get()
+    if chain is not None and claimable(chain):
+        stamp(chain, task)
+
+
+def _takes_context(factory: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(one.name == "context" or one.kind is one.VAR_KEYWORD for one in parameters)

@@ -1,0 +1,31 @@
+"""``to_thread``: run a function in a thread on a detached copy of the caller's chain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from catena.context.current import current
+from catena.context.fork import fork_here
+
+__all__ = ["to_thread"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``func(*args, **kwargs)`` in a thread and return its result.
+
+    The function sees the caller's variables on a chain of its own; what it sets stays there. From a
+    context where no variable was set this is ``asyncio.to_thread``.
+    """
+    return await asyncio.to_thread(_detached, func, *args, **kwargs)
+
+
+def _detached(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    chain = current.get()
+    if chain is not None:
+        fork_here(chain)
+    return func(*args, **kwargs)

@@ -1,0 +1,258 @@
+"""``ContextVar``: the stdlib's context variable, whose value goes along to workers and comes back.
+
+The value lives in a stdlib variable of its own, the backing, so that copies, forks and callbacks see
+it exactly where they would see a stdlib variable's. What is added is the index of what is bound (the
+chain) and the guard that is asked first.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+from types import FrameType
+from typing import Any, Generic, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
+
+from catena.context import registry
+from catena.context.chain import Chain
+from catena.context.current import current, new_chain
+from catena.context.fork import ensure_task_factory
+from catena.context.guard import admit
+from catena.context.token import UNSET, Token
+from catena.errors import ContextVarCollision
+from catena.events import TokenReset
+from catena.ids import new_id
+from catena.observe import announce
+
+__all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
+
+T = TypeVar("T")
+D = TypeVar("D")
+Propagation = Literal["both", "forward"]
+MISSING: Any = Token.MISSING
+
+
+@final
+class ContextVar(Generic[T]):
+    """A context variable whose value travels with the calls made from where it is set.
+
+    ``name`` and ``namespace`` (by default the top-level package of the declaring module) are its
+    identity in every process. ``default`` is what ``get`` returns when nothing is set. With
+    ``propagate="forward"`` the value goes to workers and never comes back; with ``"both"`` it does.
+
+    Raises TypeError for a name that is not a str, ValueError for an unknown ``propagate``, and
+    ContextVarCollision when another live variable has the same key.
+    """
+
+    __slots__ = ("__weakref__", "_default", "_declared_at", "_key", "_propagate", "backing")
+
+    _key: registry.Key
+    _default: Any
+    _propagate: Propagation
+    _declared_at: str | None
+    backing: contextvars.ContextVar[Any]
+
+    @overload
+    def __new__(
+        cls, name: str, /, *, namespace: str | None = None, propagate: Propagation = "both"
+    ) -> ContextVar[T]: ...
+    @overload
+    def __new__(
+        cls, name: str, /, *, default: T, namespace: str | None = None, propagate: Propagation = "both"
+    ) -> ContextVar[T]: ...
+    def __new__(
+        cls,
+        *args: Any,
+        namespace: str | None = None,
+        default: Any = MISSING,
+        propagate: Propagation = "both",
+    ) -> ContextVar[T]:
+        name = _checked_name(args)
+        if propagate not in ("both", "forward"):
+            raise ValueError(f"propagate must be 'both' or 'forward', not {propagate!r}")
+        frame = sys._getframe(1)
+        key = (_namespace(frame) if namespace is None else namespace, name)
+        declared_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        with registry.lock:
+            known = registry.find(key)
+            if known is None:
+                return _new(key, default, propagate, declared_at)
+            if known._declared_at is not None:
+                raise ContextVarCollision(
+                    namespace=key[0], name=key[1], declared_at=known._declared_at
+                )
+            known._declared_at = declared_at
+            known._propagate = propagate
+            if default is not MISSING:
+                known._default = default
+            return known
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("type 'catena.ContextVar' is not an acceptable base type")
+
+    @property
+    def name(self) -> str:
+        """The name it was declared with."""
+        return self._key[1]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that keeps equal names of different packages apart."""
+        return self._key[0]
+
+    @property
+    def key(self) -> registry.Key:
+        """``(namespace, name)``, its identity in every process."""
+        return self._key
+
+    @property
+    def propagate(self) -> Propagation:
+        """Whether values come back from workers ("both") or only go there ("forward")."""
+        return self._propagate
+
+    @property
+    def default(self) -> Any:
+        """The default it was declared with, or ``Token.MISSING``."""
+        return self._default
+
+    @overload
+    def get(self) -> T: ...
+    @overload
+    def get(self, default: T, /) -> T: ...
+    @overload
+    def get(self, default: D, /) -> T | D: ...
+    def get(self, default: Any = MISSING, /) -> Any:
+        """Return the value: the one set here, else ``default``, else the declared default.
+
+        Raises LookupError, whose argument is the variable, when there is none of the three, and
+        ChainContention when another thread or task runs the chain.
+        """
+        chain = current.get()
+        if chain is not None:
+            admit(chain, reading=True)
+        value = self.backing.get()
+        if value is not UNSET:
+            return value
+        if default is not MISSING:
+            return default
+        if self._default is not MISSING:
+            return self._default
+        raise LookupError(self)
+
+    def set(self, value: T, /) -> Token[T]:
+        """Set the value in the current context and return the token that undoes it.
+
+        The first set arms the context: it mints the chain that later dispatches take along.
+        Raises ChainContention when another thread or task runs the chain.
+        """
+        chain = current.get()
+        ensure_task_factory()
+        chain = new_chain(new_id()) if chain is None else admit(chain)
+        if self not in chain.bound:
+            current.set(chain.bind(self))
+        return Token.mint(self, self.backing.set(value))
+
+    def reset(self, token: Token[T], /) -> None:
+        """Restore the value from before the ``set`` that returned the token.
+
+        Raises, with the stdlib's texts, TypeError for anything but a token, RuntimeError for a used
+        one, ValueError for one of another variable or another Context; ChainContention first of
+        all. A refused reset changes nothing.
+        """
+        chain = current.get()
+        if chain is not None:
+            chain = admit(chain)
+        if not isinstance(token, Token):
+            raise TypeError(f"expected an instance of Token, got {token!r}")
+        outcome = self._reset(chain, token)
+        if TokenReset.listeners:
+            announce(TokenReset(self._key, token.id, outcome))
+        match outcome:
+            case "used":
+                raise RuntimeError(f"{token!r} has already been used once")
+            case "foreign":
+                raise ValueError(f"{token!r} was created by a different ContextVar")
+            case "orphan":
+                raise ValueError(f"{token!r} was created in a different Context")
+            case _:
+                return
+
+    def _reset(self, chain: Chain | None, token: Token[T]) -> str:
+        if token.used:
+            return "used"
+        if token.var is not self:
+            return "foreign"
+        if not token.spend():
+            return "orphan"
+        if chain is not None and self.backing.get() is UNSET:
+            current.set(chain.unbind(self))
+        return "ok"
+
+    def __repr__(self) -> str:
+        default = "" if self._default is MISSING else f" default={self._default!r}"
+        namespace = f" namespace={self.namespace!r}"
+        return f"<ContextVar name={self.name!r}{namespace}{default} at {id(self):#x}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a catena.ContextVar cannot be pickled or copied; it travels in the arguments, results"
+            " and closures of a dispatched routine, where it arrives as the variable of the same key"
+        )
+
+    def __catena_reduce__(self) -> tuple[Any, ...]:
+        facts = (*self._key, self._propagate)
+        return restore, (facts if self._default is MISSING else (*facts, self._default))
+
+
+def received(key: registry.Key, default: Any, propagate: Propagation) -> ContextVar[Any]:
+    """Return the variable of a key that came over the wire; a stub when nobody declared it yet."""
+    with registry.lock:
+        known = registry.find(key)
+        if known is None:
+            return _new(key, default, propagate, None)
+        if known._declared_at is None and known._default is MISSING:
+            known._default = default
+        return known
+
+
+def restore(
+    namespace: str, name: str, propagate: Propagation, default: Any = MISSING
+) -> ContextVar[Any]:
+    """Return the registered variable that a pickled reference names."""
+    return received((namespace, name), default, propagate)
+
+
+def _new(
+    key: registry.Key, default: Any, propagate: Propagation, declared_at: str | None
+) -> ContextVar[Any]:
+    var: ContextVar[Any] = object.__new__(ContextVar)
+    var._key = key
+    var._default = default
+    var._propagate = propagate
+    var._declared_at = declared_at
+    var.backing = contextvars.ContextVar(f"catena:{key[0]}:{key[1]}", default=UNSET)
+    registry.variables[key] = var
+    return var
+
+
+def _checked_name(args: tuple[Any, ...]) -> str:
+    match args:
+        case (str(name),):
+            return name
+        case (_,):
+            raise TypeError("context variable name must be a str")
+        case ():
+            raise TypeError("ContextVar() takes exactly 1 positional argument (0 given)")
+        case _:
+            raise TypeError(
+                f"ContextVar() takes at most 1 positional argument ({len(args)} given)"
+            )
+
+
+def _namespace(frame: FrameType) -> str:
+    names = frame.f_globals
+    module: str = names.get("__name__", "__main__")
+    if module == "__mp_main__":
+        module = "__main__"
+    if module == "__main__" and (spec := names.get("__spec__")) is not None:
+        module = spec.name
+    return module.partition(".")[0]

@@ -1,0 +1,237 @@
+"""The caller's side of a link: open calls, what goes out for them and what comes back.
+
+A call never waits here without a way out: its frame comes, or the link ends and says so, or the
+caller is cancelled and waits at most the grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from itertools import count
+from typing import Any
+from weakref import WeakSet
+
+from catena.dispatch.declaration import Declaration
+from catena.errors import ProtocolError, WorkerLost
+from catena.events import CallNacked, FrameDropped
+from catena.link.link import Link
+from catena.observe import announce
+from catena.dispatch.values import mount_frame
+from catena.wire.frames import (
+    Cancel,
+    Carried,
+    ExceptionFrame,
+    Frame,
+    Nack,
+    NackCode,
+    Next,
+    Result,
+    Send,
+    Task,
+    Throw,
+)
+from catena.wire.grammar import END, Position
+
+__all__ = ["Call", "Caller", "callers"]
+
+_FUNCTIONS = 1024
+
+callers: WeakSet[Caller] = WeakSet()
+"""The caller's side of every link of this process that is up."""
+
+
+class Call:
+    """One open call: where it stands, and the frame that its driver waits for."""
+
+    __slots__ = ("caller", "declared", "id", "lost", "position", "refusal", "waiter")
+
+    def __init__(self, caller: Caller, id: int, declared: Declaration) -> None:
+        self.caller = caller
+        self.id = id
+        self.declared = declared
+        self.position = Position()
+        self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
+        self.lost: Exception | None = None
+        self.refusal: ProtocolError | None = None
+
+    def drive(self, frame: Next | Send | Throw) -> None:
+        """Send a drive frame of a stream and get ready for its answer."""
+        if self.lost is None:
+            self.waiter = self.caller.link.loop.create_future()
+            self.position.step(frame.symbol)
+            self.caller.link.send(frame)
+
+    def cancel(self) -> None:
+        """Send Cancel, if the call is where it can be cancelled."""
+        if self.position.state != END and self.lost is None and "x" not in self.position.state:
+            self.position.step("cancel")
+            self.caller.link.send(Cancel(self.id))
+
+    async def answer(self) -> Frame:
+        """Wait for the frame that answers the last drive, and return it.
+
+        When the caller is cancelled meanwhile, the routine is told and its last word awaited, at
+        most the grace: its exception, or its answer in spite of the Cancel, is returned as a local
+        await would have it; an answer that only crossed the Cancel is mounted, and the cancellation
+        goes on.
+
+        Raises WorkerLost when the link ended and ProtocolError when the peer broke the grammar.
+        """
+        try:
+            frame = await self.waiter
+        except asyncio.CancelledError:
+            if self.waiter.cancelled():
+                await self._wait_after_cancel()
+            last = self.waiter.result() if self.waiter.done() else None
+            if type(last) is ExceptionFrame or (type(last) is Result and last.after_cancel):
+                return last
+            if type(last) is Result:
+                mount_frame(last.manifest, to_worker=False)
+            raise
+        return self._checked(frame)
+
+    def _checked(self, frame: Frame | None) -> Frame:
+        """Return the frame, or raise why there is none."""
+        if self.refusal is not None:
+            raise self.refusal
+        if frame is None:
+            raise self.worker_lost()
+        return frame
+
+    def worker_lost(self) -> WorkerLost:
+        """Return the error that says that the link ended under this call."""
+        acked = self.position.state not in ("call sent", "flow sent", "call sent x", "flow sent x")
+        return WorkerLost(
+            worker=self.caller.worker,
+            routine=self.declared.name,
+            begun=True if acked else None,
+            cause=str(self.lost or ""),
+        )
+
+    async def _wait_after_cancel(self) -> None:
+        self.waiter = self.caller.link.loop.create_future()
+        self.cancel()
+        await asyncio.wait([self.waiter], timeout=self.declared.cancel_grace)
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame of this call. An illegal one ends it."""
+        try:
+            state = self.position.step(frame.symbol)
+        except ProtocolError as error:
+            self.refusal = error
+            self.cancel()
+            self.caller.forget(self)
+            self._answer(None)
+            return
+        if state == END:
+            self.caller.forget(self)
+        elif frame.symbol == "ack" or state == "flow closing":
+            return
+        self._answer(frame)
+
+    def lose(self, error: Exception) -> None:
+        """Learn that the link is gone."""
+        self.lost = error
+        self._answer(None)
+
+    def _answer(self, frame: Frame | None) -> None:
+        if not self.waiter.done():
+            self.waiter.set_result(frame)
+
+
+class Caller:
+    """Opens calls on one link and hands each frame that comes to its call."""
+
+    def __init__(self, link: Link, proxy: tuple[bytes, bytes]) -> None:
+        self.link = link
+        self.worker = link.peer.peer if link.peer else "?"
+        self.accepting = True
+        self._calls: dict[int, Call] = {}
+        self._ids = count(1)
+        self._last = 0
+        self._proxy_id, self._proxy = proxy
+        self._proxy_sent = False
+        self._numbers: OrderedDict[bytes, int] = OrderedDict()
+        self._serial = count(1)
+        callers.add(self)
+
+    def __len__(self) -> int:
+        """Return how many calls are open."""
+        return len(self._calls)
+
+    @property
+    def usable(self) -> bool:
+        """Whether new calls may be sent here."""
+        return self.accepting and self.link.up
+
+    def open(self, declared: Declaration, payload: bytes, manifest: Carried) -> Call:
+        """Send a call's Task and its first drive frame, together, and return the call."""
+        number, body = self._number(declared.dumps())
+        proxy = b"" if self._proxy_sent else self._proxy
+        self._proxy_sent = True
+        call = Call(self, next(self._ids), declared)
+        self._last = call.id
+        self._calls[call.id] = call
+        task = Task(
+            call.id,
+            number,
+            payload,
+            declared.name,
+            declared.stream,
+            body,
+            proxy,
+            self._proxy_id,
+        )
+        call.position.step(task.symbol)
+        call.position.step("next")
+        self.link.send(task)
+        self.link.send(Next(call.id, manifest))
+        return call
+
+    def forget(self, call: Call) -> None:
+        """Take a call that has ended out of the table."""
+        self._calls.pop(call.id, None)
+
+    def nacked(self, call: Call, nack: Nack) -> None:
+        """Note a refusal: what the worker does not know is sent whole the next time."""
+        if CallNacked.listeners:
+            announce(CallNacked(call.declared.name, self.worker, nack.code.name))
+        if nack.code is NackCode.UNKNOWN:
+            self._numbers.clear()
+            self._proxy_sent = False
+        elif nack.code is NackCode.DRAINING:
+            self.accepting = False
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame that the link brings."""
+        call = self._calls.get(frame.call)
+        if call is not None:
+            call.receive(frame)
+        elif frame.call > self._last:
+            raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
+        elif FrameDropped.listeners:
+            announce(FrameDropped(frame.call, frame.symbol))
+
+    def goodbye(self) -> None:
+        """Stop sending calls here; those under way go on."""
+        self.accepting = False
+
+    def ended(self, error: Exception | None) -> None:
+        """Fail every open call."""
+        self.accepting = False
+        callers.discard(self)
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.lose(error or ConnectionError("the worker closed the link"))
+
+    def _number(self, body: bytes) -> tuple[int, bytes]:
+        """Return the link's number of a callable, and its body if the worker has to learn it."""
+        number = self._numbers.get(body)
+        if number is not None:
+            self._numbers.move_to_end(body)
+            return number, b""
+        number = self._numbers[body] = next(self._serial)
+        if len(self._numbers) > _FUNCTIONS:
+            self._numbers.popitem(last=False)
+        return number, body

@@ -1,0 +1,114 @@
+"""What the decorator knows of a routine: the function, its name, its options, how it is pickled."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from catena.errors import SerializationError
+from catena.events import refused
+from catena.wire import serializer
+
+__all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
+
+CANCEL_GRACE = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Declaration:
+    """A routine as declared.
+
+    ``function`` is the user's, ``wrapper`` what the decorator returned, ``stream`` says that it is
+    an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    stream: bool
+    cancel_grace: float = CANCEL_GRACE
+    wrapper: Any = None
+    _by_reference: bytes | None = None
+
+    def dumps(self) -> bytes:
+        """Return the wrapper as bytes: by reference when importable, else by value.
+
+        By value it is pickled for every call, since what it closes over may have changed. Raises
+        SerializationError.
+        """
+        if self._by_reference is not None:
+            return self._by_reference
+        try:
+            data = serializer.dumps(self.wrapper)
+        except Exception as error:
+            raise refused(
+                SerializationError(what="the code", routine=self.name, cause=_reason(error))
+            ) from error
+        if serializer.reference(self.wrapper) is not None:
+            self._by_reference = data
+        return data
+
+    def reduce(self) -> tuple[Any, ...]:
+        """Return how the wrapper is pickled; asked by Catena's serializer alone."""
+        name = serializer.reference(self.wrapper)
+        if name is not None:
+            return serializer.resolve, (name,)
+        # In two steps, because the function may refer to its own wrapper.
+        options = (self.name, self.stream, self.cancel_grace)
+        return _shell, options, self.function, None, None, _fill
+
+
+def declaration_of(wrapper: Any) -> Declaration:
+    """Return what the decorator knows of a routine. Raises TypeError for anything else."""
+    found = getattr(wrapper, "__catena_routine__", None)
+    if not isinstance(found, Declaration):
+        raise TypeError(f"{wrapper!r} is not a routine")
+    return found
+
+
+def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Return the arguments of a call as bytes.
+
+    Raises SerializationError that names the routine and the argument.
+    """
+    try:
+        return serializer.dumps((args, kwargs))
+    except Exception as error:
+        what = _culprit(declared.function, args, kwargs)
+        raise refused(
+            SerializationError(what=what, routine=declared.name, cause=_reason(error))
+        ) from error
+
+
+def _shell(name: str, stream: bool, cancel_grace: float) -> Any:  # noqa: FBT001
+    from catena.dispatch.routine import wrap
+
+    declared = Declaration(cast("Any", None), name, stream, cancel_grace)
+    return wrap(declared)
+
+
+def _fill(wrapper: Any, function: Callable[..., Any]) -> None:
+    from catena.dispatch.routine import dress
+
+    declared = declaration_of(wrapper)
+    declared.function = function
+    dress(declared)
+
+
+def _culprit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    parameters = list(inspect.signature(function).parameters)
+    named = [
+        (parameters[at] if at < len(parameters) else str(at), value)
+        for at, value in enumerate(args)
+    ]
+    for name, value in [*named, *kwargs.items()]:
+        try:
+            serializer.dumps(value)
+        except Exception:
+            return f"argument {name!r}"
+    return "the arguments together"
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

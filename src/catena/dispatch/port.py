@@ -1,0 +1,32 @@
+"""What a routine dispatches through: a port that the pool fills and binds in a variable of ours."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from catena.dispatch.caller import Caller
+
+__all__ = ["Dispatcher", "dispatcher"]
+
+
+class Dispatcher(Protocol):
+    """A way to workers."""
+
+    def pick(self) -> Caller | None:
+        """Return the caller to use for the next call, None when none is connected."""
+        ...
+
+    async def reach(self, routine: str) -> Caller:
+        """Connect to a worker and return its caller.
+
+        Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.
+        """
+        ...
+
+
+dispatcher: contextvars.ContextVar[Dispatcher | None] = contextvars.ContextVar(
+    "catena.dispatcher", default=None
+)
+"""What the current scope dispatches through."""

@@ -1,0 +1,137 @@
+"""The decorator: an async function whose calls run in another process.
+
+The wrapper is a plain function, so that methods bind, ``inspect`` answers as for the original and a
+type checker sees the original's signature.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
+
+from catena.dispatch.call import dispatch
+from catena.dispatch.declaration import CANCEL_GRACE, Declaration
+from catena.dispatch.stream import Stream
+
+__all__ = ["Routine", "dress", "routine", "wrap"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
+R = TypeVar("R")
+T = TypeVar("T")
+Y = TypeVar("Y")
+X = TypeVar("X")
+
+
+class Routine(Protocol[P, R_co]):
+    """A decorated function: calling it dispatches, ``local`` is the function itself."""
+
+    @property
+    def local(self) -> Callable[P, R_co]:
+        """The undecorated function: calling it runs the body in this process."""
+        ...
+
+    __name__: str
+    __qualname__: str
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
+    ) -> Callable[Q, R]: ...
+
+
+@overload
+def routine(
+    function: Callable[P, Coroutine[Any, Any, T]], /
+) -> Routine[P, Coroutine[Any, Any, T]]: ...
+@overload
+def routine(function: Callable[P, AsyncGenerator[Y, X]], /) -> Routine[P, AsyncGenerator[Y, X]]: ...
+@overload
+def routine(*, name: str | None = None, cancel_grace: float = CANCEL_GRACE) -> _Decorator: ...
+def routine(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    cancel_grace: float = CANCEL_GRACE,
+) -> Any:
+    """Make calls of an async function, or an async generator, run on a worker.
+
+    ``name`` is what errors and telemetry call it (by default module and qualified name);
+    ``cancel_grace`` how many seconds a cancelled caller waits for the routine's end. The decorated
+    function keeps its signature; its attribute ``local`` is the original.
+
+    Raises TypeError for anything but a coroutine function or an async-generator function, and
+    ValueError for a negative grace.
+    """
+    if cancel_grace < 0:
+        raise ValueError(f"cancel_grace must not be negative, it is {cancel_grace!r}")
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        _check(function)
+        full = name or f"{function.__module__}.{function.__qualname__}"
+        stream = inspect.isasyncgenfunction(function)
+        declared = Declaration(function, full, stream, cancel_grace)
+        wrapper = wrap(declared)
+        dress(declared)
+        return wrapper
+
+    return decorate if function is None else decorate(function)
+
+
+class _Decorator(Protocol):
+    """What ``routine`` returns when it is given options."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Routine[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncGenerator[Y, X]], /
+    ) -> Routine[P, AsyncGenerator[Y, X]]: ...
+
+
+def wrap(declared: Declaration) -> Any:
+    """Return a function that dispatches the declared routine."""
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await dispatch(declared, args, kwargs)
+
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        return Stream[Any](declared, args, kwargs)
+
+    wrapper = cast("Any", stream if declared.stream else call)
+    wrapper.__catena_routine__ = declared
+    wrapper.__catena_reduce__ = declared.reduce
+    declared.wrapper = wrapper
+    return wrapper
+
+
+def dress(declared: Declaration) -> None:
+    """Give the wrapper the name, the documentation and the signature of the function."""
+    functools.update_wrapper(declared.wrapper, declared.function)
+    declared.wrapper.local = declared.function
+
+
+def _check(function: object) -> None:
+    if isinstance(function, classmethod | staticmethod):
+        kind = type(cast("object", function)).__name__
+        raise TypeError(f"put @catena.routine below @{kind}, next to the function")
+    if not callable(function):
+        raise TypeError(f"a routine is an async function, not {type(function).__name__}")
+    if hasattr(function, "__catena_routine__"):
+        raise TypeError("the function is a routine already")
+    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(
+            f"a routine is declared with `async def`; {name} is not, nor an async generator"
+        )

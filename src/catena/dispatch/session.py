@@ -1,0 +1,217 @@
+"""The worker's side of a link: sessions, one for each call, and what they run.
+
+A session accepts its call when the first drive comes: it loads the callable, answers with Ack or
+Nack, and starts the routine in a Context prepared for it. Whatever happens to the routine, its
+session sends one last frame, unless the link is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from catena.dispatch.declaration import Declaration, declaration_of
+from catena.dispatch.port import Dispatcher, dispatcher
+from catena.dispatch.running import Running, RunningCall
+from catena.dispatch.stepper import RunningStream
+from catena.errors import CatenaError, ProtocolError
+from catena.events import FrameDropped
+from catena.link.link import Link
+from catena.observe import announce
+from catena.wire import serializer
+from catena.wire.frames import (
+    Ack,
+    Cancel,
+    ExceptionFrame,
+    Frame,
+    Nack,
+    NackCode,
+    Next,
+    Result,
+    Send,
+    Task,
+    Throw,
+)
+from catena.wire.grammar import END, Position
+
+__all__ = ["Session", "Sessions", "all_sessions"]
+
+_FUNCTIONS = 2048
+_PROXIES = 64
+
+Proxies = Callable[[bytes, bytes], Dispatcher | None]
+"""Returns the dispatcher for a proxy (encoded, id); None for an id that is not known."""
+
+all_sessions: WeakSet[Sessions] = WeakSet()
+"""The worker's side of every link of this process that is up."""
+
+
+class Session:
+    """One call on the worker: where it stands and what runs for it."""
+
+    __slots__ = ("cancelled", "position", "running", "sessions", "task")
+
+    def __init__(self, sessions: Sessions, task: Task) -> None:
+        self.sessions = sessions
+        self.task = task
+        self.position = Position()
+        self.running: Running | None = None
+        self.cancelled = False
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame of this call. An illegal one ends it, and says so to the caller."""
+        try:
+            state = self.position.step(frame.symbol)
+        except ProtocolError as error:
+            self._break(error)
+            return
+        match frame:
+            case Next() | Send() | Throw():
+                if self.running is None:
+                    self._begin(frame)
+                else:
+                    self.running.drive(frame)
+            case Cancel():
+                self.cancelled = True
+                if self.running is not None:
+                    self.running.cancel(idle=state == "flow closing")
+            case _:
+                pass
+
+    def reply(self, frame: Result | ExceptionFrame) -> None:
+        """Send an answer; the last one ends the session."""
+        if self.position.state == END:
+            return
+        if self.position.step(frame.symbol) == END:
+            self.sessions.forget(self)
+        elif "yield+" in frame.symbol:
+            self.cancelled = False
+        self.sessions.link.send(frame)
+
+    def abandon(self) -> None:
+        """Stop what runs; nobody listens any more."""
+        self.position.state = END
+        if self.running is not None:
+            self.running.cancel(idle=self.running.idle)
+
+    def _begin(self, drive: Next | Send | Throw) -> None:
+        answer = self.sessions.admit(self.task)
+        if isinstance(answer, Nack):
+            self.position.step("nack")
+            self.sessions.forget(self)
+            self.sessions.link.send(answer)
+            return
+        declared, context = answer
+        self.position.step("ack")
+        self.sessions.link.send(Ack(self.task.call))
+        kind = RunningStream if self.task.stream else RunningCall
+        self.running = kind(self, declared, self.sessions.worker, context)
+        self.running.drive(drive)
+
+    def _break(self, error: ProtocolError) -> None:
+        if self.position.state != END:
+            self.sessions.refuse(self, error)
+        self.abandon()
+
+
+class Sessions:
+    """All calls that come over one link."""
+
+    def __init__(self, link: Link, worker: str, proxies: Proxies) -> None:
+        self.link = link
+        self.worker = worker
+        self.draining = False
+        self._proxies = proxies
+        self._sessions: dict[int, Session] = {}
+        self._last = 0
+        self._functions: OrderedDict[int, Declaration] = OrderedDict()
+        self._contexts: OrderedDict[bytes, contextvars.Context] = OrderedDict()
+        all_sessions.add(self)
+
+    def __len__(self) -> int:
+        """Return how many calls are open."""
+        return len(self._sessions)
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame that the link brings."""
+        session = self._sessions.get(frame.call)
+        if session is not None:
+            session.receive(frame)
+        elif type(frame) is Task:
+            if frame.call <= self._last:
+                raise ProtocolError(reason=f"call {frame.call} is or was open", frame=frame.symbol)
+            self._last = frame.call
+            session = self._sessions[frame.call] = Session(self, frame)
+            session.position.step(frame.symbol)
+        elif frame.call > self._last:
+            raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
+        elif FrameDropped.listeners:
+            announce(FrameDropped(frame.call, frame.symbol))
+
+    def goodbye(self) -> None:
+        """The caller opens no more calls; the ones it has go on until it closes the stream."""
+
+    def ended(self, error: Exception | None) -> None:
+        """Cancel every call and close every generator, each in its own context."""
+        all_sessions.discard(self)
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.abandon()
+
+    def drain(self) -> None:
+        """Refuse new calls from now on."""
+        self.draining = True
+
+    def forget(self, session: Session) -> None:
+        """Take a session that has ended out of the table."""
+        self._sessions.pop(session.task.call, None)
+
+    def refuse(self, session: Session, error: CatenaError) -> None:
+        """End a call with an error of ours."""
+        from catena.wire import failure
+
+        self.forget(session)
+        data = failure.dump(error, worker=self.worker, routine=session.task.routine)
+        self.link.send(ExceptionFrame(session.task.call, data))
+
+    def admit(self, task: Task) -> tuple[Declaration, contextvars.Context] | Nack:
+        """Return what to run and a fresh Context to run it in, or the refusal."""
+        if self.draining:
+            return Nack(task.call, NackCode.DRAINING)
+        try:
+            declared = self._function(task)
+        except Exception as error:
+            return Nack(task.call, NackCode.UNLOADABLE, f"{type(error).__name__}: {error}")
+        context = self._context(task)
+        if declared is None or context is None:
+            return Nack(task.call, NackCode.UNKNOWN)
+        return declared, context.copy()
+
+    def _function(self, task: Task) -> Declaration | None:
+        known = self._functions.get(task.function)
+        if known is None and task.callable:
+            known = declaration_of(serializer.loads(task.callable))
+            self._functions[task.function] = known
+            if len(self._functions) > _FUNCTIONS:
+                self._functions.popitem(last=False)
+        elif known is not None:
+            self._functions.move_to_end(task.function)
+        return known
+
+    def _context(self, task: Task) -> contextvars.Context | None:
+        """Return the Context in which the proxy is bound, to be copied for each call."""
+        known = self._contexts.get(task.proxy_id)
+        if known is not None:
+            return known
+        through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
+        if task.proxy_id and through is None:
+            return None
+        context = self._contexts[task.proxy_id] = contextvars.Context()
+        context.run(dispatcher.set, through)
+        if len(self._contexts) > _PROXIES:
+            self._contexts.popitem(last=False)
+        return context

@@ -1,0 +1,205 @@
+"""The caller's end of an async-generator routine: pull-based, one step outstanding.
+
+It behaves as a local async generator does, from the first ``anext`` that starts it to the texts of
+its errors. A stream that is collected while it is suspended sends Cancel and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from catena.dispatch.call import open_call
+from catena.dispatch.caller import Call
+from catena.dispatch.declaration import Declaration, dump_arguments
+from catena.dispatch.values import captured, take
+from catena.events import Dispatch, refused
+from catena.errors import SerializationError
+from catena.wire import failure, serializer
+from catena.wire.frames import Frame, Next, Result, Send, Throw
+from catena.wire.grammar import END
+
+__all__ = ["Stream", "streams"]
+
+T = TypeVar("T")
+
+streams: WeakSet[Stream[Any]] = WeakSet()
+"""Every stream of this process that was started and has not ended."""
+
+
+class Stream(AsyncGenerator[T, Any]):
+    """What calling an async-generator routine returns: an async generator run by a worker.
+
+    Nothing is sent before the first step. Each step raises what the routine raises there, and
+    besides NoPool, SerializationError, WorkerLost, ChainContention or ProtocolError.
+    """
+
+    def __init__(
+        self, declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._declared = declared
+        self._arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = (args, kwargs)
+        self._call: Call | None = None
+        self._running = False
+        self._closed = False
+        self._observed: Dispatch | None = None
+
+    def __aiter__(self) -> Stream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        """Drive the generator to its next yield; StopAsyncIteration at its end."""
+        return await self._step("anext", None)
+
+    async def asend(self, value: Any) -> T:
+        """Drive it on with the value that its ``yield`` returns there."""
+        if self._call is None and value is not None and not self._closed:
+            raise TypeError("can't send non-None value to a just-started async generator")
+        return await self._step("asend", None if value is None else _Sent(value))
+
+    async def athrow(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+    ) -> T:
+        """Drive it on with an exception raised at its ``yield``."""
+        error = _exception(typ, val, tb)
+        if self._call is None:
+            self._close()
+            raise error
+        return await self._step("athrow", error)
+
+    async def aclose(self) -> None:
+        """Close the generator where it is suspended, and wait until it has cleaned up."""
+        if self._call is None or self._closed:
+            if self._running:
+                raise _already("aclose")
+            self._close()
+            return
+        try:
+            await self._step("aclose", GeneratorExit())
+        except (StopAsyncIteration, GeneratorExit):
+            return
+        self._abandon()
+        raise RuntimeError("async generator ignored GeneratorExit")
+
+    async def _step(self, name: str, what: _Sent | BaseException | None) -> T:
+        if self._running:
+            raise _already(name)
+        if self._closed:
+            raise StopAsyncIteration
+        self._running = True
+        try:
+            call = self._call
+            frame = await (self._first() if call is None else self._further(call, what))
+            return self._result(frame)
+        except BaseException as error:
+            if self._call is None or self._call.position.state == END or self._call.lost:
+                self._close(error)
+            elif isinstance(error, asyncio.CancelledError):
+                # The grace is over, or the answer crossed the Cancel: the routine is ending.
+                self._abandon(error)
+            raise
+        finally:
+            self._running = False
+
+    async def _first(self) -> Frame:
+        args, kwargs = self._arguments or ((), {})
+        self._arguments = None
+        if Dispatch.listeners:
+            self._observed = Dispatch(self._declared.name, stream=True)
+            self._observed.__enter__()
+        payload = dump_arguments(self._declared, args, kwargs)
+        self._call, frame = await open_call(self._declared, payload)
+        streams.add(self)
+        if self._observed is not None:
+            self._observed.worker, self._observed.call = self._call.caller.worker, self._call.id
+        return frame
+
+    async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
+        manifest = captured(to_worker=True)
+        match what:
+            case None:
+                drive = Next(call.id, manifest)
+            case _Sent():
+                drive = Send(call.id, self._dumps(what.value), manifest)
+            case error:
+                data = failure.dump(error, worker="caller", routine=self._declared.name)
+                drive = Throw(call.id, data, manifest)
+        call.drive(drive)
+        return await call.answer()
+
+    def _dumps(self, value: Any) -> bytes:
+        try:
+            return serializer.dumps(value)
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise refused(
+                SerializationError(what="the sent value", routine=self._declared.name, cause=cause)
+            ) from error
+
+    def _result(self, frame: Frame) -> T:
+        value = take(frame, self._declared.name)
+        if type(frame) is Result and not frame.more:
+            raise StopAsyncIteration
+        return value
+
+    def _close(self, error: BaseException | None = None) -> None:
+        self._closed = True
+        self._arguments = None
+        streams.discard(self)
+        observed, self._observed = self._observed, None
+        if observed is not None:
+            benign = isinstance(error, StopAsyncIteration | GeneratorExit)
+            observed.finish(None if benign else error)
+
+    def _abandon(self, error: BaseException | None = None) -> None:
+        """Give the stream up: the worker closes the generator in its own context."""
+        if self._call is not None:
+            self._call.cancel()
+        self._close(error)
+
+    def __del__(self) -> None:
+        call = self._call
+        if call is None or self._closed:
+            return
+        loop = call.caller.link.loop
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(call.cancel)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "running" if self._running else "suspended"
+        return f"<catena stream {self._declared.name} {state}>"
+
+
+class _Sent:
+    """A value on its way into the generator; it may itself be an exception."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _already(name: str) -> RuntimeError:
+    return RuntimeError(f"{name}(): asynchronous generator is already running")
+
+
+def _exception(
+    typ: type[BaseException] | BaseException, val: BaseException | object, tb: TracebackType | None
+) -> BaseException:
+    """Return the exception that ``athrow`` was given in one of its three forms."""
+    if isinstance(typ, BaseException):
+        error = typ
+    elif isinstance(typ, type) and issubclass(typ, BaseException):
+        error = val if isinstance(val, typ) else typ() if val is None else typ(val)
+    else:
+        raise TypeError(
+            "exceptions must be classes or instances deriving from BaseException,"
+            f" not {type(typ).__name__}"
+        )
+    return error if tb is None else error.with_traceback(tb)

@@ -1,0 +1,297 @@
+"""Every error and warning, in one place.
+
+::
+
+    Exception
+      CatenaError
+        SerializationError          something could not be written or read
+          ChainSerializationError   ... namely a chain
+        ChainContention             two runners on one chain
+        ContextVarCollision         two live variables of one key
+        NoPool                      a routine called outside every pool
+        WorkerLost                  the worker went away during a call
+        WorkerStartError            a worker did not come up
+        VersionRefused              the peer speaks another major version
+        ProtocolError               the peer sent what the grammar does not allow
+        RemoteError                 stands in for a remote exception that could not be rebuilt
+    Warning
+      CatenaWarning
+        SerializationWarning        one entry of a chain was left out
+
+An error is its facts: keyword arguments that become attributes. The text is derived from them, ends
+with the heading of the page ``docs/reference/errors.md`` that tells the remedy, and the whole pickles.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+__all__ = [
+    "INSTALL",
+    "CatenaError",
+    "CatenaWarning",
+    "ChainContention",
+    "ChainSerializationError",
+    "ContextVarCollision",
+    "NoPool",
+    "ProtocolError",
+    "RemoteError",
+    "SerializationError",
+    "SerializationWarning",
+    "VersionRefused",
+    "WorkerLost",
+    "WorkerStartError",
+    "install_command",
+]
+
+INSTALL = "pip install ."
+"""The one install command, run in a checkout: nothing is published yet."""
+
+
+def install_command(extra: str = "") -> str:
+    """Return the command that installs Catena, with an extra when one is named."""
+    return f"pip install '.[{extra}]'" if extra else INSTALL
+
+
+class _Facts:
+    """What errors and warnings share: facts as attributes, a derived text, pickling by facts."""
+
+    slug: ClassVar[str] = "catena-error"
+    args: tuple[Any, ...]
+
+    def text(self) -> str:
+        """The sentence that the facts make, without the hint at the documentation."""
+        return " ".join(str(arg) for arg in self.args)
+
+    def __str__(self) -> str:
+        return f"{self.text()} [errors#{self.slug}]"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args), self._portable()
+
+    def _portable(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+class CatenaError(_Facts, Exception):
+    """Root of every error that Catena raises of its own accord."""
+
+
+class CatenaWarning(_Facts, Warning):
+    """Root of every warning that Catena gives."""
+
+    slug = "catena-warning"
+
+
+def _rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    return kind.__new__(kind, *args)
+
+
+class SerializationError(CatenaError):
+    """Something could not be written for the wire or read from it.
+
+    ``what`` names it (an argument, the result, the routine), ``routine`` the routine it belongs to,
+    ``cause`` tells the reason as text; the original exception, where there is one, is ``__cause__``.
+    """
+
+    slug = "serialization-error"
+
+    def __init__(
+        self, *, what: str, routine: str = "", cause: str = "", worker: str = "", doing: str = "sent"
+    ) -> None:
+        super().__init__()
+        self.what, self.routine, self.cause = what, routine, cause
+        self.worker, self.doing = worker, doing
+
+    def text(self) -> str:
+        of = f" of routine {self.routine}" if self.routine else ""
+        on = f" on worker {self.worker}" if self.worker else ""
+        return f"{self.what}{of} could not be {self.doing}{on}: {self.cause}"
+
+
+class ChainSerializationError(SerializationError):
+    """A chain could not be written or read; ``warnings`` lists what was wrong, entry by entry."""
+
+    slug = "chain-serialization-error"
+
+    def __init__(
+        self, *, cause: str, warnings: tuple[SerializationWarning, ...] = (), doing: str = "read"
+    ) -> None:
+        super().__init__(what="a chain", cause=cause, doing=doing)
+        self.warnings = warnings
+
+
+class ChainContention(CatenaError):
+    """A second runner touched a chain that is being run; ``kind`` says whether thread or task.
+
+    ``owner_thread`` and ``thread`` are thread ids, ``owner_task`` and ``task`` the tasks (their
+    representations once the error was pickled), None where there is none.
+    """
+
+    slug = "chain-contention"
+
+    def __init__(
+        self,
+        *,
+        chain_id: str,
+        kind: Literal["thread", "task"],
+        owner_thread: int | None = None,
+        thread: int | None = None,
+        owner_task: object = None,
+        task: object = None,
+    ) -> None:
+        super().__init__()
+        self.chain_id, self.kind = chain_id, kind
+        self.owner_thread, self.thread = owner_thread, thread
+        self.owner_task, self.task = owner_task, task
+
+    def text(self) -> str:
+        if self.kind == "thread":
+            return (
+                f"chain {self.chain_id} belongs to thread {self.owner_thread} and was touched in"
+                f" thread {self.thread}; use catena.to_thread to take a copy of it along"
+            )
+        return (
+            f"chain {self.chain_id} is run by {self.owner_task!r} and was touched by {self.task!r};"
+            " give each task a Context of its own (create_task does so by itself)"
+        )
+
+    def _portable(self) -> dict[str, Any]:
+        facts = super()._portable()
+        for name in ("owner_task", "task"):
+            if facts[name] is not None and not isinstance(facts[name], str):
+                facts[name] = repr(facts[name])
+        return facts
+
+
+class ContextVarCollision(CatenaError):
+    """A key ``(namespace, name)`` was declared while another variable of that key is alive."""
+
+    slug = "context-var-collision"
+
+    def __init__(self, *, namespace: str, name: str, declared_at: str) -> None:
+        super().__init__()
+        self.namespace, self.name, self.declared_at = namespace, name, declared_at
+
+    def text(self) -> str:
+        return (
+            f"a ContextVar {self.name!r} of namespace {self.namespace!r} is alive already, declared"
+            f" at {self.declared_at}; use that one, delete it first (`del` its name before the cell"
+            " runs again), or pass another name or namespace="
+        )
+
+
+class NoPool(CatenaError):
+    """A routine was called where no pool is open."""
+
+    slug = "no-pool"
+
+    def __init__(self, *, routine: str, reason: str = "") -> None:
+        super().__init__()
+        self.routine, self.reason = routine, reason
+
+    def text(self) -> str:
+        why = self.reason or "no worker pool is open here"
+        return (
+            f"routine {self.routine} cannot be dispatched: {why}; open one with"
+            " `async with catena.WorkerPool(spawn=2):`, or run it in this process with"
+            f" `{self.routine.rpartition('.')[2]}.local(...)`"
+        )
+
+
+class WorkerLost(CatenaError):
+    """The worker went away while it had the call; whether the call had begun is ``begun``.
+
+    True: its acceptance had arrived. None: unknown, so it was not sent again. False: it certainly
+    had not begun, and no other worker was left to try.
+    """
+
+    slug = "worker-lost"
+
+    def __init__(self, *, worker: str, routine: str, begun: bool | None, cause: str = "") -> None:
+        super().__init__()
+        self.worker, self.routine, self.begun, self.cause = worker, routine, begun, cause
+
+    def text(self) -> str:
+        state = {True: "had begun", None: "may have begun", False: "had not begun"}[self.begun]
+        why = f" ({self.cause})" if self.cause else ""
+        return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there"
+
+
+class WorkerStartError(CatenaError):
+    """A worker did not come up; ``cause`` ends with what it last wrote to its standard error."""
+
+    slug = "worker-start-error"
+
+    def __init__(self, *, worker: str, cause: str, exit_code: int | None = None) -> None:
+        super().__init__()
+        self.worker, self.cause, self.exit_code = worker, cause, exit_code
+
+    def text(self) -> str:
+        code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
+        return f"worker {self.worker} did not start{code}: {self.cause}"
+
+
+class VersionRefused(CatenaError):
+    """The peer speaks another major version of the protocol; both versions are attributes."""
+
+    slug = "version-refused"
+
+    def __init__(self, *, local: str, remote: str) -> None:
+        super().__init__()
+        self.local, self.remote = local, remote
+
+    def text(self) -> str:
+        side = "remote" if _version(self.remote) < _version(self.local) else "local"
+        return (
+            f"protocol {self.local} here and {self.remote} there do not work together;"
+            f" upgrade the {side} side"
+        )
+
+
+class ProtocolError(CatenaError):
+    """The peer sent what may not be sent there; ``frame`` and ``after`` name both frames."""
+
+    slug = "protocol-error"
+
+    def __init__(self, *, reason: str, frame: str = "", after: str = "") -> None:
+        super().__init__()
+        self.reason, self.frame, self.after = reason, frame, after
+
+    def text(self) -> str:
+        pair = f": {self.frame} after {self.after}" if self.frame else ""
+        return f"{self.reason}{pair}"
+
+
+class RemoteError(CatenaError):
+    """Stands in for a remote exception whose class or state could not be brought here.
+
+    ``type_name`` and ``message`` are the original's; ``step`` tells why it could not be rebuilt.
+    """
+
+    slug = "remote-error"
+
+    def __init__(self, *, type_name: str, message: str, step: str) -> None:
+        super().__init__()
+        self.type_name, self.message, self.step = type_name, message, step
+
+    def text(self) -> str:
+        return f"{self.type_name}: {self.message} (could not be rebuilt here: {self.step})"
+
+
+class SerializationWarning(CatenaWarning):
+    """One entry of a chain was left out: ``key``, ``doing`` ("sent" or "read"), and the cause."""
+
+    slug = "serialization-warning"
+
+    def __init__(self, *, key: tuple[str, str], doing: str, cause: str) -> None:
+        super().__init__()
+        self.key, self.doing, self.cause = key, doing, cause
+
+    def text(self) -> str:
+        namespace, name = self.key
+        return f"variable {namespace}:{name} could not be {self.doing}: {self.cause}"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -1,0 +1,188 @@
+"""The vocabulary of the seam: one small class for each thing that happens.
+
+Facts are in the past tense, operations are nouns, refusals carry the error that is raised with them.
+Ids are bytes here, as in the core; whoever shows them turns them into hexadecimal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from catena.errors import CatenaError, ChainContention, SerializationError, VersionRefused
+from catena.observe import Event, Operation, announce
+
+__all__ = [
+    "CallNacked",
+    "ChainForked",
+    "ContentionRefused",
+    "Dispatch",
+    "EntryLost",
+    "Execution",
+    "FrameDropped",
+    "LinkClosed",
+    "LinkOpened",
+    "Mount",
+    "SerializationFailed",
+    "TokenReset",
+    "VersionWasRefused",
+    "WorkerExited",
+    "WorkerStarted",
+    "refused",
+]
+
+E = TypeVar("E", bound=CatenaError)
+Key = tuple[str, str]
+
+
+# ---- operations
+
+
+@dataclass(slots=True)
+class Dispatch(Operation):
+    """One call of a routine, seen by its caller; for a stream, the whole stream."""
+
+    routine: str
+    stream: bool
+    worker: str = ""
+    call: int = 0
+
+
+@dataclass(slots=True)
+class Execution(Operation):
+    """One call of a routine, seen by the worker that runs it."""
+
+    routine: str
+    stream: bool
+    call: int
+
+
+@dataclass(slots=True)
+class Mount(Operation):
+    """A manifest is put into the current context; ``keys_set`` and ``keys_reset`` are filled in."""
+
+    chain_id: bytes
+    to_worker: bool
+    keys_set: tuple[Key, ...] = ()
+    keys_reset: tuple[Key, ...] = ()
+
+
+# ---- facts
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReset(Event):
+    """A reset was tried; ``outcome`` is ok, used, foreign (other variable) or orphan (context)."""
+
+    key: Key
+    token_id: bytes
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainForked(Event):
+    """A created task, or a thread, was given a chain of its own."""
+
+    chain_id: bytes
+    parent_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLost(Event):
+    """One entry of a manifest could not be written or read and was left out."""
+
+    key: Key
+    sending: bool
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDropped(Event):
+    """A frame came for a call that had ended here: it crossed the end on its way."""
+
+    call: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallNacked(Event):
+    """A worker refused a call before it began."""
+
+    routine: str
+    worker: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened(Event):
+    """A link to a peer is up, both have said hello."""
+
+    peer: str
+    protocol: str
+    software: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed(Event):
+    """A link ended, in good order (``error`` is None) or not."""
+
+    peer: str
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """A spawned worker listens."""
+
+    worker: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited(Event):
+    """A spawned worker has ended; a negative code is the signal that ended it."""
+
+    worker: str
+    pid: int
+    exit_code: int
+
+
+# ---- refusals
+
+
+@dataclass(frozen=True, slots=True)
+class ContentionRefused(Event):
+    """A second runner was kept from a chain."""
+
+    error: ChainContention
+
+
+@dataclass(frozen=True, slots=True)
+class VersionWasRefused(Event):
+    """A peer of another major version was turned away."""
+
+    error: VersionRefused
+
+
+@dataclass(frozen=True, slots=True)
+class SerializationFailed(Event):
+    """An argument, a result, a routine or a chain could not be written or read."""
+
+    error: SerializationError
+
+
+def refused(error: E) -> E:
+    """Announce an error once, where it is raised: ``raise refused(ChainContention(...))``."""
+    match error:
+        case ChainContention():
+            if ContentionRefused.listeners:
+                announce(ContentionRefused(error))
+        case VersionRefused():
+            if VersionWasRefused.listeners:
+                announce(VersionWasRefused(error))
+        case SerializationError():
+            if SerializationFailed.listeners:
+                announce(SerializationFailed(error))
+        case _:
+            pass
+    return error

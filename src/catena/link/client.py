@@ -1,0 +1,69 @@
+"""The caller's side of a link over gRPC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from catena.errors import ProtocolError
+from catena.link.link import Link
+from catena.link.service import METHOD, OPTIONS, parse
+from catena.wire import codec
+from catena.wire.frames import Frame
+
+__all__ = ["connect"]
+
+
+async def connect(target: str, name: str) -> Link:
+    """Open a link to a worker at a gRPC target such as ``unix:/path``, and exchange Hello.
+
+    Raises ConnectionError, ProtocolError, VersionRefused, or TimeoutError after ten seconds. Call it
+    in an empty Context: gRPC's own tasks copy the one they are made in.
+    """
+    channel = aio.insecure_channel(target, options=OPTIONS)
+    stream: Any = channel.stream_stream(
+        METHOD, request_serializer=codec.encode, response_deserializer=parse
+    )
+    transport = _ClientTransport(channel, stream())
+    link = Link(transport, name)
+    try:
+        await link.open(first=True)
+    except BaseException:
+        await transport.close()
+        raise
+    return link
+
+
+class _ClientTransport:
+    """The client's end of one gRPC stream, and the channel that is its alone."""
+
+    def __init__(self, channel: aio.Channel, call: Any) -> None:
+        self._channel = channel
+        self._call = call
+
+    async def write(self, batch: list[Frame]) -> None:
+        try:
+            await self._call.write(batch)
+        except (aio.AioRpcError, aio.UsageError) as error:
+            raise _lost(error) from None
+
+    async def read(self) -> list[Frame] | ProtocolError | None:
+        try:
+            batch = await self._call.read()
+        except (aio.AioRpcError, aio.UsageError) as error:
+            raise _lost(error) from None
+        return None if batch is aio.EOF else batch
+
+    async def close(self) -> None:
+        if not self._call.done():
+            await self._call.done_writing()
+        await self._channel.close(grace=0.2)
+
+
+def _lost(error: Exception) -> ConnectionError:
+    if isinstance(error, aio.AioRpcError):
+        code: grpc.StatusCode = error.code()
+        return ConnectionError(f"{code.name.lower()}: {error.details()}")
+    return ConnectionError(str(error))

@@ -1,0 +1,233 @@
+"""The link: frames out and frames in, whatever carries them.
+
+A writer gathers what one turn of the event loop queues into one message, a reader hands each frame
+to the receiver. Both run in an empty Context, so nothing of a caller's context sticks to the link.
+Hello goes first, both ways, with a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from catena.errors import CatenaError, ProtocolError
+from catena.events import LinkClosed, LinkOpened
+from catena.link.outbox import Joiner, Outbox
+from catena.observe import announce
+from catena.wire import versions
+from catena.wire.frames import Frame, Goodbye, Hello, Piece
+
+__all__ = ["HELLO_SECONDS", "Link", "Receiver", "Transport", "links"]
+
+HELLO_SECONDS = 10.0
+HIGH_WATER = 8 << 20
+
+links: WeakSet[Link] = WeakSet()
+"""Every link of this process that is up."""
+
+
+class Transport(Protocol):
+    """What carries messages; gRPC's client and server sides and the memory link are transports."""
+
+    async def write(self, batch: list[Frame], /) -> None:
+        """Send one message. Raises ConnectionError when the other side is gone."""
+        ...
+
+    async def read(self) -> list[Frame] | ProtocolError | None:
+        """Return the next message's frames, why it has none, or None at the end of the stream.
+
+        Raises ConnectionError when the stream broke off.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the stream; what was written before has left."""
+        ...
+
+
+class Receiver(Protocol):
+    """Who is told what a link brings; called from the event loop, must not block."""
+
+    def receive(self, frame: Frame, /) -> None:
+        """Take one frame."""
+        ...
+
+    def goodbye(self) -> None:
+        """Learn that the peer takes no more calls, or makes none."""
+        ...
+
+    def ended(self, error: Exception | None, /) -> None:
+        """Learn that the link is down; no frame comes after this."""
+        ...
+
+
+class Link:
+    """One end of the stream between two processes."""
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self.name = name
+        self.peer: Hello | None = None
+        self.capabilities: frozenset[str] = frozenset()
+        self.up = False
+        self._transport = transport
+        self._receiver: Receiver | None = None
+        self._outbox = Outbox()
+        self._joiner = Joiner()
+        self._loop = asyncio.get_running_loop()
+        self._wake: asyncio.Future[None] | None = None
+        self._drained: list[asyncio.Future[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._over = self._loop.create_future()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the link lives on."""
+        return self._loop
+
+    @property
+    def transfers(self) -> int:
+        """How many frames have arrived in part."""
+        return len(self._joiner)
+
+    async def open(self, *, first: bool) -> None:
+        """Exchange Hello; the side that opened the stream speaks ``first``.
+
+        Raises ProtocolError, VersionRefused, ConnectionError, or TimeoutError after ten seconds.
+        """
+        mine = versions.hello(self.name)
+        async with asyncio.timeout(HELLO_SECONDS):
+            if first:
+                await self._transport.write([mine])
+            theirs = await self._transport.read()
+            match theirs:
+                case [Hello() as hello]:
+                    self.peer = hello
+                case None:
+                    raise ConnectionError("the stream ended before the peer said hello")
+                case ProtocolError():
+                    raise theirs
+                case _:
+                    raise ProtocolError(reason="the first frame must be hello, alone")
+            if not first:
+                await self._transport.write([mine])
+        self.capabilities = versions.agree(hello)
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to move frames; the receiver is told what comes."""
+        self._receiver = receiver
+        self.up = True
+        links.add(self)
+        for work in (self._read(), self._write()):
+            self._tasks.append(self._loop.create_task(work, context=contextvars.Context()))
+        if LinkOpened.listeners and self.peer is not None:
+            version = f"{self.peer.major}.{self.peer.minor}"
+            announce(LinkOpened(self.peer.peer, version, self.peer.software))
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame for the next message; when the link is down it goes nowhere."""
+        if not self.up:
+            return
+        self._outbox.put(frame)
+        if self._wake is not None:
+            self._wake.set_result(None)
+            self._wake = None
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits that callers should ``await drained()`` before they send more."""
+        return self._outbox.bytes > HIGH_WATER
+
+    async def drained(self) -> None:
+        """Wait until less is queued than the high-water mark, or the link is down."""
+        while self.up and self.congested:
+            waiter = self._loop.create_future()
+            self._drained.append(waiter)
+            await waiter
+
+    async def close(self, reason: str = "", *, timeout: float = 2.0) -> None:
+        """Say goodbye, let what is queued leave, and end; at most ``timeout`` seconds."""
+        self.send(Goodbye(0, reason))
+        try:
+            async with asyncio.timeout(timeout):
+                while self.up and self._outbox:
+                    await asyncio.sleep(0.001)
+                await self._transport.close()
+        except (TimeoutError, ConnectionError) as error:
+            self.fail(error)
+        self.fail(None)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def fail(self, error: Exception | None) -> None:
+        """Declare the link down and tell the receiver; later calls do nothing."""
+        if self._over.done():
+            return
+        self.up = False
+        links.discard(self)
+        self._over.set_result(None)
+        self._release()
+        if self._wake is not None:
+            self._wake.set_result(None)
+            self._wake = None
+        if LinkClosed.listeners:
+            announce(LinkClosed(self.peer.peer if self.peer else "", error))
+        if self._receiver is not None:
+            self._receiver.ended(error)
+
+    async def wait_ended(self) -> None:
+        """Wait until the link is down."""
+        await asyncio.shield(self._over)
+
+    async def _write(self) -> None:
+        try:
+            while self.up:
+                if not self._outbox:
+                    self._wake = self._loop.create_future()
+                    await self._wake
+                # One more turn: what other tasks are about to send goes into the same message.
+                await asyncio.sleep(0)
+                await self._transport.write(self._outbox.take())
+                if self._drained and not self.congested:
+                    self._release()
+        except ConnectionError as error:
+            self.fail(error)
+
+    async def _read(self) -> None:
+        error: Exception | None = None
+        try:
+            while (batch := await self._transport.read()) is not None:
+                if isinstance(batch, ProtocolError):
+                    raise batch
+                for frame in batch:
+                    self._arrived(frame)
+        except (ConnectionError, CatenaError) as reason:
+            error = reason
+        self.fail(error)
+
+    def _arrived(self, frame: Frame) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return
+        if type(frame) is Piece:
+            whole = self._joiner.add(frame)
+            if whole is not None:
+                self._arrived(whole)
+        elif frame.call:
+            receiver.receive(frame)
+        elif type(frame) is Goodbye:
+            receiver.goodbye()
+        else:
+            raise ProtocolError(reason="an illegal frame of the link", frame=frame.symbol)
+
+    def _release(self) -> None:
+        waiters, self._drained = self._drained, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def __repr__(self) -> str:
+        peer: Any = self.peer.peer if self.peer else "nobody yet"
+        return f"<Link {self.name} to {peer} {'up' if self.up else 'down'}>"

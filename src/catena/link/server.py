@@ -1,0 +1,85 @@
+"""The worker's side of links over gRPC."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from catena.errors import CatenaError, ProtocolError
+from catena.link.link import Link, Receiver
+from catena.link.service import METHOD, OPTIONS, parse
+from catena.wire import codec
+from catena.wire.frames import Frame
+
+__all__ = ["Server"]
+
+
+class Server:
+    """Serves links at one address; ``accept`` makes the receiver of each."""
+
+    def __init__(self, target: str, name: str, accept: Callable[[Link], Receiver]) -> None:
+        self._server = aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((_Handler(name, accept),))
+        self._server.add_insecure_port(target)
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Stop listening; streams that are still open after ``grace`` seconds are cut."""
+        await self._server.stop(grace)
+
+
+class _Handler(grpc.GenericRpcHandler):
+    """Routes the one method there is; everything else is unimplemented, as gRPC says it."""
+
+    def __init__(self, name: str, accept: Callable[[Link], Receiver]) -> None:
+        self._name = name
+        self._accept = accept
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if handler_call_details.method != METHOD:
+            return None
+        return grpc.stream_stream_rpc_method_handler(
+            self._serve, request_deserializer=parse, response_serializer=codec.encode
+        )
+
+    async def _serve(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
+        link = Link(_ServerTransport(context), self._name)
+        try:
+            await link.open(first=False)
+        except (CatenaError, ConnectionError, TimeoutError) as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        contextvars.Context().run(link.start, self._accept(link))
+        try:
+            await link.wait_ended()
+        finally:
+            link.fail(ConnectionAbortedError("the stream was cancelled"))
+
+
+class _ServerTransport:
+    """The server's end of one gRPC stream."""
+
+    def __init__(self, context: aio.ServicerContext[Any, Any]) -> None:
+        self._context = context
+
+    async def write(self, batch: list[Frame]) -> None:
+        try:
+            await self._context.write(batch)
+        except (aio.AioRpcError, aio.UsageError, aio.InternalError, aio.BaseError) as error:
+            raise ConnectionError(str(error)) from None
+
+    async def read(self) -> list[Frame] | ProtocolError | None:
+        try:
+            batch: Any = await self._context.read()
+        except (aio.AioRpcError, aio.UsageError, aio.InternalError, aio.BaseError) as error:
+            raise ConnectionError(str(error)) from None
+        return None if batch is aio.EOF else batch
+
+    async def close(self) -> None:
+        """Leave it to the handler's return, which ends the stream."""

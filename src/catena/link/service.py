@@ -1,0 +1,35 @@
+"""What client and server agree on: the method's name, and our codec as gRPC's (de)serializer.
+
+The names are read from the proto's own descriptor; generic handlers take the place of stubs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catena.errors import ProtocolError
+from catena.wire import codec
+from catena.wire.frames import Frame
+from catena.wire.v1 import catena_pb2 as pb
+
+__all__ = ["METHOD", "OPTIONS", "SERVICE", "parse"]
+
+_service: Any = pb.DESCRIPTOR.services_by_name["Worker"]
+SERVICE: str = _service.full_name
+METHOD: str = f"/{SERVICE}/{_service.methods_by_name['Link'].name}"
+
+OPTIONS: list[tuple[str, Any]] = [
+    # Messages are cut at half a MiB; whatever is much longer is not ours.
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", 4 << 20),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def parse(data: bytes) -> list[Frame] | ProtocolError:
+    """Decode a message; the error is a value, because gRPC logs and drops what a decoder raises."""
+    try:
+        return codec.decode(data)
+    except ProtocolError as error:
+        return error

@@ -1,0 +1,186 @@
+"""The seam: the core announces what happens, and never names a tracer, a meter or a logger.
+
+An event class carries its own listeners, so that silence costs one attribute test::
+
+    if TokenReset.listeners:
+        announce(TokenReset(...))
+
+An operation lasts. Its class is a context manager whose clock is read only when somebody listens::
+
+    with Mount(...) if Mount.listeners else SILENCE as mounting:
+        ...
+
+A listener that raises is detached and logged once; it never breaks a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+__all__ = [
+    "SILENCE",
+    "Event",
+    "Listener",
+    "Operation",
+    "Outcome",
+    "Silence",
+    "Subscription",
+    "announce",
+    "subscribe",
+]
+
+_log = logging.getLogger("catena")
+_lock = threading.Lock()
+
+End = Literal["done", "failed", "cancelled", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an operation ended: after how many nanoseconds, in which way, and with which error."""
+
+    elapsed_ns: int
+    end: End
+    error: BaseException | None = None
+
+
+Listener = Callable[[Any], object]
+"""Called with the event. For an operation it may return a callable that is told the outcome."""
+
+
+class Event:
+    """Something that happens; each class holds the listeners of its own kind and of no other."""
+
+    __slots__ = ()
+    listeners: ClassVar[tuple[Listener, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.listeners = ()
+
+
+class Operation(Event):
+    """An event that lasts: enter it when it begins, leave it when it ends.
+
+    Fields that are known only later are declared with a default and assigned before the end.
+    """
+
+    __slots__ = ("_closers", "_started")
+
+    def __enter__(self) -> Operation:
+        self._closers = [
+            (listener, closer)
+            for listener in type(self).listeners
+            if callable(closer := _tell(type(self), listener, self))
+        ]
+        self._started = perf_counter_ns()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.finish(error)
+
+    def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
+        """Tell the outcome to every listener that asked for it; later calls do nothing."""
+        elapsed = perf_counter_ns() - self._started
+        outcome = Outcome(elapsed, "abandoned" if abandoned else _end(error), error)
+        closers, self._closers = self._closers, []
+        for listener, closer in closers:
+            _tell(type(self), listener, outcome, through=closer)
+
+
+class Silence:
+    """What stands in for an operation that nobody listens to; false, and does nothing."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+SILENCE = Silence()
+
+
+def announce(event: Event) -> None:
+    """Hand a fact to the listeners of its class."""
+    for listener in type(event).listeners:
+        _tell(type(event), listener, event)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A listener and what it listens to; ``cancel`` ends it and may be called twice."""
+
+    listener: Listener
+    events: tuple[type[Event], ...]
+
+    def cancel(self) -> None:
+        """Stop listening."""
+        for event in self.events:
+            _detach(event, self.listener)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+def subscribe(listener: Listener, *events: type[Event]) -> Subscription:
+    """Call ``listener`` for every event of the given classes until the subscription is cancelled.
+
+    Listeners are called in the thread and context of what happens, so they must be quick.
+    """
+    with _lock:
+        for event in events:
+            event.listeners = (*event.listeners, listener)
+    return Subscription(listener, events)
+
+
+def _end(error: BaseException | None) -> End:
+    if error is None:
+        return "done"
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return "abandoned" if isinstance(error, GeneratorExit) else "failed"
+
+
+def _tell(
+    event: type[Event],
+    listener: Listener,
+    what: object,
+    *,
+    through: Callable[[Any], object] | None = None,
+) -> object:
+    try:
+        return (through or listener)(what)
+    except Exception:
+        _detach(event, listener)
+        _log.exception("a listener of %s raised and was detached", event.__name__)
+        return None
+
+
+def _detach(event: type[Event], listener: Listener) -> None:
+    with _lock:
+        event.listeners = tuple(one for one in event.listeners if one is not listener)

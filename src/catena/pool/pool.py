@@ -1,0 +1,164 @@
+"""``WorkerPool``: the scope in which routines dispatch.
+
+Entering starts the workers and binds the way to them; leaving takes all of it away again: processes,
+sockets, directory, whatever happened inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from types import TracebackType
+from typing import Literal, get_args
+
+from catena.dispatch.port import dispatcher
+from catena.errors import WorkerStartError
+from catena.ids import new_id
+from catena.pool.process import Worker
+from catena.pool.proxy import Proxy
+from catena.pool.relay import Relay
+from catena.pool.scratch import Scratch, sweep
+
+__all__ = ["Loop", "WorkerPool"]
+
+Loop = Literal["auto", "asyncio", "uvloop"]
+
+
+class WorkerPool:
+    """Worker processes on this machine, for the time of an ``async with`` block.
+
+    ``spawn`` is how many (by default one for each CPU); ``start_timeout`` how many seconds they may
+    take to come up; ``stop_timeout`` how many they may take to clean up before they are ended by
+    force; ``loop`` the event loop they run: "uvloop", "asyncio", or "auto", which is uvloop where it
+    is installed. The environment variable CATENA_LOOP stands in for "auto".
+
+    Entering raises an ExceptionGroup of WorkerStartError, one for each worker that did not come up;
+    constructing raises ValueError for a senseless option. A pool is entered once.
+    """
+
+    def __init__(
+        self,
+        *,
+        spawn: int | None = None,
+        start_timeout: float = 30.0,
+        stop_timeout: float = 3.0,
+        loop: Loop = "auto",
+    ) -> None:
+        if spawn is not None and spawn < 1:
+            raise ValueError(f"spawn must be at least 1, it is {spawn!r}")
+        if start_timeout <= 0 or stop_timeout <= 0:
+            raise ValueError("start_timeout and stop_timeout must be positive")
+        self._spawn = spawn or _processors()
+        self._start_timeout = start_timeout
+        self._stop_timeout = stop_timeout
+        self._loop = _loop(loop)
+        self._scratch: Scratch | None = None
+        self._relay = Relay()
+        self._workers: list[Worker] = []
+        self._proxy: Proxy | None = None
+        self._outer: object = None
+        self._entered = False
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The ids of the workers, in their order; empty before the pool is entered."""
+        return tuple(worker.id for worker in self._workers)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each worker, by its id."""
+        return {worker.id: worker.pid for worker in self._workers}
+
+    async def __aenter__(self) -> WorkerPool:
+        if self._entered:
+            raise RuntimeError("a WorkerPool is entered once; make another one")
+        self._entered = True
+        if sys.platform not in ("linux", "darwin"):
+            raise WorkerStartError(
+                worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
+            )
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        self._outer = dispatcher.get()
+        dispatcher.set(self._proxy)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if dispatcher.get() is self._proxy:
+            dispatcher.set(self._outer)  # type: ignore[arg-type]
+        await self._stop()
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(sweep)
+        scratch = self._scratch = Scratch()
+        options = {"loop": self._loop, "stop_timeout": self._stop_timeout}
+        label = scratch.path.name.rpartition("-")[2]
+        self._workers = [
+            Worker(f"{label}-{number}", scratch.socket(number), self._relay, options)
+            for number in range(self._spawn)
+        ]
+        for worker in self._workers:
+            worker.spawn()
+        waits = (worker.ready(self._start_timeout) for worker in self._workers)
+        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+        failures = [one for one in outcomes if isinstance(one, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, WorkerStartError):
+                raise failure
+        if failures:
+            raise BaseExceptionGroup("workers did not start", failures)
+        members = tuple((worker.id, worker.target) for worker in self._workers)
+        self._proxy = Proxy(new_id(), members, f"parent-{os.getpid()}")
+        await self._proxy.connect_all()
+
+    async def _stop(self) -> None:
+        """Take everything away, once, even when the caller is cancelled meanwhile."""
+        stopping = asyncio.get_running_loop().create_task(self._take_down())
+        while not stopping.done():
+            try:
+                await asyncio.shield(stopping)
+            except asyncio.CancelledError:
+                # Being cancelled again does not leave processes behind; there is a deadline.
+                if stopping.done():
+                    raise
+        stopping.result()
+
+    async def _take_down(self) -> None:
+        try:
+            if self._proxy is not None:
+                await self._proxy.close()
+        finally:
+            for worker in self._workers:
+                worker.release()
+            waits = (worker.stopped(self._stop_timeout) for worker in self._workers)
+            await asyncio.gather(*waits, return_exceptions=True)
+            await asyncio.to_thread(self._relay.finish, 1.0)
+            if self._scratch is not None:
+                self._scratch.remove()
+
+    def __repr__(self) -> str:
+        return f"<WorkerPool of {self._spawn} workers>"
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _loop(loop: str) -> str:
+    chosen = os.environ.get("CATENA_LOOP", "auto") if loop == "auto" else loop
+    if chosen not in get_args(Loop):
+        raise ValueError(f"loop must be one of {', '.join(get_args(Loop))}, it is {chosen!r}")
+    return chosen
+
+

@@ -1,0 +1,150 @@
+"""The proxy: what a scope dispatches through, and how a worker's nested calls find the same pool.
+
+It knows the members of a pool, connects to each when it is first needed, and takes them in turn. In a
+worker the proxy of a call is made from ``Task.proxy`` once and found again by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from itertools import count
+
+from catena.dispatch.caller import Caller
+from catena.errors import CatenaError, NoPool, WorkerLost
+from catena.events import refused
+from catena.link.client import connect
+from catena.wire import codec
+
+__all__ = ["Member", "Proxy", "ProxyPool"]
+
+
+class Member:
+    """One worker of a pool, connected or not."""
+
+    __slots__ = ("_connecting", "caller", "lost", "name", "target", "worker")
+
+    def __init__(self, worker: str, target: str, name: str) -> None:
+        self.worker = worker
+        self.target = target
+        self.name = name
+        self.caller: Caller | None = None
+        self.lost: str = ""
+        self._connecting: asyncio.Task[Caller] | None = None
+
+    async def reach(self, proxy: tuple[bytes, bytes]) -> Caller:
+        """Connect, once for all who ask at the same time, and return the caller.
+
+        Raises CatenaError, ConnectionError or TimeoutError.
+        """
+        if self.caller is not None:
+            return self.caller
+        if self._connecting is None:
+            # In an empty Context: what gRPC starts must not hold on to anybody's variables.
+            self._connecting = asyncio.get_running_loop().create_task(
+                self._connect(proxy), context=contextvars.Context()
+            )
+        connecting = self._connecting
+        try:
+            return await asyncio.shield(connecting)
+        finally:
+            if connecting.done():
+                self._connecting = None
+
+    async def _connect(self, proxy: tuple[bytes, bytes]) -> Caller:
+        link = await connect(self.target, self.name)
+        caller = self.caller = Caller(link, proxy)
+        link.start(caller)
+        return caller
+
+    async def close(self) -> None:
+        """End the link, if there is one, or the attempt to make it."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self.caller is not None:
+            await self.caller.link.close("the pool closes")
+
+
+class Proxy:
+    """A dispatcher over the members of one pool; ``name`` says who calls through it."""
+
+    def __init__(self, id: bytes, members: tuple[tuple[str, str], ...], name: str) -> None:
+        self.id = id
+        self.members = [Member(worker, target, name) for worker, target in members]
+        self.encoded = codec.encode_proxy(id, members)
+        self.closed = False
+        self._turn = count()
+
+    def pick(self) -> Caller | None:
+        """Return the next member's caller, None when it is not connected and has to be reached."""
+        members = self.members
+        if not members:
+            return None
+        caller = members[next(self._turn) % len(members)].caller
+        return caller if caller is not None and caller.usable else None
+
+    async def reach(self, routine: str) -> Caller:
+        """Connect to the next member that answers, and return its caller.
+
+        Raises NoPool when the pool is closed, and WorkerLost when no member answers.
+        """
+        if self.closed:
+            raise refused(NoPool(routine=routine, reason="its pool is closed"))
+        causes: list[str] = []
+        for _ in range(len(self.members)):
+            member = self.members[next(self._turn) % len(self.members)]
+            if member.caller is not None:
+                if member.caller.usable:
+                    return member.caller
+                causes.append(f"{member.worker} is gone")
+                continue
+            try:
+                return await member.reach((self.id, self.encoded))
+            except (CatenaError, OSError) as error:
+                causes.append(f"{member.worker}: {error}")
+        raise refused(
+            WorkerLost(
+                worker=", ".join(member.worker for member in self.members),
+                routine=routine,
+                begun=False,
+                cause="no worker can be reached: " + "; ".join(causes),
+            )
+        )
+
+    async def connect_all(self) -> None:
+        """Connect to every member. Raises what the first that fails raises."""
+        reaching = [member.reach((self.id, self.encoded)) for member in self.members]
+        await asyncio.gather(*reaching)
+
+    async def close(self) -> None:
+        """End every link; calls that are open fail with WorkerLost."""
+        self.closed = True
+        await asyncio.gather(*(member.close() for member in self.members))
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<Proxy {self.id.hex()[-8:]} of {len(self.members)} workers, {state}>"
+
+
+class ProxyPool:
+    """The proxies that a worker process has met, by id."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._proxies: dict[bytes, Proxy] = {}
+
+    def get(self, encoded: bytes, id: bytes) -> Proxy | None:
+        """Return the proxy of an id, made from its encoded form when it is new here.
+
+        None when it is new and came without one. Raises ProtocolError when that does not parse.
+        """
+        known = self._proxies.get(id)
+        if known is None and encoded:
+            found, members = codec.decode_proxy(encoded)
+            known = self._proxies[found] = Proxy(found, members, self._name)
+        return known
+
+    async def close(self) -> None:
+        """End the links of all proxies."""
+        await asyncio.gather(*(proxy.close() for proxy in self._proxies.values()))

@@ -1,0 +1,156 @@
+"""The worker process: ``python -m catena worker``, started by a pool and by nobody else.
+
+It reads what it needs from its standard input, serves links until that ends, and is gone soon after,
+even when a routine blocks its event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from catena.dispatch.session import Sessions
+from catena.link.link import Link
+from catena.link.server import Server
+from catena.pool.proxy import ProxyPool
+
+__all__ = ["main"]
+
+_GC_THRESHOLD = 20_000
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Serve until standard input ends; return the exit code. There are no arguments to give."""
+    line = b"" if arguments else sys.stdin.buffer.readline()
+    if not line:
+        sys.stderr.write("catena worker is started by a pool, not by hand\n")
+        return 2
+    facts = json.loads(line)
+    control = _settle_in(facts)
+    # What is imported by now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    with _runner(facts["loop"]) as runner:
+        runner.run(_Serving(facts, control).run())
+    return 0
+
+
+def _settle_in(facts: dict[str, Any]) -> int:
+    """Make this process a likeness of its parent; return where the end of the parent shows."""
+    sys.path[:] = facts["sys_path"]
+    if facts["pythonpath"] is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = facts["pythonpath"]
+    # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
+    signal.signal(signal.SIGINT, _ignore)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # A routine that reads its standard input finds it empty, and so do processes it starts.
+    control = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return control
+
+
+def _ignore(*_: object) -> None:
+    """Take a signal and do nothing; unlike SIG_IGN this is not inherited by child processes."""
+
+
+def _runner(loop: str) -> asyncio.Runner:
+    if loop != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if loop == "uvloop":
+                raise
+        else:
+            return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    return asyncio.Runner()
+
+
+class _Serving:
+    """The life of a worker, from listening to the end of its standard input."""
+
+    def __init__(self, facts: dict[str, Any], control: int) -> None:
+        self._control = control
+        self._worker: str = facts["worker"]
+        self._socket = Path(facts["socket"])
+        self._ready: int = facts["ready"]
+        self._grace: float = facts["stop_timeout"]
+        self._proxies = ProxyPool(self._worker)
+        self._all: set[Sessions] = set()
+
+    async def run(self) -> None:
+        """Listen, say so, and serve until the parent lets go or SIGTERM comes."""
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, over.set)
+        server = Server(f"unix:{self._socket}", self._worker, self._accept)
+        try:
+            await server.start()
+        except Exception as error:
+            os.write(self._ready, f"{type(error).__name__}: {error}".encode()[:4096])
+            raise
+        self._socket.chmod(0o600)
+        os.write(self._ready, b"ready")
+        os.close(self._ready)
+        watch = threading.Thread(
+            target=self._watch, args=(loop, over), name="catena-parent", daemon=True
+        )
+        watch.start()
+        await over.wait()
+        await self._stop(server)
+
+    def _accept(self, link: Link) -> Sessions:
+        sessions = Sessions(link, self._worker, self._proxies.get)
+        self._all.add(sessions)
+        return sessions
+
+    async def _stop(self, server: Server) -> None:
+        for sessions in self._all:
+            sessions.drain()
+            sessions.ended(None)
+        # Let cancelled routines run their clean-up before the loop is closed.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace * 0.6):
+                await _idle()
+        # Everybody lets go of the others before anybody cuts: so nobody is cut off.
+        await self._proxies.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace * 0.2):
+                await asyncio.gather(*(one.link.wait_ended() for one in self._all))
+        await server.stop(0)
+        self._socket.unlink(missing_ok=True)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+        """Wait for the end of standard input; leave by force when the loop does not."""
+        with contextlib.suppress(OSError):
+            while os.read(self._control, 4096):
+                pass
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(over.set)
+        threading.Event().wait(self._grace)
+        self._socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._socket.parent.joinpath("lock").unlink(missing_ok=True)
+            self._socket.parent.rmdir()
+        os._exit(1)
+
+
+async def _idle() -> None:
+    """Wait until no other task but this one and the links' is left that was cancelled."""
+    mine = asyncio.current_task()
+    while any(task.cancelling() for task in asyncio.all_tasks() if task is not mine):
+        await asyncio.sleep(0.005)

@@ -1,0 +1,51 @@
+"""``recording()``: what the core announced while a block ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from catena import events
+from catena.observe import Event, Operation, Outcome, subscribe
+
+__all__ = ["Recording", "recording"]
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(slots=True)
+class Recording:
+    """Events in the order in which they were announced, and the outcomes of operations."""
+
+    events: list[Event] = field(default_factory=list[Event])
+    outcomes: list[tuple[Event, Outcome]] = field(default_factory=list[tuple[Event, Outcome]])
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return the recorded events of one class."""
+        return [one for one in self.events if isinstance(one, kind)]
+
+    def outcome(self, event: Event) -> Outcome | None:
+        """Return how an operation ended, None while it lasts."""
+        return next((ended for one, ended in self.outcomes if one is event), None)
+
+
+@contextmanager
+def recording(*kinds: type[Event]) -> Iterator[Recording]:
+    """Record events of the given classes, by default of every class, while the block runs."""
+    recorded = Recording()
+
+    def listen(event: Event) -> Callable[[Outcome], Any] | None:
+        recorded.events.append(event)
+        if isinstance(event, Operation):
+            return lambda outcome: recorded.outcomes.append((event, outcome))
+        return None
+
+    with subscribe(listen, *(kinds or _every())):
+        yield recorded
+
+
+def _every() -> tuple[type[Event], ...]:
+    found = (getattr(events, name) for name in events.__all__)
+    return tuple(one for one in found if isinstance(one, type) and issubclass(one, Event))

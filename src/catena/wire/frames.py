@@ -1,0 +1,223 @@
+"""The frames: one message of a call each, as values.
+
+``call`` is the link's number of the call, 0 for the frames of the link itself. ``symbol`` is the
+letter under which the grammar knows the frame. They are named tuples because eight of them are made
+for every dispatch and a frozen dataclass takes three times as long.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from catena.context.manifest import ChainManifest
+from catena.errors import ChainSerializationError
+
+__all__ = [
+    "Ack",
+    "Cancel",
+    "Carried",
+    "ExceptionFrame",
+    "Frame",
+    "Goodbye",
+    "Hello",
+    "Nack",
+    "NackCode",
+    "Next",
+    "Piece",
+    "Result",
+    "Send",
+    "Task",
+    "Throw",
+    "Unknown",
+    "weight",
+]
+
+Carried = ChainManifest | ChainSerializationError | None
+"""A frame's chain: the manifest, the reason why it could not be read, or nothing."""
+
+
+class NackCode(IntEnum):
+    """Why a worker refuses a call; the numbers are the proto's."""
+
+    UNSPECIFIED = 0
+    UNKNOWN = 1
+    UNLOADABLE = 2
+    DRAINING = 3
+    BUSY = 4
+
+
+class Task(NamedTuple):
+    """Opens a call: which routine, how to reach the pool, and the pickled arguments."""
+
+    call: int
+    function: int
+    payload: bytes
+    routine: str = ""
+    stream: bool = False
+    callable: bytes = b""
+    proxy: bytes = b""
+    proxy_id: bytes = b""
+
+    @property
+    def symbol(self) -> str:
+        """``stream`` or ``task``."""
+        return "stream" if self.stream else "task"
+
+
+class Next(NamedTuple):
+    """Drives a call: start it, or go on to the next yield."""
+
+    call: int
+    manifest: Carried = None
+
+    symbol = "next"
+
+
+class Send(NamedTuple):
+    """Drives a suspended stream with a value, as ``asend`` does."""
+
+    call: int
+    payload: bytes
+    manifest: Carried = None
+
+    symbol = "send"
+
+
+class Throw(NamedTuple):
+    """Drives a suspended stream with an exception, as ``athrow`` does."""
+
+    call: int
+    payload: bytes
+    manifest: Carried = None
+
+    symbol = "throw"
+
+
+class Cancel(NamedTuple):
+    """Cancels what runs, closes what is suspended."""
+
+    call: int
+
+    symbol = "cancel"
+
+
+class Ack(NamedTuple):
+    """The worker has accepted the call: it has begun."""
+
+    call: int
+
+    symbol = "ack"
+
+
+class Nack(NamedTuple):
+    """The worker refuses the call: it has not begun."""
+
+    call: int
+    code: NackCode
+    text: str = ""
+
+    symbol = "nack"
+
+
+class Result(NamedTuple):
+    """A returned value, or with ``more`` a yielded one.
+
+    ``after_cancel`` says that the routine was told of a Cancel and answered all the same.
+    """
+
+    call: int
+    payload: bytes
+    manifest: Carried = None
+    more: bool = False
+    after_cancel: bool = False
+
+    @property
+    def symbol(self) -> str:
+        """``return`` or ``yield``, with ``+`` after a Cancel."""
+        if self.after_cancel:
+            return "yield+" if self.more else "return+"
+        return "yield" if self.more else "return"
+
+
+class ExceptionFrame(NamedTuple):
+    """The routine raised; the last frame of its call."""
+
+    call: int
+    payload: bytes
+    manifest: Carried = None
+
+    symbol = "exception"
+
+
+class Hello(NamedTuple):
+    """The first frame each way: protocol version, software, capabilities and who speaks."""
+
+    call: int
+    major: int
+    minor: int
+    software: str
+    capabilities: tuple[str, ...]
+    peer: str
+    pid: int
+
+    symbol = "hello"
+
+
+class Goodbye(NamedTuple):
+    """No more calls from this side."""
+
+    call: int
+    reason: str
+
+    symbol = "goodbye"
+
+
+class Piece(NamedTuple):
+    """A part of an encoded frame that is too long for one message; ``total`` is the whole's size."""
+
+    call: int
+    transfer: int
+    data: bytes
+    last: bool
+    total: int
+
+    symbol = "piece"
+
+
+class Unknown(NamedTuple):
+    """A frame of a kind that this version does not know."""
+
+    call: int
+
+    symbol = "unknown"
+
+
+Frame = (
+    Task
+    | Next
+    | Send
+    | Throw
+    | Cancel
+    | Ack
+    | Nack
+    | Result
+    | ExceptionFrame
+    | Hello
+    | Goodbye
+    | Piece
+    | Unknown
+)
+
+
+def weight(frame: Frame) -> int:
+    """Return about how many bytes a frame takes on the wire, without encoding it."""
+    size = 32
+    payload: bytes = getattr(frame, "payload", b"")
+    size += len(payload)
+    if type(frame) is Task:
+        size += len(frame.callable) + len(frame.proxy)
+    manifest: Carried = getattr(frame, "manifest", None)
+    if isinstance(manifest, ChainManifest):
+        size += sum(64 + len(entry.value) for entry in manifest.entries)
+    return size

@@ -1,0 +1,121 @@
+"""How Python objects become bytes: standard pickle when that suffices, cloudpickle otherwise.
+
+The quick way is a pickler that is made once and refuses whatever is not built in; then cloudpickle
+takes over, by reference for what can be imported and by value for the rest. Objects that travel in
+their own way (variables, routines) say so with a method ``__catena_reduce__``, which returns what
+``__reduce__`` would and is asked by this module alone.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any, NoReturn
+
+import cloudpickle
+
+__all__ = ["PROTOCOL", "dumps", "loads", "reference", "resolve"]
+
+PROTOCOL = 5
+
+
+def dumps(value: Any) -> bytes:
+    """Return the object as bytes. Raises what pickling raises (TypeError, PicklingError, …)."""
+    try:
+        return _local.quick.dumps(value)
+    except _NotBuiltin:
+        pass
+    buffer = io.BytesIO()
+    _Thorough(buffer, protocol=PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+loads: Callable[[bytes], Any] = pickle.loads
+"""Return the object that the bytes stand for. Raises whatever unpickling raises."""
+
+
+def reference(obj: Any) -> str | None:
+    """Return ``module:qualified.name`` when importing that yields this very object, else None.
+
+    What lives in ``__main__`` has no reference: a worker's main module is another one.
+    """
+    import sys
+
+    module: str | None = getattr(obj, "__module__", None)
+    name: str | None = getattr(obj, "__qualname__", None)
+    if not module or not name or module in ("__main__", "__mp_main__") or "<" in name:
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{name}" if found is obj else None
+
+
+def resolve(name: str) -> Any:
+    """Import what ``reference`` named. Raises ImportError or AttributeError."""
+    import importlib
+
+    module, _, qualname = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+class _NotBuiltin(Exception):
+    """The quick pickler met something that it leaves to the thorough one."""
+
+
+class _Chunks:
+    """The file that the quick pickler writes to: it keeps what is written, uncopied."""
+
+    __slots__ = ("chunks",)
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.chunks.append(data)
+
+
+class _Quick(pickle.Pickler):
+    """Pickles what is built in, and says so quickly when it cannot."""
+
+    def __init__(self) -> None:
+        self._file = _Chunks()
+        super().__init__(self._file, PROTOCOL)  # type: ignore[arg-type]
+
+    def reducer_override(self, obj: Any, /) -> NoReturn:
+        raise _NotBuiltin
+
+    def dumps(self, value: Any) -> bytes:
+        try:
+            self.dump(value)
+            chunks = self._file.chunks
+            return bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            self._file.chunks = []
+            self.clear_memo()
+
+
+class _Thorough(cloudpickle.Pickler):
+    """cloudpickle, with a door for objects that travel in their own way."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        reduce = None if isinstance(obj, type) else getattr(obj, "__catena_reduce__", None)
+        if isinstance(reduce, MethodType | FunctionType):
+            return reduce()
+        return super().reducer_override(obj)
+
+
+class _Local(threading.local):
+    """A pickler is no place for two threads at once, so each thread has its own."""
+
+    def __init__(self) -> None:
+        self.quick = _Quick()
+
+
+_local = _Local()

@@ -1,0 +1,244 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Batch(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[Frame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("call", "task", "next", "send", "throw", "cancel", "ack", "nack", "result", "exception", "hello", "goodbye", "piece")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    SEND_FIELD_NUMBER: _ClassVar[int]
+    THROW_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    NACK_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    EXCEPTION_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    task: Task
+    next: Next
+    send: Send
+    throw: Throw
+    cancel: Cancel
+    ack: Ack
+    nack: Nack
+    result: Result
+    exception: Exception
+    hello: Hello
+    goodbye: Goodbye
+    piece: Piece
+    def __init__(self, call: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., next: _Optional[_Union[Next, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., throw: _Optional[_Union[Throw, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., exception: _Optional[_Union[Exception, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
+
+class Task(_message.Message):
+    __slots__ = ("function", "callable", "routine", "stream", "payload", "proxy", "proxy_id", "timeout_ns", "credit")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CALLABLE_FIELD_NUMBER: _ClassVar[int]
+    ROUTINE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    PROXY_FIELD_NUMBER: _ClassVar[int]
+    PROXY_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    function: int
+    callable: bytes
+    routine: str
+    stream: bool
+    payload: bytes
+    proxy: bytes
+    proxy_id: bytes
+    timeout_ns: int
+    credit: int
+    def __init__(self, function: _Optional[int] = ..., callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., stream: _Optional[bool] = ..., payload: _Optional[bytes] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ...) -> None: ...
+
+class Next(_message.Message):
+    __slots__ = ("manifest",)
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    manifest: Manifest
+    def __init__(self, manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+
+class Send(_message.Message):
+    __slots__ = ("payload", "manifest")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    manifest: Manifest
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+
+class Throw(_message.Message):
+    __slots__ = ("payload", "manifest")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    manifest: Manifest
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Ack(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Nack(_message.Message):
+    __slots__ = ("code", "text")
+    class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CODE_UNSPECIFIED: _ClassVar[Nack.Code]
+        UNKNOWN: _ClassVar[Nack.Code]
+        UNLOADABLE: _ClassVar[Nack.Code]
+        DRAINING: _ClassVar[Nack.Code]
+        BUSY: _ClassVar[Nack.Code]
+    CODE_UNSPECIFIED: Nack.Code
+    UNKNOWN: Nack.Code
+    UNLOADABLE: Nack.Code
+    DRAINING: Nack.Code
+    BUSY: Nack.Code
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    code: Nack.Code
+    text: str
+    def __init__(self, code: _Optional[_Union[Nack.Code, str]] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("payload", "manifest", "more", "after_cancel")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CANCEL_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    manifest: Manifest
+    more: bool
+    after_cancel: bool
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ...) -> None: ...
+
+class Exception(_message.Message):
+    __slots__ = ("payload", "manifest")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    manifest: Manifest
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid")
+    MAJOR_FIELD_NUMBER: _ClassVar[int]
+    MINOR_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    major: int
+    minor: int
+    software: str
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    peer: str
+    pid: int
+    def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., peer: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+
+class Goodbye(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Piece(_message.Message):
+    __slots__ = ("transfer", "data", "last", "total")
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    transfer: int
+    data: bytes
+    last: bool
+    total: int
+    def __init__(self, transfer: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., total: _Optional[int] = ...) -> None: ...
+
+class Proxy(_message.Message):
+    __slots__ = ("id", "members")
+    class Member(_message.Message):
+        __slots__ = ("worker", "target")
+        WORKER_FIELD_NUMBER: _ClassVar[int]
+        TARGET_FIELD_NUMBER: _ClassVar[int]
+        worker: str
+        target: str
+        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    members: _containers.RepeatedCompositeFieldContainer[Proxy.Member]
+    def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ...) -> None: ...
+
+class Manifest(_message.Message):
+    __slots__ = ("chain_id", "parent_id", "delta", "entries", "spent", "live", "carrier", "named")
+    class CarrierEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    CARRIER_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
+    chain_id: bytes
+    parent_id: bytes
+    delta: bool
+    entries: _containers.RepeatedCompositeFieldContainer[Entry]
+    spent: _containers.RepeatedScalarFieldContainer[bytes]
+    live: _containers.RepeatedScalarFieldContainer[bytes]
+    carrier: _containers.ScalarMap[str, str]
+    named: int
+    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., spent: _Optional[_Iterable[bytes]] = ..., live: _Optional[_Iterable[bytes]] = ..., carrier: _Optional[_Mapping[str, str]] = ..., named: _Optional[int] = ...) -> None: ...
+
+class Entry(_message.Message):
+    __slots__ = ("namespace", "name", "kind", "value", "policy", "default")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Entry.Kind]
+        VALUE: _ClassVar[Entry.Kind]
+        RESET: _ClassVar[Entry.Kind]
+        LOST: _ClassVar[Entry.Kind]
+    KIND_UNSPECIFIED: Entry.Kind
+    VALUE: Entry.Kind
+    RESET: Entry.Kind
+    LOST: Entry.Kind
+    class Policy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        BOTH: _ClassVar[Entry.Policy]
+        FORWARD: _ClassVar[Entry.Policy]
+    BOTH: Entry.Policy
+    FORWARD: Entry.Policy
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    name: str
+    kind: Entry.Kind
+    value: bytes
+    policy: Entry.Policy
+    default: bytes
+    def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[Entry.Kind, str]] = ..., value: _Optional[bytes] = ..., policy: _Optional[_Union[Entry.Policy, str]] = ..., default: _Optional[bytes] = ...) -> None: ...

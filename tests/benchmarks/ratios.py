@@ -1,0 +1,97 @@
+"""The statistics: medians with their range, and ratios inside one repeat. Pure functions.
+
+Machines drift within a run, so no value of one repeat is divided by a value of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from .plan import P50, RATE_100, BenchmarkError, Sample, Variant
+
+# How many times better than wool Catena is to be, by metric.
+TARGETS: Final = {P50: 4.0, RATE_100: 40.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A median with the least and the greatest of the values behind it."""
+
+    median: float
+    least: float
+    greatest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of at least one value.
+
+        Raises:
+            BenchmarkError: there is no value.
+        """
+        if not values:
+            raise BenchmarkError("there are no samples to report")
+        return cls(median(values), min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target on one pair of rows, and the ratio that was reached there."""
+
+    loop: str
+    workers: int
+    metric: str
+    target: float
+    ratio: Spread
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the median ratio reaches the target."""
+        return self.ratio.median >= self.target
+
+
+def spread(samples: Iterable[Sample], variant: Variant, metric: str) -> Spread:
+    """The values of one cell of the table, over all repeats."""
+    return Spread.of(list(_by_repeat(samples, variant, metric).values()))
+
+
+def ratio(samples: Sequence[Sample], ours: Variant, theirs: Variant, metric: str) -> Spread:
+    """How many times better `ours` is, repeat by repeat: above 1 it is better.
+
+    A latency is better when it is smaller, a rate when it is greater.
+
+    Raises:
+        BenchmarkError: no repeat has both.
+    """
+    mine = _by_repeat(samples, ours, metric)
+    other = _by_repeat(samples, theirs, metric)
+    both = sorted(mine.keys() & other.keys())
+    if metric == P50:
+        return Spread.of([other[repeat] / mine[repeat] for repeat in both])
+    return Spread.of([mine[repeat] / other[repeat] for repeat in both])
+
+
+def pairs(rows: Iterable[Variant], peer: str) -> list[tuple[Variant, Variant]]:
+    """Each row of Catena with the row of `peer` on the same loop with as many workers."""
+    rows = list(rows)
+    matches = [(row, Variant(row.loop, row.workers, peer)) for row in rows]
+    return [pair for pair in matches if pair[0].system == "catena" and pair[1] in rows]
+
+
+def verdicts(samples: Sequence[Sample], rows: Iterable[Variant]) -> list[Verdict]:
+    """Every target on every pair of rows of Catena and wool."""
+    return [
+        Verdict(ours.loop, ours.workers, metric, target, ratio(samples, ours, theirs, metric))
+        for ours, theirs in pairs(rows, "wool")
+        for metric, target in TARGETS.items()
+    ]
+
+
+def _by_repeat(samples: Iterable[Sample], variant: Variant, metric: str) -> dict[int, float]:
+    return {
+        sample.repeat: sample.value
+        for sample in samples
+        if sample.variant == variant and sample.metric == metric
+    }

@@ -1,0 +1,178 @@
+"""Turns a finished run into the published page and into the raw samples. Pure functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from .plan import ITEMS, METRICS, P50, RATE_100, RATE_1000, Facts, Sample, Settings, Variant
+from .ratios import Spread, pairs, ratio, spread, verdicts
+
+HEADINGS: Final = {
+    P50: "p50 µs, one call in flight",
+    RATE_100: "calls/s, 100 in flight",
+    RATE_1000: "calls/s, 1000 in flight",
+    ITEMS: "generator, items/s",
+}
+LOOP_WORDS: Final = {
+    "uvloop": "uvloop on both sides",
+    "asyncio": "asyncio on both sides",
+    "default": "each system's default",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run with all that is needed to judge it.
+
+    `versions` are a line for each environment; `machine` names cores and platform, never a host;
+    `raw` is the file with the raw samples, relative to the checkout.
+    """
+
+    settings: Settings
+    date: str
+    commit: str
+    versions: dict[str, str]
+    machine: str
+    load: float
+    facts: dict[Variant, Facts]
+    samples: tuple[Sample, ...]
+    raw: str
+
+    @property
+    def rows(self) -> list[Variant]:
+        """The measured rows in the order of the table."""
+        return list(self.facts)
+
+
+def page(run: Run) -> str:
+    """The whole page, as Markdown."""
+    return "\n".join(
+        [
+            "# Benchmarks",
+            "",
+            "Written by `make bench`; edits are lost. One run on one machine: such machines move",
+            "by a factor of two between runs, so only the ratios, taken inside each repeat of an",
+            "interleaved run, are results. The absolute numbers are there to check them.",
+            "",
+            "## Ratios",
+            "",
+            *ratio_table(run, "wool", "How many times better than wool Catena is"),
+            "",
+            *ratio_table(run, "echo", "How many times the bare echo's figure Catena reaches"),
+            "",
+            "## Targets",
+            "",
+            *target_lines(run),
+            "",
+            "## Figures",
+            "",
+            *figure_table(run),
+            "",
+            "## Settings",
+            "",
+            *setting_lines(run),
+            "",
+            "## What is measured",
+            "",
+            *METHOD,
+            "",
+        ]
+    )
+
+
+METHOD: Final = (
+    "- The routine returns its argument after it has checked, on the worker, a context variable",
+    "  that the client has set. The client compares every answer with what it sent.",
+    "- A block is one system in a client process of its own: it starts its workers, makes sure",
+    "  that each of them answers, warms up before each metric, and measures all four metrics.",
+    "  Every repeat runs all blocks once, in an order of its own.",
+    "- With 100 and 1000 calls in flight, as many tasks each await one call after the other. The",
+    "  generator is consumed item by item, 200 items each, one generator at a time.",
+    "- The bare echo is `grpc.aio` and nothing else: one bidirectional stream per server process,",
+    "  fixed frames gathered per turn of the loop, no routine, no pickle, no context. Its",
+    "  generator column is one echo per item, awaited before the next.",
+    "- Cells are the median over the repeats, with least and greatest in parentheses.",
+)
+
+
+def ratio_table(run: Run, peer: str, title: str) -> list[str]:
+    """Catena against one peer; above 1 Catena is better. Empty when the peer was not measured."""
+    rows = [
+        [LOOP_WORDS[ours.loop], str(ours.workers)]
+        + [_times(ratio(run.samples, ours, theirs, metric)) for metric in METRICS]
+        for ours, theirs in pairs(run.rows, peer)
+    ]
+    if not rows:
+        return [f"{title}: not measured in this run."]
+    headings = ["loop", "workers", *HEADINGS.values()]
+    return [f"{title} (latencies inverted, so that more is better):", "", *table(headings, rows)]
+
+
+def figure_table(run: Run) -> list[str]:
+    """The absolute figures with the loops that client and workers said they ran on."""
+    rows = [
+        [variant.system, facts.client_loop, facts.worker_loop, str(variant.workers)]
+        + [_number(spread(run.samples, variant, metric)) for metric in METRICS]
+        + [facts.limits]
+        for variant, facts in run.facts.items()
+    ]
+    headings = ["system", "client loop", "worker loop", "workers", *HEADINGS.values(), "limits"]
+    return table(headings, rows)
+
+
+def target_lines(run: Run) -> list[str]:
+    """Which targets are met, a line for each; a missed one is news, no failure."""
+    lines = [
+        f"- {HEADINGS[verdict.metric]}, {LOOP_WORDS[verdict.loop]}, workers: {verdict.workers}: "
+        f"target {verdict.target:g}x, reached {_times(verdict.ratio)}, "
+        f"**{'met' if verdict.is_met else 'missed'}**"
+        for verdict in verdicts(run.samples, run.rows)
+    ]
+    return lines or ["Catena and wool were not both measured in this run."]
+
+
+def setting_lines(run: Run) -> list[str]:
+    """What one must know to judge the figures, or to get them again."""
+    settings = run.settings
+    return [
+        f"- Date: {run.date}; commit: {run.commit}",
+        f"- Machine: {run.machine}; load average before the run: {run.load:.1f}",
+        *(f"- Environment of {name}: {versions}" for name, versions in run.versions.items()),
+        f"- Repeats: {settings.repeats}, shuffled with seed {settings.seed}",
+        f"- Time for each metric of a block: {settings.seconds:g} s",
+        f"- Raw samples, on the machine of the run: `{run.raw}`",
+    ]
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def raw_samples(run: Run) -> str:
+    """Everything as JSON: settings, versions, facts, and each sample with its latencies."""
+    document = {
+        "settings": asdict(run.settings),
+        "date": run.date,
+        "commit": run.commit,
+        "versions": run.versions,
+        "machine": run.machine,
+        "load": run.load,
+        "rows": [{**asdict(row), **asdict(facts)} for row, facts in run.facts.items()],
+        "samples": [sample.as_json() for sample in run.samples],
+    }
+    return json.dumps(document, ensure_ascii=False) + "\n"
+
+
+def _number(cell: Spread) -> str:
+    return f"{cell.median:,.0f} ({cell.least:,.0f}-{cell.greatest:,.0f})"
+
+
+def _times(cell: Spread) -> str:
+    values = (cell.median, cell.least, cell.greatest)
+    middle, least, greatest = (f"{value:.{0 if value >= 100 else 2}f}" for value in values)
+    return f"{middle}x ({least}-{greatest})"

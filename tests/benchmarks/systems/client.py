@@ -1,0 +1,96 @@
+"""The frame of a client program: one system, one loop, all metrics, JSON lines on stdout.
+
+A line that is ours starts with `PREFIX`; whatever else a system prints is left alone. Exit codes:
+0 measured, 1 failed, with the reason in an `error` line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from tests.benchmarks.measure import Call, Items, measured
+from tests.benchmarks.plan import PREFIX
+
+from .common import loop_name, run_on
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the runner asks of a client: see `plan.Settings`. No seconds: facts only, no metrics."""
+
+    workers: int
+    loop: str
+    seconds: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """An open system: its routines as plain callables, and what its workers said.
+
+    `workers` holds the (process id, loop name) of every answer that the routine `here` gave.
+    """
+
+    call: Call
+    items: Items
+    workers: Collection[tuple[int, str]]
+    limits: str
+
+
+Opener = Callable[[Options], AbstractAsyncContextManager[System]]
+
+
+def client(opened: Opener) -> int:
+    """Measure the system that `opened` opens; the exit code of the program."""
+    options = _options()
+    try:
+        run_on(options.loop, _measure(opened, options))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the runner is to hear of it
+        _tell("error", reason=_reason(error))
+        return 1
+    return 0
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(description="One client process of the benchmark.")
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--loop", required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--timeout", type=float, required=True)
+    return Options(**vars(parser.parse_args()))
+
+
+async def _measure(opened: Opener, options: Options) -> None:
+    async with asyncio.timeout(options.timeout), opened(options) as system:
+        if len(dict(system.workers)) != options.workers:
+            found = sorted(dict(system.workers))
+            raise RuntimeError(f"{options.workers} workers were asked for, {found} answered")
+        loops = ", ".join(sorted({loop for _, loop in system.workers}))
+        _tell("facts", client_loop=loop_name(), worker_loop=loops, limits=system.limits)
+        if not options.seconds:
+            return
+        async for metric, result in measured(system.call, system.items, options.seconds):
+            _tell(
+                "sample",
+                metric=metric,
+                value=result.value,
+                count=result.count,
+                seconds=result.seconds,
+                raw=result.raw,
+            )
+
+
+def _tell(event: str, **fields: object) -> None:
+    print(PREFIX + json.dumps({"event": event, **fields}), flush=True)
+
+
+def _reason(error: BaseException) -> str:
+    """The first real error inside of groups, on one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}".replace("\n", " ")

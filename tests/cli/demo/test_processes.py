@@ -1,0 +1,194 @@
+"""The demo as a user starts it: real workers, real files, a real Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catena.cli.demo.analysis import LARGE
+
+LARGE_FUNCTION = "def large(a):\n" + "    a = a or b\n" * LARGE
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Sixty files with a large function each, and one of everything that can be wrong."""
+    for number in range(60):
+        package = tmp_path / f"pkg{number % 3}"
+        package.mkdir(exist_ok=True)
+        (package / f"m{number}.py").write_text(f"def small{number}(): pass\n{LARGE_FUNCTION}")
+    (tmp_path / "syntax.py").write_text("def f(:\n")
+    (tmp_path / "encoding.py").write_bytes(b"# coding: nonsense\n")
+    (tmp_path / "gone.py").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """``python -m catena demo`` with these arguments; killed when the block is left early."""
+    # A process that was started in the background passes on that SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "catena", "demo", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def finished(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the demo."""
+    with started(*arguments) as process:
+        out, err = process.communicate(timeout=90)
+        return process.returncode, out, err
+
+
+def told(*arguments: object) -> dict[str, Any]:
+    """What the demo says with ``--json`` when it succeeds."""
+    code, out, err = finished("--json", *arguments)
+    assert code == 0, err
+    return json.loads(out)
+
+
+def children(parent: int) -> set[int]:
+    """Process ids of the children of ``parent``, by ``ps`` or by /proc where there is none."""
+    proc = Path("/proc")
+    if not (proc / "self/stat").exists():
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+        ).stdout.split()
+        pairs = zip(listed[::2], listed[1::2], strict=True)
+        return {int(child) for child, its_parent in pairs if int(its_parent) == parent}
+    return {int(path.parent.name) for path in proc.glob("[0-9]*/stat") if _parent(path) == parent}
+
+
+def _parent(stat: Path) -> int | None:
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def alive(process: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_every_file_is_read_and_every_row_checked(tree: Path) -> None:
+    """Rows, problems, nested calls and changes of the context are all there, from all workers."""
+    found = told("--check", "--workers", 2, tree)
+
+    assert found["check"]["same"] is True
+    assert found["check"]["rows"] == 60 + 120 + 5
+    assert found["totals"] == {"files": 60, "functions": 120, "problems": 5}
+    assert {problem["path"]: problem["kind"] for problem in found["problems"]} == {
+        "empty": "empty directory",
+        "encoding.py": "encoding",
+        "gone.py": "unreadable",
+        "loop": "symlink loop",
+        "syntax.py": "syntax",
+    }
+    assert (found["calls"]["total"], found["calls"]["nested"]) == (1 + 63 + 60, 60)
+    assert len(found["calls"]["processes"]) == 2
+    assert found["context"]["changes"] == 1 + 63 + 60
+    assert found["context"]["set_aside"] == ["empty"]
+
+
+def test_the_report_is_plain_where_there_is_no_terminal(tree: Path) -> None:
+    """Standard output has the tables, standard error the progress."""
+    code, out, err = finished("--workers", 2, tree)
+
+    assert code == 0
+    assert "The 10 most complex functions" in out
+    assert "Calls by worker process" in out
+    assert "\x1b" not in out + err
+    assert err.startswith("catena demo: starting 2 workers\n")
+
+
+def test_a_package_that_is_skipped_is_not_read(tree: Path) -> None:
+    """The workers know it from the context variable."""
+    found = told("--workers", 1, "--skip", "pkg0,pkg1", "--skip", "syntax", tree)
+
+    assert {row["path"].partition("/")[0] for row in found["files"]} == {"pkg2"}
+    assert found["context"]["skipped"] == ["pkg0", "pkg1", "syntax"]
+
+
+def test_a_file_and_an_empty_directory_are_targets(tree: Path) -> None:
+    """Neither is an error."""
+    alone = told("--workers", 1, tree / "pkg0/m0.py")
+    nothing = told("--workers", 1, "--check", tree / "empty")
+
+    assert [row["path"] for row in alone["files"]] == ["m0.py"]
+    assert nothing["totals"] == {"files": 0, "functions": 0, "problems": 1}
+
+
+def test_ctrl_c_leaves_one_line_and_no_worker() -> None:
+    """After an interrupt the workers are gone within two seconds, and nothing is a traceback."""
+    with started("--workers", 2) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "catena demo: starting 2 workers\n"
+        assert process.stderr.readline() == "catena demo: reading on 2 workers\n"
+        workers = children(process.pid)
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        out, err = process.communicate(timeout=30)
+        while any(map(alive, workers)) and time.monotonic() - asked < 30:
+            time.sleep(0.01)
+        took = time.monotonic() - asked
+
+    assert len(workers) >= 2
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1].startswith("catena demo: interrupted, ")
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 2
+    assert took < 2
+
+
+def test_ctrl_c_while_workers_start_is_no_different(tree: Path) -> None:
+    """There is no moment at which an interrupt is a traceback."""
+    with started("--workers", 2, tree) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "catena demo: starting 2 workers\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out) == (130, "")
+    assert err == "catena demo: interrupted, no file was read\n"
+
+
+def test_a_reader_that_stops_reading_is_no_traceback(tree: Path) -> None:
+    """``catena demo | head`` ends quietly."""
+    with started("--json", "--workers", 1, tree) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(30) == 1
+
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
