@@ -7,6 +7,7 @@ command needs is imported when that command runs, so ``--help`` and a worker's s
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -22,7 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns its exit code: 2 when the command line is wrong or empty, 130 after Ctrl-C. ``worker``
     is what a pool starts; it is not for people and not in the help.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
+    code = _main(list(sys.argv[1:] if argv is None else argv))
+    if argv is None and code == INTERRUPTED:
+        # All is said and done; one more Ctrl-C would only print a traceback from the way out.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
+
+def _main(given: list[str]) -> int:
     try:
         if given[:1] == ["worker"]:
             return _worker(given[1:])

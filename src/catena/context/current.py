@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
-from catena.context.chain import Chain
+from catena.context.chain import Chain, Memo
 
 __all__ = ["Home", "claimable", "current", "in_loop", "new_chain", "running_task", "stamp"]
 
@@ -20,6 +20,9 @@ current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar(
     "catena.chain", default=None
 )
 _home: contextvars.ContextVar[Home | None] = contextvars.ContextVar("catena.home", default=None)
+
+
+_NONE: frozenset[Any] = frozenset()
 
 
 class Home:
@@ -80,9 +83,9 @@ def stamp(chain: Chain, task: asyncio.Task[Any] | None) -> Chain:
     return owned
 
 
-def new_chain(id: bytes, *, parent: bytes | None = None) -> Chain:
+def new_chain(id: bytes, *, parent: bytes = b"") -> Chain:
     """Put a fresh chain into the current Context, owned by whoever runs here, and return it."""
     task = running_task()
-    chain = Chain(id=id, parent=parent, thread=get_ident(), task=task and ref(task), home=Home())
+    chain = Chain(id, parent, get_ident(), task and ref(task), Home(), _NONE, _NONE, Memo())
     current.set(chain)
     return chain

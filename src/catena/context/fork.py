@@ -32,7 +32,7 @@ def fork_here(chain: Chain, task: asyncio.Task[Any] | None = None) -> Chain:
 
     Without a task it has no owner yet: the first task that touches it claims it.
     """
-    forked = chain.fork(id=new_id(), thread=get_ident(), task=task and ref(task), home=Home())
+    forked = chain.fork(new_id(), get_ident(), task and ref(task), Home())
     current.set(forked)
     if ChainForked.listeners:
         announce(ChainForked(forked.id, chain.id))

@@ -1,20 +1,21 @@
 """The manifest: a chain as inert data, ready to be written into a frame or beside a task.
 
-It holds bytes and strings only. Decoding one touches no Context and unpickles nothing; that happens
-when it is mounted. Entries are sorted by key, so the same chain makes the same bytes anywhere.
+It holds bytes and strings only. Reading one touches no Context and unpickles nothing; that happens
+when it is mounted. Its entries stay one encoded block, so that whoever has met the same block before
+need not open it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import Any, NamedTuple, Protocol
 
 from catena.context.registry import Key
-from catena.errors import ChainSerializationError
-from catena.ids import ID_BYTES
 
-__all__ = ["ChainManifest", "Entry", "EntryKind"]
+__all__ = ["NO_CARRIER", "ChainManifest", "Entry", "EntryKind", "Values"]
+
+NO_CARRIER: Mapping[str, str] = {}
 
 
 class EntryKind(IntEnum):
@@ -26,8 +27,7 @@ class EntryKind(IntEnum):
     """Bound where the manifest was captured, with a value that could not be encoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One variable: its key, what became of it, and its encoded value and default."""
 
     key: Key
@@ -37,28 +37,39 @@ class Entry:
     default: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChainManifest:
+class ChainManifest(NamedTuple):
     """A chain as data.
 
-    ``chain_id`` and ``parent_id`` are 16 bytes or empty; ``whole`` says whether a variable that is
-    not mentioned is unbound (True) or unchanged; ``spent`` and ``live`` are the token ledgers;
-    ``carrier`` is the trace context, which the core ships and never reads.
-
-    Raises ChainSerializationError for an id of another length.
+    ``chain_id`` and ``parent_id`` are 16 bytes or empty; ``entries`` is the encoded block;
+    ``whole`` says whether a variable that is not mentioned is unbound (True) or unchanged;
+    ``spent`` and ``live`` are the token ledgers; ``carrier`` is the trace context, which the core
+    ships and never reads.
     """
 
     chain_id: bytes
     parent_id: bytes = b""
+    entries: bytes = b""
     whole: bool = True
-    entries: tuple[Entry, ...] = ()
     spent: tuple[bytes, ...] = ()
     live: tuple[bytes, ...] = ()
-    carrier: Mapping[str, str] = field(default_factory=dict[str, str])
+    carrier: Mapping[str, str] = NO_CARRIER
 
-    def __post_init__(self) -> None:
-        for id in (self.chain_id, self.parent_id):
-            if id and len(id) != ID_BYTES:
-                raise ChainSerializationError(
-                    cause=f"a chain id has {ID_BYTES} bytes, this one has {len(id)}"
-                )
+
+class Values(Protocol):
+    """How values and entries become bytes and come back; the wire hands it in."""
+
+    def dumps(self, value: Any, /) -> bytes:
+        """Return a value as bytes, or raise any Exception."""
+        ...
+
+    def loads(self, data: bytes, /) -> Any:
+        """Return the value that the bytes stand for, or raise any Exception."""
+        ...
+
+    def pack(self, entries: Iterable[Entry], /) -> bytes:
+        """Return entries as one block; the same entries make the same bytes in every process."""
+        ...
+
+    def unpack(self, data: bytes, /) -> tuple[Entry, ...]:
+        """Return the entries of a block. Raises ChainSerializationError when it is none."""
+        ...

@@ -147,8 +147,7 @@ class ContextVar(Generic[T]):
         chain = current.get()
         ensure_task_factory()
         chain = new_chain(new_id()) if chain is None else admit(chain)
-        if self not in chain.bound:
-            current.set(chain.bind(self))
+        current.set(chain.bind(self))
         return Token.mint(self, self.backing.set(value))
 
     def reset(self, token: Token[T], /) -> None:
@@ -183,8 +182,9 @@ class ContextVar(Generic[T]):
             return "foreign"
         if not token.spend():
             return "orphan"
-        if chain is not None and self.backing.get() is UNSET:
-            current.set(chain.unbind(self))
+        if chain is not None:
+            bound = self.backing.get() is not UNSET
+            current.set(chain.bind(self) if bound else chain.unbind(self))
         return "ok"
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakSet
 
+from catena.context.manifest import ChainManifest
 from catena.dispatch.declaration import Declaration
 from catena.errors import ProtocolError, WorkerLost
 from catena.events import CallNacked, FrameDropped
@@ -20,7 +21,6 @@ from catena.observe import announce
 from catena.dispatch.values import mount_frame
 from catena.wire.frames import (
     Cancel,
-    Carried,
     ExceptionFrame,
     Frame,
     Nack,
@@ -30,6 +30,7 @@ from catena.wire.frames import (
     Send,
     Task,
     Throw,
+    weight,
 )
 from catena.wire.grammar import END, Position
 
@@ -60,7 +61,7 @@ class Call:
         if self.lost is None:
             self.waiter = self.caller.link.loop.create_future()
             self.position.step(frame.symbol)
-            self.caller.link.send(frame)
+            self.caller.link.send(frame, weight(frame))
 
     def cancel(self) -> None:
         """Send Cancel, if the call is where it can be cancelled."""
@@ -165,7 +166,7 @@ class Caller:
         """Whether new calls may be sent here."""
         return self.accepting and self.link.up
 
-    def open(self, declared: Declaration, payload: bytes, manifest: Carried) -> Call:
+    def open(self, declared: Declaration, payload: bytes, manifest: ChainManifest | None) -> Call:
         """Send a call's Task and its first drive frame, together, and return the call."""
         number, body = self._number(declared.dumps())
         proxy = b"" if self._proxy_sent else self._proxy
@@ -185,8 +186,9 @@ class Caller:
         )
         call.position.step(task.symbol)
         call.position.step("next")
-        self.link.send(task)
-        self.link.send(Next(call.id, manifest))
+        self.link.send(task, weight(task))
+        drive = Next(call.id, manifest)
+        self.link.send(drive, weight(drive))
         return call
 
     def forget(self, call: Call) -> None:

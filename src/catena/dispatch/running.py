@@ -7,16 +7,15 @@ chain is captured while the result is still alive.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from catena.context.mount import unmount
+from catena.context.mount import Prepared, unmount
+from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import captured, mount_frame, opened
+from catena.dispatch.values import captured, opened
 from catena.errors import SerializationError
 from catena.events import Execution, refused
-from catena.observe import SILENCE
 from catena.wire import failure, serializer
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
@@ -43,37 +42,38 @@ class Running(Protocol):
 class RunningCall:
     """Runs a coroutine routine in one task."""
 
-    __slots__ = ("_context", "_declared", "_session", "_started", "_task", "_worker")
+    __slots__ = ("_contexts", "_declared", "_session", "_started", "_task", "_worker")
 
     idle = False
 
     def __init__(
-        self, session: Session, declared: Declaration, worker: str, context: contextvars.Context
+        self, session: Session, declared: Declaration, worker: str, contexts: Contexts
     ) -> None:
         self._session = session
         self._declared = declared
         self._worker = worker
-        self._context = context
+        self._contexts = contexts
         self._started = False
         self._task: asyncio.Task[None] | None = None
 
     def drive(self, frame: Next | Send | Throw) -> None:
         loop = self._session.sessions.link.loop
-        self._task = loop.create_task(self._run(frame), context=self._context)
+        context, known = self._contexts.fresh(frame.manifest)
+        self._task = loop.create_task(self._run(frame, known), context=context)
 
     def cancel(self, *, idle: bool) -> None:
         # A task that has not started is not cancelled but told, because it would never answer.
         if self._started and self._task is not None:
             self._task.cancel()
 
-    async def _run(self, frame: Next | Send | Throw) -> None:
+    async def _run(self, frame: Next | Send | Throw, known: Prepared | None) -> None:
         self._started = True
         session, declared = self._session, self._declared
         task = session.task
         try:
             if session.cancelled:
                 raise asyncio.CancelledError
-            mount_frame(frame.manifest, to_worker=True)
+            self._contexts.enter(frame.manifest, known)
             args, kwargs = arguments(task.payload, declared)
             if Execution.listeners:
                 with Execution(declared.name, stream=False, call=task.call):

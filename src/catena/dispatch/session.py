@@ -7,15 +7,14 @@ session sends one last frame, unless the link is gone.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
 from catena.dispatch.declaration import Declaration, declaration_of
-from catena.dispatch.port import Dispatcher, dispatcher
+from catena.dispatch.contexts import Contexts
+from catena.dispatch.port import Dispatcher
 from catena.dispatch.running import Running, RunningCall
 from catena.dispatch.stepper import RunningStream
 from catena.errors import CatenaError, ProtocolError
@@ -35,6 +34,7 @@ from catena.wire.frames import (
     Send,
     Task,
     Throw,
+    weight,
 )
 from catena.wire.grammar import END, Position
 
@@ -90,7 +90,7 @@ class Session:
             self.sessions.forget(self)
         elif "yield+" in frame.symbol:
             self.cancelled = False
-        self.sessions.link.send(frame)
+        self.sessions.link.send(frame, weight(frame))
 
     def abandon(self) -> None:
         """Stop what runs; nobody listens any more."""
@@ -99,17 +99,18 @@ class Session:
             self.running.cancel(idle=self.running.idle)
 
     def _begin(self, drive: Next | Send | Throw) -> None:
-        answer = self.sessions.admit(self.task)
+        sessions = self.sessions
+        answer = sessions.admit(self.task)
         if isinstance(answer, Nack):
             self.position.step("nack")
-            self.sessions.forget(self)
-            self.sessions.link.send(answer)
+            sessions.forget(self)
+            sessions.link.send(answer)
             return
-        declared, context = answer
+        declared, contexts = answer
         self.position.step("ack")
-        self.sessions.link.send(Ack(self.task.call))
+        sessions.link.send(Ack(self.task.call))
         kind = RunningStream if self.task.stream else RunningCall
-        self.running = kind(self, declared, self.sessions.worker, context)
+        self.running = kind(self, declared, sessions.worker, contexts)
         self.running.drive(drive)
 
     def _break(self, error: ProtocolError) -> None:
@@ -129,7 +130,7 @@ class Sessions:
         self._sessions: dict[int, Session] = {}
         self._last = 0
         self._functions: OrderedDict[int, Declaration] = OrderedDict()
-        self._contexts: OrderedDict[bytes, contextvars.Context] = OrderedDict()
+        self._contexts: OrderedDict[bytes, Contexts] = OrderedDict()
         all_sessions.add(self)
 
     def __len__(self) -> int:
@@ -178,18 +179,18 @@ class Sessions:
         data = failure.dump(error, worker=self.worker, routine=session.task.routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
-    def admit(self, task: Task) -> tuple[Declaration, contextvars.Context] | Nack:
-        """Return what to run and a fresh Context to run it in, or the refusal."""
+    def admit(self, task: Task) -> tuple[Declaration, Contexts] | Nack:
+        """Return what to run and the Contexts to run it in, or the refusal."""
         if self.draining:
             return Nack(task.call, NackCode.DRAINING)
         try:
             declared = self._function(task)
         except Exception as error:
             return Nack(task.call, NackCode.UNLOADABLE, f"{type(error).__name__}: {error}")
-        context = self._context(task)
-        if declared is None or context is None:
+        contexts = self._contexts_of(task)
+        if declared is None or contexts is None:
             return Nack(task.call, NackCode.UNKNOWN)
-        return declared, context.copy()
+        return declared, contexts
 
     def _function(self, task: Task) -> Declaration | None:
         known = self._functions.get(task.function)
@@ -202,16 +203,15 @@ class Sessions:
             self._functions.move_to_end(task.function)
         return known
 
-    def _context(self, task: Task) -> contextvars.Context | None:
-        """Return the Context in which the proxy is bound, to be copied for each call."""
+    def _contexts_of(self, task: Task) -> Contexts | None:
+        """Return the Contexts in which the call's proxy is bound, None when it is not known."""
         known = self._contexts.get(task.proxy_id)
         if known is not None:
             return known
         through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
         if task.proxy_id and through is None:
             return None
-        context = self._contexts[task.proxy_id] = contextvars.Context()
-        context.run(dispatcher.set, through)
+        known = self._contexts[task.proxy_id] = Contexts(through)
         if len(self._contexts) > _PROXIES:
             self._contexts.popitem(last=False)
-        return context
+        return known

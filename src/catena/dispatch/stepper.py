@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from catena.context.current import current
-from catena.context.manifest import ChainManifest
-from catena.context.mount import unmount
+from catena.context.mount import Prepared, unmount
+from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.running import arguments, dumps_result, failed
 from catena.dispatch.values import captured, mount_frame, opened
@@ -34,25 +34,28 @@ class RunningStream:
     """Runs an async generator for a session; one step is outstanding at most."""
 
     def __init__(
-        self, session: Session, declared: Declaration, worker: str, context: contextvars.Context
+        self, session: Session, declared: Declaration, worker: str, contexts: Contexts
     ) -> None:
         self.session = session
         self.declared = declared
         self.worker = worker
         self.idle = False
-        self._context = context
+        self._contexts = contexts
         self._driver: _Driver | None = None
         self._generator: AsyncGenerator[Any, Any] | None = None
         self._observed: Execution | None = None
+        self._known: Prepared | None = None
 
     def drive(self, frame: Drive) -> None:
         manifest = frame.manifest
-        chain_id = manifest.chain_id if isinstance(manifest, ChainManifest) else b""
+        chain_id = manifest.chain_id if manifest is not None else b""
         driver = self._driver
         if driver is None or (driver.ended or driver.chain_id not in (chain_id, b"")):
             if driver is not None:
                 driver.put(None)
-            driver = self._driver = _Driver(self, chain_id, self._context.copy())
+            context, known = self._contexts.fresh(manifest)
+            driver = self._driver = _Driver(self, chain_id, context)
+            self._known = known
         self.idle = False
         driver.put(frame)
 
@@ -68,7 +71,11 @@ class RunningStream:
         """Run one step in the driver's task; return the answer."""
         session, declared, call = self.session, self.declared, self.session.task.call
         try:
-            mount_frame(frame.manifest, to_worker=True)
+            known, self._known = self._known, None
+            if current.get() is None:
+                self._contexts.enter(frame.manifest, known)
+            else:
+                mount_frame(frame.manifest, to_worker=True)
             try:
                 value = await self._advance(frame)
             except StopAsyncIteration:

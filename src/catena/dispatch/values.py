@@ -8,24 +8,37 @@ from catena.context.manifest import ChainManifest
 from catena.context.mount import capture, mount
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import refused
-from catena.wire import failure, serializer
-from catena.wire.frames import Carried, ExceptionFrame, Frame, Result
+from catena.wire import codec, failure, serializer
+from catena.wire.frames import ExceptionFrame, Frame, Result
 
 __all__ = ["captured", "mount_frame", "opened", "take"]
 
 
+class _Wire:
+    """The port ``Values`` of the context floor, as the wire fills it."""
+
+    dumps = staticmethod(serializer.dumps)
+    loads = staticmethod(serializer.loads)
+    pack = staticmethod(codec.pack)
+    unpack = staticmethod(codec.unpack)
+
+
+WIRE = _Wire()
+
+
 def captured(*, to_worker: bool) -> ChainManifest | None:
     """Return the current chain, ready for a frame; None when the context is unarmed."""
-    return capture(serializer, to_worker=to_worker)
+    return capture(WIRE, to_worker=to_worker)
 
 
-def mount_frame(manifest: Carried, *, to_worker: bool) -> None:
-    """Mount what a frame carries. Raises ChainSerializationError when it could not be read."""
+def mount_frame(manifest: ChainManifest | None, *, to_worker: bool) -> None:
+    """Mount what a frame carries, if it does. Raises ChainSerializationError, ChainContention."""
     if manifest is None:
         return
-    if isinstance(manifest, ChainSerializationError):
-        raise refused(manifest)
-    mount(manifest, serializer, to_worker=to_worker)
+    try:
+        mount(manifest, WIRE, to_worker=to_worker)
+    except ChainSerializationError as error:
+        raise refused(error) from None
 
 
 def opened(payload: bytes, what: str, routine: str) -> Any:

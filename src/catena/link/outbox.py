@@ -40,9 +40,8 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._small or self._transfers)
 
-    def put(self, frame: Frame) -> None:
-        """Queue a frame."""
-        size = weight(frame)
+    def put(self, frame: Frame, size: int) -> None:
+        """Queue a frame that takes about ``size`` bytes."""
         self.bytes += size
         if size > PIECE_BYTES:
             queue = self._transfers.setdefault(frame.call, deque())
@@ -68,7 +67,7 @@ class Outbox:
         while self._transfers and len(batch) < MESSAGE_FRAMES and size < MESSAGE_BYTES:
             frame = self._next_of_transfers()
             batch.append(frame)
-            size += weight(frame) + (len(frame.data) if type(frame) is Piece else 0)
+            size += weight(frame)
         self.bytes = max(0, self.bytes - size) if self else 0
         return batch
 

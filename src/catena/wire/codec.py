@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import ChainManifest, Entry, EntryKind
+from catena.context.manifest import NO_CARRIER, ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.wire import frames
 from catena.wire.frames import Frame, NackCode
@@ -26,6 +26,8 @@ __all__ = [
     "encode_frame",
     "encode_manifest",
     "encode_proxy",
+    "pack",
+    "unpack",
 ]
 
 
@@ -69,11 +71,35 @@ def encode_manifest(manifest: ChainManifest) -> bytes:
 
 
 def decode_manifest(data: bytes) -> ChainManifest:
-    """Return the manifest. Raises ProtocolError, or ChainSerializationError for a malformed id."""
+    """Return the manifest. Raises ProtocolError when it is not one."""
     try:
         return _read_manifest(pb.Manifest.FromString(data))
     except DecodeError as error:
         raise ProtocolError(reason=f"a manifest does not parse: {error}") from None
+
+
+def pack(entries: Iterable[Entry]) -> bytes:
+    """Return the block of a manifest's entries; the same entries make the same bytes anywhere."""
+    block = pb.Entries()
+    for entry in entries:
+        one = block.entries.add(
+            namespace=entry.key[0],
+            name=entry.key[1],
+            kind=int(entry.kind),
+            value=entry.value,
+            policy=pb.Entry.FORWARD if entry.forward else pb.Entry.BOTH,
+        )
+        if entry.default is not None:
+            one.default = entry.default
+    return block.SerializeToString(deterministic=True)
+
+
+def unpack(data: bytes) -> tuple[Entry, ...]:
+    """Return the entries of a block. Raises ChainSerializationError when it does not parse."""
+    try:
+        return tuple(_read_entry(entry) for entry in pb.Entries.FromString(data).entries)
+    except DecodeError as error:
+        raise ChainSerializationError(cause=f"its entries do not parse: {error}") from None
 
 
 def encode_proxy(id: bytes, members: Iterable[tuple[str, str]]) -> bytes:
@@ -113,19 +139,19 @@ def _write_task(to: pb.Frame, frame: frames.Task) -> None:
 
 def _write_next(to: pb.Frame, frame: frames.Next) -> None:
     to.next.SetInParent()
-    if isinstance(frame.manifest, ChainManifest):
+    if frame.manifest is not None:
         _write_manifest(to.next.manifest, frame.manifest)
 
 
 def _write_send(to: pb.Frame, frame: frames.Send) -> None:
     to.send.payload = frame.payload
-    if isinstance(frame.manifest, ChainManifest):
+    if frame.manifest is not None:
         _write_manifest(to.send.manifest, frame.manifest)
 
 
 def _write_throw(to: pb.Frame, frame: frames.Throw) -> None:
     to.throw.payload = frame.payload
-    if isinstance(frame.manifest, ChainManifest):
+    if frame.manifest is not None:
         _write_manifest(to.throw.manifest, frame.manifest)
 
 
@@ -145,7 +171,7 @@ def _write_nack(to: pb.Frame, frame: frames.Nack) -> None:
 def _write_result(to: pb.Frame, frame: frames.Result) -> None:
     result = to.result
     result.payload = frame.payload
-    if isinstance(frame.manifest, ChainManifest):
+    if frame.manifest is not None:
         _write_manifest(result.manifest, frame.manifest)
     if frame.more:
         result.more = True
@@ -155,7 +181,7 @@ def _write_result(to: pb.Frame, frame: frames.Result) -> None:
 
 def _write_exception(to: pb.Frame, frame: frames.ExceptionFrame) -> None:
     to.exception.payload = frame.payload
-    if isinstance(frame.manifest, ChainManifest):
+    if frame.manifest is not None:
         _write_manifest(to.exception.manifest, frame.manifest)
 
 
@@ -179,19 +205,16 @@ def _write_piece(to: pb.Frame, frame: frames.Piece) -> None:
 def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
     # An empty manifest is present all the same: it says that the sender is unarmed.
     to.SetInParent()
-    to.chain_id, to.parent_id, to.delta = manifest.chain_id, manifest.parent_id, not manifest.whole
-    for entry in manifest.entries:
-        one = to.entries.add(
-            namespace=entry.key[0],
-            name=entry.key[1],
-            kind=int(entry.kind),
-            value=entry.value,
-            policy=pb.Entry.FORWARD if entry.forward else pb.Entry.BOTH,
-        )
-        if entry.default is not None:
-            one.default = entry.default
-    to.spent.extend(sorted(manifest.spent))
-    to.live.extend(sorted(manifest.live))
+    to.chain_id = manifest.chain_id
+    to.entries = manifest.entries
+    if manifest.parent_id:
+        to.parent_id = manifest.parent_id
+    if not manifest.whole:
+        to.delta = True
+    if manifest.spent:
+        to.spent.extend(sorted(manifest.spent))
+    if manifest.live:
+        to.live.extend(sorted(manifest.live))
     for key in sorted(manifest.carrier):
         to.carrier[key] = manifest.carrier[key]
 
@@ -293,25 +316,20 @@ def _read_piece(frame: pb.Frame) -> Frame:
     return frames.Piece(frame.call, piece.transfer, piece.data, piece.last, piece.total)
 
 
-def _manifest_of(drive: Any) -> frames.Carried:
-    if not drive.HasField("manifest"):
-        return None
-    try:
-        return _read_manifest(drive.manifest)
-    except ChainSerializationError as error:
-        # It ends this call when it is mounted, and must not end the others of its message.
-        return error
+def _manifest_of(drive: Any) -> ChainManifest | None:
+    return _read_manifest(drive.manifest) if drive.HasField("manifest") else None
 
 
 def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
+    carrier = manifest.carrier
     return ChainManifest(
         manifest.chain_id,
         manifest.parent_id,
+        manifest.entries,
         not manifest.delta,
-        tuple(_read_entry(entry) for entry in manifest.entries),
         tuple(manifest.spent),
         tuple(manifest.live),
-        dict(manifest.carrier),
+        dict(carrier) if carrier else NO_CARRIER,
     )
 
 

@@ -11,12 +11,11 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from catena.context.manifest import ChainManifest
-from catena.errors import ChainSerializationError
 
 __all__ = [
+    "SMALL",
     "Ack",
     "Cancel",
-    "Carried",
     "ExceptionFrame",
     "Frame",
     "Goodbye",
@@ -33,8 +32,9 @@ __all__ = [
     "weight",
 ]
 
-Carried = ChainManifest | ChainSerializationError | None
-"""A frame's chain: the manifest, the reason why it could not be read, or nothing."""
+
+SMALL = 16
+"""About how many bytes a frame takes that carries nothing."""
 
 
 class NackCode(IntEnum):
@@ -69,7 +69,7 @@ class Next(NamedTuple):
     """Drives a call: start it, or go on to the next yield."""
 
     call: int
-    manifest: Carried = None
+    manifest: ChainManifest | None = None
 
     symbol = "next"
 
@@ -79,7 +79,7 @@ class Send(NamedTuple):
 
     call: int
     payload: bytes
-    manifest: Carried = None
+    manifest: ChainManifest | None = None
 
     symbol = "send"
 
@@ -89,7 +89,7 @@ class Throw(NamedTuple):
 
     call: int
     payload: bytes
-    manifest: Carried = None
+    manifest: ChainManifest | None = None
 
     symbol = "throw"
 
@@ -128,7 +128,7 @@ class Result(NamedTuple):
 
     call: int
     payload: bytes
-    manifest: Carried = None
+    manifest: ChainManifest | None = None
     more: bool = False
     after_cancel: bool = False
 
@@ -145,7 +145,7 @@ class ExceptionFrame(NamedTuple):
 
     call: int
     payload: bytes
-    manifest: Carried = None
+    manifest: ChainManifest | None = None
 
     symbol = "exception"
 
@@ -212,12 +212,18 @@ Frame = (
 
 def weight(frame: Frame) -> int:
     """Return about how many bytes a frame takes on the wire, without encoding it."""
-    size = 32
-    payload: bytes = getattr(frame, "payload", b"")
-    size += len(payload)
-    if type(frame) is Task:
-        size += len(frame.callable) + len(frame.proxy)
-    manifest: Carried = getattr(frame, "manifest", None)
-    if isinstance(manifest, ChainManifest):
-        size += sum(64 + len(entry.value) for entry in manifest.entries)
-    return size
+    match frame:
+        case Task():
+            return 48 + len(frame.payload) + len(frame.callable) + len(frame.proxy)
+        case Piece():
+            return 32 + len(frame.data)
+        case Next():
+            return SMALL + _weight(frame.manifest)
+        case Result() | ExceptionFrame() | Send() | Throw():
+            return SMALL + len(frame.payload) + _weight(frame.manifest)
+        case _:
+            return SMALL
+
+
+def _weight(manifest: ChainManifest | None) -> int:
+    return 0 if manifest is None else 48 + len(manifest.entries)

@@ -60,7 +60,7 @@ def test_complexity_counts_decisions(body: str, complexity: int) -> None:
         ("if a: pass\nelif b: pass\nelif c: pass", 1),
         ("if a: pass\nelse:\n    if b: pass\n    pass", 2),
         (
-            "for x in y:\n    with a:\n        try: pass\n        except B:\n            if c: pass",
+            "for x in y:\n    with a:\n        try: pass\n        except B:\n            if c: 1",
             4,
         ),
         ("match a:\n    case 1:\n        while b: pass", 2),

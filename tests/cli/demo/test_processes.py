@@ -181,6 +181,22 @@ def test_ctrl_c_while_workers_start_is_no_different(tree: Path) -> None:
     assert err == "catena demo: interrupted, no file was read\n"
 
 
+def test_ctrl_c_again_and_again_changes_nothing() -> None:
+    """Impatience does not break into the stopping of workers."""
+    with started("--workers", 2) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "catena demo: starting 2 workers\n"
+        assert process.stderr.readline() == "catena demo: reading on 2 workers\n"
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        err = process.stderr.read()
+
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("catena demo: interrupted, ")
+    assert "Traceback" not in err
+
+
 def test_a_reader_that_stops_reading_is_no_traceback(tree: Path) -> None:
     """``catena demo | head`` ends quietly."""
     with started("--json", "--workers", 1, tree) as process:

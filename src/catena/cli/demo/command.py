@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import TextIO, cast
 
 from catena.cli.demo.arguments import Arguments
@@ -28,6 +30,9 @@ from catena.ids import new_id
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
+_PATIENCE = 5.0
+"""Seconds from a first Ctrl-C until another one ends everything where it stands."""
+
 _TOLD = (CatenaError, ContextLost, OSError)
 """Errors whose own text says enough; any other is a mistake of ours and keeps its traceback."""
 
@@ -41,7 +46,8 @@ def demo(asked: Arguments) -> int:
         return USAGE
     work = _Demo(target, asked)
     try:
-        report = work.report()
+        with _held():
+            report = work.report()
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say(f"interrupted, {work.so_far()}")
         return INTERRUPTED
@@ -111,17 +117,57 @@ class _Demo:
         return tell
 
 
+@contextmanager
+def _held() -> Generator[None]:
+    """Hold Ctrl-C back until the loop runs and can turn it into a cancellation (see ``_run``).
+
+    An interrupt in the middle of making a loop would leave half of one, whose end is a traceback.
+    Threads that are started meanwhile, such as that of the display, never see the signal.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 async def _run(
     target: Target, state: RunState, workers: int, report: Callable[[Progress], None]
 ) -> Outcome:
+    interrupt = _Interrupt()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt.pressed)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         return await run(target, state, workers=workers, report=report)
     except Exception:
         # What breaks while Ctrl-C takes the run down is part of that, and not worth a word.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if interrupt.task.cancelling():
             raise asyncio.CancelledError from None
         raise
+
+
+class _Interrupt:
+    """Ctrl-C as a cancellation of the task that makes this, once.
+
+    Whoever presses again while the workers are being stopped has nothing to gain: that has its own
+    deadlines, and asyncio would break into the middle of it. When they are long over, it may.
+    """
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("there is no task here to cancel")
+        self.task = task
+        self._first: float | None = None
+
+    def pressed(self) -> None:
+        """Cancel, or do nothing, or end at once."""
+        now = self.task.get_loop().time()
+        if self._first is None:
+            self._first = now
+            self.task.cancel()
+        elif now - self._first > _PATIENCE:
+            raise KeyboardInterrupt
 
 
 def _lines(error: BaseException) -> list[str]:

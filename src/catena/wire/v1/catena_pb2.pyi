@@ -204,12 +204,18 @@ class Manifest(_message.Message):
     chain_id: bytes
     parent_id: bytes
     delta: bool
-    entries: _containers.RepeatedCompositeFieldContainer[Entry]
+    entries: bytes
     spent: _containers.RepeatedScalarFieldContainer[bytes]
     live: _containers.RepeatedScalarFieldContainer[bytes]
     carrier: _containers.ScalarMap[str, str]
     named: int
-    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., spent: _Optional[_Iterable[bytes]] = ..., live: _Optional[_Iterable[bytes]] = ..., carrier: _Optional[_Mapping[str, str]] = ..., named: _Optional[int] = ...) -> None: ...
+    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[bytes] = ..., spent: _Optional[_Iterable[bytes]] = ..., live: _Optional[_Iterable[bytes]] = ..., carrier: _Optional[_Mapping[str, str]] = ..., named: _Optional[int] = ...) -> None: ...
+
+class Entries(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[Entry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("namespace", "name", "kind", "value", "policy", "default")
