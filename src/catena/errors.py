@@ -18,8 +18,9 @@
       CatenaWarning
         SerializationWarning        one entry of a chain was left out
 
-An error is its facts: keyword arguments that become attributes. The text is derived from them, ends
-with the heading of the page ``docs/reference/errors.md`` that tells the remedy, and the whole pickles.
+An error is its facts: keyword arguments that become attributes. The text is derived from them,
+ends with the heading of the page ``docs/reference/errors.md`` that tells the remedy, and the whole
+pickles.
 """
 
 from __future__ import annotations
@@ -90,14 +91,21 @@ def _rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
 class SerializationError(CatenaError):
     """Something could not be written for the wire or read from it.
 
-    ``what`` names it (an argument, the result, the routine), ``routine`` the routine it belongs to,
-    ``cause`` tells the reason as text; the original exception, where there is one, is ``__cause__``.
+    ``what`` names it (an argument, the result, the routine), ``routine`` the routine it belongs
+    to, ``cause`` tells the reason as text; the original exception, where there is one, is
+    ``__cause__``.
     """
 
     slug = "serialization-error"
 
     def __init__(
-        self, *, what: str, routine: str = "", cause: str = "", worker: str = "", doing: str = "sent"
+        self,
+        *,
+        what: str,
+        routine: str = "",
+        cause: str = "",
+        worker: str = "",
+        doing: str = "sent",
     ) -> None:
         super().__init__()
         self.what, self.routine, self.cause = what, routine, cause

@@ -1,7 +1,7 @@
 """The vocabulary of the seam: one small class for each thing that happens.
 
-Facts are in the past tense, operations are nouns, refusals carry the error that is raised with them.
-Ids are bytes here, as in the core; whoever shows them turns them into hexadecimal.
+Facts are in the past tense, operations are nouns, refusals carry the error that is raised with
+them. Ids are bytes here, as in the core; whoever shows them turns them into hexadecimal.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class SerializationFailed(Event):
 
 
 def refused(error: E) -> E:
-    """Announce an error once, where it is raised: ``raise refused(ChainContention(...))``."""
+    """Announce an error where it is raised, and return it to be raised: once for each."""
     match error:
         case ChainContention():
             if ContentionRefused.listeners:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 __all__ = [
     "SILENCE",
@@ -73,7 +73,7 @@ class Operation(Event):
 
     __slots__ = ("_closers", "_started")
 
-    def __enter__(self) -> Operation:
+    def __enter__(self) -> Self:
         self._closers = [
             (listener, closer)
             for listener in type(self).listeners
@@ -104,7 +104,7 @@ class Silence:
 
     __slots__ = ()
 
-    def __enter__(self) -> Silence:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -140,7 +140,7 @@ class Subscription:
         for event in self.events:
             _detach(event, self.listener)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

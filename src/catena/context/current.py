@@ -1,7 +1,7 @@
 """Which chain is current, whose it is, and whether this is the Context it lives in.
 
-The current chain is held in ONE stdlib context variable, so it follows every copy that asyncio makes
-of a Context. ``Home`` tells such a copy from the original.
+The current chain is held in ONE stdlib context variable, so it follows every copy that asyncio
+makes of a Context. ``Home`` tells such a copy from the original.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from catena.context.chain import Chain, Memo
 
 __all__ = ["Home", "claimable", "current", "in_loop", "new_chain", "running_task", "stamp"]
 
-current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar(
-    "catena.chain", default=None
-)
+current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("catena.chain", default=None)
 _home: contextvars.ContextVar[Home | None] = contextvars.ContextVar("catena.home", default=None)
 
 

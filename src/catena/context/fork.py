@@ -1,7 +1,7 @@
 """Forks: a created task gets the parent's values on a chain of its own.
 
-The task factory does it, on every loop that an armed context has been on. It leaves tasks alone that
-are created from an unarmed context, and wraps neither coroutines nor tasks.
+The task factory does it, on every loop that an armed context has been on. It leaves tasks alone
+that are created from an unarmed context, and wraps neither coroutines nor tasks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from catena.observe import announce
 
 __all__ = ["ensure_task_factory", "fork_here", "install_task_factory"]
 
-type_of_coro = Coroutine[Any, Any, Any]
+Coro = Coroutine[Any, Any, Any]
 _loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
@@ -52,11 +52,12 @@ def install_task_factory(loop: asyncio.AbstractEventLoop | None = None) -> None:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError(
-                "catena.install_task_factory() needs a loop: call it where one is running, or pass it"
+                "catena.install_task_factory() needs a loop: call it where one runs, or pass it"
             ) from None
     if loop not in _loops:
         _loops.add(loop)
-        loop.set_task_factory(_Factory(loop.get_task_factory()))
+        factory: Any = _Factory(loop.get_task_factory())
+        loop.set_task_factory(factory)
 
 
 def ensure_task_factory() -> None:
@@ -77,7 +78,7 @@ class _Factory:
         self._inner_takes_context = inner is not None and _takes_context(inner)
 
     def __call__(
-        self, loop: asyncio.AbstractEventLoop, coro: type_of_coro, **options: Any
+        self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any
     ) -> asyncio.Future[Any]:
         given: contextvars.Context | None = options.get("context")
         chain = current.get() if given is None else given.get(current)
@@ -96,7 +97,7 @@ class _Factory:
         return task
 
     def _create(
-        self, loop: asyncio.AbstractEventLoop, coro: type_of_coro, options: dict[str, Any]
+        self, loop: asyncio.AbstractEventLoop, coro: Coro, options: dict[str, Any]
     ) -> asyncio.Future[Any]:
         if self.inner is None:
             return asyncio.Task(coro, loop=loop, **options)
@@ -108,7 +109,7 @@ class _Factory:
         return context.run(self.inner, loop, coro, **rest)
 
 
-def _admit(context: contextvars.Context, chain: Chain, coro: type_of_coro) -> None:
+def _admit(context: contextvars.Context, chain: Chain, coro: Coro) -> None:
     """Fork a copied Context, let a free one pass, and refuse one that a runner is in."""
     try:
         at_home = context.run(chain.home.is_here)

@@ -1,8 +1,8 @@
 """The manifest: a chain as inert data, ready to be written into a frame or beside a task.
 
 It holds bytes and strings only. Reading one touches no Context and unpickles nothing; that happens
-when it is mounted. Its entries stay one encoded block, so that whoever has met the same block before
-need not open it again.
+when it is mounted. Its entries stay one encoded block, so that whoever has met the same block
+before need not open it again.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def mount(manifest: ChainManifest, values: Values, *, to_worker: bool) -> None:
     if chain is None:
         chain = new_chain(manifest.chain_id, parent=manifest.parent_id)
     problems: Problems = []
-    with Mount(manifest.chain_id, to_worker) if Mount.listeners else SILENCE as mounting:
+    mounting = Mount(manifest.chain_id, to_worker) if Mount.listeners else None
+    with mounting or SILENCE:
         bound, dropped, changed, fixed = _drain(entries, values, problems, to_worker=to_worker)
         if to_worker and manifest.whole:
             dropped |= chain.bound - bound
@@ -184,7 +185,7 @@ def _block(chain: Chain, values: Values, *, to_worker: bool) -> bytes:
 
 def _is_fixed(value: Any) -> bool:
     """Say whether a value can surely not be changed in place."""
-    kind = type(value)
+    kind: object = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _FIXED:
         return True
     return kind is tuple and all(map(_is_fixed, value))
@@ -295,7 +296,9 @@ def _warn(problems: Problems) -> None:
         warnings.warn(problem, stacklevel=3)
 
 
-def _told(manifest: ChainManifest, bound: Variables, dropped: Variables, *, to_worker: bool) -> None:
+def _told(
+    manifest: ChainManifest, bound: Variables, dropped: Variables, *, to_worker: bool
+) -> None:
     """Announce a mount that was over at once."""
     if Mount.listeners:
         with Mount(manifest.chain_id, to_worker, _keys(bound), _keys(dropped)):

@@ -1,7 +1,7 @@
 """All live variables by key, weakly: a collected variable frees its key.
 
-A key may arrive from a peer before the module that declares it is imported. Then a stub is held; the
-later declaration becomes that same object. Chains keep the stubs they bind alive.
+A key may arrive from a peer before the module that declares it is imported. Then a stub is held;
+the later declaration becomes that same object. Chains keep the stubs they bind alive.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ class Token(Generic[T]):
     _used: bool
     _id: bytes | None
 
-    def __new__(cls, *args: object, **kwargs: object) -> Token[T]:
+    def __new__(cls, *_: object, **__: object) -> Token[T]:
+        """Refuse: only ``set`` makes tokens."""
         raise RuntimeError("Tokens can only be created by ContextVars")
 
     def __init_subclass__(cls) -> NoReturn:
@@ -83,7 +84,7 @@ class Token(Generic[T]):
         return self._used
 
     def spend(self) -> bool:
-        """Undo the set in the backing variable; False when this is not the Context that minted it."""
+        """Undo the set in the backing variable; False when another Context minted the token."""
         try:
             self.var.backing.reset(self._native)
         except ValueError:

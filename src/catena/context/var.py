@@ -1,16 +1,17 @@
 """``ContextVar``: the stdlib's context variable, whose value goes along to workers and comes back.
 
-The value lives in a stdlib variable of its own, the backing, so that copies, forks and callbacks see
-it exactly where they would see a stdlib variable's. What is added is the index of what is bound (the
-chain) and the guard that is asked first.
+The value lives in a stdlib variable of its own, the backing, so that copies, forks and callbacks
+see it exactly where they would see a stdlib variable's. What is added is the index of what is
+bound (the chain) and the guard that is asked first.
 """
 
 from __future__ import annotations
 
 import contextvars
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, Generic, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
+from typing import Any, Generic, Literal, NoReturn, SupportsIndex, TypeVar, cast, final, overload
 
 from catena.context import registry
 from catena.context.chain import Chain
@@ -43,7 +44,7 @@ class ContextVar(Generic[T]):
     ContextVarCollision when another live variable has the same key.
     """
 
-    __slots__ = ("__weakref__", "_default", "_declared_at", "_key", "_propagate", "backing")
+    __slots__ = ("__weakref__", "_declared_at", "_default", "_key", "_propagate", "backing")
 
     _key: registry.Key
     _default: Any
@@ -57,9 +58,15 @@ class ContextVar(Generic[T]):
     ) -> ContextVar[T]: ...
     @overload
     def __new__(
-        cls, name: str, /, *, default: T, namespace: str | None = None, propagate: Propagation = "both"
+        cls,
+        name: str,
+        /,
+        *,
+        default: T,
+        namespace: str | None = None,
+        propagate: Propagation = "both",
     ) -> ContextVar[T]: ...
-    def __new__(
+    def __new__(  # noqa: D102 - the class's docstring tells
         cls,
         *args: Any,
         namespace: str | None = None,
@@ -69,21 +76,14 @@ class ContextVar(Generic[T]):
         name = _checked_name(args)
         if propagate not in ("both", "forward"):
             raise ValueError(f"propagate must be 'both' or 'forward', not {propagate!r}")
-        frame = sys._getframe(1)
+        frame = _caller()
         key = (_namespace(frame) if namespace is None else namespace, name)
         declared_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         with registry.lock:
             known = registry.find(key)
             if known is None:
-                return _new(key, default, propagate, declared_at)
-            if known._declared_at is not None:
-                raise ContextVarCollision(
-                    namespace=key[0], name=key[1], declared_at=known._declared_at
-                )
-            known._declared_at = declared_at
-            known._propagate = propagate
-            if default is not MISSING:
-                known._default = default
+                return cls._make(key, default, propagate, declared_at)
+            known._declare(default, propagate, declared_at)  # noqa: SLF001 - of this class
             return known
 
     def __init_subclass__(cls) -> NoReturn:
@@ -115,7 +115,7 @@ class ContextVar(Generic[T]):
         return self._default
 
     @overload
-    def get(self) -> T: ...
+    def get(self, /) -> T: ...
     @overload
     def get(self, default: T, /) -> T: ...
     @overload
@@ -148,7 +148,7 @@ class ContextVar(Generic[T]):
         ensure_task_factory()
         chain = new_chain(new_id()) if chain is None else admit(chain)
         current.set(chain.bind(self))
-        return Token.mint(self, self.backing.set(value))
+        return Token[T].mint(self, self.backing.set(value))
 
     def reset(self, token: Token[T], /) -> None:
         """Restore the value from before the ``set`` that returned the token.
@@ -160,8 +160,9 @@ class ContextVar(Generic[T]):
         chain = current.get()
         if chain is not None:
             chain = admit(chain)
-        if not isinstance(token, Token):
-            raise TypeError(f"expected an instance of Token, got {token!r}")
+        given = cast("object", token)
+        if not isinstance(given, Token):
+            raise TypeError(f"expected an instance of Token, got {given!r}")
         outcome = self._reset(chain, token)
         if TokenReset.listeners:
             announce(TokenReset(self._key, token.id, outcome))
@@ -187,6 +188,35 @@ class ContextVar(Generic[T]):
             current.set(chain.bind(self) if bound else chain.unbind(self))
         return "ok"
 
+    def suppose(self, default: Any) -> None:
+        """Take a default that came over the wire, unless a declaration or an earlier one counts."""
+        if self._declared_at is None and self._default is MISSING:
+            self._default = default
+
+    def _declare(self, default: Any, propagate: Propagation, declared_at: str) -> None:
+        """Make a stub the declared variable; refuse when it is one already."""
+        if self._declared_at is not None:
+            raise ContextVarCollision(
+                namespace=self.namespace, name=self.name, declared_at=self._declared_at
+            )
+        self._declared_at = declared_at
+        self._propagate = propagate
+        if default is not MISSING:
+            self._default = default
+
+    @classmethod
+    def _make(
+        cls, key: registry.Key, default: Any, propagate: Propagation, declared_at: str | None
+    ) -> ContextVar[T]:
+        var = object.__new__(cls)
+        var._key = key
+        var._default = default
+        var._propagate = propagate
+        var._declared_at = declared_at
+        var.backing = contextvars.ContextVar(f"catena:{key[0]}:{key[1]}", default=UNSET)
+        registry.variables[key] = var
+        return var
+
     def __repr__(self) -> str:
         default = "" if self._default is MISSING else f" default={self._default!r}"
         namespace = f" namespace={self.namespace!r}"
@@ -194,8 +224,8 @@ class ContextVar(Generic[T]):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
-            "a catena.ContextVar cannot be pickled or copied; it travels in the arguments, results"
-            " and closures of a dispatched routine, where it arrives as the variable of the same key"
+            "a catena.ContextVar cannot be pickled or copied; it travels in the arguments,"
+            " results and closures of a dispatched routine, and arrives as the variable of its key"
         )
 
     def __catena_reduce__(self) -> tuple[Any, ...]:
@@ -208,9 +238,8 @@ def received(key: registry.Key, default: Any, propagate: Propagation) -> Context
     with registry.lock:
         known = registry.find(key)
         if known is None:
-            return _new(key, default, propagate, None)
-        if known._declared_at is None and known._default is MISSING:
-            known._default = default
+            return ContextVar[Any]._make(key, default, propagate, None)  # pyright: ignore[reportPrivateUsage]
+        known.suppose(default)
         return known
 
 
@@ -221,17 +250,10 @@ def restore(
     return received((namespace, name), default, propagate)
 
 
-def _new(
-    key: registry.Key, default: Any, propagate: Propagation, declared_at: str | None
-) -> ContextVar[Any]:
-    var: ContextVar[Any] = object.__new__(ContextVar)
-    var._key = key
-    var._default = default
-    var._propagate = propagate
-    var._declared_at = declared_at
-    var.backing = contextvars.ContextVar(f"catena:{key[0]}:{key[1]}", default=UNSET)
-    registry.variables[key] = var
-    return var
+def _caller() -> FrameType:
+    """Return the frame that declares a variable: the caller of the caller."""
+    getframe: Callable[[int], FrameType] = getattr(sys, "_getframe")  # noqa: B009
+    return getframe(2)
 
 
 def _checked_name(args: tuple[Any, ...]) -> str:
@@ -243,9 +265,7 @@ def _checked_name(args: tuple[Any, ...]) -> str:
         case ():
             raise TypeError("ContextVar() takes exactly 1 positional argument (0 given)")
         case _:
-            raise TypeError(
-                f"ContextVar() takes at most 1 positional argument ({len(args)} given)"
-            )
+            raise TypeError(f"ContextVar() takes at most 1 positional argument ({len(args)} given)")
 
 
 def _namespace(frame: FrameType) -> str:

@@ -25,7 +25,8 @@ async def dispatch(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     if not Dispatch.listeners:
         _, frame = await open_call(declared, dump_arguments(declared, args, kwargs))
         return take(frame, declared.name)
-    with Dispatch(declared.name, stream=False) as observed:
+    observed = Dispatch(declared.name, stream=False)
+    with observed:
         payload = dump_arguments(declared, args, kwargs)
         call, frame = await open_call(declared, payload)
         observed.worker, observed.call = call.caller.worker, call.id
@@ -41,7 +42,9 @@ async def open_call(declared: Declaration, payload: bytes) -> tuple[Call, Frame]
     if through is None:
         raise refused(NoPool(routine=declared.name))
     for _ in range(_ATTEMPTS):
-        caller = through.pick() or await through.reach(declared.name)
+        caller = through.pick()
+        if caller is None:
+            caller = await through.reach(declared.name)
         if caller.link.congested:
             await caller.link.drained()
         call = caller.open(declared, payload, captured(to_worker=True))

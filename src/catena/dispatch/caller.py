@@ -14,11 +14,11 @@ from weakref import WeakSet
 
 from catena.context.manifest import ChainManifest
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.values import mount_frame
 from catena.errors import ProtocolError, WorkerLost
 from catena.events import CallNacked, FrameDropped
 from catena.link.link import Link
 from catena.observe import announce
-from catena.dispatch.values import mount_frame
 from catena.wire.frames import (
     Cancel,
     ExceptionFrame,
@@ -157,8 +157,9 @@ class Caller:
         self._serial = count(1)
         callers.add(self)
 
-    def __len__(self) -> int:
-        """Return how many calls are open."""
+    @property
+    def open_calls(self) -> int:
+        """How many calls are open."""
         return len(self._calls)
 
     @property

@@ -13,8 +13,8 @@ from catena.context.manifest import ChainManifest
 from catena.context.mount import Prepared, adopt, prepared
 from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import mount_frame
-from catena.events import refused
 from catena.errors import ChainSerializationError
+from catena.events import refused
 
 __all__ = ["Contexts"]
 
@@ -23,7 +23,7 @@ _BLOCK_BYTES = 64 * 1024
 
 
 class Contexts:
-    """Fresh Contexts for calls; prepared ones by their block of entries, least recently used out."""
+    """Fresh Contexts for calls; prepared ones by their block, the least recently used go."""
 
     __slots__ = ("_base", "_prepared")
 
@@ -34,9 +34,10 @@ class Contexts:
 
     def fresh(self, manifest: ChainManifest | None) -> tuple[contextvars.Context, Prepared | None]:
         """Return a Context for a call, and what is prepared in it."""
-        known = self._prepared.get(manifest.entries) if manifest is not None else None
-        if known is None:
+        known = None if manifest is None else self._prepared.get(manifest.entries)
+        if manifest is None or known is None:
             return self._base.copy(), None
+        self._prepared.move_to_end(manifest.entries)
         return known.context.copy(), known
 
     def enter(self, manifest: ChainManifest | None, known: Prepared | None) -> None:

@@ -82,14 +82,14 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
 
 
 def _shell(name: str, stream: bool, cancel_grace: float) -> Any:  # noqa: FBT001
-    from catena.dispatch.routine import wrap
+    from catena.dispatch.routine import wrap  # noqa: PLC0415 - it imports this module
 
     declared = Declaration(cast("Any", None), name, stream, cancel_grace)
     return wrap(declared)
 
 
 def _fill(wrapper: Any, function: Callable[..., Any]) -> None:
-    from catena.dispatch.routine import dress
+    from catena.dispatch.routine import dress  # noqa: PLC0415
 
     declared = declaration_of(wrapper)
     declared.function = function

@@ -35,10 +35,13 @@ class Routine(Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process."""
         ...
 
+    # What functions have; update_wrapper sees to it.
     __name__: str
     __qualname__: str
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Dispatch."""
+        ...
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...

@@ -1,13 +1,12 @@
 """A routine at work: mount the chain, open the arguments, run the body, answer.
 
-The order is the point: values are mounted in the right Context before anything is unpickled, and the
-chain is captured while the result is still alive.
+The order is the point: values are mounted in the right Context before anything is unpickled, and
+the chain is captured while the result is still alive.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catena.context.mount import Prepared, unmount
@@ -57,11 +56,13 @@ class RunningCall:
         self._task: asyncio.Task[None] | None = None
 
     def drive(self, frame: Next | Send | Throw) -> None:
+        """Start the routine's task."""
         loop = self._session.sessions.link.loop
         context, known = self._contexts.fresh(frame.manifest)
         self._task = loop.create_task(self._run(frame, known), context=context)
 
     def cancel(self, *, idle: bool) -> None:
+        """Cancel the routine's task."""
         # A task that has not started is not cancelled but told, because it would never answer.
         if self._started and self._task is not None:
             self._task.cancel()
@@ -72,7 +73,7 @@ class RunningCall:
         task = session.task
         try:
             if session.cancelled:
-                raise asyncio.CancelledError
+                raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
             self._contexts.enter(frame.manifest, known)
             args, kwargs = arguments(task.payload, declared)
             if Execution.listeners:
@@ -105,9 +106,7 @@ def dumps_result(value: Any, declared: Declaration) -> bytes:
         ) from error
 
 
-def failed(
-    error: BaseException, call: int, declared: Declaration, worker: str
-) -> ExceptionFrame:
+def failed(error: BaseException, call: int, declared: Declaration, worker: str) -> ExceptionFrame:
     """Return the frame that carries an exception, with the chain as it was left."""
     try:
         manifest = captured(to_worker=False)

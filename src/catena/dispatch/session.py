@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 from weakref import WeakSet
 
-from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.contexts import Contexts
+from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.running import Running, RunningCall
 from catena.dispatch.stepper import RunningStream
@@ -21,7 +20,7 @@ from catena.errors import CatenaError, ProtocolError
 from catena.events import FrameDropped
 from catena.link.link import Link
 from catena.observe import announce
-from catena.wire import serializer
+from catena.wire import failure, serializer
 from catena.wire.frames import (
     Ack,
     Cancel,
@@ -133,8 +132,9 @@ class Sessions:
         self._contexts: OrderedDict[bytes, Contexts] = OrderedDict()
         all_sessions.add(self)
 
-    def __len__(self) -> int:
-        """Return how many calls are open."""
+    @property
+    def open_calls(self) -> int:
+        """How many calls are open."""
         return len(self._sessions)
 
     def receive(self, frame: Frame) -> None:
@@ -156,7 +156,7 @@ class Sessions:
     def goodbye(self) -> None:
         """The caller opens no more calls; the ones it has go on until it closes the stream."""
 
-    def ended(self, error: Exception | None) -> None:
+    def ended(self, _: Exception | None) -> None:
         """Cancel every call and close every generator, each in its own context."""
         all_sessions.discard(self)
         sessions, self._sessions = self._sessions, {}
@@ -173,8 +173,6 @@ class Sessions:
 
     def refuse(self, session: Session, error: CatenaError) -> None:
         """End a call with an error of ours."""
-        from catena.wire import failure
-
         self.forget(session)
         data = failure.dump(error, worker=self.worker, routine=session.task.routine)
         self.link.send(ExceptionFrame(session.task.call, data))

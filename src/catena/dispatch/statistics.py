@@ -1,4 +1,4 @@
-"""How many of our objects are alive in this process: what must be zero when nothing is under way."""
+"""How many of our objects are alive here: what must be zero when nothing is under way."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def statistics() -> Statistics:
         chains += type(one) is Chain
         tokens += type(one) is Token
     return Statistics(
-        calls=sum(len(caller) for caller in callers),
-        sessions=sum(len(sessions) for sessions in all_sessions),
+        calls=sum(caller.open_calls for caller in callers),
+        sessions=sum(sessions.open_calls for sessions in all_sessions),
         streams=len(streams),
         links=len(links),
         transfers=sum(link.transfers for link in links),

@@ -1,8 +1,8 @@
 """An async-generator routine at work, one step at a time.
 
-All steps that one chain drives run in one Context AND one task, so a variable set before a ``yield``
-and reset after it, or an ``asyncio.timeout`` around it, work as in a local generator. When another
-chain takes over the stream, it gets a Context and a task of its own.
+All steps that one chain drives run in one Context AND one task, so a variable set before a
+``yield`` and reset after it, or an ``asyncio.timeout`` around it, work as in a local generator.
+When another chain takes over the stream, it gets a Context and a task of its own.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class RunningStream:
         self._known: Prepared | None = None
 
     def drive(self, frame: Drive) -> None:
+        """Hand a step to the driver of the chain that asks for it."""
         manifest = frame.manifest
         chain_id = manifest.chain_id if manifest is not None else b""
         driver = self._driver
@@ -60,6 +61,7 @@ class RunningStream:
         driver.put(frame)
 
     def cancel(self, *, idle: bool) -> None:
+        """Cancel the step that runs, or close the suspended generator."""
         if self._driver is None:
             return
         if idle:

@@ -6,18 +6,17 @@ its errors. A stream that is collected while it is suspended sends Cancel and no
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from catena.dispatch.call import open_call
 from catena.dispatch.caller import Call
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.values import captured, take
-from catena.events import Dispatch, refused
 from catena.errors import SerializationError
+from catena.events import Dispatch, refused
 from catena.wire import failure, serializer
 from catena.wire.frames import Frame, Next, Result, Send, Throw
 from catena.wire.grammar import END
@@ -100,8 +99,8 @@ class Stream(AsyncGenerator[T, Any]):
         except BaseException as error:
             if self._call is None or self._call.position.state == END or self._call.lost:
                 self._close(error)
-            elif isinstance(error, asyncio.CancelledError):
-                # The grace is over, or the answer crossed the Cancel: the routine is ending.
+            elif not isinstance(error, Exception):
+                # Cancelled and the grace is over, interrupted or closed: this step has no end.
                 self._abandon(error)
             raise
         finally:
@@ -193,13 +192,14 @@ def _exception(
     typ: type[BaseException] | BaseException, val: BaseException | object, tb: TracebackType | None
 ) -> BaseException:
     """Return the exception that ``athrow`` was given in one of its three forms."""
-    if isinstance(typ, BaseException):
-        error = typ
-    elif isinstance(typ, type) and issubclass(typ, BaseException):
+    given = cast("object", typ)
+    if isinstance(given, BaseException):
+        error = given
+    elif isinstance(typ, type) and issubclass(typ, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
         error = val if isinstance(val, typ) else typ() if val is None else typ(val)
     else:
         raise TypeError(
             "exceptions must be classes or instances deriving from BaseException,"
-            f" not {type(typ).__name__}"
+            f" not {type(given).__name__}"
         )
     return error if tb is None else error.with_traceback(tb)

@@ -80,9 +80,7 @@ def _exception(payload: bytes, routine: str) -> BaseException:
         return failure.load(payload)
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
-        return SerializationError(
-            what="the exception", routine=routine, cause=cause, doing="read"
-        )
+        return SerializationError(what="the exception", routine=routine, cause=cause, doing="read")
 
 
 def _append(error: BaseException, last: BaseException) -> None:

@@ -2,3 +2,10 @@
 
 The only sockets of the core are here.
 """
+
+from __future__ import annotations
+
+import os
+
+# Before gRPC is loaded: its core would tell the application's standard error that a peer said goodbye.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -9,7 +9,7 @@ from grpc import aio
 
 from catena.errors import ProtocolError
 from catena.link.link import Link
-from catena.link.service import METHOD, OPTIONS, parse
+from catena.link.service import EOF, METHOD, OPTIONS, parse
 from catena.wire import codec
 from catena.wire.frames import Frame
 
@@ -19,8 +19,8 @@ __all__ = ["connect"]
 async def connect(target: str, name: str) -> Link:
     """Open a link to a worker at a gRPC target such as ``unix:/path``, and exchange Hello.
 
-    Raises ConnectionError, ProtocolError, VersionRefused, or TimeoutError after ten seconds. Call it
-    in an empty Context: gRPC's own tasks copy the one they are made in.
+    Raises ConnectionError, ProtocolError, VersionRefused, or TimeoutError after ten seconds. Call
+    it in an empty Context: gRPC's own tasks copy the one they are made in.
     """
     channel = aio.insecure_channel(target, options=OPTIONS)
     stream: Any = channel.stream_stream(
@@ -54,7 +54,7 @@ class _ClientTransport:
             batch = await self._call.read()
         except (aio.AioRpcError, aio.UsageError) as error:
             raise _lost(error) from None
-        return None if batch is aio.EOF else batch
+        return None if batch is EOF else batch
 
     async def close(self) -> None:
         if not self._call.done():

@@ -17,30 +17,30 @@ class MemoryTransport:
 
     def __init__(self) -> None:
         self.other: MemoryTransport = self
-        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._open = True
+        self.messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.open = True
 
     async def write(self, batch: list[Frame]) -> None:
         """Send one message. Raises ConnectionError when the other side is gone."""
-        if not (self._open and self.other._open):
+        if not (self.open and self.other.open):
             raise ConnectionResetError("the other end of the memory link is closed")
-        self.other._messages.put_nowait(codec.encode(batch))
+        self.other.messages.put_nowait(codec.encode(batch))
 
     def write_bytes(self, data: bytes) -> None:
         """Send any bytes as a message, for tests of what must be refused."""
-        self.other._messages.put_nowait(data)
+        self.other.messages.put_nowait(data)
 
     async def read(self) -> list[Frame] | ProtocolError | None:
         """Return the next message's frames, or None when the other side has closed."""
-        message = await self._messages.get()
+        message = await self.messages.get()
         return None if message is None else parse(message)
 
     async def close(self) -> None:
         """End the stream in both directions."""
-        if self._open:
-            self._open = False
-            self.other._messages.put_nowait(None)
-            self._messages.put_nowait(None)
+        if self.open:
+            self.open = False
+            self.other.messages.put_nowait(None)
+            self.messages.put_nowait(None)
 
 
 def pair() -> tuple[MemoryTransport, MemoryTransport]:

@@ -1,8 +1,8 @@
 """What waits to be sent, and how it is cut into messages; what arrives in pieces, put together.
 
-Small frames leave in order. A frame that is too long for one message leaves in pieces, the transfers
-taking turns, so that a large payload delays nobody else; the later frames of its own call wait
-behind it.
+Small frames leave in order. A frame that is too long for one message leaves in pieces, the
+transfers taking turns, so that a large payload delays nobody else; the later frames of its own
+call wait behind it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from grpc import aio
 
 from catena.errors import CatenaError, ProtocolError
 from catena.link.link import Link, Receiver
-from catena.link.service import METHOD, OPTIONS, parse
+from catena.link.service import EOF, METHOD, OPTIONS, parse
 from catena.wire import codec
 from catena.wire.frames import Frame
 
@@ -79,7 +79,7 @@ class _ServerTransport:
             batch: Any = await self._context.read()
         except (aio.AioRpcError, aio.UsageError, aio.InternalError, aio.BaseError) as error:
             raise ConnectionError(str(error)) from None
-        return None if batch is aio.EOF else batch
+        return None if batch is EOF else batch
 
     async def close(self) -> None:
         """Leave it to the handler's return, which ends the stream."""

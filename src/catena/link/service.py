@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from grpc import aio
+
 from catena.errors import ProtocolError
 from catena.wire import codec
 from catena.wire.frames import Frame
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["METHOD", "OPTIONS", "SERVICE", "parse"]
+__all__ = ["EOF", "METHOD", "OPTIONS", "SERVICE", "parse"]
+
+EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
+"""What gRPC reads at the end of a stream."""
 
 _service: Any = pb.DESCRIPTOR.services_by_name["Worker"]
 SERVICE: str = _service.full_name

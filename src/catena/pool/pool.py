@@ -1,7 +1,7 @@
 """``WorkerPool``: the scope in which routines dispatch.
 
-Entering starts the workers and binds the way to them; leaving takes all of it away again: processes,
-sockets, directory, whatever happened inside.
+Entering starts the workers and binds the way to them; leaving takes all of it away again:
+processes, sockets, directory, whatever happened inside.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from catena.dispatch.port import dispatcher
 from catena.errors import WorkerStartError
@@ -28,10 +28,10 @@ Loop = Literal["auto", "asyncio", "uvloop"]
 class WorkerPool:
     """Worker processes on this machine, for the time of an ``async with`` block.
 
-    ``spawn`` is how many (by default one for each CPU); ``start_timeout`` how many seconds they may
-    take to come up; ``stop_timeout`` how many they may take to clean up before they are ended by
-    force; ``loop`` the event loop they run: "uvloop", "asyncio", or "auto", which is uvloop where it
-    is installed. The environment variable CATENA_LOOP stands in for "auto".
+    ``spawn`` is how many (by default one for each CPU); ``start_timeout`` how many seconds they
+    may take to come up; ``stop_timeout`` how many they may take to clean up before they are ended
+    by force; ``loop`` the event loop they run: "uvloop", "asyncio", or "auto", which is uvloop
+    where it is installed. The environment variable CATENA_LOOP stands in for "auto".
 
     Entering raises an ExceptionGroup of WorkerStartError, one for each worker that did not come up;
     constructing raises ValueError for a senseless option. A pool is entered once.
@@ -70,7 +70,7 @@ class WorkerPool:
         """The process id of each worker, by its id."""
         return {worker.id: worker.pid for worker in self._workers}
 
-    async def __aenter__(self) -> WorkerPool:
+    async def __aenter__(self) -> Self:
         if self._entered:
             raise RuntimeError("a WorkerPool is entered once; make another one")
         self._entered = True
@@ -160,5 +160,3 @@ def _loop(loop: str) -> str:
     if chosen not in get_args(Loop):
         raise ValueError(f"loop must be one of {', '.join(get_args(Loop))}, it is {chosen!r}")
     return chosen
-
-

@@ -1,8 +1,8 @@
 """One worker process: how it is started, how it says that it is ready, and how it is ended.
 
 It is started with the parent's interpreter, flags, environment and directory; the rest of what it
-needs is written to its standard input, which stays open: when that ends, the parent is gone or done,
-and the worker ends too, however it was left.
+needs is written to its standard input, which stays open: when that ends, the parent is gone or
+done, and the worker ends too, however it was left.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class Worker:
     def spawn(self) -> None:
         """Start the process; ``ready`` waits until it listens. Raises WorkerStartError."""
         self._ready, ready_in_child = os.pipe()
-        command = [
+        command: list[str] = [
             sys.executable,
-            *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]  # noqa: SLF001
+            *_interpreter_flags(),
             "-P",
             "-m",
             "catena",
             "worker",
         ]
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -93,7 +93,7 @@ class Worker:
         process.stdin.flush()
 
     async def ready(self, timeout: float) -> None:
-        """Wait until the worker listens. Raises WorkerStartError, after ``timeout`` at the latest."""
+        """Wait until the worker listens. Raises WorkerStartError, at the latest in time."""
         loop = asyncio.get_running_loop()
         readable = loop.create_future()
         loop.add_reader(self._ready, _settle, readable)
@@ -123,7 +123,7 @@ class Worker:
                 return
 
     async def stopped(self, timeout: float) -> None:
-        """Wait until the process has ended; terminate it after ``timeout`` seconds, then kill it."""
+        """Wait until the process has ended; after ``timeout`` seconds terminate, then kill it."""
         process = self._process
         if process is None:
             return
@@ -158,6 +158,12 @@ class Worker:
         tail = "\n".join(self._tail)
         text = f"{cause}\n{tail}" if tail else cause
         return WorkerStartError(worker=self.id, cause=text, exit_code=self.exit_code())
+
+
+def _interpreter_flags() -> list[str]:
+    """Return this interpreter's -X, -W and other flags, as multiprocessing takes them along."""
+    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags")()  # noqa: B009
+    return flags
 
 
 def _environment() -> dict[str, str]:

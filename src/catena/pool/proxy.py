@@ -1,14 +1,13 @@
 """The proxy: what a scope dispatches through, and how a worker's nested calls find the same pool.
 
-It knows the members of a pool, connects to each when it is first needed, and takes them in turn. In a
-worker the proxy of a call is made from ``Task.proxy`` once and found again by its id.
+It knows the members of a pool, connects to each when it is first needed, and takes them in turn.
+In a worker the proxy of a call is made from ``Task.proxy`` once and found again by its id.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from itertools import count
 
 from catena.dispatch.caller import Caller
 from catena.errors import CatenaError, NoPool, WorkerLost
@@ -74,26 +73,27 @@ class Proxy:
         self.members = [Member(worker, target, name) for worker, target in members]
         self.encoded = codec.encode_proxy(id, members)
         self.closed = False
-        self._turn = count()
+        self._turn = -1
 
     def pick(self) -> Caller | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
         members = self.members
-        if not members:
-            return None
-        caller = members[next(self._turn) % len(members)].caller
+        turn = self._turn = (self._turn + 1) % len(members)
+        caller = members[turn].caller
         return caller if caller is not None and caller.usable else None
 
     async def reach(self, routine: str) -> Caller:
-        """Connect to the next member that answers, and return its caller.
+        """Connect to the member whose turn it is, or the next that answers; return its caller.
 
         Raises NoPool when the pool is closed, and WorkerLost when no member answers.
         """
         if self.closed:
             raise refused(NoPool(routine=routine, reason="its pool is closed"))
         causes: list[str] = []
-        for _ in range(len(self.members)):
-            member = self.members[next(self._turn) % len(self.members)]
+        first = self._turn
+        for offset in range(len(self.members)):
+            self._turn = (first + offset) % len(self.members)
+            member = self.members[self._turn]
             if member.caller is not None:
                 if member.caller.usable:
                     return member.caller

@@ -11,7 +11,7 @@ import selectors
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from typing import TextIO
 
 __all__ = ["Relay"]
 
@@ -59,9 +59,7 @@ class Relay:
             self._open += 1
             self._selector.register(fd, selectors.EVENT_READ, pipe)
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="catena-relay", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
             self._thread.start()
         return pipe
 
@@ -99,8 +97,8 @@ class Relay:
 
 
 def _write(text: str, *, error: bool) -> None:
-    stream = sys.stderr if error else sys.stdout
-    if stream is None:  # pyright: ignore[reportUnnecessaryComparison]
+    stream: TextIO | None = sys.stderr if error else sys.stdout
+    if stream is None:
         return
     try:
         stream.write(text)
@@ -108,5 +106,3 @@ def _write(text: str, *, error: bool) -> None:
     except (OSError, ValueError):
         # The parent's stream is closed: there is nobody left to tell.
         return
-
-

@@ -1,4 +1,4 @@
-"""The directory of a pool's sockets: private, short enough for a socket's path, and never left over.
+"""The directory of a pool's sockets: private, short enough for their paths, never left over.
 
 The owner holds a lock on a file inside for as long as it lives. A directory whose lock is free was
 left by a dead owner, and the next pool of the same user removes it.
@@ -70,6 +70,7 @@ def _base() -> Path:
 
 
 def _bases() -> list[Path]:
+    # mkdtemp makes what only its owner can enter, wherever that is.
     found = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
     return list(dict.fromkeys(path.resolve() for path in found if path.is_dir()))
 
@@ -90,7 +91,7 @@ def _abandoned(path: Path) -> bool:
         lock = os.open(path / _LOCK, os.O_RDWR)
     except FileNotFoundError:
         # Just being made, or left before it was locked.
-        return path.is_dir() and time.time() - path.lstat().st_mtime > 60  # noqa: PLR2004
+        return path.is_dir() and time.time() - path.lstat().st_mtime > 60
     except OSError:
         return False
     try:

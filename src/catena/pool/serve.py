@@ -1,7 +1,7 @@
 """The worker process: ``python -m catena worker``, started by a pool and by nobody else.
 
-It reads what it needs from its standard input, serves links until that ends, and is gone soon after,
-even when a routine blocks its event loop.
+It reads what it needs from its standard input, serves links until that ends, and is gone soon
+after, even when a routine blocks its event loop.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _ignore(*_: object) -> None:
 def _runner(loop: str) -> asyncio.Runner:
     if loop != "asyncio":
         try:
-            import uvloop
+            import uvloop  # noqa: PLC0415 - an extra
         except ImportError:
             if loop == "uvloop":
                 raise

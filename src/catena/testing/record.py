@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ class Recording:
 
 
 @contextmanager
-def recording(*kinds: type[Event]) -> Iterator[Recording]:
+def recording(*kinds: type[Event]) -> Generator[Recording]:
     """Record events of the given classes, by default of every class, while the block runs."""
     recorded = Recording()
 

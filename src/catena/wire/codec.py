@@ -45,7 +45,9 @@ def decode(data: bytes) -> list[Frame]:
     try:
         return [_read(one) for one in pb.Batch.FromString(data).frames]
     except DecodeError as error:
-        raise ProtocolError(reason=f"a message of {len(data)} bytes does not parse: {error}") from None
+        raise ProtocolError(
+            reason=f"a message of {len(data)} bytes does not parse: {error}"
+        ) from None
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -60,7 +62,9 @@ def decode_frame(data: bytes) -> Frame:
     try:
         return _read(pb.Frame.FromString(data))
     except DecodeError as error:
-        raise ProtocolError(reason=f"a frame of {len(data)} bytes does not parse: {error}") from None
+        raise ProtocolError(
+            reason=f"a frame of {len(data)} bytes does not parse: {error}"
+        ) from None
 
 
 def encode_manifest(manifest: ChainManifest) -> bytes:
@@ -155,11 +159,11 @@ def _write_throw(to: pb.Frame, frame: frames.Throw) -> None:
         _write_manifest(to.throw.manifest, frame.manifest)
 
 
-def _write_cancel(to: pb.Frame, frame: frames.Cancel) -> None:
+def _write_cancel(to: pb.Frame, _: frames.Cancel) -> None:
     to.cancel.SetInParent()
 
 
-def _write_ack(to: pb.Frame, frame: frames.Ack) -> None:
+def _write_ack(to: pb.Frame, _: frames.Ack) -> None:
     to.ack.SetInParent()
 
 

@@ -40,7 +40,7 @@ class Hop(NamedTuple):
     """(file, line, function, source text) of each frame, outermost first."""
 
 
-class RemoteTraceback(str):
+class RemoteTraceback(str):  # noqa: SLOT000 - it has one
     """The note that shows where a remote exception comes from; ``hops`` is the same as data."""
 
     hops: tuple[Hop, ...]

@@ -174,7 +174,7 @@ class Goodbye(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of an encoded frame that is too long for one message; ``total`` is the whole's size."""
+    """A part of an encoded frame that is too long for one message; ``total`` is its size."""
 
     call: int
     transfer: int

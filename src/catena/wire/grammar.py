@@ -33,7 +33,7 @@ TABLE: dict[str, dict[str, str]] = {
         "exception": END,
         "cancel": "flow step x",
     },
-    # A plain yield after a Cancel crossed it: the worker will find the Cancel while idle, and close.
+    # A plain yield crossed the Cancel: the worker will find that while idle, and close.
     "flow step x": {
         "yield": "flow closing",
         "yield+": "flow idle",

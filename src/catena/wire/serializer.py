@@ -8,14 +8,16 @@ their own way (variables, routines) say so with a method ``__catena_reduce__``, 
 
 from __future__ import annotations
 
+import importlib
 import io
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, NoReturn
 
-import cloudpickle
+import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
 __all__ = ["PROTOCOL", "dumps", "loads", "reference", "resolve"]
 
@@ -29,7 +31,8 @@ def dumps(value: Any) -> bytes:
     except _NotBuiltin:
         pass
     buffer = io.BytesIO()
-    _Thorough(buffer, protocol=PROTOCOL).dump(value)
+    thorough: Any = _Thorough(buffer, protocol=PROTOCOL)
+    thorough.dump(value)
     return buffer.getvalue()
 
 
@@ -42,8 +45,6 @@ def reference(obj: Any) -> str | None:
 
     What lives in ``__main__`` has no reference: a worker's main module is another one.
     """
-    import sys
-
     module: str | None = getattr(obj, "__module__", None)
     name: str | None = getattr(obj, "__qualname__", None)
     if not module or not name or module in ("__main__", "__mp_main__") or "<" in name:
@@ -56,8 +57,6 @@ def reference(obj: Any) -> str | None:
 
 def resolve(name: str) -> Any:
     """Import what ``reference`` named. Raises ImportError or AttributeError."""
-    import importlib
-
     module, _, qualname = name.partition(":")
     found: Any = importlib.import_module(module)
     for part in qualname.split("."):
@@ -86,7 +85,7 @@ class _Quick(pickle.Pickler):
 
     def __init__(self) -> None:
         self._file = _Chunks()
-        super().__init__(self._file, PROTOCOL)  # type: ignore[arg-type]
+        super().__init__(self._file, PROTOCOL)
 
     def reducer_override(self, obj: Any, /) -> NoReturn:
         raise _NotBuiltin
@@ -108,7 +107,8 @@ class _Thorough(cloudpickle.Pickler):
         reduce = None if isinstance(obj, type) else getattr(obj, "__catena_reduce__", None)
         if isinstance(reduce, MethodType | FunctionType):
             return reduce()
-        return super().reducer_override(obj)
+        thorough: Any = super()
+        return thorough.reducer_override(obj)
 
 
 class _Local(threading.local):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -47,8 +46,8 @@ def show(report: Report, stream: TextIO) -> None:
         return
     for part in parts(report):
         if isinstance(part, Table):
-            console.print(_rich(part))
-        elif part:
+            console.print("\n", Text(part.title, style="bold"), "\n", _rich(part), sep="")
+        else:
             console.print(Text(part))
 
 
@@ -194,7 +193,7 @@ def _alignment(table: Table) -> list[Callable[[str, int], str]]:
 
 
 def _rich(table: Table) -> RichTable:
-    shape = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD)
+    shape = RichTable(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style="italic")
     for head, cell in zip(table.heads, table.rows[0], strict=True):
         shape.add_column(
             head, justify="right" if isinstance(cell, int) else "left", overflow="fold"
