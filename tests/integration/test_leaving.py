@@ -90,6 +90,22 @@ def test_nothing_is_left(scratch_home: Path, tmp_path: Path, busy: str, way: str
         assert code == CODES.get(way, code), parent.errors()
 
 
+@pytest.mark.parametrize("work", ["block", "cling"])
+def test_ctrl_c_while_the_program_awaits_a_routine_that_will_not_end(
+    scratch_home: Path, tmp_path: Path, work: str
+) -> None:
+    """Issue: Ctrl-C leaves nothing after five seconds, whatever the routine awaited does."""
+    awaited = SOURCE.replace("await asyncio.gather(asyncio.sleep(60), *calls)", f"await {work}()")
+    source = awaited.replace("BUSY", "'idle'").replace("WAY", "'wait'")
+    with Program(source, tmp_path) as parent:
+        workers = parent.facts()
+        time.sleep(0.5)
+        parent.process.send_signal(signal.SIGINT)
+        assert until(lambda: not any(alive(pid) for pid in workers), 5)
+        assert parent.ended(2) == -signal.SIGINT
+    assert list(scratch_home.iterdir()) == []
+
+
 def test_what_a_killed_group_left_is_swept_by_the_next_pool(
     scratch_home: Path, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("catena.c
 _home: contextvars.ContextVar[Home | None] = contextvars.ContextVar("catena.home", default=None)
 
 
+_current_task = asyncio.current_task
 _NONE: frozenset[Any] = frozenset()
 
 
@@ -54,7 +55,7 @@ class Home:
 def running_task() -> asyncio.Task[Any] | None:
     """Return the task that is running in this thread, None in a callback or outside a loop."""
     try:
-        return asyncio.current_task()
+        return _current_task()
     except RuntimeError:
         return None
 

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 from collections.abc import Callable, Coroutine
 from threading import get_ident
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet, ref
 
 from catena.context.chain import Chain
@@ -66,7 +66,7 @@ def ensure_task_factory() -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    if loop not in _loops:
+    if not isinstance(cast("object", loop.get_task_factory()), _Factory) and loop not in _loops:
         install_task_factory(loop)
 
 

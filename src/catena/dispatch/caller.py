@@ -30,7 +30,6 @@ from catena.wire.frames import (
     Send,
     Task,
     Throw,
-    weight,
 )
 from catena.wire.grammar import END, Position
 
@@ -51,7 +50,8 @@ class Call:
         self.caller = caller
         self.id = id
         self.declared = declared
-        self.position = Position()
+        # Its Task and its first drive leave together.
+        self.position = Position("flow sent" if declared.stream else "call sent", "next")
         self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: ProtocolError | None = None
@@ -61,7 +61,7 @@ class Call:
         if self.lost is None:
             self.waiter = self.caller.link.loop.create_future()
             self.position.step(frame.symbol)
-            self.caller.link.send(frame, weight(frame))
+            self.caller.link.send(frame)
 
     def cancel(self) -> None:
         """Send Cancel, if the call is where it can be cancelled."""
@@ -185,11 +185,8 @@ class Caller:
             proxy,
             self._proxy_id,
         )
-        call.position.step(task.symbol)
-        call.position.step("next")
-        self.link.send(task, weight(task))
-        drive = Next(call.id, manifest)
-        self.link.send(drive, weight(drive))
+        self.link.send(task)
+        self.link.send(Next(call.id, manifest))
         return call
 
     def forget(self, call: Call) -> None:

@@ -59,7 +59,8 @@ class RunningCall:
         """Start the routine's task."""
         loop = self._session.sessions.link.loop
         context, known = self._contexts.fresh(frame.manifest)
-        self._task = loop.create_task(self._run(frame, known), context=context)
+        # Not through the loop's task factory: nothing is forked here, the chain is about to come.
+        self._task = asyncio.Task(self._run(frame, known), loop=loop, context=context)
 
     def cancel(self, *, idle: bool) -> None:
         """Cancel the routine's task."""

@@ -33,7 +33,6 @@ from catena.wire.frames import (
     Send,
     Task,
     Throw,
-    weight,
 )
 from catena.wire.grammar import END, Position
 
@@ -89,7 +88,7 @@ class Session:
             self.sessions.forget(self)
         elif "yield+" in frame.symbol:
             self.cancelled = False
-        self.sessions.link.send(frame, weight(frame))
+        self.sessions.link.send(frame)
 
     def abandon(self) -> None:
         """Stop what runs; nobody listens any more."""

@@ -158,7 +158,7 @@ class _Driver:
         self._stepping = False
         self._inbox: asyncio.Queue[Drive | _Close | None] = asyncio.Queue()
         loop = stream.session.sessions.link.loop
-        self._task = loop.create_task(self._run(), context=context)
+        self._task: asyncio.Task[None] = asyncio.Task(self._run(), loop=loop, context=context)
 
     def put(self, what: Drive | _Close | None) -> None:
         """Hand over the next step, the request to close, or (None) the end of the driver."""

@@ -7,5 +7,5 @@ from __future__ import annotations
 
 import os
 
-# Before gRPC is loaded: its core would tell the application's standard error that a peer said goodbye.
+# Before gRPC is loaded: its core would print that a peer said goodbye.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

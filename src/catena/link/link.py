@@ -17,7 +17,7 @@ from catena.events import LinkClosed, LinkOpened
 from catena.link.outbox import Joiner, Outbox
 from catena.observe import announce
 from catena.wire import versions
-from catena.wire.frames import SMALL, Frame, Goodbye, Hello, Piece
+from catena.wire.frames import Frame, Goodbye, Hello, Piece
 
 __all__ = ["HELLO_SECONDS", "Link", "Receiver", "Transport", "links"]
 
@@ -125,11 +125,11 @@ class Link:
             version = f"{self.peer.major}.{self.peer.minor}"
             announce(LinkOpened(self.peer.peer, version, self.peer.software))
 
-    def send(self, frame: Frame, size: int = SMALL) -> None:
-        """Queue a frame of about ``size`` bytes; when the link is down it goes nowhere."""
+    def send(self, frame: Frame) -> None:
+        """Queue a frame for the next message; when the link is down it goes nowhere."""
         if not self.up:
             return
-        self._outbox.put(frame, size)
+        self._outbox.put(frame)
         if self._wake is not None:
             self._wake.set_result(None)
             self._wake = None

@@ -12,7 +12,7 @@ from itertools import count
 
 from catena.errors import ProtocolError
 from catena.wire import codec
-from catena.wire.frames import Frame, Piece, weight
+from catena.wire.frames import Frame, Piece
 
 __all__ = ["FRAME_LIMIT", "Joiner", "Outbox"]
 
@@ -40,8 +40,9 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._small or self._transfers)
 
-    def put(self, frame: Frame, size: int) -> None:
-        """Queue a frame that takes about ``size`` bytes."""
+    def put(self, frame: Frame) -> None:
+        """Queue a frame."""
+        size = frame.weight
         self.bytes += size
         if size > PIECE_BYTES:
             queue = self._transfers.setdefault(frame.call, deque())
@@ -63,11 +64,11 @@ class Outbox:
             return batch
         while small and len(batch) < MESSAGE_FRAMES and size < MESSAGE_BYTES:
             batch.append(small.popleft())
-            size += weight(batch[-1])
+            size += batch[-1].weight
         while self._transfers and len(batch) < MESSAGE_FRAMES and size < MESSAGE_BYTES:
             frame = self._next_of_transfers()
             batch.append(frame)
-            size += weight(frame)
+            size += frame.weight
         self.bytes = max(0, self.bytes - size) if self else 0
         return batch
 

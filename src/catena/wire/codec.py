@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import NO_CARRIER, ChainManifest, Entry, EntryKind
+from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.wire import frames
 from catena.wire.frames import Frame, NackCode
@@ -215,12 +215,11 @@ def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
         to.parent_id = manifest.parent_id
     if not manifest.whole:
         to.delta = True
-    if manifest.spent:
-        to.spent.extend(sorted(manifest.spent))
-    if manifest.live:
-        to.live.extend(sorted(manifest.live))
-    for key in sorted(manifest.carrier):
-        to.carrier[key] = manifest.carrier[key]
+    if manifest.spent or manifest.live:
+        to.ledgers.spent.extend(sorted(manifest.spent))
+        to.ledgers.live.extend(sorted(manifest.live))
+    if manifest.carrier:
+        to.carrier.fields.update(manifest.carrier)
 
 
 _WRITERS: dict[type[Any], Callable[[pb.Frame, Any], None]] = {
@@ -325,16 +324,15 @@ def _manifest_of(drive: Any) -> ChainManifest | None:
 
 
 def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
-    carrier = manifest.carrier
-    return ChainManifest(
-        manifest.chain_id,
-        manifest.parent_id,
-        manifest.entries,
-        not manifest.delta,
-        tuple(manifest.spent),
-        tuple(manifest.live),
-        dict(carrier) if carrier else NO_CARRIER,
+    read = ChainManifest(
+        manifest.chain_id, manifest.parent_id, manifest.entries, not manifest.delta
     )
+    if manifest.HasField("ledgers"):
+        ledgers = manifest.ledgers
+        read = read._replace(spent=tuple(ledgers.spent), live=tuple(ledgers.live))
+    if manifest.HasField("carrier"):
+        read = read._replace(carrier=dict(manifest.carrier.fields))
+    return read
 
 
 def _read_entry(entry: pb.Entry) -> Entry:

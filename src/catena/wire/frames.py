@@ -29,11 +29,10 @@ __all__ = [
     "Task",
     "Throw",
     "Unknown",
-    "weight",
 ]
 
 
-SMALL = 16
+SMALL = 32
 """About how many bytes a frame takes that carries nothing."""
 
 
@@ -64,6 +63,11 @@ class Task(NamedTuple):
         """``stream`` or ``task``."""
         return "stream" if self.stream else "task"
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return SMALL + len(self.payload) + len(self.callable) + len(self.proxy)
+
 
 class Next(NamedTuple):
     """Drives a call: start it, or go on to the next yield."""
@@ -72,6 +76,11 @@ class Next(NamedTuple):
     manifest: ChainManifest | None = None
 
     symbol = "next"
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return _weight(self.manifest)
 
 
 class Send(NamedTuple):
@@ -83,6 +92,11 @@ class Send(NamedTuple):
 
     symbol = "send"
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return len(self.payload) + _weight(self.manifest)
+
 
 class Throw(NamedTuple):
     """Drives a suspended stream with an exception, as ``athrow`` does."""
@@ -93,6 +107,11 @@ class Throw(NamedTuple):
 
     symbol = "throw"
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return len(self.payload) + _weight(self.manifest)
+
 
 class Cancel(NamedTuple):
     """Cancels what runs, closes what is suspended."""
@@ -100,6 +119,7 @@ class Cancel(NamedTuple):
     call: int
 
     symbol = "cancel"
+    weight = SMALL
 
 
 class Ack(NamedTuple):
@@ -108,6 +128,7 @@ class Ack(NamedTuple):
     call: int
 
     symbol = "ack"
+    weight = SMALL
 
 
 class Nack(NamedTuple):
@@ -118,6 +139,7 @@ class Nack(NamedTuple):
     text: str = ""
 
     symbol = "nack"
+    weight = SMALL
 
 
 class Result(NamedTuple):
@@ -139,6 +161,11 @@ class Result(NamedTuple):
             return "yield+" if self.more else "return+"
         return "yield" if self.more else "return"
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return len(self.payload) + _weight(self.manifest)
+
 
 class ExceptionFrame(NamedTuple):
     """The routine raised; the last frame of its call."""
@@ -148,6 +175,11 @@ class ExceptionFrame(NamedTuple):
     manifest: ChainManifest | None = None
 
     symbol = "exception"
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return len(self.payload) + _weight(self.manifest)
 
 
 class Hello(NamedTuple):
@@ -162,6 +194,7 @@ class Hello(NamedTuple):
     pid: int
 
     symbol = "hello"
+    weight = SMALL
 
 
 class Goodbye(NamedTuple):
@@ -171,6 +204,7 @@ class Goodbye(NamedTuple):
     reason: str
 
     symbol = "goodbye"
+    weight = SMALL
 
 
 class Piece(NamedTuple):
@@ -184,6 +218,11 @@ class Piece(NamedTuple):
 
     symbol = "piece"
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return SMALL + len(self.data)
+
 
 class Unknown(NamedTuple):
     """A frame of a kind that this version does not know."""
@@ -191,6 +230,7 @@ class Unknown(NamedTuple):
     call: int
 
     symbol = "unknown"
+    weight = SMALL
 
 
 Frame = (
@@ -210,20 +250,5 @@ Frame = (
 )
 
 
-def weight(frame: Frame) -> int:
-    """Return about how many bytes a frame takes on the wire, without encoding it."""
-    match frame:
-        case Task():
-            return 48 + len(frame.payload) + len(frame.callable) + len(frame.proxy)
-        case Piece():
-            return 32 + len(frame.data)
-        case Next():
-            return SMALL + _weight(frame.manifest)
-        case Result() | ExceptionFrame() | Send() | Throw():
-            return SMALL + len(frame.payload) + _weight(frame.manifest)
-        case _:
-            return SMALL
-
-
 def _weight(manifest: ChainManifest | None) -> int:
-    return 0 if manifest is None else 48 + len(manifest.entries)
+    return SMALL if manifest is None else 2 * SMALL + len(manifest.entries)

@@ -61,9 +61,9 @@ class Position:
 
     __slots__ = ("last", "state")
 
-    def __init__(self) -> None:
-        self.state = NEW
-        self.last = "nothing"
+    def __init__(self, state: str = NEW, last: str = "nothing") -> None:
+        self.state = state
+        self.last = last
 
     def step(self, symbol: str) -> str:
         """Move on and return the new state. Raises ProtocolError that names both frames."""

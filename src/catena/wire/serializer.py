@@ -68,35 +68,30 @@ class _NotBuiltin(Exception):
     """The quick pickler met something that it leaves to the thorough one."""
 
 
-class _Chunks:
-    """The file that the quick pickler writes to: it keeps what is written, uncopied."""
+class _File:
+    """What the quick pickler writes to: a list's own append, so that no code of ours runs."""
 
-    __slots__ = ("chunks",)
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        self.chunks.append(data)
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.write = chunks.append
 
 
 class _Quick(pickle.Pickler):
     """Pickles what is built in, and says so quickly when it cannot."""
 
     def __init__(self) -> None:
-        self._file = _Chunks()
-        super().__init__(self._file, PROTOCOL)
+        self._chunks: list[bytes] = []
+        super().__init__(_File(self._chunks), PROTOCOL)
 
     def reducer_override(self, obj: Any, /) -> NoReturn:
         raise _NotBuiltin
 
     def dumps(self, value: Any) -> bytes:
+        chunks = self._chunks
         try:
             self.dump(value)
-            chunks = self._file.chunks
-            return bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         finally:
-            self._file.chunks = []
+            chunks.clear()
             self.clear_memo()
 
 

@@ -185,31 +185,43 @@ class Proxy(_message.Message):
     def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("chain_id", "parent_id", "delta", "entries", "spent", "live", "carrier", "named")
-    class CarrierEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    __slots__ = ("chain_id", "parent_id", "delta", "entries", "ledgers", "carrier", "named")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
-    SPENT_FIELD_NUMBER: _ClassVar[int]
-    LIVE_FIELD_NUMBER: _ClassVar[int]
+    LEDGERS_FIELD_NUMBER: _ClassVar[int]
     CARRIER_FIELD_NUMBER: _ClassVar[int]
     NAMED_FIELD_NUMBER: _ClassVar[int]
     chain_id: bytes
     parent_id: bytes
     delta: bool
     entries: bytes
+    ledgers: Ledgers
+    carrier: Carrier
+    named: int
+    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[bytes] = ..., ledgers: _Optional[_Union[Ledgers, _Mapping]] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., named: _Optional[int] = ...) -> None: ...
+
+class Ledgers(_message.Message):
+    __slots__ = ("spent", "live")
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
     spent: _containers.RepeatedScalarFieldContainer[bytes]
     live: _containers.RepeatedScalarFieldContainer[bytes]
-    carrier: _containers.ScalarMap[str, str]
-    named: int
-    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[bytes] = ..., spent: _Optional[_Iterable[bytes]] = ..., live: _Optional[_Iterable[bytes]] = ..., carrier: _Optional[_Mapping[str, str]] = ..., named: _Optional[int] = ...) -> None: ...
+    def __init__(self, spent: _Optional[_Iterable[bytes]] = ..., live: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Carrier(_message.Message):
+    __slots__ = ("fields",)
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    fields: _containers.ScalarMap[str, str]
+    def __init__(self, fields: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Entries(_message.Message):
     __slots__ = ("entries",)

@@ -1,0 +1,36 @@
+"""Pools for tests that run in this process: one helper, with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import uvloop
+
+import catena
+
+__all__ = ["LOOPS", "pooled"]
+
+T = TypeVar("T")
+
+LOOPS = ["asyncio", "uvloop"]
+
+
+def pooled(
+    work: Callable[[catena.WorkerPool], Awaitable[T]],
+    *,
+    spawn: int = 2,
+    loop: str = "asyncio",
+    seconds: float = 30,
+    **options: Any,
+) -> T:
+    """Open a pool, on the loop named, let ``work`` use it, and return what that returns."""
+
+    async def main() -> T:
+        async with asyncio.timeout(seconds), catena.WorkerPool(spawn=spawn, **options) as pool:
+            return await work(pool)
+
+    factory = uvloop.new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())

@@ -1,0 +1,154 @@
+"""Laws of the grammar: every legal word runs, every illegal next symbol is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from catena.errors import ProtocolError
+from catena.wire.grammar import DRIVES, END, NEW, TABLE, TO_CALLER, TO_WORKER, Position
+
+SYMBOLS = sorted(TO_WORKER | TO_CALLER)
+STRANGERS = ("hello", "goodbye", "piece", "unknown", "")
+
+# The same language once more, from each side, and told without states.
+WORKER_HEARS = re.compile(
+    r"(task( next( cancel)?)?"
+    r"|stream( next( cancel)?( (next|send|throw)( cancel)?)*( cancel)?)?)?"
+)
+CALLER_HEARS = {
+    "task": re.compile(r"(nack|ack( return\+?| exception)?)?"),
+    "stream": re.compile(r"(nack|ack( yield\+?)*( return\+?| exception)?)?"),
+}
+
+Word = tuple[str, ...]
+
+
+def _legal_words(longest: int) -> Iterator[Word]:
+    """Yield every word that the table allows, by walking the table itself."""
+    reached: list[tuple[Word, str]] = [((), NEW)]
+    while reached:
+        word, state = reached.pop()
+        yield word
+        if len(word) < longest:
+            reached += [((*word, symbol), after) for symbol, after in TABLE[state].items()]
+
+
+def _at(word: Word) -> Position:
+    position = Position()
+    for symbol in word:
+        position.step(symbol)
+    return position
+
+
+def _heard(word: Word, by: frozenset[str]) -> str:
+    return " ".join(symbol for symbol in word if symbol in by)
+
+
+def test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused() -> None:
+    """M7: legal order is one table; an illegal frame is refused with both frames' names."""
+    words = 0
+    for word in _legal_words(7):
+        words += 1
+        state = _at(word).state
+        for symbol in (*SYMBOLS, *STRANGERS):
+            position = _at(word)
+            if symbol in TABLE[state]:
+                assert position.step(symbol) == position.state == TABLE[state][symbol]
+                continue
+            with pytest.raises(ProtocolError) as refused:
+                position.step(symbol)
+            assert refused.value.frame == symbol
+            assert refused.value.after == (word[-1] if word else "nothing")
+            assert position.state == state
+    assert words > 100
+
+
+def test_what_a_worker_hears_is_one_regular_expression() -> None:
+    """M7: the frames to a worker are those of an independent description, no more and no fewer."""
+    heard = {_heard(word, TO_WORKER) for word in _legal_words(10)}
+
+    assert all(WORKER_HEARS.fullmatch(one) for one in heard)
+    assert {one for one in heard if one.count(" ") < 4} == set(
+        _matching(sorted(TO_WORKER), 4, WORKER_HEARS)
+    )
+
+
+@pytest.mark.parametrize("kind", ["task", "stream"])
+def test_what_a_caller_hears_is_one_regular_expression(kind: str) -> None:
+    """M7: the frames to a caller are those of an independent description, no more and no fewer."""
+    heard = {_heard(word, TO_CALLER) for word in _legal_words(10) if word[:1] == (kind,)}
+
+    assert all(CALLER_HEARS[kind].fullmatch(one) for one in heard)
+    assert {one for one in heard if one.count(" ") < 3} == set(
+        _matching(sorted(TO_CALLER), 3, CALLER_HEARS[kind])
+    )
+
+
+def _matching(symbols: list[str], longest: int, pattern: re.Pattern[str]) -> Iterator[str]:
+    """Yield every word over the symbols that the expression takes; it is closed under prefixes."""
+    words = [""]
+    while words:
+        word = words.pop()
+        yield word
+        if not word or word.count(" ") + 1 < longest:
+            further = (f"{word} {symbol}".strip() for symbol in symbols)
+            words += [one for one in further if pattern.fullmatch(one)]
+
+
+def test_the_table_is_closed() -> None:
+    """M7: every state named is in the table, every state is reached, and each can come to an end."""
+    reached = {NEW} | {after for row in TABLE.values() for after in row.values()}
+    assert reached == set(TABLE)
+
+    ends = {END}
+    while True:
+        more = {state for state, row in TABLE.items() if ends & set(row.values())} | ends
+        if more == ends:
+            break
+        ends = more
+    assert ends == set(TABLE)
+    assert {symbol for row in TABLE.values() for symbol in row} == TO_WORKER | TO_CALLER
+    assert not TO_WORKER & TO_CALLER
+    assert DRIVES < TO_WORKER
+
+
+def test_only_a_cancel_crosses_and_nobody_sees_an_illegal_frame() -> None:
+    """M7: in every interleaving of a lawful caller and a lawful worker each frame is legal."""
+    start = (NEW, NEW, (), ())
+    seen = {start}
+    todo = [start]
+    while todo:
+        for following in _moves(*todo.pop()):
+            if following not in seen:
+                seen.add(following)
+                todo.append(following)
+    assert (END, END, (), ()) in seen
+    assert any(worker == END != caller for caller, worker, _, _ in seen)
+    assert len(seen) > 50
+
+
+def _moves(
+    caller: str, worker: str, to_worker: Word, to_caller: Word
+) -> Iterator[tuple[str, str, Word, Word]]:
+    """Yield what one send or one delivery makes of two ends and what is under way between them."""
+    for symbol, after in TABLE[caller].items():
+        if symbol in TO_WORKER:
+            yield after, worker, (*to_worker, symbol), to_caller
+    for symbol, after in TABLE[worker].items():
+        # A worker that was told of a Cancel says so in a yield.
+        if symbol in TO_CALLER and not (symbol == "yield" and worker.endswith("x")):
+            yield caller, after, to_worker, (*to_caller, symbol)
+    if to_worker:
+        yield caller, _delivered(worker, to_worker[0]), to_worker[1:], to_caller
+    if to_caller:
+        yield _delivered(caller, to_caller[0]), worker, to_worker, to_caller[1:]
+
+
+def _delivered(state: str, symbol: str) -> str:
+    if state == END:
+        return END  # it crossed the end, and is dropped
+    assert symbol in TABLE[state], f"{symbol} arrives in state {state}"
+    return TABLE[state][symbol]

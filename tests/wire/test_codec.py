@@ -1,0 +1,156 @@
+"""The codec: examples of what the laws do not say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from catena.context.manifest import ChainManifest, Entry, EntryKind
+from catena.errors import ChainSerializationError, ProtocolError
+from catena.link.service import parse
+from catena.wire import codec, frames
+from catena.wire.frames import Nack, NackCode, Next, Result, Task, Unknown
+from catena.wire.v1 import catena_pb2 as pb
+
+NOT_PROTOBUF = b"\xff\xff\xff\xff"
+
+
+def test_bytes_that_do_not_parse_are_a_protocol_error() -> None:
+    """M7: an unparsable message, frame, manifest or proxy is a ProtocolError that tells its size."""
+    with pytest.raises(ProtocolError, match="message of 4 bytes does not parse"):
+        codec.decode(NOT_PROTOBUF)
+    with pytest.raises(ProtocolError, match="frame of 4 bytes does not parse"):
+        codec.decode_frame(NOT_PROTOBUF)
+    with pytest.raises(ProtocolError, match="manifest does not parse"):
+        codec.decode_manifest(NOT_PROTOBUF)
+    with pytest.raises(ProtocolError, match="proxy does not parse"):
+        codec.decode_proxy(NOT_PROTOBUF)
+
+
+def test_text_that_is_not_utf8_is_a_protocol_error() -> None:
+    """M7: a string field of arbitrary bytes does not reach anybody as text."""
+    goodbye = b"\x62\x03\x0a\x01\xff"
+    with pytest.raises(ProtocolError):
+        codec.decode_frame(goodbye)
+
+
+def test_entries_that_do_not_parse_are_a_chain_error() -> None:
+    """M2: a block that is no block is a ChainSerializationError, found when it is opened."""
+    with pytest.raises(ChainSerializationError, match="do not parse"):
+        codec.unpack(NOT_PROTOBUF)
+    closed = Next(1, ChainManifest(b"", b"", NOT_PROTOBUF))
+    assert codec.decode(codec.encode([closed])) == [closed]
+
+
+def test_parse_returns_the_error_for_grpc() -> None:
+    """M7: gRPC drops what a deserializer raises, so the error travels as a value."""
+    assert isinstance(parse(NOT_PROTOBUF), ProtocolError)
+    assert parse(codec.encode([Next(1)])) == [Next(1)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"", b"\xf2\x06\x03new", b"\xa8\x06\x01"],
+    ids=["no kind", "a message", "a number"],
+)
+def test_a_frame_of_an_unknown_kind_is_unknown(kind: bytes) -> None:
+    """V2: a kind that this version does not know keeps its call and is named unknown."""
+    data = b"\x08\x05" + kind
+    assert codec.decode_frame(data) == Unknown(5)
+    assert codec.decode_frame(data).symbol == "unknown"
+    message = b"\x0a" + bytes([len(data)]) + data
+    assert codec.decode(message + codec.encode([Next(6)])) == [Unknown(5), Next(6)]
+
+
+def test_an_unknown_code_or_kind_reads_as_the_weakest() -> None:
+    """V2: a later version's nack is unspecified here, its entry kind is a lost value."""
+    nack = pb.Frame(call=1)
+    nack.nack.MergeFromString(b"\x08\x63")
+    assert codec.decode_frame(nack.SerializeToString()) == Nack(1, NackCode.UNSPECIFIED)
+
+    block = pb.Entries()
+    block.entries.add(namespace="a", name="b").MergeFromString(b"\x18\x63")
+    assert codec.unpack(block.SerializeToString())[0].kind is EntryKind.LOST
+
+
+def test_no_manifest_and_an_empty_one_are_two_things() -> None:
+    """M1: absent says nothing; present with an empty chain id says that the sender is unarmed."""
+    nothing, empty = Result(1, b"x"), Result(1, b"x", ChainManifest(b""))
+    assert codec.decode(codec.encode([nothing, empty])) == [nothing, empty]
+    assert codec.encode([nothing]) != codec.encode([empty])
+
+
+def test_a_default_of_no_bytes_is_not_no_default() -> None:
+    """C12: whether a variable has a default travels, even when its encoding is empty."""
+    key = ("a", "b")
+    some = (Entry(key, EntryKind.VALUE, b"", False, b""), Entry(key, EntryKind.VALUE))
+    assert codec.unpack(codec.pack(some)) == some
+
+
+def test_a_manifest_has_the_same_bytes_under_any_hash_seed() -> None:
+    """M1: same entries, same bytes, in any process."""
+    program = (
+        "from catena.context.manifest import *\n"
+        "from catena.wire import codec\n"
+        "entries = [Entry(('a', str(n)), EntryKind.VALUE, b'v') for n in range(5)]\n"
+        "carrier = {str(n): str(n) for n in set('abcdefgh')}\n"
+        "m = ChainManifest(b'i' * 16, b'', codec.pack(entries), carrier=carrier)\n"
+        "print(codec.encode_manifest(m).hex())\n"
+    )
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=30,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(made) == 1
+    assert len(made.pop()) > 100
+
+
+def test_every_kind_of_the_proto_has_a_reader_and_a_writer() -> None:
+    """M7: nothing in the proto's oneof is left out of the codec, and nothing else is in it."""
+    kinds = {field.name for field in pb.Frame.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    classes = {
+        one
+        for one in (getattr(frames, name) for name in frames.__all__)
+        if isinstance(one, type) and issubclass(one, tuple) and one is not Unknown
+    }
+    assert set(codec._READERS) == kinds
+    assert set(codec._WRITERS) == classes
+    assert len(classes) == len(kinds)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Task(1, 1, b"p" * 5000, "name", False, b"c" * 500, b"x" * 300, b"i" * 16),
+        Next(1, ChainManifest(b"i" * 16, b"p" * 16, b"e" * 5000)),
+        Result(1, b"p" * 5000, ChainManifest(b"i" * 16, b"", b"e" * 500)),
+        frames.Send(1, b"p" * 5000),
+        frames.Throw(1, b"p" * 5000),
+        frames.ExceptionFrame(1, b"p" * 5000),
+        frames.Piece(1, 1, b"p" * 5000, True, 5000),
+        frames.Nack(1, NackCode.UNLOADABLE, "t" * 5000),
+        frames.Cancel(1),
+        frames.Ack(1),
+    ],
+    ids=lambda frame: type(frame).__name__,
+)
+def test_the_weight_is_about_the_size(frame: frames.Frame) -> None:
+    """M7: messages are cut by weights, so a weight is close to the bytes it stands for."""
+    assert abs(len(codec.encode([frame])) - frame.weight) < 100
+
+
+def test_the_symbol_of_a_result_tells_its_four_kinds() -> None:
+    """M7: return and yield, each before and after a Cancel, are four symbols of the grammar."""
+    flags = [(more, after) for more in (False, True) for after in (False, True)]
+    symbols = [Result(1, b"", None, more, after).symbol for more, after in flags]
+    assert symbols == ["return", "return+", "yield", "yield+"]
+    assert [Task(1, 1, b"", stream=stream).symbol for stream in (False, True)] == ["task", "stream"]

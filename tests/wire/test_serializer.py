@@ -1,0 +1,234 @@
+"""How Python objects become bytes."""
+
+from __future__ import annotations
+
+import collections
+import json
+import operator
+import pickle
+import subprocess
+import sys
+import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import cloudpickle
+import pytest
+from hypothesis import given, strategies as st
+
+import catena
+from catena.wire import serializer
+
+VARIABLE: catena.ContextVar[int] = catena.ContextVar("serializer", namespace="tests.wire")
+
+
+@catena.routine
+async def far(x: int) -> int:
+    """Return what it was given."""
+    return x
+
+
+class Importable:
+    """A class that a worker imports."""
+
+    def method(self) -> int:
+        """Return a number."""
+        return 1
+
+
+class _Attributes(dict[str, Any]):
+    """The usual short cut: attributes are keys, and a missing one is a KeyError."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class _Eager:
+    """A remote object's stub: every attribute is a function that would call far away."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__catena_reduce__":
+            raise AttributeError(name)
+        return lambda: (int, ("7",))
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
+leaves |= st.text() | st.binary()
+keys = st.text() | st.integers() | st.binary()
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=4)
+    | st.lists(inner, max_size=4).map(tuple)
+    | st.dictionaries(keys, inner, max_size=4)
+    | st.sets(keys, max_size=4)
+    | st.frozensets(keys, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_builtins_go_the_quick_way(value: Any) -> None:
+    """D5: what is built in needs no cloudpickle, and standard pickle reads it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serializer, "_Thorough", None)
+        patch.setattr(cloudpickle, "dumps", None)
+        data = serializer.dumps(value)
+
+    assert serializer.loads(data) == value
+    assert pickle.loads(data) == value
+
+
+def test_shared_and_circular_builtins_stay_shared() -> None:
+    """D5: the memo of the quick pickler works within one dump and is forgotten after it."""
+    shared = [1]
+    circle: list[Any] = [shared, shared]
+    circle.append(circle)
+    for _ in range(3):
+        one, other, again = back = serializer.loads(serializer.dumps(circle))
+        assert one is other
+        assert again is back
+    assert serializer.dumps(shared) == serializer.dumps([1])
+
+
+def test_a_large_value_is_whole() -> None:
+    """D5: what pickle writes in several chunks arrives as one."""
+    value = [b"x" * 300_000, "y" * 200_000, list(range(50_000))]
+    assert serializer.loads(serializer.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [json.dumps, len, operator.add, collections.OrderedDict, Importable, Importable.method, far],
+    ids=repr,
+)
+def test_importable_callables_go_by_reference(obj: Any) -> None:
+    """D3: what can be imported costs tens of bytes and arrives as the same object."""
+    data = serializer.dumps(obj)
+    assert len(data) < 100
+    assert serializer.loads(data) is obj
+
+
+def test_a_reference_names_what_importing_yields() -> None:
+    """D3: a reference is given when importing it yields this very object."""
+    assert serializer.reference(json.dumps) == "json:dumps"
+    assert serializer.reference(Importable.method) == f"{__name__}:Importable.method"
+    assert serializer.resolve(f"{__name__}:Importable.method") is Importable.method
+
+
+def test_what_importing_does_not_yield_has_no_reference() -> None:
+    """D3: closures, the main module's objects and shadowed names have no reference."""
+
+    def local() -> None: ...
+
+    shadowed = types.FunctionType(local.__code__, {}, "dumps")
+    shadowed.__module__, shadowed.__qualname__ = "json", "dumps"
+    in_main = types.FunctionType(local.__code__, {}, "f")
+    in_main.__module__, in_main.__qualname__ = "__main__", "f"
+    for one in (local, lambda: 0, shadowed, in_main, 5, "text"):
+        assert serializer.reference(one) is None
+
+
+def test_what_cannot_be_resolved_says_so() -> None:
+    """D3: a reference to what is not there is an ImportError or an AttributeError."""
+    with pytest.raises(ModuleNotFoundError):
+        serializer.resolve("no_such_module:f")
+    with pytest.raises(AttributeError):
+        serializer.resolve("json:no_such_name")
+
+
+def test_lambdas_and_closures_go_by_value() -> None:
+    """D3: a function that cannot be imported brings its code and what it closes over."""
+    base = 40
+
+    def add(x: int) -> int:
+        return base + x
+
+    for function in (add, lambda x: base + x):
+        again = serializer.loads(serializer.dumps(function))
+        assert again is not function
+        assert again(2) == 42
+
+
+def test_objects_of_the_main_module_go_by_value() -> None:
+    """D3: a class and a function of __main__ work in a process whose main module lacks them."""
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    source = "class Box:\n    def __init__(self, x): self.x = x\ndef make(x): return Box(x)\n"
+    exec(source, scope)
+    data = serializer.dumps((scope["make"], scope["Box"](1)))
+    program = (
+        "import sys; from catena.wire import serializer\n"
+        "make, box = serializer.loads(sys.stdin.buffer.read())\n"
+        "print(box.x, make(2).x, isinstance(make(3), type(box)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=data, capture_output=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == [b"1", b"2", b"True"]
+
+
+def test_a_variable_arrives_as_the_same_object() -> None:
+    """C11: through Catena's serializer a variable is the registered one, wherever it is held."""
+    data = serializer.dumps({"held": [VARIABLE], "closed": lambda: VARIABLE})
+    back = serializer.loads(data)
+    assert back["held"][0] is VARIABLE
+    assert back["closed"]() is VARIABLE
+    assert serializer.loads(serializer.dumps(VARIABLE)) is VARIABLE
+
+
+def test_a_routine_by_value_is_a_routine() -> None:
+    """D3: the wrapper crosses, with its name and options, and refers to itself when it recurses."""
+
+    @catena.routine(name="deep", cancel_grace=1.5)
+    async def deep(n: int) -> Any:
+        return deep if n == 0 else await deep.local(n - 1)
+
+    again: Any = serializer.loads(serializer.dumps(deep))
+    declared = again.__catena_routine__
+    assert again is not deep
+    assert (declared.name, declared.stream, declared.cancel_grace) == ("deep", False, 1.5)
+    assert declared.wrapper is again
+    coro = again.local(2)
+    with pytest.raises(StopIteration) as returned:
+        coro.send(None)
+    assert returned.value.value is again
+
+
+def test_a_failed_dump_leaves_the_next_one_intact() -> None:
+    """D5: what cannot be pickled raises, and the picklers are as good as new."""
+    value = {"a": [1, 2, 3], "b": ("x", b"y")}
+    before = serializer.dumps(value)
+    for bad in ([value, threading.Lock()], {"a": (x for x in ())}, [[[object(), sys._getframe()]]]):
+        with pytest.raises(TypeError):
+            serializer.dumps(bad)
+        assert serializer.dumps(value) == before
+
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises((RecursionError, pickle.PicklingError)):
+        serializer.dumps(deep)
+    assert serializer.dumps(value) == before
+    while deep:
+        deep = deep.pop()
+
+
+def test_threads_dump_at_the_same_time() -> None:
+    """D5: a pickler is no place for two threads, so each has its own."""
+    start = threading.Barrier(8)
+
+    def work(seed: int) -> list[Any]:
+        start.wait(10)
+        some = [{"seed": seed, "n": n, "list": [seed] * n, "far": far} for n in range(100)]
+        return [serializer.loads(serializer.dumps(one)) == one for one in some]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(all(one) for one in pool.map(work, range(8)))
+
+
+def test_objects_with_attributes_of_any_name_are_pickled_as_pickle_does() -> None:
+    """D5: the door for our own objects stays shut for one that merely answers every name."""
+    attributes = _Attributes(a=1)
+    assert pickle.loads(pickle.dumps(attributes)) == attributes
+    assert serializer.loads(serializer.dumps(attributes)) == attributes
+    assert type(serializer.loads(serializer.dumps(_Eager()))) is _Eager
