@@ -69,27 +69,32 @@ CELLS = [
 ]
 
 
+def in_a_pool(*lines: str) -> str:
+    """Return a block that runs these lines with a pool open."""
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"async with catena.WorkerPool(spawn=1) as pool:\n{body}"
+
+
 def test_the_asyncio_prompt(scratch_home: Path) -> None:
-    """Issue: `python -m asyncio` keeps a pool open between lines; classes and re-runs hold."""
+    """Issue: what is typed at `python -m asyncio` dispatches; what is typed again replaces it."""
     with prompt("-m", "asyncio") as it:
         it.tell("import os, catena")
         for cell in CELLS:
             it.tell(cell)
-        it.tell("pool = await catena.WorkerPool(spawn=2).__aenter__()")
-        it.tell("point, pid = await work(3)")
-        assert "[True, True, 3]" in it.tell(
-            "print([isinstance(point, Point), pid in pool.pids.values(), point.x])"
+        told = it.tell(in_a_pool("point, pid = await work(3)", "pid in pool.pids.values()"))
+        assert "Error" not in told
+        assert "(True, 3)" in it.tell("isinstance(point, Point), point.x")
+        caught = in_a_pool(
+            "try:", "    await work(-1)", "except MyError as error:", "    print('caught', error)"
         )
-        caught = it.tell("try:\n    await work(-1)\nexcept MyError as error:\n    print('caught')")
-        assert "caught" in caught
-        it.tell("@catena.routine\nasync def work(x):\n    return 'new', x")
-        assert "('new', 1)" in it.tell("await work(1)")
+        assert "caught -1" in it.tell(caught)
         it.tell("def helper(x):\n    return x + 1")
         it.tell("@catena.routine\nasync def uses(x):\n    return helper(x)")
-        assert "2" in it.tell("await uses(1)")
+        assert "got 2" in it.tell(in_a_pool("print('got', await uses(1))"))
         it.tell("def helper(x):\n    return x + 100")
-        assert "101" in it.tell("await uses(1)")
-        it.tell("await pool.__aexit__(None, None, None)")
+        assert "got 101" in it.tell(in_a_pool("print('got', await uses(1))"))
+        it.tell("@catena.routine\nasync def work(x):\n    return 'new', x")
+        assert "('new', 1)" in it.tell(in_a_pool("print(await work(1))"))
         assert list(scratch_home.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.dispatch.call import dispatch
@@ -58,6 +58,8 @@ def routine(
 @overload
 def routine(function: Callable[P, AsyncGenerator[Y, X]], /) -> Routine[P, AsyncGenerator[Y, X]]: ...
 @overload
+def routine(function: Callable[P, AsyncIterator[Y]], /) -> Routine[P, AsyncGenerator[Y, Any]]: ...
+@overload
 def routine(*, name: str | None = None, cancel_grace: float = CANCEL_GRACE) -> _Decorator: ...
 def routine(
     function: Callable[..., Any] | None = None,
@@ -101,6 +103,10 @@ class _Decorator(Protocol):
     def __call__(
         self, function: Callable[P, AsyncGenerator[Y, X]], /
     ) -> Routine[P, AsyncGenerator[Y, X]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncIterator[Y]], /
+    ) -> Routine[P, AsyncGenerator[Y, Any]]: ...
 
 
 def wrap(declared: Declaration) -> Any:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-__all__ = ["PATH_LIMIT", "Scratch", "sweep"]
+__all__ = ["PATH_LIMIT", "Scratch", "remove_abandoned", "sweep"]
 
 PATH_LIMIT = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
@@ -53,13 +53,16 @@ class Scratch:
 
 def sweep() -> list[Path]:
     """Remove the directories of this user whose owners are dead, and return them."""
-    removed: list[Path] = []
-    for base in _bases():
-        for path in base.glob(f"{_PREFIX}*"):
-            if _abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
-                removed.append(path)
-    return removed
+    found = (path for base in _bases() for path in base.glob(f"{_PREFIX}*"))
+    return [path for path in found if remove_abandoned(path)]
+
+
+def remove_abandoned(path: Path) -> bool:
+    """Remove a pool's directory if its owner is dead; say whether it was."""
+    if not _abandoned(path):
+        return False
+    shutil.rmtree(path, ignore_errors=True)
+    return True
 
 
 def _base() -> Path:

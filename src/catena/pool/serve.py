@@ -22,6 +22,7 @@ from catena.dispatch.session import Sessions
 from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool.proxy import ProxyPool
+from catena.pool.scratch import remove_abandoned
 
 __all__ = ["main"]
 
@@ -40,8 +41,10 @@ def main(arguments: Sequence[str] = ()) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    serving = _Serving(facts, control)
     with _runner(facts["loop"]) as runner:
-        runner.run(_Serving(facts, control).run())
+        runner.run(serving.run())
+    serving.leave()
     return 0
 
 
@@ -113,6 +116,11 @@ class _Serving:
         await over.wait()
         await self._stop(server)
 
+    def leave(self) -> None:
+        """Leave nothing behind: no socket, and no directory when its owner is dead."""
+        self._socket.unlink(missing_ok=True)
+        remove_abandoned(self._socket.parent)
+
     def _accept(self, link: Link) -> Sessions:
         sessions = Sessions(link, self._worker, self._proxies.get)
         self._all.add(sessions)
@@ -132,7 +140,6 @@ class _Serving:
             async with asyncio.timeout(self._grace * 0.2):
                 await asyncio.gather(*(one.link.wait_ended() for one in self._all))
         await server.stop(0)
-        self._socket.unlink(missing_ok=True)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         """Wait for the end of standard input; leave by force when the loop does not."""
@@ -142,10 +149,7 @@ class _Serving:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(over.set)
         threading.Event().wait(self._grace)
-        self._socket.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._socket.parent.joinpath("lock").unlink(missing_ok=True)
-            self._socket.parent.rmdir()
+        self.leave()
         os._exit(1)
 
 

@@ -1,0 +1,109 @@
+"""The chain is an immutable index in one stdlib variable; values live in their backing variables."""
+
+from __future__ import annotations
+
+import contextvars
+
+import pytest
+
+from catena.context.chain import Chain
+from catena.context.current import Home, current, new_chain
+from catena.context.registry import find
+from tests.support import isolated, variable
+
+ID = bytes(range(16))
+
+
+@isolated
+def test_a_value_lives_in_its_backing_variable() -> None:
+    """C3: there is one context system, so a copy of the Context holds the value."""
+    var = variable()
+    var.set("here")
+
+    assert contextvars.copy_context()[var.backing] == "here"
+    assert contextvars.copy_context()[current] is current.get()
+
+
+@isolated
+def test_every_set_and_reset_makes_another_chain() -> None:
+    """C3: a chain never changes; the one from before still says what was bound before."""
+    var = variable()
+    empty = new_chain(ID)
+
+    token = var.set(1)
+    bound = current.get()
+    var.reset(token)
+    unbound = current.get()
+
+    assert empty.bound == frozenset()
+    assert bound is not None
+    assert bound.bound == {var}
+    assert unbound is not None
+    assert (unbound.bound, unbound.dropped) == (frozenset(), {var})
+    assert empty.id == bound.id == unbound.id == ID
+
+
+@isolated
+def test_a_chain_is_immutable() -> None:
+    """C3: no field can be assigned."""
+    with pytest.raises(AttributeError):
+        new_chain(ID).bound = frozenset()  # type: ignore[misc]
+
+
+@isolated
+def test_chains_are_equal_only_when_identical() -> None:
+    """C3: identity equality, and a hash that agrees with it."""
+    chain = new_chain(ID)
+    twin = Chain(*chain)
+
+    assert chain == chain  # noqa: PLR0124 - equality with itself is the point
+    assert chain != twin
+    assert len({chain, twin}) == 2
+
+
+@isolated
+def test_home_is_the_context_it_was_made_in() -> None:
+    """T5: a copy of the Context is not home, and asking there leaves home what it was."""
+    home = Home()
+
+    assert home.is_here()
+    assert not contextvars.copy_context().run(home.is_here)
+    assert not contextvars.Context().run(home.is_here)
+    assert home.is_here()
+    home.release()
+    assert not home.is_here()
+
+
+@isolated
+def test_a_copy_may_ask_while_home_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C9: the proof holds when another thread asks in a copy, between the proof's two steps."""
+    import catena.context.current as module
+
+    real, copy, seen = module._home, contextvars.copy_context(), []
+    home = Home()
+
+    class Interrupted:
+        """The variable of the proof, with another thread's question after each reset."""
+
+        set = staticmethod(real.set)
+
+        @staticmethod
+        def reset(token: contextvars.Token[Home | None]) -> None:
+            real.reset(token)
+            monkeypatch.setattr(module, "_home", real)
+            seen.append(copy.run(home.is_here))
+
+    monkeypatch.setattr(module, "_home", Interrupted)
+
+    assert home.is_here()
+    assert seen == [False]
+    assert home.is_here()
+
+
+@isolated
+def test_an_unbound_key_is_not_found() -> None:
+    """C2: the registry answers None for what nobody declared, and the variable for what is there."""
+    var = variable()
+
+    assert find(var.key) is var
+    assert find(("nobody", "declared")) is None

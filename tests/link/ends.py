@@ -1,0 +1,115 @@
+"""Two ends for tests of links: a link on one side, a hand that plays the peer on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from catena.link.link import Link
+from catena.link.memory import MemoryTransport, pair
+from catena.wire import versions
+from catena.wire.frames import Frame
+
+__all__ = ["Hand", "Listener", "link_and_hand", "linked", "run"]
+
+DEADLINE = 20
+
+
+def run(work: Coroutine[Any, Any, Any], factory: Callable[[], Any] | None = None) -> Any:
+    """Run a coroutine on a loop of its own, with a deadline; return what it returns."""
+
+    async def bounded() -> Any:
+        async with asyncio.timeout(DEADLINE):
+            return await work
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(bounded())
+
+
+class Listener:
+    """A receiver that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.goodbyes = 0
+        self.ends: list[Exception | None] = []
+        self._news = asyncio.Event()
+
+    def receive(self, frame: Frame) -> None:
+        """Keep a frame."""
+        self.frames.append(frame)
+        self._news.set()
+
+    def goodbye(self) -> None:
+        """Count it."""
+        self.goodbyes += 1
+        self._news.set()
+
+    def ended(self, error: Exception | None) -> None:
+        """Keep why."""
+        self.ends.append(error)
+        self._news.set()
+
+    async def until(self, condition: Callable[[Listener], bool]) -> None:
+        """Wait until the condition holds."""
+        async with asyncio.timeout(DEADLINE / 2):
+            while not condition(self):
+                self._news.clear()
+                await self._news.wait()
+
+
+class Hand:
+    """The other end of a memory link, played by the test frame by frame."""
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self.transport = transport
+        self._waiting: list[Frame] = []
+
+    async def send(self, *frames: Frame) -> None:
+        """Send frames in one message, and let the link take it."""
+        await self.transport.write(list(frames))
+        await settle()
+
+    async def frame(self) -> Frame:
+        """Return the next frame that the link sent."""
+        while not self._waiting:
+            async with asyncio.timeout(DEADLINE / 2):
+                batch = await self.transport.read()
+            if not isinstance(batch, list):
+                raise ConnectionError(f"no message but {batch!r}")
+            self._waiting += batch
+        return self._waiting.pop(0)
+
+    async def symbols(self, count: int) -> list[str]:
+        """Return the symbols of the next frames."""
+        return [(await self.frame()).symbol for _ in range(count)]
+
+    async def nothing(self) -> bool:
+        """Say whether the link has sent nothing that was not taken."""
+        await settle()
+        return not self._waiting and self.transport._messages.empty()
+
+
+async def settle() -> None:
+    """Let everything run that is ready to."""
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+async def link_and_hand(name: str = "here", peer: str = "there") -> tuple[Link, Hand]:
+    """Return a link that has exchanged Hello with a hand; start it yourself."""
+    near, far = pair()
+    link, hand = Link(near, name), Hand(far)
+    await far.write([versions.hello(peer)])
+    await link.open(first=True)
+    await hand.frame()
+    return link, hand
+
+
+async def linked() -> tuple[Link, Link]:
+    """Return two links over a memory pair that have exchanged Hello; start them yourself."""
+    one, other = pair()
+    near, far = Link(one, "near"), Link(other, "far")
+    await asyncio.gather(near.open(first=True), far.open(first=False))
+    return near, far

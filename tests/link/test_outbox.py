@@ -1,0 +1,196 @@
+"""What waits to be sent, and how it is cut; what arrives in pieces, put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from catena.errors import ProtocolError
+from catena.link import outbox
+from catena.link.outbox import MESSAGE_BYTES, MESSAGE_FRAMES, PIECE_BYTES, Joiner, Outbox
+from catena.link.service import OPTIONS
+from catena.wire import codec
+from catena.wire.frames import Cancel, Frame, Nack, NackCode, Next, Piece, Result
+
+
+def _filled(*frames: Frame) -> Outbox:
+    box = Outbox()
+    for frame in frames:
+        box.put(frame)
+    return box
+
+
+def _messages(box: Outbox) -> list[list[Frame]]:
+    messages: list[list[Frame]] = []
+    while box:
+        messages.append(box.take())
+        assert messages[-1], "a message of nothing"
+    return messages
+
+
+def _arrived(messages: list[list[Frame]]) -> list[Frame]:
+    joiner, frames = Joiner(), []
+    for message in messages:
+        for frame in codec.decode(codec.encode(message)):
+            whole = joiner.add(frame) if isinstance(frame, Piece) else frame
+            if whole is not None:
+                frames.append(whole)
+    assert len(joiner) == joiner.bytes == 0
+    return frames
+
+
+def test_small_frames_leave_in_order_in_one_message() -> None:
+    """M7: what fits goes out together and in order."""
+    frames = [Next(1), Cancel(1), Next(2), Result(3, b"x")]
+    box = _filled(*frames)
+    assert box
+    assert box.bytes == sum(frame.weight for frame in frames)
+    assert _messages(box) == [frames]
+    assert not box
+    assert box.bytes == 0
+
+
+def test_a_message_has_at_most_so_many_frames() -> None:
+    """M7: messages are cut by frames."""
+    sizes = [len(one) for one in _messages(_filled(*map(Cancel, range(1, MESSAGE_FRAMES * 3))))]
+    assert max(sizes) <= MESSAGE_FRAMES
+    assert sum(sizes) == MESSAGE_FRAMES * 3 - 1
+
+
+def test_a_message_has_about_so_many_bytes() -> None:
+    """M7: messages are cut by bytes, well below what gRPC takes."""
+    frames = [Result(call, b"x" * 60_000) for call in range(1, 40)]
+    messages = _messages(_filled(*frames))
+    sizes = [len(codec.encode(one)) for one in messages]
+    assert max(sizes) < MESSAGE_BYTES + PIECE_BYTES + 1000
+    assert max(sizes) < dict(OPTIONS)["grpc.max_receive_message_length"]
+    assert [frame for message in messages for frame in message] == frames
+
+
+@pytest.mark.parametrize("frame", [Result(7, b"x" * 3_000_000), Next(7)], ids=["big", "small"])
+def test_no_message_exceeds_what_grpc_takes(frame: Frame) -> None:
+    """M7: however long a frame is, each message stays below the limit of the transport."""
+    long_text = Nack(8, NackCode.UNLOADABLE, "t" * 5_000_000)
+    messages = _messages(_filled(frame, long_text))
+    limit = dict(OPTIONS)["grpc.max_send_message_length"]
+    assert all(len(codec.encode(one)) < limit for one in messages)
+
+
+def test_a_long_frame_leaves_in_pieces() -> None:
+    """M7: pieces name their call, their transfer and the whole's size; the last one says so."""
+    frame = Result(7, b"x" * (PIECE_BYTES * 3))
+    pieces: list[Any] = [one for message in _messages(_filled(frame)) for one in message]
+    assert all(type(one) is Piece for one in pieces)
+    assert {one.call for one in pieces} == {7}
+    assert len({one.transfer for one in pieces}) == 1
+    assert {one.total for one in pieces} == {len(codec.encode_frame(frame))}
+    assert [one.last for one in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert max(len(one.data) for one in pieces) <= PIECE_BYTES
+
+
+def test_transfers_take_turns() -> None:
+    """M7: two long frames of two calls share the stream piece by piece."""
+    box = _filled(*(Result(call, b"x" * (PIECE_BYTES * 4)) for call in (1, 2, 3)))
+    calls = [frame.call for message in _messages(box) for frame in message]
+    assert calls[:9] == [1, 2, 3] * 3
+
+
+def test_a_small_frame_overtakes_the_transfers_of_others() -> None:
+    """M7: a large payload delays nobody else."""
+    box = _filled(Result(1, b"x" * 2_000_000), Cancel(2))
+    assert box.take()[0] == Cancel(2)
+
+
+def test_the_frames_of_one_call_stay_behind_its_transfer() -> None:
+    """M7: a Next never overtakes the Task it belongs to."""
+    frames = [Result(1, b"x" * 200_000), Next(1), Result(1, b"y" * 100_000), Cancel(1)]
+    assert _arrived(_messages(_filled(*frames))) == frames
+
+
+def test_transfers_move_on_while_small_frames_keep_coming() -> None:
+    """M7: a stream of small frames that fills every message starves no transfer."""
+    box = _filled(Result(1, b"x" * (PIECE_BYTES * 2)))
+    pieces = 0
+    for turn in range(20):
+        for n in range(MESSAGE_FRAMES):
+            box.put(Cancel(2 + turn * MESSAGE_FRAMES + n))
+        pieces += sum(type(frame) is Piece for frame in box.take())
+    assert pieces > 0
+
+
+sizes = st.one_of(st.integers(0, 300), st.integers(50_000, 400_000))
+work = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(1, 4), sizes),
+        st.tuples(st.just("take"), st.just(0), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(work)
+def test_every_frame_arrives_equal_and_in_its_calls_order(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """M7: whatever is cut and interleaved, each call's frames arrive whole and in order."""
+    box, sent, messages = Outbox(), [], []
+    for n, (what, call, size) in enumerate(steps):
+        if what == "put":
+            sent.append(Result(call, n.to_bytes(4, "big") + b"x" * size))
+            box.put(sent[-1])
+        elif box:
+            messages.append(box.take())
+    arrived = _arrived(messages + _messages(box))
+    assert box.bytes == 0
+    assert sorted(arrived, key=lambda one: one.payload[:4]) == sent  # type: ignore[union-attr]
+    for call in range(1, 5):
+        assert [one for one in arrived if one.call == call] == [
+            one for one in sent if one.call == call
+        ]
+
+
+# ---- limits
+
+
+def test_a_frame_beyond_the_limit_is_refused_at_its_first_piece() -> None:
+    """M7: the announced size is checked before anything is kept."""
+    joiner = Joiner()
+    with pytest.raises(ProtocolError, match=f"exceeds {outbox.FRAME_LIMIT}"):
+        joiner.add(Piece(1, 1, b"x", False, outbox.FRAME_LIMIT + 1))
+    assert len(joiner) == joiner.bytes == 0
+
+
+def test_what_one_link_keeps_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M7: many frames under way at once are limited together."""
+    monkeypatch.setattr(outbox, "LINK_LIMIT", 1000)
+    joiner = Joiner()
+    for transfer in range(10):
+        joiner.add(Piece(1, transfer, b"x" * 100, False, 200))
+    assert (len(joiner), joiner.bytes) == (10, 1000)
+    with pytest.raises(ProtocolError, match="under way exceed 1000"):
+        joiner.add(Piece(1, 11, b"x", False, 200))
+
+
+def test_a_frame_of_another_size_than_announced_is_refused() -> None:
+    """M7: fewer bytes than announced are an error at the last piece."""
+    joiner = Joiner()
+    joiner.add(Piece(1, 1, b"x" * 10, False, 100))
+    with pytest.raises(ProtocolError, match="100 bytes were announced, 20 came"):
+        joiner.add(Piece(1, 1, b"x" * 10, True, 100))
+
+
+def test_more_than_was_announced_is_refused_when_it_comes() -> None:
+    """M7: a peer that announces little and sends much is stopped before that is kept."""
+    joiner = Joiner()
+    with pytest.raises(ProtocolError):
+        for _ in range(10):
+            joiner.add(Piece(1, 1, b"x" * 60, False, 100))
+
+
+def test_pieces_that_make_no_frame_are_refused() -> None:
+    """M7: what is put together is decoded like any frame."""
+    with pytest.raises(ProtocolError, match="does not parse"):
+        Joiner().add(Piece(1, 1, b"\xff\xff\xff", True, 3))
