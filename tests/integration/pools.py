@@ -21,16 +21,19 @@ def pooled(
     work: Callable[[catena.WorkerPool], Awaitable[T]],
     *,
     spawn: int = 2,
-    loop: str = "asyncio",
+    here: str = "asyncio",
     seconds: float = 30,
     **options: Any,
 ) -> T:
-    """Open a pool, on the loop named, let ``work`` use it, and return what that returns."""
+    """Open a pool, let ``work`` use it, and return what that returns.
+
+    ``here`` names the loop of this process; further options are the pool's.
+    """
 
     async def main() -> T:
         async with asyncio.timeout(seconds), catena.WorkerPool(spawn=spawn, **options) as pool:
             return await work(pool)
 
-    factory = uvloop.new_event_loop if loop == "uvloop" else None
+    factory = uvloop.new_event_loop if here == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main())

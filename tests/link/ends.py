@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from catena.link.link import Link
 from catena.link.memory import MemoryTransport, pair
 from catena.wire import versions
 from catena.wire.frames import Frame
 
-__all__ = ["Hand", "Listener", "link_and_hand", "linked", "run"]
+__all__ = ["Hand", "Listener", "link_and_hand", "linked", "settle"]
 
-DEADLINE = 20
-
-
-def run(work: Coroutine[Any, Any, Any], factory: Callable[[], Any] | None = None) -> Any:
-    """Run a coroutine on a loop of its own, with a deadline; return what it returns."""
-
-    async def bounded() -> Any:
-        async with asyncio.timeout(DEADLINE):
-            return await work
-
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(bounded())
+DEADLINE = 10
 
 
 class Listener:
@@ -53,7 +41,7 @@ class Listener:
 
     async def until(self, condition: Callable[[Listener], bool]) -> None:
         """Wait until the condition holds."""
-        async with asyncio.timeout(DEADLINE / 2):
+        async with asyncio.timeout(DEADLINE):
             while not condition(self):
                 self._news.clear()
                 await self._news.wait()
@@ -74,7 +62,7 @@ class Hand:
     async def frame(self) -> Frame:
         """Return the next frame that the link sent."""
         while not self._waiting:
-            async with asyncio.timeout(DEADLINE / 2):
+            async with asyncio.timeout(DEADLINE):
                 batch = await self.transport.read()
             if not isinstance(batch, list):
                 raise ConnectionError(f"no message but {batch!r}")
@@ -88,7 +76,7 @@ class Hand:
     async def nothing(self) -> bool:
         """Say whether the link has sent nothing that was not taken."""
         await settle()
-        return not self._waiting and self.transport._messages.empty()
+        return not self._waiting and self.transport.messages.empty()
 
 
 async def settle() -> None:

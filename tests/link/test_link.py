@@ -28,7 +28,8 @@ from catena.wire.frames import (
     Result,
     Unknown,
 )
-from tests.link.ends import Hand, Listener, link_and_hand, linked, run, settle
+from tests.link.ends import Hand, Listener, link_and_hand, linked, settle
+from tests.support import run
 
 # ---- hello
 
@@ -144,7 +145,7 @@ def test_frames_arrive_in_order_whatever_their_size() -> None:
         for frame in sent:
             near.send(frame)
         await listener.until(lambda one: len(one.frames) == len(sent))
-        assert sorted(listener.frames) == sorted(sent)
+        assert sorted(map(repr, listener.frames)) == sorted(map(repr, sent))
         assert [one for one in listener.frames if one.call == 1] == [sent[0], sent[-1]]
         assert statistics().transfers == 0
         await near.close()
@@ -227,7 +228,7 @@ def test_close_sends_what_is_queued_says_goodbye_and_ends() -> None:
         with recording(LinkClosed) as recorded:
             await near.close("done")
             await there.until(lambda one: bool(one.ends))
-        assert sorted(there.frames) == sorted(sent)
+        assert sorted(map(repr, there.frames)) == sorted(map(repr, sent))
         assert there.goodbyes == 1
         assert here.ends == there.ends == [None]
         assert {one.error for one in recorded.of(LinkClosed)} == {None}

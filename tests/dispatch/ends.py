@@ -1,0 +1,139 @@
+"""Two ends for tests of calls: caller and worker in one process, or one of them and a hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from catena.dispatch.caller import Caller
+from catena.dispatch.declaration import Declaration, declaration_of
+from catena.dispatch.port import dispatcher
+from catena.dispatch.session import Sessions
+from catena.link.link import Link
+from catena.wire import serializer
+from catena.wire.frames import Next, Task
+from tests.link.ends import Hand, link_and_hand, linked, settle
+
+__all__ = [
+    "Ends",
+    "Through",
+    "caller_and_hand",
+    "connected",
+    "declared",
+    "hand_and_sessions",
+    "opening",
+]
+
+PROXY = (b"i" * 16, b"proxy")
+
+
+class Through:
+    """A dispatcher that takes its callers in turn."""
+
+    def __init__(self, *callers: Caller) -> None:
+        self.callers = list(callers)
+
+    def pick(self) -> Caller | None:
+        """Return the next caller that can be used."""
+        for _ in self.callers:
+            self.callers.append(caller := self.callers.pop(0))
+            if caller.usable:
+                return caller
+        return None
+
+    async def reach(self, routine: str) -> Caller:
+        """There is nobody else to reach."""
+        raise ConnectionError(f"no worker for {routine}")
+
+
+@dataclass
+class Ends:
+    """A caller and the sessions of a worker, on the two ends of one link."""
+
+    caller: Caller
+    sessions: Sessions
+
+    @property
+    def near(self) -> Link:
+        """The caller's link."""
+        return self.caller.link
+
+    @property
+    def far(self) -> Link:
+        """The worker's link."""
+        return self.sessions.link
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Ends]:
+    """Connect a caller with a worker, and dispatch through it while the block runs."""
+    near, far = await linked()
+    caller = Caller(near, PROXY)
+    through = Through(caller)
+    sessions = Sessions(far, "w1", lambda encoded, _: through if encoded else None)
+    near.start(caller)
+    far.start(sessions)
+    token = dispatcher.set(through)
+    try:
+        yield Ends(caller, sessions)
+    finally:
+        dispatcher.reset(token)
+        await near.close()
+        await far.close()
+        await settle()
+
+
+@asynccontextmanager
+async def caller_and_hand(count: int = 1) -> AsyncIterator[tuple[Any, ...]]:
+    """Dispatch through callers whose workers are played by hands; yield them in pairs."""
+    callers: list[Caller] = []
+    hands: list[Hand] = []
+    for n in range(count):
+        link, hand = await link_and_hand(peer=f"w{n + 1}")
+        callers.append(Caller(link, PROXY))
+        link.start(callers[-1])
+        hands.append(hand)
+    token = dispatcher.set(Through(*callers))
+    try:
+        yield tuple(one for both in zip(callers, hands, strict=True) for one in both)
+    finally:
+        dispatcher.reset(token)
+        for caller in callers:
+            await caller.link.close()
+        await settle()
+
+
+@asynccontextmanager
+async def hand_and_sessions() -> AsyncIterator[tuple[Hand, Sessions]]:
+    """Let a hand play the caller of a worker."""
+    link, hand = await link_and_hand(name="w1")
+    sessions = Sessions(link, "w1", lambda *_: None)
+    link.start(sessions)
+    try:
+        yield hand, sessions
+    finally:
+        await link.close()
+        await settle()
+
+
+def declared(routine: Any) -> Declaration:
+    """Return what the decorator knows of a routine."""
+    return declaration_of(routine)
+
+
+def opening(
+    call: int, routine: Callable[..., Any], *args: Any, manifest: Any = None
+) -> tuple[Task, Next]:
+    """Return the frames that open a call of a routine, as a hand sends them."""
+    known = declared(routine)
+    task = Task(
+        call,
+        1,
+        serializer.dumps((args, {})),
+        known.name,
+        known.stream,
+        serializer.dumps(routine),
+    )
+    return task, Next(call, manifest)
