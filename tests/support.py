@@ -1,4 +1,4 @@
-"""What many tests need: a loop with a deadline, a Context of one's own, variables with free keys."""
+"""What many tests need: a loop with a deadline, an empty Context, variables with free keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 
 
 def run(coro: Coroutine[Any, Any, T], timeout: float = 20, *, loop: str = "asyncio") -> T:
-    """Run a coroutine on a fresh loop, in a copy of the Context; TimeoutError after the deadline."""
+    """Run a coroutine on a fresh loop, in a copy of the Context, for so many seconds at most."""
 
     async def main() -> T:
         # Not wait_for, which makes a task on 3.11: the coroutine is to be the main task itself.

@@ -1,4 +1,4 @@
-"""The chain is an immutable index in one stdlib variable; values live in their backing variables."""
+"""The chain is an immutable index in one stdlib variable; values live in their own."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_copy_may_ask_while_home_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
 
 @isolated
 def test_an_unbound_key_is_not_found() -> None:
-    """C2: the registry answers None for what nobody declared, and the variable for what is there."""
+    """C2: a declared key is found, and of any other the registry says None."""
     var = variable()
 
     assert find(var.key) is var

@@ -108,7 +108,7 @@ PROGRAMS: dict[str, Program] = {
     "the token's variable": lambda s: [(v := s.var("x")).set(2).var is v],
     "a repr": lambda s: s.var("x"),
     "a repr with quotes": lambda s: s.var("it's"),
-    "a repr with both quotes": lambda s: s.var("it's \"x\""),
+    "a repr with both quotes": lambda s: s.var('it\'s "x"'),
     "a repr with a default": lambda s: s.var("x", default="d"),
     "a repr with None as the default": lambda s: s.var("x", default=None),
     "a token's repr": lambda s: s.var("x").set(1),

@@ -28,6 +28,8 @@ __all__ = [
 
 PROXY = (b"i" * 16, b"proxy")
 
+_numbers: dict[str, int] = {}
+
 
 class Through:
     """A dispatcher that takes its callers in turn."""
@@ -130,7 +132,7 @@ def opening(
     known = declared(routine)
     task = Task(
         call,
-        1,
+        _numbers.setdefault(known.name, len(_numbers) + 1),
         serializer.dumps((args, {})),
         known.name,
         known.stream,

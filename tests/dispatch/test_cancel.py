@@ -311,7 +311,7 @@ def test_a_stream_that_swallows_a_cancel_goes_on() -> None:
 
 @pytest.mark.parametrize("routine", [tidy, steps], ids=["call", "stream"])
 def test_a_worker_that_loses_the_link_cancels_what_runs(routine: Any) -> None:
-    """D6: a running body is cancelled and cleans up; the caller learns at once that it had begun."""
+    """D6: a running body is cancelled and cleans up; its caller learns at once that it had begun."""
 
     async def main() -> None:
         async with connected() as ends:
@@ -445,7 +445,7 @@ def test_a_yield_that_crossed_the_cancel_waits_for_the_close() -> None:
 
 
 def test_a_second_cancel_after_a_crossed_yield_is_a_cancel() -> None:
-    """D6: while the close is awaited a second cancel still lets the caller go, with its own error."""
+    """D6: while the close is awaited a second cancel still lets the caller go, as a cancel."""
 
     async def main() -> None:
         async with caller_and_hand() as (_, hand):

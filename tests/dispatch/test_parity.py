@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -124,10 +125,8 @@ def _both(routine: Any, script: list[tuple[Any, ...]]) -> tuple[list[Any], list[
         async with connected() as ends:
             stream = routine()
             remote = await _observe(stream, script)
-            try:
+            with contextlib.suppress(Late):
                 await stream.aclose()
-            except Late:
-                pass
             return local, remote, ends.caller.open_calls + ends.sessions.open_calls
 
     return run(main())
@@ -203,12 +202,10 @@ def test_concurrent_steps_are_the_stdlibs_error(name: str) -> None:
                 await anext(generator)
                 step = asyncio.ensure_future(anext(generator))
                 await asyncio.sleep(0.01)
+                drive = anext if name == "anext" else getattr(type(generator), name)
+                args = {"asend": (None,), "athrow": (Poke(),)}.get(name, ())
                 with pytest.raises(RuntimeError) as refused:
-                    if name == "anext":
-                        await anext(generator)
-                    else:
-                        args = {"asend": (None,), "athrow": (Poke(),), "aclose": ()}[name]
-                        await getattr(generator, name)(*args)
+                    await drive(generator, *args)
                 texts.append(str(refused.value))
                 step.cancel()
                 await asyncio.wait([step])

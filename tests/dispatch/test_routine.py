@@ -285,7 +285,7 @@ def test_a_closure_that_cannot_be_pickled_names_its_routine() -> None:
 
     async def main() -> None:
         async with connected() as ends:
-            with pytest.raises(SerializationError, match="the code of routine .*closing"):
+            with pytest.raises(SerializationError, match=r"the code of routine .*closing"):
                 await closing()
             assert ends.caller.open_calls == 0
 

@@ -72,6 +72,7 @@ class Notebook:
 def notebook(
     scratch_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Notebook]:
+    """A kernel that is ended whatever happens."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
@@ -110,7 +111,7 @@ def helper():
 
 
 def test_cells(notebook: Notebook) -> None:
-    """Issue: what cells define dispatches, and a re-run cell's function is the one that runs."""
+    """What cells define dispatches, and a re-run cell's function is the one that runs."""
     assert notebook.run(WORK) == ""
     one = in_a_pool("""
 point, pid = await work(1)
@@ -129,7 +130,7 @@ except MyError as error:
 
 
 def test_cells_that_run_again_while_their_pool_is_open(notebook: Notebook) -> None:
-    """Issue: a worker that knows the old function runs the new one, with the new helper."""
+    """A worker that knows the old function runs the new one, with the new helper."""
     notebook.run(WORK)
     cell = in_a_pool("""
 print((await work(1))[0].x)
@@ -153,7 +154,7 @@ def test_an_error_in_a_cell_shows_where_it_happened(notebook: Notebook) -> None:
 
 
 def test_a_kernel_that_is_killed_leaves_nothing(notebook: Notebook, scratch_home: Path) -> None:
-    """Issue: `kill -9` of the parent alone, which here is the notebook's kernel."""
+    """`kill -9` of the parent alone, which here is the notebook's kernel."""
     cell = (
         "import catena\npool = await catena.WorkerPool(spawn=2).__aenter__()\n"
         "print(*pool.pids.values())"
@@ -168,7 +169,7 @@ def test_a_kernel_that_is_killed_leaves_nothing(notebook: Notebook, scratch_home
 
 
 def test_what_a_routine_prints_is_shown_in_the_cell(notebook: Notebook) -> None:
-    """Issue: what routines print appears where the notebook's own output does."""
+    """What routines print appears where the notebook's own output does."""
     cell = """
 import catena
 @catena.routine
@@ -181,7 +182,7 @@ async with catena.WorkerPool(spawn=1):
 
 
 def test_a_variable_declared_in_a_cell_that_runs_again(notebook: Notebook) -> None:
-    """Issue: the collision of a re-run declaration says what to do, and doing it works."""
+    """The collision of a re-run declaration says what to do, and doing it works."""
     declare = "import catena\ncolor = catena.ContextVar('color', default='none')"
     assert notebook.run(declare) == ""
 
@@ -209,7 +210,7 @@ async with catena.WorkerPool(spawn=1):
 
 
 def test_an_interrupted_cell(notebook: Notebook, scratch_home: Path) -> None:
-    """Issue: the interrupt button ends the cell and its pool; the kernel goes on."""
+    """The interrupt button ends the cell and its pool; the kernel goes on."""
     cell = """
 import asyncio, catena
 @catena.routine

@@ -60,12 +60,13 @@ def prompt(*arguments: str) -> Iterator[Prompt]:
         opened.child.close(force=True)
 
 
-
 CELLS = [
     "class MyError(Exception):\n    pass",
     "class Point:\n    def __init__(self, x):\n        self.x = x",
-    "@catena.routine\nasync def work(x):\n    if x < 0:\n        raise MyError(x)\n"
-    "    return Point(x), os.getpid()",
+    (
+        "@catena.routine\nasync def work(x):\n    if x < 0:\n        raise MyError(x)\n"
+        "    return Point(x), os.getpid()"
+    ),
 ]
 
 
@@ -76,7 +77,7 @@ def in_a_pool(*lines: str) -> str:
 
 
 def test_the_asyncio_prompt(scratch_home: Path) -> None:
-    """Issue: what is typed at `python -m asyncio` dispatches; what is typed again replaces it."""
+    """What is typed at `python -m asyncio` dispatches; what is typed again replaces it."""
     with prompt("-m", "asyncio") as it:
         it.tell("import os, catena")
         for cell in CELLS:
@@ -99,7 +100,7 @@ def test_the_asyncio_prompt(scratch_home: Path) -> None:
 
 
 def test_the_plain_prompt(scratch_home: Path) -> None:
-    """Issue: asyncio.run at a plain prompt dispatches what was typed there."""
+    """Asyncio.run at a plain prompt dispatches what was typed there."""
     with prompt("-i") as it:
         it.tell("import asyncio, os, catena")
         for cell in CELLS:
@@ -118,7 +119,7 @@ def test_the_plain_prompt(scratch_home: Path) -> None:
 
 
 def test_ctrl_c_at_a_prompt_that_waits(scratch_home: Path) -> None:
-    """Issue: a real Ctrl-C in a terminal comes back to the prompt; nothing is left."""
+    """A real Ctrl-C in a terminal comes back to the prompt; nothing is left."""
     with prompt("-i") as it:
         it.tell("import asyncio, catena")
         it.tell("@catena.routine\nasync def wait():\n    await asyncio.sleep(60)")
@@ -139,7 +140,7 @@ def test_ctrl_c_at_a_prompt_that_waits(scratch_home: Path) -> None:
 
 
 def test_a_terminal_that_is_closed(scratch_home: Path) -> None:
-    """Issue: a window closed over a running pool (SIGHUP) leaves nothing after five seconds."""
+    """A window closed over a running pool (SIGHUP) leaves nothing after five seconds."""
     with prompt("-i") as it:
         it.tell("import asyncio, catena")
         it.tell(
@@ -158,7 +159,7 @@ def test_a_terminal_that_is_closed(scratch_home: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("-i",), ("-m", "asyncio")])
 def test_a_variable_declared_twice(arguments: tuple[str, ...]) -> None:
-    """Issue: the collision of a re-typed declaration says what to do, and doing it works."""
+    """The collision of a re-typed declaration says what to do, and doing it works."""
     with prompt(*arguments) as it:
         it.tell("import catena")
         it.tell("color = catena.ContextVar('color', default='none')")

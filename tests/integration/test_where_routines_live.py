@@ -39,7 +39,7 @@ def test_a_routine_of_a_module() -> None:
 
 
 def test_a_routine_of_a_test() -> None:
-    """Issue: routines of a test dispatch, and its exception class catches what they raise."""
+    """Routines of a test dispatch, and its exception class catches what they raise."""
 
     async def work(pool: catena.WorkerPool) -> None:
         assert await in_the_test(fail=False) in pool.pids.values()
@@ -260,7 +260,7 @@ SCRIPT = """
     ids=["guard", "no guard"],
 )
 def test_a_script(tmp_path: Path, end: str) -> None:
-    """Issue: routines and classes of __main__, with and without the guard; the body runs once."""
+    """Routines and classes of __main__, with and without the guard; the body runs once."""
     told = run_source(f"{SCRIPT}\n    {end}\n", tmp_path).splitlines()
 
     facts = json.loads(told[-1])
@@ -269,7 +269,7 @@ def test_a_script(tmp_path: Path, end: str) -> None:
 
 
 def test_a_script_run_as_a_module(tmp_path: Path) -> None:
-    """Issue: `python -m package.app` dispatches the routines of its __main__, and runs once."""
+    """`python -m package.app` dispatches the routines of its __main__, and runs once."""
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("")

@@ -67,7 +67,7 @@ def test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused() -> Non
 
 
 def test_what_a_worker_hears_is_one_regular_expression() -> None:
-    """M7: the frames to a worker are those of an independent description, no more and no fewer."""
+    """M7: the frames to a worker are those of an independent description, no more, no fewer."""
     heard = {_heard(word, TO_WORKER) for word in _legal_words(10)}
 
     assert all(WORKER_HEARS.fullmatch(one) for one in heard)
@@ -78,7 +78,7 @@ def test_what_a_worker_hears_is_one_regular_expression() -> None:
 
 @pytest.mark.parametrize("kind", ["task", "stream"])
 def test_what_a_caller_hears_is_one_regular_expression(kind: str) -> None:
-    """M7: the frames to a caller are those of an independent description, no more and no fewer."""
+    """M7: the frames to a caller are those of an independent description, no more, no fewer."""
     heard = {_heard(word, TO_CALLER) for word in _legal_words(10) if word[:1] == (kind,)}
 
     assert all(CALLER_HEARS[kind].fullmatch(one) for one in heard)

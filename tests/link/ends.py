@@ -12,7 +12,7 @@ from catena.wire.frames import Frame
 
 __all__ = ["Hand", "Listener", "link_and_hand", "linked", "settle"]
 
-DEADLINE = 10
+DEADLINE = 3
 
 
 class Listener:

@@ -185,9 +185,9 @@ def test_a_frame_of_another_size_than_announced_is_refused() -> None:
 def test_more_than_was_announced_is_refused_when_it_comes() -> None:
     """M7: a peer that announces little and sends much is stopped before that is kept."""
     joiner = Joiner()
+    joiner.add(Piece(1, 1, b"x" * 60, False, 100))
     with pytest.raises(ProtocolError):
-        for _ in range(10):
-            joiner.add(Piece(1, 1, b"x" * 60, False, 100))
+        joiner.add(Piece(1, 1, b"x" * 60, False, 100))
 
 
 def test_pieces_that_make_no_frame_are_refused() -> None:

@@ -64,7 +64,7 @@ FACTS = """
     ids=" ".join,
 )
 def test_a_worker_is_like_its_parent(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """Issue: interpreter, sys.path, directory, environment, -X and -W are the parent's."""
+    """Interpreter, sys.path, directory, environment, -X and -W are the parent's."""
     environment = {"T_EARLY": "ünïcode", "PYTHONHASHSEED": "7"}
     if "-I" not in flags:
         environment["PYTHONPATH"] = str(tmp_path / "somewhere")
@@ -75,7 +75,7 @@ def test_a_worker_is_like_its_parent(tmp_path: Path, flags: tuple[str, ...]) -> 
 
 
 def test_the_relative_entry_of_a_prompt_is_kept(tmp_path: Path) -> None:
-    """Issue: `python -c` has "" first on its path, and so have its workers: a module beside it."""
+    """`python -c` has "" first on its path, and so have its workers: a module beside it."""
     (tmp_path / "beside.py").write_text(
         "import catena\n@catena.routine\nasync def f():\n    return __name__\n"
     )
@@ -120,7 +120,7 @@ def test_modules_beside_a_script_do_not_hide_the_standard_library(tmp_path: Path
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_loop_is_the_one_asked_for(loop: str) -> None:
-    """Issue: the option `loop` says which event loop the workers run."""
+    """The option `loop` says which event loop the workers run."""
 
     @catena.routine
     async def module() -> str:

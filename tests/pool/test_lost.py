@@ -92,7 +92,7 @@ def test_a_routine_that_kills_its_own_worker() -> None:
 
 
 def test_all_workers_killed() -> None:
-    """Issue: calls under way and later ones are clear errors that name the workers, no hang."""
+    """Calls under way and later ones are clear errors that name the workers, no hang."""
 
     async def work(pool: catena.WorkerPool) -> None:
         call = asyncio.create_task(routines.hold(20))
@@ -155,11 +155,11 @@ def test_a_nested_call_whose_worker_is_killed() -> None:
 
 
 def test_a_blocked_routine_does_not_stop_the_other_worker() -> None:
-    """Issue: calls on another worker go on while one's event loop is blocked."""
+    """Calls on another worker go on while one's event loop is blocked."""
 
     @catena.routine
     async def block(seconds: float) -> int:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - the mistake under test
         return os.getpid()
 
     async def work(pool: catena.WorkerPool) -> None:
@@ -176,7 +176,7 @@ def test_a_blocked_routine_does_not_stop_the_other_worker() -> None:
 
 
 def test_a_stopped_worker_is_ended_all_the_same() -> None:
-    """Issue: leaving the block ends a process that does not even take signals (SIGSTOP)."""
+    """Leaving the block ends a process that does not even take signals (SIGSTOP)."""
     pids: list[int] = []
 
     async def work(pool: catena.WorkerPool) -> None:

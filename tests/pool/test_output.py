@@ -57,7 +57,7 @@ async def chatter(name: str, lines: int) -> None:
 
 
 def test_both_streams_and_logging(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: print, standard error and logging each arrive on the stream they were meant for."""
+    """Print, standard error and logging each arrive on the stream they were meant for."""
 
     async def work(pool: catena.WorkerPool) -> None:
         await say("to out")
@@ -72,7 +72,7 @@ def test_both_streams_and_logging(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unicode_and_bytes_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: text arrives as it was written; what is not UTF-8 is shown as such."""
+    """Text arrives as it was written; what is not UTF-8 is shown as such."""
 
     async def work(pool: catena.WorkerPool) -> None:
         await say("naïve ☃ 𝄞 " * 3000)
@@ -85,7 +85,7 @@ def test_unicode_and_bytes_that_are_none(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_partial_lines_become_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: a line that is printed in parts comes as one; the last, unended one at the end."""
+    """A line that is printed in parts comes as one; the last, unended one at the end."""
 
     async def work(pool: catena.WorkerPool) -> None:
         await say("one, ", end="", flush=True)
@@ -100,7 +100,7 @@ def test_partial_lines_become_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lines_of_many_workers_do_not_mix(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: pieces of different workers' lines never share a line; each keeps its order."""
+    """Pieces of different workers' lines never share a line; each keeps its order."""
 
     async def work(pool: catena.WorkerPool) -> None:
         import asyncio
@@ -117,7 +117,7 @@ def test_lines_of_many_workers_do_not_mix(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_very_long_lines_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: lines of 1 MB from several workers at once are not cut into one another."""
+    """Lines of 1 MB from several workers at once are not cut into one another."""
 
     async def work(pool: catena.WorkerPool) -> None:
         import asyncio
@@ -134,7 +134,7 @@ def test_very_long_lines_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_was_printed_is_there_before_the_block_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Issue: nothing that was printed is lost, 20,000 lines just before the end included."""
+    """Nothing that was printed is lost, 20,000 lines just before the end included."""
 
     @catena.routine
     async def burst() -> None:
@@ -150,7 +150,7 @@ def test_what_was_printed_is_there_before_the_block_is_left(
 
 
 def test_it_is_seen_while_the_pool_is_open(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: lines appear when they are printed, not when the pool is left."""
+    """Lines appear when they are printed, not when the pool is left."""
 
     async def work(pool: catena.WorkerPool) -> None:
         import asyncio
@@ -166,12 +166,12 @@ def test_it_is_seen_while_the_pool_is_open(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_child_process_of_a_routine_prints_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue: what a routine starts writes to the same streams, and finds an empty input."""
+    """What a routine starts writes to the same streams, and finds an empty input."""
 
     @catena.routine
     async def start() -> None:
         code = "import sys; print('child read', repr(sys.stdin.read()))"
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=20)  # noqa: ASYNC221
 
     @catena.routine
     async def read() -> str:

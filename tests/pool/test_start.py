@@ -51,7 +51,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
 
 
 def test_a_worker_that_dies_at_once(site: Callable[[str], None], scratch_home: Path) -> None:
-    """Issue: the exit code and what it last wrote to its standard error are in the text."""
+    """The exit code and what it last wrote to its standard error are in the text."""
     site("import os, sys\nsys.stderr.write('no licence found\\n')\nsys.stderr.flush()\nos._exit(3)")
 
     errors = failures(spawn=2)
@@ -64,7 +64,7 @@ def test_a_worker_that_dies_at_once(site: Callable[[str], None], scratch_home: P
 
 
 def test_a_worker_whose_imports_fail(site: Callable[[str], None]) -> None:
-    """Issue: a traceback of the worker's start is part of the error."""
+    """A traceback of the worker's start is part of the error."""
     site("import sys\nsys.modules['grpc'] = None")
 
     (error,) = failures()
@@ -95,7 +95,7 @@ def test_a_sitecustomize_that_exits(site: Callable[[str], None]) -> None:
 
 
 def test_uvloop_asked_for_and_missing(site: Callable[[str], None]) -> None:
-    """Issue: a loop that is not installed is named, with the command that installs it."""
+    """A loop that is not installed is named, with the command that installs it."""
     site("import sys\nsys.modules['uvloop'] = None")
 
     (error,) = failures(loop="uvloop")
@@ -116,7 +116,7 @@ def test_auto_does_without_uvloop(site: Callable[[str], None]) -> None:
 
 
 def test_an_interpreter_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue: what the system says about the interpreter is the cause."""
+    """What the system says about the interpreter is the cause."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
     (error,) = failures()
@@ -125,7 +125,7 @@ def test_an_interpreter_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_flag_that_the_interpreter_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue: the interpreter's own complaint is in the text."""
+    """The interpreter's own complaint is in the text."""
     monkeypatch.setattr(subprocess, "_args_from_interpreter_flags", lambda: ["--no-such-flag"])
 
     (error,) = failures()
@@ -135,7 +135,7 @@ def test_a_flag_that_the_interpreter_refuses(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_directory_that_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue: a worker that cannot make its socket names the path."""
+    """A worker that cannot make its socket names the path."""
 
     class Vanishing(Scratch):
         def socket(self, number: int) -> Path:
@@ -180,7 +180,7 @@ def test_one_of_two_that_does_not_start(site: Callable[[str], None], scratch_hom
 def test_cancelling_the_start_leaves_nothing(
     site: Callable[[str], None], scratch_home: Path
 ) -> None:
-    """Issue: a start that is given up leaves no process and no directory."""
+    """A start that is given up leaves no process and no directory."""
     site("import time\ntime.sleep(60)")
     before = children()
 
@@ -196,7 +196,7 @@ def test_cancelling_the_start_leaves_nothing(
 
 
 def test_a_module_that_the_worker_cannot_import(scratch_home: Path) -> None:
-    """Issue: the error names worker, routine and cause, at once, and the worker goes on."""
+    """The error names worker, routine and cause, at once, and the worker goes on."""
     name = f"here_only_{os.getpid()}"
     module = type(sys)(name)
     source = "import catena\n@catena.routine\nasync def f():\n    return 1\n"
@@ -226,7 +226,7 @@ async def _one() -> int:
 
 
 def test_a_module_that_fails_while_it_is_imported(tmp_path: Path) -> None:
-    """Issue: what the module's body raised in the worker is the cause; the next call tries anew."""
+    """What the module's body raised in the worker is the cause; the next call tries anew."""
     name = f"once_only_{os.getpid()}"
     (tmp_path / f"{name}.py").write_text(
         "import os, catena\n"

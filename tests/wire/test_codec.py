@@ -19,7 +19,7 @@ NOT_PROTOBUF = b"\xff\xff\xff\xff"
 
 
 def test_bytes_that_do_not_parse_are_a_protocol_error() -> None:
-    """M7: an unparsable message, frame, manifest or proxy is a ProtocolError that tells its size."""
+    """M7: an unparsable message, frame, manifest or proxy is a ProtocolError."""
     with pytest.raises(ProtocolError, match="message of 4 bytes does not parse"):
         codec.decode(NOT_PROTOBUF)
     with pytest.raises(ProtocolError, match="frame of 4 bytes does not parse"):

@@ -59,9 +59,13 @@ def _crossed(error: BaseException, worker: str = "w1", routine: str = "app.work"
     return failure.load(failure.dump(error, worker=worker, routine=routine))
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def _raised(error: BaseException) -> BaseException:
     try:
-        raise error
+        _raise(error)
     except BaseException as caught:
         return caught
 
@@ -123,7 +127,7 @@ def test_attributes_and_notes_travel() -> None:
 
 
 def test_a_constructor_of_its_own_is_gone_round() -> None:
-    """D5: an exception whose constructor refuses its own args is rebuilt without it, and says so."""
+    """D5: an exception whose constructor refuses its own args is rebuilt without it."""
     again = _crossed(Picky(4, "bad"))
     assert type(again) is Picky
     assert again.args == ("4: bad",)
@@ -201,7 +205,9 @@ def test_an_exception_that_cannot_be_shown_is_sent_all_the_same() -> None:
     assert again.message == "<message whose str raises>"
 
 
-@pytest.mark.parametrize("notes", [None, 5, "text", [3, Hidden()]], ids=["none", "number", "text", "list"])
+@pytest.mark.parametrize(
+    "notes", [None, 5, "text", [3, Hidden()]], ids=["none", "number", "text", "list"]
+)
 def test_strange_notes_break_nothing(notes: Any) -> None:
     """D5: dumping never fails for a strange exception, whatever is in its __notes__."""
     error = Plain("x")
@@ -229,16 +235,10 @@ class Turncoat(Exception):
 
 def test_cause_context_and_suppression_travel() -> None:
     """D5: __cause__, __context__ and __suppress_context__ are as they were, all the way down."""
-    try:
-        try:
-            try:
-                raise KeyError("context")
-            except KeyError as first:
-                raise Picky(1, "cause") from first
-        except Picky as second:
-            raise Plain("last") from second
-    except Plain as error:
-        again = _crossed(error)
+    first, second, last = KeyError("first"), Picky(1, "cause"), Plain("last")
+    second.__cause__ = second.__context__ = first
+    last.__cause__ = last.__context__ = second
+    again = _crossed(last)
     assert type(again.__cause__) is Picky
     assert again.__cause__ is again.__context__
     assert again.__suppress_context__
@@ -319,8 +319,8 @@ def test_a_member_keeps_its_cause_and_its_frames() -> None:
     again = _crossed(_raised(ExceptionGroup("g", [member])))  # type: ignore[list-item]
     (only,) = again.exceptions
     assert type(only.__cause__) is ValueError
-    assert _traceback(only).hops[0].frames[0][2] == "_raised"
-    assert _traceback(again).hops[0].frames[0][2] == "_raised"
+    assert _traceback(only).hops[0].frames[-1][2] == "_raise"
+    assert _traceback(again).hops[0].frames[-1][2] == "_raise"
 
 
 def test_a_group_raised_again_from_itself_keeps_its_nested_groups() -> None:
@@ -419,5 +419,5 @@ def test_the_hop_of_an_exception_without_frames_is_named_all_the_same() -> None:
 
 def test_bytes_that_are_no_exception_say_so() -> None:
     """D5: loading raises what unpickling raises, for the caller to wrap."""
-    with pytest.raises(Exception, match="pickle|EOF|truncated|invalid"):
+    with pytest.raises(Exception, match=r"pickle|EOF|truncated|invalid"):
         failure.load(b"\x80\x05junk")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -20,7 +22,14 @@ current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("catena.c
 _home: contextvars.ContextVar[Home | None] = contextvars.ContextVar("catena.home", default=None)
 
 
-_current_task = asyncio.current_task
+_running_loop: Callable[[], asyncio.AbstractEventLoop | None] = getattr(  # noqa: B009
+    asyncio, "_get_running_loop"
+)
+_tasks: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None] = (
+    asyncio.current_task
+    if sys.version_info >= (3, 12)
+    else getattr(asyncio.tasks, "_current_tasks").get  # noqa: B009
+)
 _NONE: frozenset[Any] = frozenset()
 
 
@@ -54,19 +63,14 @@ class Home:
 
 def running_task() -> asyncio.Task[Any] | None:
     """Return the task that is running in this thread, None in a callback or outside a loop."""
-    try:
-        return _current_task()
-    except RuntimeError:
-        return None
+    # Not current_task: that raises outside a loop, and is Python code on 3.11.
+    loop = _running_loop()
+    return None if loop is None else _tasks(loop)
 
 
 def in_loop() -> bool:
     """Say whether an event loop is running in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return _running_loop() is not None
 
 
 def claimable(chain: Chain) -> bool:

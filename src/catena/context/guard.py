@@ -25,10 +25,8 @@ def admit(chain: Chain, *, reading: bool = False) -> Chain:
 
     Raises ChainContention when another thread, or another live task, runs the chain.
     """
-    thread, task = get_ident(), running_task()
-    if chain.thread == thread and (
-        task is None or (chain.task is not None and chain.task() is task)
-    ):
+    thread, task, owner = get_ident(), running_task(), chain.task
+    if chain.thread == thread and (task is None or (owner is not None and owner() is task)):
         return chain
     if task is not None and not chain.home.is_here():
         ensure_task_factory()

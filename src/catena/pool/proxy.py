@@ -1,6 +1,8 @@
 """The proxy: what a scope dispatches through, and how a worker's nested calls find the same pool.
 
-It knows the members of a pool, connects to each when it is first needed, and takes them in turn.
+It knows the members of a pool and connects to each when it is first needed. They are taken in turn;
+of the one whose turn it is and its neighbour, the one with fewer open calls is taken. So a blocked
+worker is avoided, and calls that follow the answers of one message leave in one message again.
 In a worker the proxy of a call is made from ``Task.proxy`` once and found again by its id.
 """
 
@@ -80,7 +82,12 @@ class Proxy:
         members = self.members
         turn = self._turn = (self._turn + 1) % len(members)
         caller = members[turn].caller
-        return caller if caller is not None and caller.usable else None
+        if caller is None or not caller.usable:
+            return None
+        neighbour = members[turn - 1].caller
+        if neighbour is None or neighbour.open_calls >= caller.open_calls:
+            return caller
+        return neighbour if neighbour.usable else caller
 
     async def reach(self, routine: str) -> Caller:
         """Connect to the member whose turn it is, or the next that answers; return its caller.

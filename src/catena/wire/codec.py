@@ -32,18 +32,24 @@ __all__ = [
 
 
 def encode(batch: Iterable[Frame]) -> bytes:
-    """Return the message that carries the frames, in order."""
+    """Return the message that carries the frames, in order; its Acks come before all others."""
     message = pb.Batch()
     add = message.frames.add
     for frame in batch:
-        _WRITERS[type(frame)](add(call=frame.call), frame)
+        kind = type(frame)
+        if kind is frames.Ack:
+            message.acks.append(frame.call)
+        else:
+            _WRITERS[kind](add(call=frame.call), frame)
     return message.SerializeToString()
 
 
 def decode(data: bytes) -> list[Frame]:
     """Return the frames of a message. Raises ProtocolError when it is not one."""
     try:
-        return [_read(one) for one in pb.Batch.FromString(data).frames]
+        message = pb.Batch.FromString(data)
+        acks: list[Frame] = [frames.Ack(call) for call in message.acks]
+        return acks + [_read(one) for one in message.frames]
     except DecodeError as error:
         raise ProtocolError(
             reason=f"a message of {len(data)} bytes does not parse: {error}"
@@ -163,10 +169,6 @@ def _write_cancel(to: pb.Frame, _: frames.Cancel) -> None:
     to.cancel.SetInParent()
 
 
-def _write_ack(to: pb.Frame, _: frames.Ack) -> None:
-    to.ack.SetInParent()
-
-
 def _write_nack(to: pb.Frame, frame: frames.Nack) -> None:
     to.nack.code = int(frame.code)  # pyright: ignore[reportAttributeAccessIssue]
     to.nack.text = frame.text
@@ -228,7 +230,6 @@ _WRITERS: dict[type[Any], Callable[[pb.Frame, Any], None]] = {
     frames.Send: _write_send,
     frames.Throw: _write_throw,
     frames.Cancel: _write_cancel,
-    frames.Ack: _write_ack,
     frames.Nack: _write_nack,
     frames.Result: _write_result,
     frames.ExceptionFrame: _write_exception,
@@ -274,10 +275,6 @@ def _read_throw(frame: pb.Frame) -> Frame:
 
 def _read_cancel(frame: pb.Frame) -> Frame:
     return frames.Cancel(frame.call)
-
-
-def _read_ack(frame: pb.Frame) -> Frame:
-    return frames.Ack(frame.call)
 
 
 def _read_nack(frame: pb.Frame) -> Frame:
@@ -353,7 +350,6 @@ _READERS: dict[str, Callable[[pb.Frame], Frame]] = {
     "send": _read_send,
     "throw": _read_throw,
     "cancel": _read_cancel,
-    "ack": _read_ack,
     "nack": _read_nack,
     "result": _read_result,
     "exception": _read_exception,

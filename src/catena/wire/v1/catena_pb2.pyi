@@ -8,20 +8,21 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Batch(_message.Message):
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "acks")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    ACKS_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedCompositeFieldContainer[Frame]
-    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
+    acks: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("call", "task", "next", "send", "throw", "cancel", "ack", "nack", "result", "exception", "hello", "goodbye", "piece")
+    __slots__ = ("call", "task", "next", "send", "throw", "cancel", "nack", "result", "exception", "hello", "goodbye", "piece")
     CALL_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
     SEND_FIELD_NUMBER: _ClassVar[int]
     THROW_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
-    ACK_FIELD_NUMBER: _ClassVar[int]
     NACK_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     EXCEPTION_FIELD_NUMBER: _ClassVar[int]
@@ -34,14 +35,13 @@ class Frame(_message.Message):
     send: Send
     throw: Throw
     cancel: Cancel
-    ack: Ack
     nack: Nack
     result: Result
     exception: Exception
     hello: Hello
     goodbye: Goodbye
     piece: Piece
-    def __init__(self, call: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., next: _Optional[_Union[Next, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., throw: _Optional[_Union[Throw, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., exception: _Optional[_Union[Exception, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., next: _Optional[_Union[Next, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., throw: _Optional[_Union[Throw, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., exception: _Optional[_Union[Exception, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("function", "callable", "routine", "stream", "payload", "proxy", "proxy_id", "timeout_ns", "credit")
@@ -88,10 +88,6 @@ class Throw(_message.Message):
     def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
 
 class Cancel(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
-class Ack(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

@@ -1,0 +1,259 @@
+"""The floors: imports go down, in no circles, and some modules stay pure."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.house.imports import Import, circle, imports, modules
+
+FLOORS: dict[str, int] = {
+    "catena.errors": 1,
+    "catena.ids": 1,
+    "catena.observe": 1,
+    "catena.events": 1,
+    "catena.context": 2,
+    "catena.wire": 3,
+    "catena.link": 4,
+    "catena.dispatch": 5,
+    "catena.pool": 6,
+    "catena.background": 7,
+    "catena.cli": 8,
+    "catena.testing": 9,
+    "catena.__main__": 9,
+    "catena": 9,
+}
+# Beside the floors: each may import floor 1 and itself.
+BESIDE = ("catena.telemetry", "catena.collect")
+
+# Imports that are not made when a module is loaded, each with its reason.
+TYPING = {
+    ("catena.context.chain", "catena.context.current"),  # Chain's field home
+    ("catena.context.chain", "catena.context.var"),  # a chain indexes variables
+    ("catena.context.registry", "catena.context.var"),  # the registry holds variables
+    ("catena.context.token", "catena.context.var"),  # a token knows its variable
+    ("catena.dispatch.port", "catena.dispatch.caller"),  # what a dispatcher hands out
+    ("catena.dispatch.running", "catena.dispatch.session"),  # a session runs its routine
+    ("catena.dispatch.stepper", "catena.dispatch.session"),
+    ("catena.context.chain", "weakref"),
+}
+LATE = {
+    ("catena.cli.main", "catena.cli.demo.command"),  # a worker need not load the demo
+    ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
+    ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
+    ("catena.pool.serve", "uvloop"),  # an extra
+}
+
+GRPC = ("catena.link", "catena.collect")
+TELLING = ("catena.telemetry", "catena.collect")
+PURE = {
+    "catena.context.chain",
+    "catena.context.manifest",
+    "catena.context.token",
+    "catena.wire.frames",
+    "catena.wire.codec",
+    "catena.wire.grammar",
+    "catena.pool.leases",
+    "catena.pool.balance",
+}
+IMPURE = {
+    "asyncio",
+    "grpc",
+    "logging",
+    "os",
+    "pickle",
+    "random",
+    "socket",
+    "threading",
+    "time",
+    "uuid",
+}
+
+
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def floor(name: str) -> int | None:
+    """Return a module's floor, None for what stands beside them; KeyError when it has no place."""
+    if any(_within(name, one) for one in BESIDE):
+        return None
+    places = [one for one in FLOORS if _within(name, one) and (one != "catena" or name == one)]
+    if not places:
+        raise KeyError(f"{name} is on no floor")
+    return FLOORS[max(places, key=len)]
+
+
+def upward(found: list[Import]) -> list[str]:
+    """Return the imports that do not go down; within a package they may go sideways."""
+    bad: list[str] = []
+    for one in found:
+        if not _within(one.imported, "catena"):
+            continue
+        mine, theirs = floor(one.importer), floor(one.imported)
+        if mine is None:
+            top = ".".join(one.importer.split(".")[:2])
+            allowed = _within(one.imported, top) or theirs == 1
+        else:
+            allowed = theirs is not None and (theirs < mine or _siblings(one, mine == theirs))
+        if not allowed:
+            bad.append(f"{one.importer} imports {one.imported}")
+    return bad
+
+
+def _siblings(one: Import, same_floor: bool) -> bool:
+    """Say whether an import stays on its floor: in its package, or among the modules of floor 1."""
+    first = one.importer.split(".")[:2] == one.imported.split(".")[:2]
+    return same_floor and (first or floor(one.importer) == 1) and one.imported != "catena"
+
+
+def circles(found: list[Import]) -> list[str]:
+    """Return the modules that import each other in a circle when they are loaded."""
+    return circle(
+        {
+            (one.importer, one.imported)
+            for one in found
+            if one.when == "load" and _within(one.imported, "catena")
+        }
+    )
+
+
+def unlisted(found: list[Import], when: str, table: set[tuple[str, str]]) -> list[str]:
+    """Return the imports of a kind that the table does not name."""
+    return sorted(
+        f"{one.importer} imports {one.imported}"
+        for one in found
+        if one.when == when and (one.importer, one.imported) not in table
+    )
+
+
+def outside(found: list[Import], libraries: set[str], allowed: tuple[str, ...]) -> list[str]:
+    """Return the imports of the libraries from anywhere else than the allowed packages."""
+    return [
+        f"{one.importer} imports {one.imported}"
+        for one in found
+        if one.imported.partition(".")[0] in libraries
+        and not any(_within(one.importer, package) for package in allowed)
+    ]
+
+
+def impure(found: list[Import], pure: set[str]) -> list[str]:
+    """Return what pure modules import of the impure ones, at any time."""
+    return [
+        f"{one.importer} imports {one.imported}"
+        for one in found
+        if one.importer in pure and one.imported.partition(".")[0] in IMPURE
+    ]
+
+
+def to_the_root(found: list[Import], roof: set[str]) -> list[str]:
+    """Return the imports of the package root, or of names through it."""
+    return [
+        f"{one.importer} imports {one.imported}"
+        for one in found
+        if one.imported == "catena" and one.importer not in roof
+    ]
+
+
+SOURCES = modules()
+FOUND = imports(SOURCES)
+CHECKS = {
+    "upward": upward,
+    "circles": circles,
+    "typing": lambda found: unlisted(found, "typing", TYPING),
+    "late": lambda found: unlisted(found, "late", LATE),
+    "grpc": lambda found: outside(found, {"grpc"}, GRPC),
+    "telling": lambda found: outside(found, {"opentelemetry", "structlog"}, TELLING),
+    "impure": lambda found: impure(found, PURE),
+    "root": lambda found: to_the_root(found, {"catena.cli.demo.routines"}),
+}
+PLANTED = {
+    "upward": {"catena.wire.codec": "from catena.link.link import Link"},
+    "circles": {
+        "catena.wire.codec": "from catena.wire import frames",
+        "catena.wire.frames": "import catena.wire.codec",
+    },
+    "typing": {"catena.ids": "if TYPE_CHECKING:\n    from catena.wire import codec"},
+    "late": {"catena.ids": "def f():\n    def g():\n        import json"},
+    "grpc": {"catena.dispatch.call": "def f():\n    from grpc import aio"},
+    "telling": {"catena.events": "import opentelemetry.trace as trace"},
+    "impure": {"catena.wire.grammar": "def f():\n    from time import monotonic"},
+    "root": {"catena.wire.codec": "from catena import ContextVar"},
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_source_keeps_the_rule(check: str) -> None:
+    """Imports go down the floors, in no circle, and the pure modules stay pure."""
+    assert CHECKS[check](FOUND) == []
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_check_finds_a_planted_mistake(check: str) -> None:
+    """Each check fails on a small source that breaks its rule, and names the module."""
+    found = CHECKS[check](imports(PLANTED[check]))
+    assert found
+    assert next(iter(PLANTED[check])) in found[0]
+
+
+@pytest.mark.parametrize(
+    ("importer", "line"),
+    [
+        ("catena.errors", "import catena.ids"),
+        ("catena.pool.pool", "from catena.errors import NoPool"),
+        ("catena.telemetry.spans", "from catena.events import Mount"),
+        ("catena.telemetry.spans", "from catena.telemetry.catalog import NAMES"),
+    ],
+)
+def test_imports_that_go_down_are_no_mistake(importer: str, line: str) -> None:
+    """Floor 1 is one floor, its modules may use each other; telemetry may use floor 1."""
+    assert upward(imports({importer: line})) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["from catena.wire import codec", "from catena.collect import x", "import catena"]
+)
+def test_telemetry_stands_beside_the_floors(line: str) -> None:
+    """What stands beside imports floor 1 only."""
+    assert upward(imports({"catena.telemetry.spans": line, "catena.wire.codec": ""})) != []
+
+
+def test_a_module_without_a_floor_is_noticed() -> None:
+    """A new folder is put on a floor before it is used."""
+    with pytest.raises(KeyError, match=r"catena\.attic is on no floor"):
+        floor("catena.attic")
+    assert {floor(name) for name in SOURCES} >= {1, 2, 3, 4, 5, 6, 8, 9}
+
+
+def test_the_tables_name_nothing_that_is_gone() -> None:
+    """An exception that nobody needs any more is taken out."""
+    for when, table in (("typing", TYPING), ("late", LATE)):
+        made = {(one.importer, one.imported) for one in FOUND if one.when == when}
+        assert table <= made
+    assert {one for one in PURE if one.split(".")[-1] not in ("leases", "balance")} <= set(SOURCES)
+
+
+def test_the_reader_sees_what_python_loads() -> None:
+    """What the source says about imports is what really happens, for one module that shows it."""
+    program = "import sys, catena.wire.codec; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    loaded = {one for one in done.stdout.split() if _within(one, "catena")}
+    reached, todo = set(), ["catena.wire.codec"]
+    while todo:
+        name = todo.pop()
+        if name not in reached:
+            reached.add(name)
+            todo += [one.imported for one in FOUND if one.importer == name and one.when == "load"]
+    # The package root is loaded before any of its submodules, and loads what it exports.
+    assert {one for one in reached if _within(one, "catena")} <= loaded
+
+
+def test_sources_parse() -> None:
+    """The reader reads every module there is."""
+    assert len(SOURCES) > 40
+    assert all(ast.parse(text) for text in SOURCES.values())
