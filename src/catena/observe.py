@@ -183,4 +183,9 @@ def _tell(
 
 def _detach(event: type[Event], listener: Listener) -> None:
     with _lock:
-        event.listeners = tuple(one for one in event.listeners if one is not listener)
+        kept = list(event.listeners)
+        for at, one in enumerate(kept):
+            if one is listener:
+                del kept[at]
+                break
+        event.listeners = tuple(kept)

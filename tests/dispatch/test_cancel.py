@@ -311,7 +311,7 @@ def test_a_stream_that_swallows_a_cancel_goes_on() -> None:
 
 @pytest.mark.parametrize("routine", [tidy, steps], ids=["call", "stream"])
 def test_a_worker_that_loses_the_link_cancels_what_runs(routine: Any) -> None:
-    """D6: a running body is cancelled and cleans up; its caller learns at once that it had begun."""
+    """D6: a running body is cancelled and cleans up; its caller learns at once that it began."""
 
     async def main() -> None:
         async with connected() as ends:

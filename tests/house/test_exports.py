@@ -18,7 +18,7 @@ SOURCES = modules()
 PROGRAMS = re.compile(r"catena\.(cli|__main__)(\.|$)")
 
 # The stdlib's own, documented: of os, sys, named tuples and syntax trees.
-PUBLIC_ALL_THE_SAME = {"_exit", "_getframe", "_replace", "_fields", "_asdict", "_make"}
+PUBLIC_ALL_THE_SAME = {"_exit", "_getframe", "_xoptions", "_replace", "_fields", "_asdict", "_make"}
 
 
 def order(name: str) -> tuple[int, str]:

@@ -40,9 +40,11 @@ class Home:
     as the Context is done with, for those who know when that is.
     """
 
-    __slots__ = ("__weakref__", "_token")
+    __slots__ = ("__weakref__", "_token", "lost")
 
     def __init__(self) -> None:
+        # Variables that arrived without their value: what becomes of them here is told to nobody.
+        self.lost: frozenset[Any] = _NONE
         self._token: contextvars.Token[Home | None] | None = _home.set(self)
 
     def is_here(self) -> bool:
@@ -51,7 +53,8 @@ class Home:
             return False
         try:
             _home.reset(self._token)
-        except ValueError:
+        except (ValueError, RuntimeError):
+            # Minted in another Context; or used, by a thread that asks at this very moment.
             return False
         self._token = _home.set(self)
         return True

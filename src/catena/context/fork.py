@@ -75,14 +75,15 @@ class _Factory:
 
     def __init__(self, inner: Callable[..., Any] | None) -> None:
         self.inner = inner
-        self._inner_takes_context = inner is not None and _takes_context(inner)
+        self._forks = inner is None or _takes_context(inner)
 
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any
     ) -> asyncio.Future[Any]:
         given: contextvars.Context | None = options.get("context")
         chain = current.get() if given is None else given.get(current)
-        if chain is None:
+        if chain is None or not self._forks:
+            # Without the keyword the task copies the current Context, and forks at its first touch.
             return self._create(loop, coro, options)
         if given is None:
             context = contextvars.copy_context()
@@ -93,7 +94,7 @@ class _Factory:
         options["context"] = context
         task = self._create(loop, coro, options)
         if isinstance(task, asyncio.Task) and not task.done():
-            context.run(_claim, task)
+            context.run(_claim, task, running_task())
         return task
 
     def _create(
@@ -101,16 +102,17 @@ class _Factory:
     ) -> asyncio.Future[Any]:
         if self.inner is None:
             return asyncio.Task(coro, loop=loop, **options)
-        context: contextvars.Context | None = options.get("context")
-        if context is None or self._inner_takes_context:
+        if self._forks:
             return self.inner(loop, coro, **options)
-        # A factory of the old signature copies the current Context: let that be the forked one.
-        rest = {name: value for name, value in options.items() if name != "context"}
-        return context.run(self.inner, loop, coro, **rest)
+        context: contextvars.Context | None = options.pop("context", None)
+        if context is None:
+            return self.inner(loop, coro, **options)
+        return context.run(self.inner, loop, coro, **options)
 
 
 def _admit(context: contextvars.Context, chain: Chain, coro: Coro) -> None:
     """Fork a copied Context, let a free one pass, and refuse one that a runner is in."""
+    creator = running_task()
     try:
         at_home = context.run(chain.home.is_here)
     except RuntimeError:
@@ -119,7 +121,8 @@ def _admit(context: contextvars.Context, chain: Chain, coro: Coro) -> None:
         if not at_home:
             context.run(fork_here, chain)
             return
-        busy = not claimable(chain)
+        # Whoever made it with Context.run and hands it over now is not in it.
+        busy = not claimable(chain) and chain.task is not None and chain.task() is not creator
     if busy:
         coro.close()
         owner: object = chain.task and chain.task()
@@ -130,14 +133,14 @@ def _admit(context: contextvars.Context, chain: Chain, coro: Coro) -> None:
                 owner_thread=chain.thread,
                 thread=get_ident(),
                 owner_task=owner,
-                task=running_task(),
+                task=creator,
             )
         )
 
 
-def _claim(task: asyncio.Task[Any]) -> None:
+def _claim(task: asyncio.Task[Any], creator: asyncio.Task[Any] | None) -> None:
     chain = current.get()
-    if chain is not None and claimable(chain):
+    if chain is not None and (claimable(chain) or chain.task is None or chain.task() is creator):
         stamp(chain, task)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextvars
 import warnings
 from threading import get_ident
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary, ref
 
 from catena.context.chain import Chain, Memo
@@ -36,7 +36,7 @@ Problems = list[SerializationWarning]
 
 _NONE: Variables = frozenset()
 _FIXED = frozenset({str, bytes, int, float, bool, type(None)})
-_defaults: WeakKeyDictionary[ContextVar[Any], bytes | None] = WeakKeyDictionary()
+_defaults: WeakKeyDictionary[ContextVar[Any], tuple[Any, bytes | None]] = WeakKeyDictionary()
 
 
 class Prepared(NamedTuple):
@@ -71,13 +71,14 @@ def mount(manifest: ChainManifest, values: Values, *, to_worker: bool) -> None:
     Without a chain here the context takes the sender's id; a live chain keeps its own, takes what
     came, drops what was reset and keeps what only it had. On a worker a whole manifest also unbinds
     what it does not mention. An entry that cannot be decoded is left out with a
-    SerializationWarning. A manifest without a chain id arms nothing.
+    SerializationWarning. A manifest without a chain id binds the forward values and arms nothing.
 
     Raises ChainSerializationError for a malformed manifest, before anything changes, and
     ChainContention when somebody else runs the chain that is here.
     """
     _check(manifest)
     if not manifest.chain_id:
+        _bind_forward(manifest, values, to_worker=to_worker)
         return
     chain = current.get()
     if chain is not None:
@@ -92,19 +93,9 @@ def mount(manifest: ChainManifest, values: Values, *, to_worker: bool) -> None:
     problems: Problems = []
     mounting = Mount(manifest.chain_id, to_worker) if Mount.listeners else None
     with mounting or SILENCE:
-        bound, dropped, changed, fixed = _drain(entries, values, problems, to_worker=to_worker)
-        if to_worker and manifest.whole:
-            dropped |= chain.bound - bound
-        for var in dropped:
-            var.backing.set(UNSET)
-        if changed or dropped or not bound <= chain.bound:
-            chain = chain.merge(bound, dropped, tell=not to_worker)
-            current.set(chain)
-        if fixed and not problems:
-            # Mounting this once more would change nothing.
-            chain.memo.echo = manifest.entries
+        bound, unbound = _apply(manifest, entries, chain, values, problems, to_worker=to_worker)
         if mounting:
-            mounting.keys_set, mounting.keys_reset = _keys(bound), _keys(dropped)
+            mounting.keys_set, mounting.keys_reset = _keys(bound), _keys(unbound)
     _warn(problems)
 
 
@@ -170,7 +161,9 @@ def _block(chain: Chain, values: Values, *, to_worker: bool) -> bytes:
             entries.append(_entry(var, value, values, problems))
     if not to_worker:
         entries += [
-            Entry(var.key, EntryKind.RESET) for var in chain.dropped if var.propagate == "both"
+            Entry(var.key, EntryKind.RESET)
+            for var in chain.dropped - chain.home.lost
+            if var.propagate == "both"
         ]
     entries.sort(key=_by_key)
     block = values.pack(entries)
@@ -204,13 +197,15 @@ def _entry(var: ContextVar[Any], value: Any, values: Values, problems: Problems)
 def _default_of(var: ContextVar[Any], values: Values) -> bytes | None:
     if var.default is MISSING:
         return None
-    if var not in _defaults:
+    known = _defaults.get(var)
+    if known is None or known[0] is not var.default:
         try:
-            _defaults[var] = values.dumps(var.default)
+            data = values.dumps(var.default)
         except Exception:
             # The default only serves a receiver that never declares the variable.
-            _defaults[var] = None
-    return _defaults[var]
+            data = None
+        known = _defaults[var] = (var.default, data)
+    return known[1]
 
 
 # ---- mounting
@@ -222,6 +217,32 @@ def _check(manifest: ChainManifest) -> None:
             raise ChainSerializationError(
                 cause=f"a chain id has {ID_BYTES} bytes, this one has {len(id)}"
             )
+
+
+def _apply(
+    manifest: ChainManifest,
+    entries: tuple[Entry, ...],
+    chain: Chain,
+    values: Values,
+    problems: Problems,
+    *,
+    to_worker: bool,
+) -> tuple[Variables, Variables]:
+    """Put entries into the current Context, whose chain is given; return what it bound and not."""
+    bound, unbound, changed, fixed = _drain(entries, values, problems, to_worker=to_worker)
+    if to_worker:
+        chain.home.lost = unbound
+        if manifest.whole:
+            unbound |= chain.bound - bound
+    for var in unbound:
+        var.backing.set(UNSET)
+    if changed or unbound or not bound <= chain.bound:
+        chain = chain.merge(bound, unbound, tell=not to_worker)
+        current.set(chain)
+    if fixed and not problems:
+        # Mounting this once more would change nothing.
+        chain.memo.echo = manifest.entries
+    return bound, unbound
 
 
 def _drain(
@@ -250,13 +271,31 @@ def _drain(
             kept = _is_fixed(value)
             fixed = fixed and kept
             old = var.backing.get()
-            if not (kept and type(old) is type(value) and old == value):
+            if not (kept and _same(old, value)):
                 changed = True
                 var.backing.set(value)
             bound.add(var)
         elif to_worker or entry.kind is EntryKind.RESET:
             dropped.add(var)
     return frozenset(bound), frozenset(dropped), changed, fixed
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Say whether two fixed values are the same to the bit: 0.0 is not -0.0, nor True 1."""
+    if type(one) is not type(other):
+        return False
+    if type(one) is tuple:
+        ours, theirs = cast("tuple[Any, ...]", one), cast("tuple[Any, ...]", other)
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    return one.hex() == other.hex() if type(one) is float else one == other
+
+
+def _bind_forward(manifest: ChainManifest, values: Values, *, to_worker: bool) -> None:
+    problems: Problems = []
+    for entry in values.unpack(manifest.entries) if to_worker else ():
+        if entry.forward and (value := _value(entry, values, problems)) is not UNSET:
+            _variable(entry, values, problems).backing.set(value)
+    _warn(problems)
 
 
 def _variable(entry: Entry, values: Values, problems: Problems) -> ContextVar[Any]:

@@ -10,8 +10,19 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any, Generic, Literal, NoReturn, SupportsIndex, TypeVar, cast, final, overload
+from types import FrameType, GenericAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NoReturn,
+    SupportsIndex,
+    TypeVar,
+    cast,
+    final,
+    overload,
+)
 
 from catena.context import registry
 from catena.context.chain import Chain
@@ -29,7 +40,16 @@ __all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
 T = TypeVar("T")
 D = TypeVar("D")
 Propagation = Literal["both", "forward"]
-MISSING: Any = Token.MISSING
+
+
+class _Missing:
+    """What stands for a default that was not given."""
+
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING: Any = _Missing()
 
 
 @final
@@ -83,8 +103,17 @@ class ContextVar(Generic[T]):
             known = registry.find(key)
             if known is None:
                 return cls._make(key, default, propagate, declared_at)
-            known._declare(default, propagate, declared_at)  # noqa: SLF001 - of this class
-            return known
+            earlier = known._declare(default, propagate, declared_at)  # noqa: SLF001 - of this class
+            if earlier is None:
+                return known
+            # A traceback keeps its frames, and a prompt keeps the last traceback: were the variable
+            # in one of them, deleting its name would not free its key.
+            del known
+        raise ContextVarCollision(namespace=key[0], name=key[1], declared_at=earlier)
+
+    if not TYPE_CHECKING:
+        # In C, so that the caller's frame is the declaring module's, as for the stdlib's class.
+        __class_getitem__ = classmethod(GenericAlias)
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("type 'catena.ContextVar' is not an acceptable base type")
@@ -111,7 +140,7 @@ class ContextVar(Generic[T]):
 
     @property
     def default(self) -> Any:
-        """The default it was declared with, or ``Token.MISSING``."""
+        """The default it was declared with, or ``<missing>``."""
         return self._default
 
     @overload
@@ -193,16 +222,15 @@ class ContextVar(Generic[T]):
         if self._declared_at is None and self._default is MISSING:
             self._default = default
 
-    def _declare(self, default: Any, propagate: Propagation, declared_at: str) -> None:
-        """Make a stub the declared variable; refuse when it is one already."""
+    def _declare(self, default: Any, propagate: Propagation, declared_at: str) -> str | None:
+        """Make a stub the declared variable; return where it was declared if it is one already."""
         if self._declared_at is not None:
-            raise ContextVarCollision(
-                namespace=self.namespace, name=self.name, declared_at=self._declared_at
-            )
+            return self._declared_at
         self._declared_at = declared_at
         self._propagate = propagate
         if default is not MISSING:
             self._default = default
+        return None
 
     @classmethod
     def _make(
@@ -228,9 +256,15 @@ class ContextVar(Generic[T]):
             " results and closures of a dispatched routine, and arrives as the variable of its key"
         )
 
-    def __catena_reduce__(self) -> tuple[Any, ...]:
+    def __catena_reduce__(self, dumps: Callable[[Any], bytes], loads: Any) -> tuple[Any, ...]:
         facts = (*self._key, self._propagate)
-        return restore, (facts if self._default is MISSING else (*facts, self._default))
+        if self._default is MISSING:
+            return restore, facts
+        try:
+            return restore, (*facts, loads, dumps(self._default))
+        except Exception:
+            # A default that stays behind serves nobody there, but need not keep the variable here.
+            return restore, facts
 
 
 def received(key: registry.Key, default: Any, propagate: Propagation) -> ContextVar[Any]:
@@ -244,10 +278,17 @@ def received(key: registry.Key, default: Any, propagate: Propagation) -> Context
 
 
 def restore(
-    namespace: str, name: str, propagate: Propagation, default: Any = MISSING
+    namespace: str,
+    name: str,
+    propagate: Propagation,
+    loads: Callable[[bytes], Any] | None = None,
+    default: bytes = b"",
 ) -> ContextVar[Any]:
     """Return the registered variable that a pickled reference names."""
-    return received((namespace, name), default, propagate)
+    known = registry.find((namespace, name))
+    if known is not None and known.default is not MISSING:
+        return known
+    return received((namespace, name), loads(default) if loads else MISSING, propagate)
 
 
 def _caller() -> FrameType:

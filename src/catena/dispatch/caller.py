@@ -58,8 +58,10 @@ class Call:
 
     def drive(self, frame: Next | Send | Throw) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
-        if self.lost is None:
-            self.waiter = self.caller.link.loop.create_future()
+        self.waiter = self.caller.link.loop.create_future()
+        if self.lost is not None:
+            self.waiter.set_result(None)
+        else:
             self.position.step(frame.symbol)
             self.caller.link.send(frame)
 

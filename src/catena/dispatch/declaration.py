@@ -13,7 +13,8 @@ from catena.wire import serializer
 
 __all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
 
-CANCEL_GRACE = 5.0
+CANCEL_GRACE = 1.5
+"""Seconds; with the time a pool takes to stop, Ctrl-C is over within five."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +50,7 @@ class Declaration:
             self._by_reference = data
         return data
 
-    def reduce(self) -> tuple[Any, ...]:
+    def reduce(self, *_: Any) -> tuple[Any, ...]:
         """Return how the wrapper is pickled; asked by Catena's serializer alone."""
         name = serializer.reference(self.wrapper)
         if name is not None:

@@ -43,12 +43,19 @@ class Routine(Protocol[P, R_co]):
         """Dispatch."""
         ...
 
+    # Type checkers hand the routine of a classmethod or staticmethod through unchanged.
+    @overload
+    def __get__(
+        self: Routine[Concatenate[type[S], Q], R], instance: S | None, owner: type[S]
+    ) -> Callable[Q, R]: ...
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...
     @overload
     def __get__(
         self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
     ) -> Callable[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Routine[P, R_co]: ...
 
 
 @overload

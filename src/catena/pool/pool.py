@@ -42,7 +42,7 @@ class WorkerPool:
         *,
         spawn: int | None = None,
         start_timeout: float = 30.0,
-        stop_timeout: float = 3.0,
+        stop_timeout: float = 2.5,
         loop: Loop = "auto",
     ) -> None:
         if spawn is not None and spawn < 1:
@@ -54,7 +54,7 @@ class WorkerPool:
         self._stop_timeout = stop_timeout
         self._loop = _loop(loop)
         self._scratch: Scratch | None = None
-        self._relay = Relay()
+        self._relay: Relay | None = None
         self._workers: list[Worker] = []
         self._proxy: Proxy | None = None
         self._outer: object = None
@@ -100,15 +100,14 @@ class WorkerPool:
     async def _start(self) -> None:
         await asyncio.to_thread(sweep)
         scratch = self._scratch = Scratch()
+        relay = self._relay = Relay()
         options = {"loop": self._loop, "stop_timeout": self._stop_timeout}
         label = scratch.path.name.rpartition("-")[2]
         self._workers = [
-            Worker(f"{label}-{number}", scratch.socket(number), self._relay, options)
+            Worker(f"{label}-{number}", scratch.socket(number), relay, options)
             for number in range(self._spawn)
         ]
-        for worker in self._workers:
-            worker.spawn()
-        waits = (worker.ready(self._start_timeout) for worker in self._workers)
+        waits = (worker.start(self._start_timeout) for worker in self._workers)
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         failures = [one for one in outcomes if isinstance(one, BaseException)]
         for failure in failures:
@@ -141,7 +140,8 @@ class WorkerPool:
                 worker.release()
             waits = (worker.stopped(self._stop_timeout) for worker in self._workers)
             await asyncio.gather(*waits, return_exceptions=True)
-            await asyncio.to_thread(self._relay.finish, 1.0)
+            if self._relay is not None:
+                await asyncio.to_thread(self._relay.finish, 1.0)
             if self._scratch is not None:
                 self._scratch.remove()
 

@@ -22,6 +22,7 @@ from catena.pool.relay import Relay
 
 __all__ = ["Worker"]
 
+_PIPE_BYTES = 60_000
 _ROOT = str(Path(__file__).parents[2])
 
 
@@ -89,8 +90,16 @@ class Worker:
             "pythonpath": os.environ.get("PYTHONPATH"),
             **self._options,
         }
-        process.stdin.write(json.dumps(facts).encode() + b"\n")
+        line = json.dumps(facts).encode() + b"\n"
+        if len(line) > _PIPE_BYTES:
+            raise WorkerStartError(worker=self.id, cause="sys.path does not fit into a pipe")
+        process.stdin.write(line)
         process.stdin.flush()
+
+    async def start(self, timeout: float) -> None:
+        """Start the process and wait until it listens. Raises WorkerStartError."""
+        self.spawn()
+        await self.ready(timeout)
 
     async def ready(self, timeout: float) -> None:
         """Wait until the worker listens. Raises WorkerStartError, at the latest in time."""
@@ -163,6 +172,10 @@ class Worker:
 def _interpreter_flags() -> list[str]:
     """Return this interpreter's -X, -W and other flags, as multiprocessing takes them along."""
     flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags")()  # noqa: B009
+    # That passes on the -X options it knows; all of them are wanted, and twice does no harm.
+    options: dict[str, str | bool] = getattr(sys, "_xoptions")  # noqa: B009
+    for name, value in options.items():
+        flags += ["-X", name if value is True else f"{name}={value}"]
     return flags
 
 

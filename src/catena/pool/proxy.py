@@ -75,7 +75,8 @@ class Proxy:
         self.members = [Member(worker, target, name) for worker, target in members]
         self.encoded = codec.encode_proxy(id, members)
         self.closed = False
-        self._turn = -1
+        # A worker's own calls begin with its neighbour, so that those of all workers spread.
+        self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
     def pick(self) -> Caller | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""

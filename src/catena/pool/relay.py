@@ -15,7 +15,7 @@ from typing import TextIO
 
 __all__ = ["Relay"]
 
-_LINE_LIMIT = 64 * 1024
+_LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20
 
 
@@ -26,15 +26,17 @@ class Pipe:
         self.name = name
         self.error = error
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> str:
         """Take what was read, b"" at the end; return the whole lines there are now."""
+        begin = len(self._rest)
         self._rest += data
-        cut = self._rest.rfind(b"\n") + 1
+        cut = self._rest.rfind(b"\n", begin) + 1
         if not data or len(self._rest) > _LINE_LIMIT:
             cut = len(self._rest)
-        lines, self._rest = self._rest[:cut], self._rest[cut:]
+        lines = self._rest[:cut]
+        del self._rest[:cut]
         text = lines.decode("utf-8", "replace")
         self.tail.extend(text.splitlines())
         return text if not text or text.endswith("\n") else text + "\n"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from catena.dispatch.session import Sessions
+from catena.errors import install_command
 from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool.proxy import ProxyPool
@@ -77,7 +78,9 @@ def _runner(loop: str) -> asyncio.Runner:
             import uvloop  # noqa: PLC0415 - an extra
         except ImportError:
             if loop == "uvloop":
-                raise
+                raise ModuleNotFoundError(
+                    f"uvloop is not installed: {install_command('uvloop')}"
+                ) from None
         else:
             return asyncio.Runner(loop_factory=uvloop.new_event_loop)
     return asyncio.Runner()

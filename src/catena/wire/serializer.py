@@ -3,7 +3,7 @@
 The quick way is a pickler that is made once and refuses whatever is not built in; then cloudpickle
 takes over, by reference for what can be imported and by value for the rest. Objects that travel in
 their own way (variables, routines) say so with a method ``__catena_reduce__``, which returns what
-``__reduce__`` would and is asked by this module alone.
+``__reduce__`` would, is given ``dumps`` and ``loads``, and is asked by this module alone.
 """
 
 from __future__ import annotations
@@ -99,9 +99,12 @@ class _Thorough(cloudpickle.Pickler):
     """cloudpickle, with a door for objects that travel in their own way."""
 
     def reducer_override(self, obj: Any) -> Any:
-        reduce = None if isinstance(obj, type) else getattr(obj, "__catena_reduce__", None)
+        # A bound method shows its function's attributes, but is pickled with its object.
+        reduce = (
+            None if isinstance(obj, type | MethodType) else getattr(obj, "__catena_reduce__", None)
+        )
         if isinstance(reduce, MethodType | FunctionType):
-            return reduce()
+            return reduce(dumps, loads)
         thorough: Any = super()
         return thorough.reducer_override(obj)
 
