@@ -99,7 +99,7 @@ def _matching(symbols: list[str], longest: int, pattern: re.Pattern[str]) -> Ite
 
 
 def test_the_table_is_closed() -> None:
-    """M7: every state named is in the table, every state is reached, and each can come to an end."""
+    """M7: every state named is in the table, is reached, and can come to an end."""
     reached = {NEW} | {after for row in TABLE.values() for after in row.values()}
     assert reached == set(TABLE)
 

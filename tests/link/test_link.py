@@ -368,7 +368,7 @@ def test_sending_into_a_link_whose_loop_shuts_down_is_quiet() -> None:
             task.cancel()
         link.send(Cancel(1))
         await asyncio.sleep(0)
-        await link.close()
+        await link.close(timeout=0.05)
 
     run(main())
 

@@ -41,9 +41,9 @@ class Token(Generic[T]):
 
     MISSING: Any = contextvars.Token.MISSING
 
-    __slots__ = ("__weakref__", "_id", "_native", "_used", "var")
+    __slots__ = ("__weakref__", "_id", "_native", "_used", "_var")
 
-    var: ContextVar[T]
+    _var: ContextVar[T]
     _native: contextvars.Token[T]
     _used: bool
     _id: bytes | None
@@ -59,11 +59,16 @@ class Token(Generic[T]):
     def mint(cls, var: ContextVar[T], native: contextvars.Token[T]) -> Token[T]:
         """Make the token of one ``set``; only variables do that."""
         token: Token[T] = object.__new__(cls)
-        token.var = var
+        token._var = var
         token._native = native
         token._used = False
         token._id = None
         return token
+
+    @property
+    def var(self) -> ContextVar[T]:
+        """The variable that was set."""
+        return self._var
 
     @property
     def id(self) -> bytes:
@@ -86,7 +91,7 @@ class Token(Generic[T]):
     def spend(self) -> bool:
         """Undo the set in the backing variable; False when another Context minted the token."""
         try:
-            self.var.backing.reset(self._native)
+            self._var.backing.reset(self._native)
         except ValueError:
             return False
         self._used = True

@@ -47,6 +47,9 @@ async def open_call(declared: Declaration, payload: bytes) -> tuple[Call, Frame]
             caller = await through.reach(declared.name)
         if caller.link.congested:
             await caller.link.drained()
+            if not caller.usable:
+                # The link ended meanwhile; nothing was handed to it.
+                continue
         call = caller.open(declared, payload, captured(to_worker=True))
         frame = await call.answer()
         if type(frame) is not Nack:

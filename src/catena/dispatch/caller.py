@@ -31,7 +31,7 @@ from catena.wire.frames import (
     Task,
     Throw,
 )
-from catena.wire.grammar import END, Position
+from catena.wire.grammar import END, TO_CALLER, Position
 
 __all__ = ["Call", "Caller", "callers"]
 
@@ -59,7 +59,7 @@ class Call:
     def drive(self, frame: Next | Send | Throw) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
         self.waiter = self.caller.link.loop.create_future()
-        if self.lost is not None:
+        if self.lost is not None or self.refusal is not None:
             self.waiter.set_result(None)
         else:
             self.position.step(frame.symbol)
@@ -67,7 +67,7 @@ class Call:
 
     def cancel(self) -> None:
         """Send Cancel, if the call is where it can be cancelled."""
-        if self.position.state != END and self.lost is None and "x" not in self.position.state:
+        if self.lost is None and self.position.allows("cancel"):
             self.position.step("cancel")
             self.caller.link.send(Cancel(self.id))
 
@@ -89,6 +89,8 @@ class Call:
             last = self.waiter.result() if self.waiter.done() else None
             if type(last) is ExceptionFrame or (type(last) is Result and last.after_cancel):
                 return last
+            if self.refusal is not None:
+                raise self.refusal from None
             if type(last) is Result:
                 mount_frame(last.manifest, to_worker=False)
             raise
@@ -120,10 +122,11 @@ class Call:
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it."""
         try:
-            state = self.position.step(frame.symbol)
+            state = self.position.hear(frame.symbol, TO_CALLER)
         except ProtocolError as error:
             self.refusal = error
             self.cancel()
+            self.position.end()
             self.caller.forget(self)
             self._answer(None)
             return

@@ -34,7 +34,7 @@ from catena.wire.frames import (
     Task,
     Throw,
 )
-from catena.wire.grammar import END, Position
+from catena.wire.grammar import END, TO_WORKER, Position
 
 __all__ = ["Session", "Sessions", "all_sessions"]
 
@@ -63,7 +63,7 @@ class Session:
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it, and says so to the caller."""
         try:
-            state = self.position.step(frame.symbol)
+            state = self.position.hear(frame.symbol, TO_WORKER)
         except ProtocolError as error:
             self._break(error)
             return
@@ -90,9 +90,15 @@ class Session:
             self.cancelled = False
         self.sessions.link.send(frame)
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self.position.state == END
+
     def abandon(self) -> None:
-        """Stop what runs; nobody listens any more."""
-        self.position.state = END
+        """Stop what runs, and keep from starting what has not begun; nobody listens any more."""
+        self.position.end()
+        self.cancelled = True
         if self.running is not None:
             self.running.cancel(idle=self.running.idle)
 
@@ -173,7 +179,9 @@ class Sessions:
     def refuse(self, session: Session, error: CatenaError) -> None:
         """End a call with an error of ours."""
         self.forget(session)
-        data = failure.dump(error, worker=self.worker, routine=session.task.routine)
+        known = self._functions.get(session.task.function)
+        routine = known.name if known is not None else session.task.routine
+        data = failure.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
     def admit(self, task: Task) -> tuple[Declaration, Contexts] | Nack:
@@ -182,8 +190,9 @@ class Sessions:
             return Nack(task.call, NackCode.DRAINING)
         try:
             declared = self._function(task)
-        except Exception as error:
-            return Nack(task.call, NackCode.UNLOADABLE, f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            # Loading imports modules, and a module may as well raise SystemExit.
+            return Nack(task.call, NackCode.UNLOADABLE, _told(error))
         contexts = self._contexts_of(task)
         if declared is None or contexts is None:
             return Nack(task.call, NackCode.UNKNOWN)
@@ -212,3 +221,9 @@ class Sessions:
         if len(self._contexts) > _PROXIES:
             self._contexts.popitem(last=False)
         return known
+
+
+def _told(error: BaseException) -> str:
+    """Return an error as text that any encoding can say, and of a sensible length."""
+    text = f"{type(error).__name__}: {error}"[:4096]
+    return text.encode("utf-8", "replace").decode()

@@ -184,6 +184,10 @@ class _Driver:
             if not self.chain_id and chain is not None:
                 self.chain_id = chain.id
             more = isinstance(answer, Result) and answer.more
+            if more and self._stream.session.over:
+                # The link was lost during the step: nobody will drive or close this generator.
+                answer = await self._stream.close()
+                more = False
             self._stream.idle = more
             if not more:
                 self.ended = True

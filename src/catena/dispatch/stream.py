@@ -67,6 +67,9 @@ class Stream(AsyncGenerator[T, Any]):
     ) -> T:
         """Drive it on with an exception raised at its ``yield``."""
         error = _exception(typ, val, tb)
+        if self._closed and not self._running:
+            # As CPython has it for a generator that has ended.
+            return None  # type: ignore[return-value]
         if self._call is None:
             self._close()
             raise error
@@ -168,11 +171,17 @@ class Stream(AsyncGenerator[T, Any]):
             return
         loop = call.caller.link.loop
         if not loop.is_closed():
-            loop.call_soon_threadsafe(call.cancel)
+            loop.call_soon_threadsafe(_abandoned, call, self._observed)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "suspended"
         return f"<catena stream {self._declared.name} {state}>"
+
+
+def _abandoned(call: Call, observed: Dispatch | None) -> None:
+    call.cancel()
+    if observed is not None:
+        observed.finish(abandoned=True)
 
 
 class _Sent:
@@ -185,6 +194,8 @@ class _Sent:
 
 
 def _already(name: str) -> RuntimeError:
+    # CPython calls a step by asend an anext as well.
+    name = "anext" if name == "asend" else name
     return RuntimeError(f"{name}(): asynchronous generator is already running")
 
 

@@ -31,7 +31,7 @@ async def connect(target: str, name: str) -> Link:
     try:
         await link.open(first=True)
     except BaseException:
-        await transport.close()
+        await transport.abort()
         raise
     return link
 
@@ -57,9 +57,15 @@ class _ClientTransport:
         return None if batch is EOF else batch
 
     async def close(self) -> None:
+        """End the sending half, and give the server a moment to end the other."""
         if not self._call.done():
             await self._call.done_writing()
         await self._channel.close(grace=0.2)
+
+    async def abort(self) -> None:
+        """Cut the stream."""
+        self._call.cancel()
+        await self._channel.close(None)
 
 
 def _lost(error: Exception) -> ConnectionError:

@@ -12,7 +12,7 @@ import contextvars
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from catena.errors import CatenaError, ProtocolError
+from catena.errors import ProtocolError
 from catena.events import LinkClosed, LinkOpened
 from catena.link.outbox import Joiner, Outbox
 from catena.observe import announce
@@ -44,6 +44,10 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Let go of the stream; what was written before has left."""
+        ...
+
+    async def abort(self) -> None:
+        """Let go of the stream at once."""
         ...
 
 
@@ -131,8 +135,7 @@ class Link:
             return
         self._outbox.put(frame)
         if self._wake is not None:
-            self._wake.set_result(None)
-            self._wake = None
+            self._awake()
 
     @property
     def congested(self) -> bool:
@@ -156,6 +159,7 @@ class Link:
                 await self._transport.close()
         except (TimeoutError, ConnectionError) as error:
             self.fail(error)
+            await self._transport.abort()
         self.fail(None)
         for task in self._tasks:
             task.cancel()
@@ -169,9 +173,7 @@ class Link:
         links.discard(self)
         self._over.set_result(None)
         self._release()
-        if self._wake is not None:
-            self._wake.set_result(None)
-            self._wake = None
+        self._awake()
         if LinkClosed.listeners:
             announce(LinkClosed(self.peer.peer if self.peer else "", error))
         if self._receiver is not None:
@@ -192,7 +194,8 @@ class Link:
                 await self._transport.write(self._outbox.take())
                 if self._drained and not self.congested:
                     self._release()
-        except ConnectionError as error:
+        except Exception as error:
+            # A frame that cannot be encoded is no less an end than a stream that broke off.
             self.fail(error)
 
     async def _read(self) -> None:
@@ -200,12 +203,14 @@ class Link:
         try:
             while (batch := await self._transport.read()) is not None:
                 if isinstance(batch, ProtocolError):
-                    raise batch
+                    raise batch  # noqa: TRY301 - it ends the link like any other
                 for frame in batch:
                     self._arrived(frame)
-        except (ConnectionError, CatenaError) as reason:
+        except Exception as reason:
             error = reason
         self.fail(error)
+        if error is not None:
+            await self._transport.abort()
 
     def _arrived(self, frame: Frame) -> None:
         receiver = self._receiver
@@ -221,6 +226,12 @@ class Link:
             receiver.goodbye()
         else:
             raise ProtocolError(reason="an illegal frame of the link", frame=frame.symbol)
+
+    def _awake(self) -> None:
+        wake, self._wake = self._wake, None
+        # When a loop shuts down it cancels the writer, and with it what that waits for.
+        if wake is not None and not wake.done():
+            wake.set_result(None)
 
     def _release(self) -> None:
         waiters, self._drained = self._drained, []

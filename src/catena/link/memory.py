@@ -42,6 +42,10 @@ class MemoryTransport:
             self.other.messages.put_nowait(None)
             self.messages.put_nowait(None)
 
+    async def abort(self) -> None:
+        """End the stream in both directions."""
+        await self.close()
+
 
 def pair() -> tuple[MemoryTransport, MemoryTransport]:
     """Return two transports that are each other's other end."""

@@ -62,13 +62,16 @@ class Outbox:
             small.clear()
             self.bytes = 0
             return batch
-        while small and len(batch) < MESSAGE_FRAMES and size < MESSAGE_BYTES:
+        # However many small frames there are, one place is left for the transfers.
+        places = MESSAGE_FRAMES - bool(self._transfers)
+        while small and len(batch) < places and size < MESSAGE_BYTES:
             batch.append(small.popleft())
             size += batch[-1].weight
-        while self._transfers and len(batch) < MESSAGE_FRAMES and size < MESSAGE_BYTES:
-            frame = self._next_of_transfers()
-            batch.append(frame)
-            size += frame.weight
+        first = True
+        while self._transfers and (first or size < MESSAGE_BYTES) and len(batch) < MESSAGE_FRAMES:
+            first = False
+            batch.append(self._next_of_transfers())
+            size += batch[-1].weight
         self.bytes = max(0, self.bytes - size) if self else 0
         return batch
 
@@ -87,7 +90,7 @@ class Joiner:
     __slots__ = ("_parts", "bytes")
 
     def __init__(self) -> None:
-        self._parts: dict[int, list[bytes]] = {}
+        self._parts: dict[int, bytearray] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -101,18 +104,18 @@ class Joiner:
         """
         if piece.total > FRAME_LIMIT:
             raise ProtocolError(reason=f"a frame of {piece.total} bytes exceeds {FRAME_LIMIT}")
-        self.bytes += len(piece.data)
-        if self.bytes > LINK_LIMIT:
+        if self.bytes + len(piece.data) > LINK_LIMIT:
             raise ProtocolError(reason=f"frames under way exceed {LINK_LIMIT} bytes")
-        parts = self._parts.setdefault(piece.transfer, [])
-        parts.append(piece.data)
+        whole = self._parts.setdefault(piece.transfer, bytearray())
+        whole += piece.data
+        self.bytes += len(piece.data)
+        if len(whole) > piece.total or (piece.last and len(whole) != piece.total):
+            raise ProtocolError(reason=f"{piece.total} bytes were announced, {len(whole)} came")
         if not piece.last:
             return None
-        whole = b"".join(self._parts.pop(piece.transfer))
+        del self._parts[piece.transfer]
         self.bytes -= len(whole)
-        if len(whole) != piece.total:
-            raise ProtocolError(reason=f"{piece.total} bytes were announced, {len(whole)} came")
-        return codec.decode_frame(whole)
+        return codec.decode_frame(bytes(whole))
 
 
 def _cut(frame: Frame, transfer: int) -> list[Frame]:

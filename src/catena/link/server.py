@@ -83,3 +83,6 @@ class _ServerTransport:
 
     async def close(self) -> None:
         """Leave it to the handler's return, which ends the stream."""
+
+    async def abort(self) -> None:
+        """Leave it to the handler's return, which ends the stream."""

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from typing import TextIO
 
-__all__ = ["Relay"]
+__all__ = ["Pipe", "Relay"]
 
 _LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20

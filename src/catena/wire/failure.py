@@ -90,9 +90,8 @@ def load(data: bytes) -> BaseException:
     """
     records = [_Record(*row) for row in serializer.loads(data)]
     errors = [_rebuild(record) for record in records]
-    for index in reversed(range(len(records))):
-        if records[index].members is not None:
-            errors[index] = _regroup(records[index], errors)
+    for index in range(len(records)):
+        _regroup(index, records, errors)
     for record, error in zip(records, errors, strict=True):
         _dress(record, error, errors)
     return errors[0]
@@ -203,13 +202,15 @@ def _message(error: BaseException) -> str:
 
 
 def _notes(error: BaseException) -> tuple[list[str], list[Any]]:
+    """Return the notes, whatever somebody put into ``__notes__``, and the hops among them."""
+    given: Any = getattr(error, "__notes__", None)
     notes: list[str] = []
     hops: list[Any] = []
-    for note in cast("Iterable[Any]", getattr(error, "__notes__", None) or ()):
+    for note in cast("list[Any]", given) if isinstance(given, list | tuple) else ():
         if isinstance(note, RemoteTraceback):
             hops = [tuple(hop) for hop in note.hops]
         else:
-            notes.append(str(note))
+            notes.append(note if isinstance(note, str) else _safe_repr(note))
     return notes, hops
 
 
@@ -260,13 +261,20 @@ def _without_init(record: _Record, members: list[BaseException] | None = None) -
     return error
 
 
-def _regroup(record: _Record, errors: list[BaseException]) -> BaseException:
-    members = [errors[index] for index in record.members or ()]
+def _regroup(index: int, records: list[_Record], errors: list[BaseException]) -> None:
+    """Put a group in place of its stand-in, its members first."""
+    record = records[index]
+    indexes, record.members = record.members, None
+    if not indexes:
+        return
+    for one in indexes:
+        _regroup(one, records, errors)
+    members = [errors[one] for one in indexes]
     try:
-        return _without_init(record, members)
+        errors[index] = _without_init(record, members)
     except Exception as error:
         record.notes.append(f"(stands for {record.type_name}: {type(error).__name__}: {error})")
-        return BaseExceptionGroup(record.message, members)
+        errors[index] = BaseExceptionGroup(record.message, members)
 
 
 def _dress(record: _Record, error: BaseException, errors: list[BaseException]) -> None:

@@ -139,7 +139,11 @@ class Nack(NamedTuple):
     text: str = ""
 
     symbol = "nack"
-    weight = SMALL
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return SMALL + len(self.text)
 
 
 class Result(NamedTuple):

@@ -66,12 +66,30 @@ class Position:
         self.last = last
 
     def step(self, symbol: str) -> str:
-        """Move on and return the new state. Raises ProtocolError that names both frames."""
+        """Move on by a frame that is sent here, and return the new state.
+
+        Raises ProtocolError that names both frames.
+        """
         try:
             self.state = TABLE[self.state][symbol]
         except KeyError:
-            raise ProtocolError(
-                reason="an illegal frame ends its call", frame=symbol, after=self.last
-            ) from None
+            raise self._illegal(symbol) from None
         self.last = symbol
         return self.state
+
+    def hear(self, symbol: str, direction: frozenset[str]) -> str:
+        """Move on by a frame that arrives, which must be one of its direction."""
+        if symbol not in direction:
+            raise self._illegal(symbol)
+        return self.step(symbol)
+
+    def allows(self, symbol: str) -> bool:
+        """Say whether a frame would be legal now."""
+        return symbol in TABLE[self.state]
+
+    def end(self) -> None:
+        """Leave the table: the call is over, however it got there."""
+        self.state = END
+
+    def _illegal(self, symbol: str) -> ProtocolError:
+        return ProtocolError(reason="an illegal frame ends its call", frame=symbol, after=self.last)

@@ -14,8 +14,8 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
-from types import FunctionType, MethodType
-from typing import Any, NoReturn
+from types import FunctionType
+from typing import Any, NoReturn, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
@@ -99,12 +99,17 @@ class _Thorough(cloudpickle.Pickler):
     """cloudpickle, with a door for objects that travel in their own way."""
 
     def reducer_override(self, obj: Any) -> Any:
-        # A bound method shows its function's attributes, but is pickled with its object.
-        reduce = (
-            None if isinstance(obj, type | MethodType) else getattr(obj, "__catena_reduce__", None)
-        )
-        if isinstance(reduce, MethodType | FunctionType):
-            return reduce(dumps, loads)
+        # Only classes and plain functions are asked, not objects that answer to any name, nor bound
+        # methods, which show their function's attributes.
+        if type(obj) is FunctionType:
+            reduce = obj.__dict__.get("__catena_reduce__")
+            if reduce is not None:
+                return reduce(dumps, loads)
+        else:
+            kind = cast("type[Any]", type(obj))
+            reduce = getattr(kind, "__catena_reduce__", None)
+            if reduce is not None:
+                return reduce(obj, dumps, loads)
         thorough: Any = super()
         return thorough.reducer_override(obj)
 

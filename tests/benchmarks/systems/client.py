@@ -50,7 +50,7 @@ def client(opened: Opener) -> int:
     options = _options()
     try:
         run_on(options.loop, _measure(opened, options))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the runner is to hear of it
+    except Exception as error:
         _tell("error", reason=_reason(error))
         return 1
     return 0
