@@ -72,6 +72,10 @@ class Stream(AsyncGenerator[T, Any]):
             return None  # type: ignore[return-value]
         if self._call is None:
             self._close()
+            if isinstance(error, StopIteration | StopAsyncIteration):
+                # PEP 479 holds for a generator that never ran, too.
+                text = f"async generator raised {type(error).__name__}"
+                raise RuntimeError(text) from error
             raise error
         return await self._step("athrow", error)
 
