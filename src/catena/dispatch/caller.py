@@ -41,17 +41,18 @@ callers: WeakSet[Caller] = WeakSet()
 """The caller's side of every link of this process that is up."""
 
 
-class Call:
+class Call(Position):
     """One open call: where it stands, and the frame that its driver waits for."""
 
-    __slots__ = ("caller", "declared", "id", "lost", "position", "refusal", "waiter")
+    __slots__ = ("caller", "declared", "id", "lost", "refusal", "waiter")
 
     def __init__(self, caller: Caller, id: int, declared: Declaration) -> None:
         self.caller = caller
         self.id = id
         self.declared = declared
         # Its Task and its first drive leave together.
-        self.position = Position("flow sent" if declared.stream else "call sent", "next")
+        self.state = "flow sent" if declared.stream else "call sent"
+        self.last = "next"
         self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: ProtocolError | None = None
@@ -62,13 +63,13 @@ class Call:
         if self.lost is not None or self.refusal is not None:
             self.waiter.set_result(None)
         else:
-            self.position.step(frame.symbol)
+            self.step(frame.symbol)
             self.caller.link.send(frame)
 
     def cancel(self) -> None:
         """Send Cancel, if the call is where it can be cancelled."""
-        if self.lost is None and self.position.allows("cancel"):
-            self.position.step("cancel")
+        if self.lost is None and self.allows("cancel"):
+            self.step("cancel")
             self.caller.link.send(Cancel(self.id))
 
     async def answer(self) -> Frame:
@@ -106,7 +107,7 @@ class Call:
 
     def worker_lost(self) -> WorkerLost:
         """Return the error that says that the link ended under this call."""
-        acked = self.position.state not in ("call sent", "flow sent", "call sent x", "flow sent x")
+        acked = self.state not in ("call sent", "flow sent", "call sent x", "flow sent x")
         return WorkerLost(
             worker=self.caller.worker,
             routine=self.declared.name,
@@ -122,11 +123,11 @@ class Call:
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it."""
         try:
-            state = self.position.hear(frame.symbol, TO_CALLER)
+            state = self.hear(frame.symbol, TO_CALLER)
         except ProtocolError as error:
             self.refusal = error
             self.cancel()
-            self.position.end()
+            self.end()
             self.caller.forget(self)
             self._answer(None)
             return
@@ -180,18 +181,20 @@ class Caller:
         call = Call(self, next(self._ids), declared)
         self._last = call.id
         self._calls[call.id] = call
-        task = Task(
-            call.id,
-            number,
-            payload,
-            declared.name,
-            declared.stream,
-            body,
-            proxy,
-            self._proxy_id,
+        send = self.link.send
+        send(
+            Task(
+                call.id,
+                number,
+                payload,
+                declared.name,
+                declared.stream,
+                body,
+                proxy,
+                self._proxy_id,
+            )
         )
-        self.link.send(task)
-        self.link.send(Next(call.id, manifest))
+        send(Next(call.id, manifest))
         return call
 
     def forget(self, call: Call) -> None:

@@ -48,22 +48,22 @@ all_sessions: WeakSet[Sessions] = WeakSet()
 """The worker's side of every link of this process that is up."""
 
 
-class Session:
+class Session(Position):
     """One call on the worker: where it stands and what runs for it."""
 
-    __slots__ = ("cancelled", "position", "running", "sessions", "task")
+    __slots__ = ("cancelled", "running", "sessions", "task")
 
     def __init__(self, sessions: Sessions, task: Task) -> None:
         self.sessions = sessions
         self.task = task
-        self.position = Position()
+        super().__init__()
         self.running: Running | None = None
         self.cancelled = False
 
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it, and says so to the caller."""
         try:
-            state = self.position.hear(frame.symbol, TO_WORKER)
+            state = self.hear(frame.symbol, TO_WORKER)
         except ProtocolError as error:
             self._break(error)
             return
@@ -82,9 +82,9 @@ class Session:
 
     def reply(self, frame: Result | ExceptionFrame) -> None:
         """Send an answer; the last one ends the session."""
-        if self.position.state == END:
+        if self.state == END:
             return
-        if self.position.step(frame.symbol) == END:
+        if self.step(frame.symbol) == END:
             self.sessions.forget(self)
         elif "yield+" in frame.symbol:
             self.cancelled = False
@@ -93,11 +93,11 @@ class Session:
     @property
     def over(self) -> bool:
         """Whether nobody waits for an answer any more."""
-        return self.position.state == END
+        return self.state == END
 
     def abandon(self) -> None:
         """Stop what runs, and keep from starting what has not begun; nobody listens any more."""
-        self.position.end()
+        self.end()
         self.cancelled = True
         if self.running is not None:
             self.running.cancel(idle=self.running.idle)
@@ -106,19 +106,19 @@ class Session:
         sessions = self.sessions
         answer = sessions.admit(self.task)
         if isinstance(answer, Nack):
-            self.position.step("nack")
+            self.step("nack")
             sessions.forget(self)
             sessions.link.send(answer)
             return
         declared, contexts = answer
-        self.position.step("ack")
+        self.step("ack")
         sessions.link.send(Ack(self.task.call))
         kind = RunningStream if self.task.stream else RunningCall
         self.running = kind(self, declared, sessions.worker, contexts)
         self.running.drive(drive)
 
     def _break(self, error: ProtocolError) -> None:
-        if self.position.state != END:
+        if self.state != END:
             self.sessions.refuse(self, error)
         self.abandon()
 
@@ -152,7 +152,7 @@ class Sessions:
                 raise ProtocolError(reason=f"call {frame.call} is or was open", frame=frame.symbol)
             self._last = frame.call
             session = self._sessions[frame.call] = Session(self, frame)
-            session.position.step(frame.symbol)
+            session.step(frame.symbol)
         elif frame.call > self._last:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         elif FrameDropped.listeners:

@@ -104,7 +104,7 @@ class Stream(AsyncGenerator[T, Any]):
             frame = await (self._first() if call is None else self._further(call, what))
             return self._result(frame)
         except BaseException as error:
-            if self._call is None or self._call.position.state == END or self._call.lost:
+            if self._call is None or self._call.state == END or self._call.lost:
                 self._close(error)
             elif not isinstance(error, Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.

@@ -123,7 +123,7 @@ class Link:
         self._receiver = receiver
         self.up = True
         links.add(self)
-        for work in (self._read(), self._write()):
+        for work in (self._read(receiver), self._write()):
             self._tasks.append(self._loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
             version = f"{self.peer.major}.{self.peer.minor}"
@@ -198,14 +198,18 @@ class Link:
             # A frame that cannot be encoded is no less an end than a stream that broke off.
             self.fail(error)
 
-    async def _read(self) -> None:
+    async def _read(self, receiver: Receiver) -> None:
         error: Exception | None = None
+        receive = receiver.receive
         try:
             while (batch := await self._transport.read()) is not None:
                 if isinstance(batch, ProtocolError):
                     raise batch  # noqa: TRY301 - it ends the link like any other
                 for frame in batch:
-                    self._arrived(frame)
+                    if frame.call and type(frame) is not Piece:
+                        receive(frame)
+                    else:
+                        self._arrived(frame)
         except Exception as reason:
             error = reason
         self.fail(error)

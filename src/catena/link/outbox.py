@@ -44,10 +44,12 @@ class Outbox:
         """Queue a frame."""
         size = frame.weight
         self.bytes += size
-        if size > PIECE_BYTES:
+        if size <= PIECE_BYTES and not self._transfers:
+            self._small.append(frame)
+        elif size > PIECE_BYTES:
             queue = self._transfers.setdefault(frame.call, deque())
             queue.extend(_cut(frame, next(self._serial)))
-        elif self._transfers and frame.call in self._transfers:
+        elif frame.call in self._transfers:
             self._transfers[frame.call].append(frame)
         else:
             self._small.append(frame)

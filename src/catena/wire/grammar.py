@@ -79,9 +79,12 @@ class Position:
 
     def hear(self, symbol: str, direction: frozenset[str]) -> str:
         """Move on by a frame that arrives, which must be one of its direction."""
-        if symbol not in direction:
+        state = TABLE[self.state].get(symbol)
+        if state is None or symbol not in direction:
             raise self._illegal(symbol)
-        return self.step(symbol)
+        self.state = state
+        self.last = symbol
+        return state
 
     def allows(self, symbol: str) -> bool:
         """Say whether a frame would be legal now."""
