@@ -7,6 +7,7 @@ deserializer, so there is one description of the wire and no service stub.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -129,6 +130,10 @@ def decode_proxy(data: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     return message.id, tuple((one.worker, one.target) for one in message.members)
 
 
+_KEPT = 1024
+_KEPT_BYTES = 2048
+
+
 # ---- writing
 
 
@@ -148,21 +153,22 @@ def _write_task(to: pb.Frame, frame: frames.Task) -> None:
 
 
 def _write_next(to: pb.Frame, frame: frames.Next) -> None:
-    to.next.SetInParent()
-    if frame.manifest is not None:
-        _write_manifest(to.next.manifest, frame.manifest)
+    if frame.manifest is None:
+        to.next.SetInParent()
+    else:
+        to.next.manifest = _sealed(frame.manifest)
 
 
 def _write_send(to: pb.Frame, frame: frames.Send) -> None:
     to.send.payload = frame.payload
     if frame.manifest is not None:
-        _write_manifest(to.send.manifest, frame.manifest)
+        to.send.manifest = _sealed(frame.manifest)
 
 
 def _write_throw(to: pb.Frame, frame: frames.Throw) -> None:
     to.throw.payload = frame.payload
     if frame.manifest is not None:
-        _write_manifest(to.throw.manifest, frame.manifest)
+        to.throw.manifest = _sealed(frame.manifest)
 
 
 def _write_cancel(to: pb.Frame, _: frames.Cancel) -> None:
@@ -178,7 +184,7 @@ def _write_result(to: pb.Frame, frame: frames.Result) -> None:
     result = to.result
     result.payload = frame.payload
     if frame.manifest is not None:
-        _write_manifest(result.manifest, frame.manifest)
+        result.manifest = _sealed(frame.manifest)
     if frame.more:
         result.more = True
     if frame.after_cancel:
@@ -188,7 +194,7 @@ def _write_result(to: pb.Frame, frame: frames.Result) -> None:
 def _write_exception(to: pb.Frame, frame: frames.ExceptionFrame) -> None:
     to.exception.payload = frame.payload
     if frame.manifest is not None:
-        _write_manifest(to.exception.manifest, frame.manifest)
+        to.exception.manifest = _sealed(frame.manifest)
 
 
 def _write_hello(to: pb.Frame, frame: frames.Hello) -> None:
@@ -209,8 +215,6 @@ def _write_piece(to: pb.Frame, frame: frames.Piece) -> None:
 
 
 def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
-    # An empty manifest is present all the same: it says that the sender is unarmed.
-    to.SetInParent()
     to.chain_id = manifest.chain_id
     to.entries = manifest.entries
     if manifest.parent_id:
@@ -222,6 +226,24 @@ def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
         to.ledgers.live.extend(sorted(manifest.live))
     if manifest.carrier:
         to.carrier.fields.update(manifest.carrier)
+
+
+def _sealed(manifest: ChainManifest) -> bytes:
+    """Return an encoded manifest; a chain that is sent again and again is encoded once."""
+    plain = manifest.whole and not (manifest.spent or manifest.live or manifest.carrier)
+    if not plain or len(manifest.entries) > _KEPT_BYTES:
+        return encode_manifest(manifest)
+    return _sealed_plain(manifest.chain_id, manifest.parent_id, manifest.entries)
+
+
+@lru_cache(_KEPT)
+def _sealed_plain(chain_id: bytes, parent_id: bytes, entries: bytes) -> bytes:
+    return encode_manifest(ChainManifest(chain_id, parent_id, entries))
+
+
+def _unsealed(data: bytes) -> ChainManifest:
+    """Return a decoded manifest; one that comes again and again is decoded once."""
+    return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
 
 
 _WRITERS: dict[type[Any], Callable[[pb.Frame, Any], None]] = {
@@ -317,7 +339,7 @@ def _read_piece(frame: pb.Frame) -> Frame:
 
 
 def _manifest_of(drive: Any) -> ChainManifest | None:
-    return _read_manifest(drive.manifest) if drive.HasField("manifest") else None
+    return _unsealed(drive.manifest) if drive.HasField("manifest") else None
 
 
 def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
@@ -342,6 +364,7 @@ def _read_entry(entry: pb.Entry) -> Entry:
     )
 
 
+_unsealed_short = lru_cache(_KEPT)(decode_manifest)
 _NACK_CODES = frozenset(int(code) for code in NackCode)
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
 _READERS: dict[str, Callable[[pb.Frame], Frame]] = {

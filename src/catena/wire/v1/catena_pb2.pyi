@@ -68,24 +68,24 @@ class Task(_message.Message):
 class Next(_message.Message):
     __slots__ = ("manifest",)
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
-    manifest: Manifest
-    def __init__(self, manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+    manifest: bytes
+    def __init__(self, manifest: _Optional[bytes] = ...) -> None: ...
 
 class Send(_message.Message):
     __slots__ = ("payload", "manifest")
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
-    manifest: Manifest
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+    manifest: bytes
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
 
 class Throw(_message.Message):
     __slots__ = ("payload", "manifest")
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
-    manifest: Manifest
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+    manifest: bytes
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ()
@@ -118,18 +118,18 @@ class Result(_message.Message):
     MORE_FIELD_NUMBER: _ClassVar[int]
     AFTER_CANCEL_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
-    manifest: Manifest
+    manifest: bytes
     more: bool
     after_cancel: bool
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ...) -> None: ...
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ...) -> None: ...
 
 class Exception(_message.Message):
     __slots__ = ("payload", "manifest")
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
-    manifest: Manifest
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+    manifest: bytes
+    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid")
