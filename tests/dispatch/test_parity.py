@@ -7,10 +7,11 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import strategies as st
 
 import catena
 from tests.dispatch.ends import connected
+from tests.laws.law import Seen, law
 from tests.support import run
 
 
@@ -132,22 +133,32 @@ def _both(routine: Any, script: list[tuple[Any, ...]]) -> tuple[list[Any], list[
     return run(main())
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(ROUTINES), st.lists(steps, max_size=6))
-@example(echo, [("anext",), ("asend", 1), ("asend", "end"), ("anext",), ("aclose",)])
-@example(catching, [("anext",), ("athrow", Poke("p", 1)), ("anext",), ("aclose",), ("anext",)])
-@example(clean, [("anext",), ("aclose",), ("anext",)])
-@example(stops, [("anext",), ("anext",), ("anext",)])
-@example(echo, [("asend", 1), ("anext",)])
-@example(echo, [("athrow", Poke), ("anext",)])
-@example(echo, [("aclose",), ("asend", 1)])
-@example(short, [("anext",), ("athrow", GeneratorExit), ("anext",)])
-@example(short, [("anext",), ("anext",), ("anext",), ("athrow", Poke)])
-@example(short, [("aclose",), ("athrow", Poke)])
-@example(short, [("athrow", GeneratorExit), ("athrow", Poke)])
-def test_a_stream_behaves_as_a_local_generator(routine: Any, script: list[tuple[Any, ...]]) -> None:
+FIRST: tuple[tuple[Any, list[Any]], ...] = (
+    (echo, [("anext",), ("asend", 1), ("asend", "end"), ("anext",), ("aclose",)]),
+    (catching, [("anext",), ("athrow", Poke("p", 1)), ("anext",), ("aclose",), ("anext",)]),
+    (clean, [("anext",), ("aclose",), ("anext",)]),
+    (stops, [("anext",), ("anext",), ("anext",)]),
+    (echo, [("asend", 1), ("anext",)]),
+    (echo, [("athrow", Poke), ("anext",)]),
+    (echo, [("aclose",), ("asend", 1)]),
+    (short, [("anext",), ("athrow", GeneratorExit), ("anext",)]),
+    (short, [("anext",), ("anext",), ("anext",), ("athrow", Poke)]),
+    (short, [("aclose",), ("athrow", Poke)]),
+    (short, [("athrow", GeneratorExit), ("athrow", Poke)]),
+)
+
+
+@law(st.sampled_from(ROUTINES), st.lists(steps, max_size=6), first=FIRST, examples=60, floors={})
+def test_a_stream_behaves_as_a_local_generator(
+    seen: Seen, routine: Any, script: list[tuple[Any, ...]]
+) -> None:
     """D2: anext, asend, athrow and aclose come to the same, and nothing stays open."""
     local, remote, left = _both(routine, script)
+    for (name, *_), outcome in zip(script, local, strict=True):
+        came = "value" if outcome[0] == "value" else outcome[0].__name__
+        seen[name] += 1
+        seen[came] += 1
+        seen[f"{name}: {came}"] += 1
     assert remote == local
     assert left == 0
 

@@ -40,6 +40,7 @@ __all__ = ["Session", "Sessions", "all_sessions"]
 
 _FUNCTIONS = 2048
 _PROXIES = 64
+_OVERTAKEN = 65536
 
 Proxies = Callable[[bytes, bytes], Dispatcher | None]
 """Returns the dispatcher for a proxy (encoded, id); None for an id that is not known."""
@@ -133,6 +134,7 @@ class Sessions:
         self._proxies = proxies
         self._sessions: dict[int, Session] = {}
         self._last = 0
+        self._overtaken: set[int] = set()
         self._functions: OrderedDict[int, Declaration] = OrderedDict()
         self._contexts: OrderedDict[bytes, Contexts] = OrderedDict()
         all_sessions.add(self)
@@ -148,15 +150,29 @@ class Sessions:
         if session is not None:
             session.receive(frame)
         elif type(frame) is Task:
-            if frame.call <= self._last:
-                raise ProtocolError(reason=f"call {frame.call} is or was open", frame=frame.symbol)
-            self._last = frame.call
-            session = self._sessions[frame.call] = Session(self, frame)
-            session.step(frame.symbol)
-        elif frame.call > self._last:
+            self._open(frame)
+        elif frame.call > self._last or frame.call in self._overtaken:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         elif FrameDropped.listeners:
             announce(FrameDropped(frame.call, frame.symbol))
+
+    def _open(self, task: Task) -> None:
+        """Begin a session; the number of its call must be one that was never used."""
+        call, last = task.call, self._last
+        if call == last + 1:
+            self._last = call
+        elif last < call <= last + _OVERTAKEN:
+            # Smaller calls overtook those in between, whose arguments are on their way in pieces.
+            self._overtaken.update(range(last + 1, call))
+            self._last = call
+        elif call in self._overtaken:
+            self._overtaken.remove(call)
+        else:
+            raise ProtocolError(
+                reason=f"call {call} is or was open, or is far ahead", frame=task.symbol
+            )
+        session = self._sessions[call] = Session(self, task)
+        session.step(task.symbol)
 
     def goodbye(self) -> None:
         """The caller opens no more calls; the ones it has go on until it closes the stream."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -14,6 +15,9 @@ from catena.wire import codec
 from catena.wire.frames import Frame
 
 __all__ = ["connect"]
+
+_GONE = (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError)
+"""What gRPC raises on a stream that has ended."""
 
 
 async def connect(target: str, name: str) -> Link:
@@ -46,13 +50,13 @@ class _ClientTransport:
     async def write(self, batch: list[Frame]) -> None:
         try:
             await self._call.write(batch)
-        except (aio.AioRpcError, aio.UsageError) as error:
+        except _GONE as error:
             raise _lost(error) from None
 
     async def read(self) -> list[Frame] | ProtocolError | None:
         try:
             batch = await self._call.read()
-        except (aio.AioRpcError, aio.UsageError) as error:
+        except _GONE as error:
             raise _lost(error) from None
         return None if batch is EOF else batch
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -20,6 +21,8 @@ from catena.wire import versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece
 
 __all__ = ["HELLO_SECONDS", "Link", "Receiver", "Transport", "links"]
+
+_log = logging.getLogger("catena")
 
 HELLO_SECONDS = 10.0
 HIGH_WATER = 8 << 20
@@ -174,6 +177,9 @@ class Link:
         self._over.set_result(None)
         self._release()
         self._awake()
+        if error is not None and not isinstance(error, ConnectionError | TimeoutError):
+            # A peer that broke the rules, or a fault of ours: nobody else would hear of it.
+            _log.error("%r was ended", self, exc_info=error)
         if LinkClosed.listeners:
             announce(LinkClosed(self.peer.peer if self.peer else "", error))
         if self._receiver is not None:

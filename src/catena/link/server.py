@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,9 @@ from catena.wire import codec
 from catena.wire.frames import Frame
 
 __all__ = ["Server"]
+
+_GONE = (aio.AioRpcError, aio.BaseError, asyncio.InvalidStateError)
+"""What gRPC raises on a stream that has ended."""
 
 
 class Server:
@@ -71,13 +75,13 @@ class _ServerTransport:
     async def write(self, batch: list[Frame]) -> None:
         try:
             await self._context.write(batch)
-        except (aio.AioRpcError, aio.UsageError, aio.InternalError, aio.BaseError) as error:
+        except _GONE as error:
             raise ConnectionError(str(error)) from None
 
     async def read(self) -> list[Frame] | ProtocolError | None:
         try:
             batch: Any = await self._context.read()
-        except (aio.AioRpcError, aio.UsageError, aio.InternalError, aio.BaseError) as error:
+        except _GONE as error:
             raise ConnectionError(str(error)) from None
         return None if batch is EOF else batch
 

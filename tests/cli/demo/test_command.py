@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,9 +172,7 @@ def test_what_breaks_during_an_interrupt_is_part_of_it(
     """Workers that are lost because the user wants to stop are not reported."""
 
     async def run(*_: Any, **__: Any) -> Outcome:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
+        signal.raise_signal(signal.SIGINT)
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:

@@ -141,7 +141,7 @@ async def _run(
         return await run(target, state, workers=workers, report=report)
     except Exception:
         # What breaks while Ctrl-C takes the run down is part of that, and not worth a word.
-        if interrupt.task.cancelling():
+        if interrupt.was_pressed:
             raise asyncio.CancelledError from None
         raise
 
@@ -159,6 +159,11 @@ class _Interrupt:
             raise RuntimeError("there is no task here to cancel")
         self.task = task
         self._first: float | None = None
+
+    @property
+    def was_pressed(self) -> bool:
+        """Whether there was a Ctrl-C; ``cancelling()`` counts what a TaskGroup does as well."""
+        return self._first is not None
 
     def pressed(self) -> None:
         """Cancel, or do nothing, or end at once."""
