@@ -9,8 +9,10 @@ import pytest
 
 from catena.errors import ProtocolError
 from catena.wire.grammar import DRIVES, END, NEW, TABLE, TO_CALLER, TO_WORKER, Position
+from tests.laws.law import Seen, reached
 
 SYMBOLS = sorted(TO_WORKER | TO_CALLER)
+ANSWERS = TO_CALLER - {"ack"}
 STRANGERS = ("hello", "goodbye", "piece", "unknown", "")
 
 # The same language once more, from each side, and told without states.
@@ -49,21 +51,24 @@ def _heard(word: Word, by: frozenset[str]) -> str:
 
 def test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused() -> None:
     """M7: legal order is one table; an illegal frame is refused with both frames' names."""
-    words = 0
+    seen: Seen = Seen()
     for word in _legal_words(7):
-        words += 1
+        seen["words"] += 1
+        seen["words at the end"] += _at(word).state == END
         state = _at(word).state
         for symbol in (*SYMBOLS, *STRANGERS):
             position = _at(word)
             if symbol in TABLE[state]:
                 assert position.step(symbol) == position.state == TABLE[state][symbol]
+                seen["steps"] += 1
                 continue
             with pytest.raises(ProtocolError) as refused:
                 position.step(symbol)
             assert refused.value.frame == symbol
             assert refused.value.after == (word[-1] if word else "nothing")
             assert position.state == state
-    assert words > 100
+            seen["refusals"] += 1
+    reached(seen, {"words": 100, "words at the end": 40, "steps": 150, "refusals": 1500})
 
 
 def test_what_a_worker_hears_is_one_regular_expression() -> None:
@@ -74,6 +79,7 @@ def test_what_a_worker_hears_is_one_regular_expression() -> None:
     assert {one for one in heard if one.count(" ") < 4} == set(
         _matching(sorted(TO_WORKER), 4, WORKER_HEARS)
     )
+    _told(heard, TO_WORKER)
 
 
 @pytest.mark.parametrize("kind", ["task", "stream"])
@@ -85,6 +91,13 @@ def test_what_a_caller_hears_is_one_regular_expression(kind: str) -> None:
     assert {one for one in heard if one.count(" ") < 3} == set(
         _matching(sorted(TO_CALLER), 3, CALLER_HEARS[kind])
     )
+    _told(heard, TO_CALLER - ({"yield", "yield+"} if kind == "task" else set()))
+
+
+def _told(heard: set[str], symbols: frozenset[str]) -> None:
+    """See that every symbol was met, as the last of some word."""
+    met = Seen(word.rpartition(" ")[2] for word in heard)
+    reached(met, dict.fromkeys(symbols, 1))
 
 
 def _matching(symbols: list[str], longest: int, pattern: re.Pattern[str]) -> Iterator[str]:
@@ -96,6 +109,37 @@ def _matching(symbols: list[str], longest: int, pattern: re.Pattern[str]) -> Ite
         if not word or word.count(" ") + 1 < longest:
             further = (f"{word} {symbol}".strip() for symbol in symbols)
             words += [one for one in further if pattern.fullmatch(one)]
+
+
+def test_one_step_is_outstanding() -> None:
+    """D2: a drive follows an answer, and an answer follows a drive or a Cancel, in every word."""
+    seen: Seen = Seen()
+    for word in _legal_words(9):
+        outstanding = cancelled = False
+        for symbol in word:
+            if symbol in DRIVES:
+                assert not outstanding
+                outstanding = True
+                seen["drives"] += 1
+            elif symbol == "cancel":
+                assert not cancelled
+                # Between two steps it asks for the end, which answers it.
+                seen["cancels of a step" if outstanding else "cancels between steps"] += 1
+                outstanding = cancelled = True
+            elif symbol in ANSWERS:
+                assert outstanding
+                crossed = symbol == "yield" and cancelled
+                seen["answers that crossed a Cancel"] += crossed
+                outstanding = cancelled = crossed
+    reached(
+        seen,
+        {
+            "drives": 500,
+            "cancels of a step": 100,
+            "cancels between steps": 50,
+            "answers that crossed a Cancel": 30,
+        },
+    )
 
 
 def test_the_table_is_closed() -> None:
@@ -126,8 +170,21 @@ def test_only_a_cancel_crosses_and_nobody_sees_an_illegal_frame() -> None:
                 seen.add(following)
                 todo.append(following)
     assert (END, END, (), ()) in seen
-    assert any(worker == END != caller for caller, worker, _, _ in seen)
-    assert len(seen) > 50
+    met = Seen()
+    for caller, worker, to_worker, to_caller in seen:
+        met["states"] += 1
+        met["the worker is at the end before its caller"] += worker == END != caller
+        met["a Cancel under way"] += "cancel" in to_worker
+        met["a Cancel crosses an answer"] += "cancel" in to_worker and bool(to_caller)
+    reached(
+        met,
+        {
+            "states": 50,
+            "the worker is at the end before its caller": 5,
+            "a Cancel under way": 10,
+            "a Cancel crosses an answer": 5,
+        },
+    )
 
 
 def _moves(

@@ -12,15 +12,16 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import strategies as st
 
 import catena
+from catena.context import mount as mounting
 from catena.context.current import current
 from catena.context.fork import fork_here
 from catena.context.manifest import ChainManifest
-from catena.context.mount import Prepared, adopt, capture, mount, prepared
 from catena.dispatch.values import WIRE
-from catena.wire.codec import decode_manifest, encode_manifest
+from catena.wire import codec
+from tests.laws.law import Seen, law
 from tests.support import variable
 
 UNSET = "<unset>"
@@ -31,9 +32,50 @@ MUTABLE = st.sampled_from([[], ["a"], {"a": 0}, ([], "a")])
 VALUES = st.one_of(FIXED, FIXED, MUTABLE)
 # The first is what a failing program shrinks to where a step does not matter.
 STEPS = ["look", "set", "set", "set", "reset", "change", "call", "call", "answer", "answer", "fork"]
-PROGRAMS = st.lists(
-    st.tuples(st.sampled_from(STEPS), st.integers(0, 2), VALUES), min_size=30, max_size=30
+WHICH = st.integers(0, 2)
+ZEROS = st.sampled_from([0, 0.0, -0.0, False, (0.0,), (-0.0,)])
+
+
+def _story(*steps: tuple[str, Any, Any]) -> st.SearchStrategy[list[tuple[str, int, Any]]]:
+    """Return steps in this order, of which some parts are drawn."""
+    return st.tuples(*(st.tuples(st.just(kind), which, value) for kind, which, value in steps)).map(
+        list
+    )
+
+
+_FIRST, _AGAIN, _LAST, _NO = st.just(0), st.just(1), st.just(-1), st.none()
+# What single steps come to too seldom: resets that are told, values that are only equal, changes
+# in place that are told.
+STORIES = (
+    _story(
+        ("call", _FIRST, _NO),
+        ("set", WHICH, VALUES),
+        ("answer", _FIRST, _NO),
+        ("call", _AGAIN, _NO),
+        ("reset", _LAST, _NO),
+        ("answer", _FIRST, _NO),
+    ),
+    _story(("set", _FIRST, ZEROS), ("call", WHICH, _NO), ("set", _FIRST, ZEROS)),
+    _story(
+        ("set", _FIRST, ZEROS),
+        ("call", _FIRST, _NO),
+        ("answer", _FIRST, _NO),
+        ("set", _FIRST, ZEROS),
+        ("call", _AGAIN, _NO),
+    ),
+    _story(
+        ("set", _FIRST, MUTABLE),
+        ("call", _FIRST, _NO),
+        ("change", _FIRST, _NO),
+        ("answer", _FIRST, _NO),
+        ("change", _FIRST, _NO),
+        ("call", _AGAIN, _NO),
+    ),
 )
+ONE = st.tuples(st.sampled_from(STEPS), WHICH, VALUES).map(lambda step: [step])
+PROGRAMS = st.lists(
+    st.sampled_from([ONE] * 16 + list(STORIES)).flatmap(lambda part: part), min_size=15, max_size=25
+).map(lambda parts: [step for part in parts for step in part])
 
 
 @dataclass(eq=False)
@@ -66,7 +108,8 @@ def mutate(value: Any) -> None:
 class Chains:
     """A stack of Contexts, and the steps of a program; a step that cannot be taken is left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
         self.variables = [
             variable("law", propagate=policy) for policy in ("both", "both", "forward")
         ]
@@ -74,7 +117,7 @@ class Chains:
         # The caller, who is unarmed, and a worker process that has prepared nothing yet.
         self.scopes = [Scope(contextvars.Context(), {})]
         self.base = contextvars.Context()
-        self.known: dict[bytes, Prepared] = {}
+        self.known: dict[bytes, mounting.Prepared] = {}
 
     @property
     def top(self) -> Scope:
@@ -87,6 +130,7 @@ class Chains:
         token = top.context.run(self.variables[which].set, copy.deepcopy(value))
         top.tokens.append((token, which, top.model.get(which, UNSET)))
         top.model[which] = copy.deepcopy(value)
+        self.seen["set"] += 1
 
     def reset(self, number: int) -> None:
         """Use one of the tokens that were minted in this Context, in any order."""
@@ -99,17 +143,22 @@ class Chains:
             top.model.pop(which, None)
         else:
             top.model[which] = old
+        self.seen["reset to nothing" if old is UNSET else "reset to a value"] += 1
 
     def change(self, which: int) -> None:
         """Change a value in place."""
         mutate(self.top.context.run(self.variables[which].get, None))
+        before = repr(self.top.model.get(which))
         mutate(self.top.model.get(which))
+        self.seen["changed in place"] += repr(self.top.model.get(which)) != before
 
     def look(self) -> None:
         """Capture in both directions, which changes nothing."""
         for to_worker in (True, False):
-            first = self.top.context.run(capture, WIRE, to_worker=to_worker)
-            assert self.top.context.run(capture, WIRE, to_worker=to_worker) == first
+            first = self.top.context.run(mounting.capture, WIRE, to_worker=to_worker)
+            again = self.top.context.run(mounting.capture, WIRE, to_worker=to_worker)
+            assert again == first
+            self.seen["looked at a chain"] += first is not None
 
     def call(self, *, again: bool) -> None:
         """Call a worker: the one that answered last, when it is wanted again, or a fresh one."""
@@ -120,7 +169,9 @@ class Chains:
         if again and caller.parked is not None:
             worker, caller.parked = caller.parked, None
             if manifest is not None:
-                worker.context.run(mount, manifest, WIRE, to_worker=True)
+                worker.context.run(mounting.mount, manifest, WIRE, to_worker=True)
+            self.seen["unbound on the worker"] += bool(worker.model.keys() - caller.model.keys())
+            self.told("there", worker.model, caller.model)
         else:
             worker = Scope(self.entered(manifest), {})
         worker.model = copy_each(caller.model)
@@ -133,12 +184,16 @@ class Chains:
         manifest = None if self.top.fork else self.sent(to_worker=False)
         left = self.scopes.pop()
         if left.fork:
+            self.seen["fork left"] += 1
             return
         caller = self.top
         if manifest is not None:
-            caller.context.run(mount, manifest, WIRE, to_worker=False)
+            caller.context.run(mounting.mount, manifest, WIRE, to_worker=False)
         own = {which: value for which, value in caller.model.items() if which not in self.both}
         news = {which: value for which, value in left.model.items() if which in self.both}
+        self.seen["reset told back"] += bool(caller.model.keys() - own.keys() - news.keys())
+        self.seen["forward left behind"] += repr(left.model.get(2)) != repr(caller.model.get(2))
+        self.told("back", caller.model, news)
         caller.model = own | copy_each(news)
         caller.parked = left
 
@@ -151,6 +206,7 @@ class Chains:
         chain = context.get(current)
         if chain is not None:
             context.run(fork_here, chain)
+            self.seen["forked"] += 1
         self.scopes.append(Scope(context, dict(parent.model), fork=True))
 
     def step(self, kind: str, which: int, value: Any) -> None:
@@ -178,10 +234,26 @@ class Chains:
                 seen = scope.context.run(var.get, UNSET)
                 assert repr(seen) == repr(scope.model.get(which, UNSET))
 
+    def told(self, where: str, before: dict[int, Any], after: dict[int, Any]) -> None:
+        """Count what a frame for somebody who has a state already makes of that state."""
+        for which in before.keys() & after.keys():
+            old, new = before[which], after[which]
+            if repr(old) == repr(new):
+                self.seen[f"unchanged {where}"] += 1
+            else:
+                self.seen[f"equal but not the same {where}"] += old == new
+                self.seen[f"a change in place {where}"] += "more" in repr(new)
+
     def sent(self, *, to_worker: bool) -> ChainManifest | None:
         """Return what the top captures, after a trip through bytes."""
-        manifest = self.top.context.run(capture, WIRE, to_worker=to_worker)
-        return None if manifest is None else decode_manifest(encode_manifest(manifest))
+        manifest = self.top.context.run(mounting.capture, WIRE, to_worker=to_worker)
+        if manifest is None:
+            self.seen["unarmed"] += 1
+            return None
+        forward = [one.key for one in codec.unpack(manifest.entries) if one.forward]
+        assert to_worker or not forward
+        self.seen["forward sent"] += bool(forward)
+        return codec.decode_manifest(codec.encode_manifest(manifest))
 
     def entered(self, manifest: ChainManifest | None) -> contextvars.Context:
         """Return a worker's Context for a first frame, prepared when its block was met before."""
@@ -190,11 +262,13 @@ class Chains:
         known = self.known.get(manifest.entries)
         if known is not None:
             context = known.context.copy()
-            context.run(adopt, manifest, known)
+            context.run(mounting.adopt, manifest, known)
+            self.seen["entered prepared"] += 1
             return context
         context = self.base.copy()
-        context.run(mount, manifest, WIRE, to_worker=True)
-        state = context.run(prepared, self.base)
+        context.run(mounting.mount, manifest, WIRE, to_worker=True)
+        state = context.run(mounting.prepared, self.base)
+        self.seen["entered fresh"] += 1
         if state is not None:
             self.known[manifest.entries] = state
         return context
@@ -205,11 +279,37 @@ def copy_each(model: dict[int, Any]) -> dict[int, Any]:
     return {which: copy.deepcopy(value) for which, value in model.items()}
 
 
-@settings(max_examples=300, deadline=None)
-@given(PROGRAMS)
-def test_a_chain_of_calls_goes_as_in_one_process(program: list[tuple[str, int, Any]]) -> None:
+@law(
+    PROGRAMS,
+    examples=300,
+    floors={
+        "set": 1000,
+        "reset to a value": 100,
+        "reset to nothing": 60,
+        "reset told back": 15,
+        "changed in place": 40,
+        "a change in place there": 10,
+        "a change in place back": 10,
+        "equal but not the same there": 15,
+        "equal but not the same back": 20,
+        "unchanged there": 200,
+        "unchanged back": 200,
+        "unbound on the worker": 10,
+        "forward sent": 100,
+        "forward left behind": 40,
+        "forked": 60,
+        "fork left": 40,
+        "entered fresh": 200,
+        "entered prepared": 30,
+        "unarmed": 40,
+        "looked at a chain": 300,
+    },
+)
+def test_a_chain_of_calls_goes_as_in_one_process(
+    seen: Seen, program: list[tuple[str, int, Any]]
+) -> None:
     """M3, C5, C13: sets, resets and changes in place cross as a plain dict would."""
-    chains = Chains()
+    chains = Chains(seen)
 
     for step in program:
         chains.step(*step)
@@ -219,40 +319,54 @@ def test_a_chain_of_calls_goes_as_in_one_process(program: list[tuple[str, int, A
 NAMES = st.sampled_from([chr(ord("a") + n) for n in range(8)])
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(NAMES, VALUES), max_size=12), st.randoms(use_true_random=False))
-def test_the_order_of_sets_leaves_no_trace(sets: list[tuple[str, Any]], random: Any) -> None:
-    """M1: the same state captured makes the same bytes, in whatever order it came about."""
+@law(
+    st.lists(st.tuples(NAMES, VALUES), max_size=12),
+    st.randoms(use_true_random=False),
+    examples=60,
+    floors={"another order": 15, "several variables": 10},
+)
+def test_the_order_of_sets_leaves_no_trace(
+    seen: Seen, sets: list[tuple[str, Any]], random: Any
+) -> None:
+    """M1: the same state captured makes the same bytes, keys sorted, however it came about."""
     final = dict(sets)
     variables = {name: variable(name) for name in final}
     shuffled = list(final.items())
     random.shuffle(shuffled)
+    seen["another order"] += shuffled != list(final.items())
+    seen["several variables"] += len(final) > 3
 
     def state(order: list[tuple[str, Any]], to_worker: bool) -> bytes:
         for name, value in order:
             variables[name].set(copy.deepcopy(value))
-        manifest = capture(WIRE, to_worker=to_worker)
+        manifest = mounting.capture(WIRE, to_worker=to_worker)
         return b"" if manifest is None else manifest.entries
 
     for to_worker in (True, False):
         one = contextvars.Context().run(state, list(final.items()), to_worker)
         two = contextvars.Context().run(state, shuffled, to_worker)
         assert one == two
+        assert [entry.key for entry in codec.unpack(one)] == sorted(
+            var.key for var in variables.values()
+        )
 
 
 IDS = st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=5)
 
 
-@given(
+@law(
     IDS,
     IDS,
     st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=5),
     st.randoms(use_true_random=False),
+    floors={"another order": 20, "several ids": 20, "several fields": 20},
 )
 def test_the_order_of_ledgers_and_carriers_leaves_no_trace(
-    spent: list[bytes], live: list[bytes], carrier: dict[str, str], random: Any
+    seen: Seen, spent: list[bytes], live: list[bytes], carrier: dict[str, str], random: Any
 ) -> None:
     """M1: ids and maps are written sorted, and what is read is what was written."""
+    seen["several ids"] += len(spent) > 1 and len(live) > 1
+    seen["several fields"] += len(carrier) > 1
 
     def written() -> bytes:
         for ledger in (spent, live):
@@ -262,11 +376,14 @@ def test_the_order_of_ledgers_and_carriers_leaves_no_trace(
         manifest = ChainManifest(
             bytes(16), spent=tuple(spent), live=tuple(live), carrier=dict(items)
         )
-        return encode_manifest(manifest)
+        return codec.encode_manifest(manifest)
 
     data = written()
+    order = (list(spent), list(live))
+    again = written()
+    seen["another order"] += order != (spent, live)
 
-    assert written() == data
-    read = decode_manifest(data)
+    assert again == data
+    read = codec.decode_manifest(data)
     assert (read.spent, read.live) == (tuple(sorted(spent)), tuple(sorted(live)))
     assert dict(read.carrier) == carrier

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import strategies as st
 
 from catena.errors import ProtocolError
 from catena.link import outbox
@@ -13,6 +14,7 @@ from catena.link.outbox import MESSAGE_BYTES, MESSAGE_FRAMES, PIECE_BYTES, Joine
 from catena.link.service import OPTIONS
 from catena.wire import codec
 from catena.wire.frames import Cancel, Frame, Nack, NackCode, Next, Piece, Result
+from tests.laws.law import Seen, law
 
 
 def _filled(*frames: Frame) -> Outbox:
@@ -130,10 +132,21 @@ work = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(work)
+@law(
+    work,
+    examples=150,
+    floors={
+        "messages": 100,
+        "small frames": 100,
+        "pieces": 200,
+        "transfers": 60,
+        "transfers of several calls": 10,
+        "a frame behind a transfer of its call": 15,
+        "a transfer over several messages": 1,
+    },
+)
 def test_every_frame_arrives_equal_and_in_its_calls_order(
-    steps: list[tuple[str, int, int]],
+    seen: Seen, steps: list[tuple[str, int, int]]
 ) -> None:
     """M7: whatever is cut and interleaved, each call's frames arrive whole and in order."""
     box, sent, messages = Outbox(), [], []
@@ -143,13 +156,33 @@ def test_every_frame_arrives_equal_and_in_its_calls_order(
             box.put(sent[-1])
         elif box:
             messages.append(box.take())
-    arrived = _arrived(messages + _messages(box))
+    messages += _messages(box)
+    _tell(seen, sent, messages)
+    arrived = _arrived(messages)
     assert box.bytes == 0
     assert sorted(arrived, key=lambda one: one.payload[:4]) == sent  # type: ignore[union-attr]
     for call in range(1, 5):
         assert [one for one in arrived if one.call == call] == [
             one for one in sent if one.call == call
         ]
+
+
+def _tell(seen: Seen, sent: list[Frame], messages: list[list[Frame]]) -> None:
+    """Count what became of frames on their way."""
+    pieces = [frame for message in messages for frame in message if type(frame) is Piece]
+    long = {one.call: n for n, one in reversed([*enumerate(sent)]) if one.weight > PIECE_BYTES}
+    seen["messages"] += len(messages)
+    seen["small frames"] += sum(map(len, messages)) - len(pieces)
+    seen["pieces"] += len(pieces)
+    seen["transfers"] += len({piece.transfer for piece in pieces})
+    seen["transfers of several calls"] += len(long) > 1
+    seen["a frame behind a transfer of its call"] += any(
+        n > long.get(one.call, n) for n, one in enumerate(sent)
+    )
+    seen["a transfer over several messages"] += any(
+        type(one[-1]) is Piece and type(two[0]) is Piece and not one[-1].last
+        for one, two in itertools.pairwise(messages)
+    )
 
 
 # ---- limits

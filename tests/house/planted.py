@@ -1,0 +1,399 @@
+"""Small deliberate faults, kept so that every check over random examples proves that it finds them.
+
+While a fault's patch is open, one function of the source does the wrong thing. Wherever possible it
+wraps what the check itself calls, so that nothing that outlives the check keeps what a fault made.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from google.protobuf.message import DecodeError
+
+from catena.context import mount as mounting
+from catena.context.chain import Chain
+from catena.context.token import Token
+from catena.context.var import ContextVar
+from catena.dispatch.stream import Stream
+from catena.dispatch.values import WIRE
+from catena.errors import ProtocolError
+from catena.link.outbox import Joiner, Outbox
+from catena.wire import codec, serializer
+from catena.wire.frames import Ack, Frame, Piece, Result, Task, Unknown
+from catena.wire.grammar import TABLE, Position
+from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generator as a_stream
+from tests.laws import test_codec as coding, test_grammar as grammar, test_manifests as manifests
+from tests.laws.fault import FAULTS, each, given, keep, returning
+from tests.laws.test_values import test_builtins_go_the_quick_way as a_value
+from tests.laws.test_variables import test_a_random_program_goes_as_in_the_stdlib as a_program
+from tests.link.test_outbox import test_every_frame_arrives_equal_and_in_its_calls_order as a_box
+
+__all__ = ["FAULTS"]
+
+# ---- capture and mount
+
+a_chain = manifests.test_a_chain_of_calls_goes_as_in_one_process
+order_of_sets = manifests.test_the_order_of_sets_leaves_no_trace
+order_of_ledgers = manifests.test_the_order_of_ledgers_and_carriers_leaves_no_trace
+a_manifest = coding.test_a_manifest_comes_back_and_makes_the_same_bytes
+_bind, _unbind, _dumps, _numbers = Chain.bind, Chain.unbind, WIRE.dumps, count()
+
+keep(
+    "mount forgets to unbind",
+    given(mounting, "mount", lambda manifest: manifest._replace(whole=False)),
+    a_chain,
+)
+keep(
+    "a set keeps the bytes from before it",
+    patch.object(Chain, "bind", lambda self, var: _bind(self, var)._replace(memo=self.memo)),
+    a_chain,
+)
+keep(
+    "a reset is not told",
+    patch.object(
+        Chain, "unbind", lambda self, var: _unbind(self, var)._replace(dropped=self.dropped)
+    ),
+    a_chain,
+)
+keep("a change in place is not seen", patch.object(mounting, "_is_fixed", lambda _: True), a_chain)
+keep(
+    "what is equal is taken for the same",
+    patch.object(mounting, "_same", lambda one, other: one == other),
+    a_chain,
+)
+keep("forward variables come back", patch.object(ContextVar, "propagate", "both"), a_chain)
+
+keep(
+    "entries are sorted by their values",
+    patch.object(mounting, "_by_key", lambda entry: entry.value),
+    order_of_sets,
+)
+keep(
+    "entries are sorted from the last to the first",
+    patch.object(mounting, "_by_key", lambda entry: [-ord(one) for one in entry.key[1]]),
+    order_of_sets,
+)
+keep(
+    "the bytes of a value depend on how many were written before",
+    patch.object(type(WIRE), "dumps", lambda _, one: _dumps(one) + b"%d" % next(_numbers)),
+    order_of_sets,
+)
+
+keep(
+    "ledgers are written as they come",
+    patch.object(codec, "sorted", list, create=True),
+    order_of_ledgers,
+    a_manifest,
+)
+keep(
+    "ledgers are exchanged",
+    returning(codec, "decode_manifest", lambda one: one._replace(spent=one.live, live=one.spent)),
+    order_of_ledgers,
+    a_manifest,
+)
+keep(
+    "only the first field of a carrier arrives",
+    given(
+        codec,
+        "encode_manifest",
+        lambda one: one._replace(carrier=dict([*one.carrier.items()][:1])),
+    ),
+    order_of_ledgers,
+    a_manifest,
+)
+keep(
+    "the parent is lost",
+    returning(codec, "decode_manifest", lambda one: one._replace(parent_id=b"")),
+    a_manifest,
+)
+keep(
+    "a delta is read as whole",
+    returning(codec, "decode_manifest", lambda one: one._replace(whole=True)),
+    a_manifest,
+)
+
+# ---- the codec
+
+a_message = coding.test_a_message_returns_its_frames_in_order
+a_frame = coding.test_a_frame_alone_is_the_frame_in_a_message
+news = coding.test_unknown_fields_are_tolerated_and_stop_there
+a_block = coding.test_a_block_of_entries_comes_back_and_makes_the_same_bytes
+a_proxy = coding.test_a_proxy_comes_back
+any_bytes = coding.test_any_bytes_are_frames_or_a_protocol_error
+cut_short = coding.test_a_message_cut_short_never_reads_as_another
+_decode, _decode_frame, _encode = codec.decode, codec.decode_frame, codec.encode
+_known: dict[bytes, list[Frame]] = {}
+
+
+def _without_empty_manifest(frame: Any) -> Any:
+    manifest = getattr(frame, "manifest", None)
+    empty = manifest is not None and not manifest.chain_id
+    return frame._replace(manifest=None) if empty else frame
+
+
+def _frame_or_unknown(data: bytes) -> Frame:
+    frame = _decode_frame(data)
+    return Unknown(frame.call) if coding.NEWS in data else frame
+
+
+def _empty_when_broken(data: bytes) -> list[Frame]:
+    try:
+        return _decode(data)
+    except ProtocolError:
+        return []
+
+
+def _remember(batch: list[Frame]) -> bytes:
+    data = _encode(batch)
+    _known[data[:8]] = list(batch)
+    return data
+
+
+keep(
+    "a yield is written as a return",
+    given(
+        codec,
+        "encode",
+        each(lambda one: one._replace(more=False) if type(one) is Result else one),
+    ),
+    a_message,
+    a_frame,
+)
+keep(
+    "call ids are cut to 32 bits",
+    given(codec, "encode", each(lambda one: one._replace(call=one.call % 2**32))),
+    a_message,
+)
+keep(
+    "a manifest without a chain is written as none",
+    given(codec, "encode", each(_without_empty_manifest)),
+    a_message,
+    a_frame,
+)
+keep(
+    "Acks come last",
+    returning(codec, "decode", lambda some: sorted(some, key=lambda one: type(one) is Ack)),
+    a_message,
+)
+keep(
+    "a frame alone loses its proxy",
+    given(
+        codec,
+        "encode_frame",
+        lambda one: one._replace(proxy_id=b"") if type(one) is Task else one,
+    ),
+    a_frame,
+)
+keep(
+    "what is not known is passed on",
+    returning(codec, "encode_frame", lambda encoded: encoded + coding.NEWS),
+    news,
+)
+keep(
+    "a frame with a new field is taken for unknown",
+    patch.object(codec, "decode_frame", _frame_or_unknown),
+    news,
+)
+keep(
+    "the policy of an entry is lost",
+    given(codec, "pack", each(lambda one: one._replace(forward=False))),
+    a_block,
+)
+keep(
+    "an empty default is left out",
+    given(codec, "pack", each(lambda one: one._replace(default=one.default or None))),
+    a_block,
+)
+keep("a block is read from its end", returning(codec, "unpack", lambda some: some[::-1]), a_block)
+keep(
+    "the members of a pool are sorted",
+    returning(codec, "decode_proxy", lambda both: (both[0], tuple(sorted(both[1])))),
+    a_proxy,
+)
+keep("a pool loses its id", given(codec, "encode_proxy", lambda _: b""), a_proxy)
+keep(
+    "protobuf's error is not mapped",
+    patch.object(codec, "DecodeError", ZeroDivisionError),
+    any_bytes,
+    cut_short,
+    by=DecodeError,
+)
+keep("a broken message is empty", patch.object(codec, "decode", _empty_when_broken), any_bytes)
+keep(
+    "unknown frames are left out",
+    returning(codec, "decode", lambda some: [one for one in some if type(one) is not Unknown]),
+    any_bytes,
+)
+keep(
+    "a message is known by its first bytes",
+    patch.multiple(
+        codec, encode=_remember, decode=lambda data: _known.get(data[:8]) or _decode(data)
+    ),
+    cut_short,
+)
+keep(
+    "a message ends in bytes that nobody needs",
+    returning(codec, "encode", lambda encoded: encoded + coding.NEWS),
+    cut_short,
+)
+
+# ---- the grammar
+
+words = grammar.test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused
+to_worker = grammar.test_what_a_worker_hears_is_one_regular_expression
+to_caller = grammar.test_what_a_caller_hears_is_one_regular_expression
+one_step = grammar.test_one_step_is_outstanding
+crossing = grammar.test_only_a_cancel_crosses_and_nobody_sees_an_illegal_frame
+closed = grammar.test_the_table_is_closed
+_step = Position.step
+
+
+def edges(state: str, *without: str, **more: str) -> Any:
+    """Take edges out of the table and add others."""
+    row = {symbol: after for symbol, after in TABLE[state].items() if symbol not in without}
+    return patch.dict(TABLE, {state: row | more})
+
+
+def _step_or_stay(self: Position, symbol: str) -> str:
+    stays = symbol == "cancel" and not self.allows(symbol)
+    return self.state if stays else _step(self, symbol)
+
+
+def _step_or_end(self: Position, symbol: str) -> str:
+    try:
+        return _step(self, symbol)
+    except ProtocolError:
+        self.end()
+        raise
+
+
+keep("nothing may be thrown", edges("flow idle", "throw"), to_worker, closed)
+keep("a call may not be cancelled", edges("call running", "cancel"), crossing)
+keep("a refusal may not cross a Cancel", edges("call sent x", "nack"), crossing)
+keep("a yield may not cross a Cancel", edges("flow step x", "yield"), crossing)
+_yielding = edges("call running", **{"yield": "call running"})
+keep("a coroutine may yield", _yielding, to_caller, kinds=("task",))
+keep("a coroutine may yield", _yielding, one_step)
+keep(
+    "a stream is accepted twice", edges("flow step", ack="flow step"), to_caller, kinds=("stream",)
+)
+keep("a call may be thrown into", edges("call running", throw="call running"), to_worker, one_step)
+keep("a step may be driven twice", edges("flow step", next="flow step"), one_step)
+keep("a call is stuck", edges("flow idle", send="flow stuck"), closed)
+keep(
+    "a cancel passes anywhere",
+    patch.object(Position, "step", _step_or_stay),
+    words,
+    by=pytest.fail.Exception,
+)
+keep("a refused frame ends the call", patch.object(Position, "step", _step_or_end), words)
+
+# ---- streams
+
+_next, _throw = Stream.__anext__, Stream.athrow
+
+
+async def _close_nothing(_: Any) -> None:
+    return
+
+
+async def _send_none(self: Any, _: Any) -> Any:
+    return await _next(self)
+
+
+async def _swallow_exit(self: Any, *args: Any) -> Any:
+    try:
+        return await _throw(self, *args)
+    except GeneratorExit:
+        return None
+
+
+async def _throw_the_class(self: Any, error: Any) -> Any:
+    return await _throw(self, error if isinstance(error, type) else type(error))
+
+
+async def _none_at_the_end(self: Any) -> Any:
+    try:
+        return await _next(self)
+    except StopAsyncIteration:
+        return None
+
+
+keep("aclose drives nothing", patch.object(Stream, "aclose", _close_nothing), a_stream)
+keep("the sent value is dropped", patch.object(Stream, "asend", _send_none), a_stream)
+keep("GeneratorExit is swallowed", patch.object(Stream, "athrow", _swallow_exit), a_stream)
+keep("thrown arguments are lost", patch.object(Stream, "athrow", _throw_the_class), a_stream)
+keep("a stream ends with None", patch.object(Stream, "__anext__", _none_at_the_end), a_stream)
+
+# ---- the outbox
+
+_take, _add = Outbox.take, Joiner.add
+
+
+def _by_transfer(frame: Frame) -> int:
+    return -frame.transfer if type(frame) is Piece else 0
+
+
+def _take_and_keep_count(self: Outbox) -> list[Frame]:
+    before = self.bytes
+    batch = _take(self)
+    self.bytes = before
+    return batch
+
+
+keep(
+    "later transfers go first",
+    returning(Outbox, "take", lambda batch: sorted(batch, key=_by_transfer)),
+    a_box,
+)
+keep(
+    "small frames overtake the transfer of their call",
+    returning(Outbox, "take", lambda batch: sorted(batch, key=lambda one: type(one) is Piece)),
+    a_box,
+)
+keep(
+    "a message loses its last frame",
+    returning(Outbox, "take", lambda some: some[:-1] if type(some[-1]) is Result else some),
+    a_box,
+)
+keep("what left is still counted", patch.object(Outbox, "take", _take_and_keep_count), a_box)
+keep(
+    "transfers are mixed up",
+    patch.object(Joiner, "add", lambda self, one: _add(self, one._replace(transfer=1))),
+    a_box,
+    by=ProtocolError,
+)
+
+# ---- values and variables
+
+_spend = Token.spend
+
+
+def _ones(value: Any) -> Any:
+    if type(value) in (list, tuple):
+        return type(value)(map(_ones, value))
+    return int(value) if type(value) is bool else value
+
+
+keep(
+    "tuples arrive as lists",
+    given(serializer, "dumps", lambda one: list(one) if type(one) is tuple else one),
+    a_value,
+)
+keep("what is true arrives as 1", given(serializer, "dumps", _ones), a_value)
+keep(
+    "nothing goes the quick way",
+    patch.object(serializer._Quick, "dumps", side_effect=serializer._NotBuiltin),
+    a_value,
+    by=TypeError,
+)
+keep("a used token is not known as such", patch.object(Token, "used", False), a_program)
+keep("a token has no old value", patch.object(Token, "old_value", None), a_program)
+keep(
+    "a token of another Context passes",
+    patch.object(Token, "spend", lambda self: _spend(self) or True),
+    a_program,
+)
