@@ -23,10 +23,10 @@ from catena.errors import ProtocolError
 from catena.link.outbox import Joiner, Outbox
 from catena.wire import codec, serializer
 from catena.wire.frames import Ack, Frame, Piece, Result, Task, Unknown
-from catena.wire.grammar import TABLE, Position
+from catena.wire.grammar import Position
 from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generator as a_stream
 from tests.laws import test_codec as coding, test_grammar as grammar, test_manifests as manifests
-from tests.laws.fault import FAULTS, each, given, keep, returning
+from tests.laws.fault import FAULTS, each, edges, given, keep, returning
 from tests.laws.test_values import test_builtins_go_the_quick_way as a_value
 from tests.laws.test_variables import test_a_random_program_goes_as_in_the_stdlib as a_program
 from tests.link.test_outbox import test_every_frame_arrives_equal_and_in_its_calls_order as a_box
@@ -72,11 +72,6 @@ keep(
     order_of_sets,
 )
 keep(
-    "entries are sorted from the last to the first",
-    patch.object(mounting, "_by_key", lambda entry: [-ord(one) for one in entry.key[1]]),
-    order_of_sets,
-)
-keep(
     "the bytes of a value depend on how many were written before",
     patch.object(type(WIRE), "dumps", lambda _, one: _dumps(one) + b"%d" % next(_numbers)),
     order_of_sets,
@@ -107,11 +102,6 @@ keep(
 keep(
     "the parent is lost",
     returning(codec, "decode_manifest", lambda one: one._replace(parent_id=b"")),
-    a_manifest,
-)
-keep(
-    "a delta is read as whole",
-    returning(codec, "decode_manifest", lambda one: one._replace(whole=True)),
     a_manifest,
 )
 
@@ -248,18 +238,19 @@ to_caller = grammar.test_what_a_caller_hears_is_one_regular_expression
 one_step = grammar.test_one_step_is_outstanding
 crossing = grammar.test_only_a_cancel_crosses_and_nobody_sees_an_illegal_frame
 closed = grammar.test_the_table_is_closed
-_step = Position.step
-
-
-def edges(state: str, *without: str, **more: str) -> Any:
-    """Take edges out of the table and add others."""
-    row = {symbol: after for symbol, after in TABLE[state].items() if symbol not in without}
-    return patch.dict(TABLE, {state: row | more})
+hearing = grammar.test_an_end_hears_only_frames_of_its_direction
+_step, _hear = Position.step, Position.hear
 
 
 def _step_or_stay(self: Position, symbol: str) -> str:
     stays = symbol == "cancel" and not self.allows(symbol)
     return self.state if stays else _step(self, symbol)
+
+
+def _hear_and_stay(self: Position, symbol: str, direction: frozenset[str]) -> str:
+    before, after = self.state, _hear(self, symbol, direction)
+    self.state = before
+    return after
 
 
 def _step_or_end(self: Position, symbol: str) -> str:
@@ -289,6 +280,13 @@ keep(
     words,
     by=pytest.fail.Exception,
 )
+keep(
+    "a frame of the other direction is heard",
+    patch.object(Position, "hear", lambda self, symbol, _: self.step(symbol)),
+    hearing,
+    by=pytest.fail.Exception,
+)
+keep("what is heard moves nothing", patch.object(Position, "hear", _hear_and_stay), hearing)
 keep("a refused frame ends the call", patch.object(Position, "step", _step_or_end), words)
 
 # ---- streams

@@ -10,7 +10,9 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-__all__ = ["FAULTS", "Fault", "each", "given", "keep", "returning"]
+from catena.wire.grammar import TABLE
+
+__all__ = ["FAULTS", "Fault", "each", "edges", "given", "keep", "returning"]
 
 
 class Fault(NamedTuple):
@@ -57,3 +59,9 @@ def returning(target: Any, name: str, change: Callable[[Any], Any]) -> Any:
 def each(change: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     """Return a change of all that are in a list."""
     return lambda some: [change(one) for one in some]
+
+
+def edges(state: str, *without: str, **more: str) -> Any:
+    """Take edges of a state out of the grammar's table, and add others."""
+    row = {symbol: after for symbol, after in TABLE[state].items() if symbol not in without}
+    return patch.dict(TABLE, {state: row | more})

@@ -107,25 +107,28 @@ with_acks = st.booleans().flatmap(lambda ack: acks if ack else frames)
 NEWS = b"\xc2\x3e\x03new"
 
 
-KINDS = (
-    "Task",
-    "Next",
-    "Send",
-    "Throw",
-    "Cancel",
-    "Nack",
-    "Result",
-    "ExceptionFrame",
-    "Hello",
-    "Goodbye",
-    "Piece",
+# One frame of each kind comes before the random ones.
+ONE_OF_EACH: tuple[Frame, ...] = (
+    Task(1, 2, b"arguments", "routine", True, b"callable", b"proxy", b"id"),
+    Next(1, ChainManifest(b"")),
+    Send(1, b"value"),
+    Throw(1, b"error"),
+    Cancel(1),
+    Nack(1, NackCode.BUSY, "text"),
+    Result(1, b"value", None, True),
+    ExceptionFrame(1, b"error"),
+    Hello(0, 1, 2, "software", ("one", "two"), "peer", 3),
+    Goodbye(0, "reason"),
+    Piece(1, 2, b"data", True, 4),
 )
-EVERY_KIND = dict.fromkeys(KINDS, 1) | {
+EVERY_KIND = dict.fromkeys((type(one).__name__ for one in ONE_OF_EACH), 1) | {
     "a large call id": 5,
     "with a manifest": 20,
     "without a manifest": 5,
     "yield": 1,
 }
+
+FRAMES = tuple((one,) for one in ONE_OF_EACH)
 
 
 def tell(seen: Seen, batch: list[Frame]) -> None:
@@ -156,6 +159,7 @@ def tell_manifest(seen: Seen, manifest: ChainManifest) -> None:
 
 @law(
     st.lists(with_acks, max_size=8),
+    first=(([*ONE_OF_EACH, Ack(1)],),),
     examples=150,
     floors={**EVERY_KIND, "Ack": 60, "an Ack to be moved": 20},
 )
@@ -170,7 +174,7 @@ def test_a_message_returns_its_frames_in_order(seen: Seen, batch: list[Frame]) -
     assert [type(one) for one in again] == [type(one) for one in first]
 
 
-@law(frames, examples=200, floors=EVERY_KIND)
+@law(frames, first=FRAMES, examples=200, floors=EVERY_KIND)
 def test_a_frame_alone_is_the_frame_in_a_message(seen: Seen, frame: Frame) -> None:
     """M7: a frame that leaves in pieces is the same frame."""
     tell(seen, [frame])
@@ -178,7 +182,7 @@ def test_a_frame_alone_is_the_frame_in_a_message(seen: Seen, frame: Frame) -> No
     assert codec.decode(codec.encode([frame])) == [frame]
 
 
-@law(frames, examples=200, floors=EVERY_KIND)
+@law(frames, first=FRAMES, examples=200, floors=EVERY_KIND)
 def test_unknown_fields_are_tolerated_and_stop_there(seen: Seen, frame: Frame) -> None:
     """V2: a newer peer's fields, in the frame or inside its kind, change nothing here."""
     tell(seen, [frame])
@@ -189,9 +193,12 @@ def test_unknown_fields_are_tolerated_and_stop_there(seen: Seen, frame: Frame) -
     message.MergeFromString(NEWS)
     read = codec.decode_frame(message.SerializeToString())
 
-    assert message.SerializeToString().count(b"\x03new") == 2
+    assert message.SerializeToString().count(NEWS) >= 2
     assert read == frame
-    assert b"\x03new" not in codec.encode_frame(read)
+    written = codec.encode_frame(read)
+    message = pb.Frame.FromString(written)
+    message.DiscardUnknownFields()
+    assert message.SerializeToString() == written
 
 
 @law(

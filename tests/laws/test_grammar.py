@@ -71,6 +71,27 @@ def test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused() -> Non
     reached(seen, {"words": 100, "words at the end": 40, "steps": 150, "refusals": 1500})
 
 
+def test_an_end_hears_only_frames_of_its_direction() -> None:
+    """M7: what arrives is legal by the table and is one that the other side may send."""
+    seen: Seen = Seen()
+    for word in _legal_words(7):
+        for direction in (TO_WORKER, TO_CALLER):
+            for symbol in (*SYMBOLS, *STRANGERS):
+                position = _at(word)
+                state = position.state
+                if symbol in direction and symbol in TABLE[state]:
+                    assert position.hear(symbol, direction) == position.state
+                    assert (position.state, position.last) == (TABLE[state][symbol], symbol)
+                    seen["heard"] += 1
+                    continue
+                with pytest.raises(ProtocolError) as refused:
+                    position.hear(symbol, direction)
+                assert (refused.value.frame, position.state) == (symbol, state)
+                seen["legal the other way"] += symbol in TABLE[state]
+                seen["refused"] += 1
+    reached(seen, {"heard": 150, "refused": 3000, "legal the other way": 150})
+
+
 def test_what_a_worker_hears_is_one_regular_expression() -> None:
     """M7: the frames to a worker are those of an independent description, no more, no fewer."""
     heard = {_heard(word, TO_WORKER) for word in _legal_words(10)}
