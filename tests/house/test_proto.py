@@ -45,8 +45,8 @@ def test_a_changed_proto_is_noticed(copied: Path) -> None:
     """A field more in the proto, and the check names what to make anew."""
     proto = copied / "proto" / "catena" / "v1" / "catena.proto"
     text = proto.read_text("utf-8")
-    assert "message Cancel {}" in text
-    proto.write_text(text.replace("message Cancel {}", "message Cancel { uint32 why = 1; }"))
+    assert "message Goodbye {" in text
+    proto.write_text(text.replace("message Goodbye {", "message Goodbye { uint32 why = 7;"))
     done = _check(copied)
     assert done.returncode == 1
     assert "catena_pb2.py differs from its proto" in done.stdout

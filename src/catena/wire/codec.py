@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -41,7 +42,7 @@ def encode(batch: Iterable[Frame]) -> bytes:
         if kind is frames.Ack:
             message.acks.append(frame.call)
         else:
-            _WRITERS[kind](add(call=frame.call), frame)
+            _WRITERS[kind](add, frame)
     return message.SerializeToString()
 
 
@@ -59,9 +60,9 @@ def decode(data: bytes) -> list[Frame]:
 
 def encode_frame(frame: Frame) -> bytes:
     """Return one frame alone, to be cut into pieces."""
-    message = pb.Frame(call=frame.call)
-    _WRITERS[type(frame)](message, frame)
-    return message.SerializeToString()
+    batch = pb.Batch()
+    _WRITERS[type(frame)](batch.frames.add, frame)
+    return batch.frames[0].SerializeToString()
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -130,6 +131,11 @@ def decode_proxy(data: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     return message.id, tuple((one.worker, one.target) for one in message.members)
 
 
+_Add = Callable[..., pb.Frame]
+# Plain integers, because protobuf's own constants are typed as an enumeration that they are not.
+_TASK, _STREAM, _NEXT, _SEND, _THROW, _CANCEL = range(1, 7)
+_NACK, _RESULT, _EXCEPTION, _HELLO, _GOODBYE, _PIECE = range(7, 13)
+_NO_TASK = pb.Task()
 _KEPT = 1024
 _KEPT_BYTES = 2048
 
@@ -137,79 +143,79 @@ _KEPT_BYTES = 2048
 # ---- writing
 
 
-def _write_task(to: pb.Frame, frame: frames.Task) -> None:
-    task = to.task
-    task.function = frame.function
-    task.payload = frame.payload
-    if frame.stream:
-        task.stream = True
-    if frame.callable:
-        task.callable = frame.callable
-        task.routine = frame.routine
-    if frame.proxy:
-        task.proxy = frame.proxy
-    if frame.proxy_id:
-        task.proxy_id = frame.proxy_id
+def _write_task(add: _Add, frame: frames.Task) -> None:
+    to = add(
+        call=frame.call,
+        kind=_STREAM if frame.stream else _TASK,
+        function=frame.function,
+        payload=frame.payload,
+        proxy_id=frame.proxy_id,
+    )
+    if frame.callable or frame.proxy:
+        task = to.task
+        task.callable, task.routine = frame.callable, frame.routine
+        task.proxy, task.proxy_id = frame.proxy, frame.proxy_id
 
 
-def _write_next(to: pb.Frame, frame: frames.Next) -> None:
-    if frame.manifest is None:
-        to.next.SetInParent()
+def _write_next(add: _Add, frame: frames.Next) -> None:
+    manifest = frame.manifest
+    if manifest is None:
+        add(call=frame.call, kind=_NEXT)
     else:
-        to.next.manifest = _sealed(frame.manifest)
+        add(call=frame.call, kind=_NEXT, manifest=_sealed(manifest))
 
 
-def _write_send(to: pb.Frame, frame: frames.Send) -> None:
-    to.send.payload = frame.payload
-    if frame.manifest is not None:
-        to.send.manifest = _sealed(frame.manifest)
-
-
-def _write_throw(to: pb.Frame, frame: frames.Throw) -> None:
-    to.throw.payload = frame.payload
-    if frame.manifest is not None:
-        to.throw.manifest = _sealed(frame.manifest)
-
-
-def _write_cancel(to: pb.Frame, _: frames.Cancel) -> None:
-    to.cancel.SetInParent()
-
-
-def _write_nack(to: pb.Frame, frame: frames.Nack) -> None:
-    to.nack.code = int(frame.code)  # pyright: ignore[reportAttributeAccessIssue]
-    to.nack.text = frame.text
-
-
-def _write_result(to: pb.Frame, frame: frames.Result) -> None:
-    result = to.result
-    result.payload = frame.payload
-    if frame.manifest is not None:
-        result.manifest = _sealed(frame.manifest)
+def _write_result(add: _Add, frame: frames.Result) -> None:
+    manifest = frame.manifest
+    to = add(
+        call=frame.call,
+        kind=_RESULT,
+        payload=frame.payload,
+        manifest=None if manifest is None else _sealed(manifest),
+    )
     if frame.more:
-        result.more = True
+        to.more = True
     if frame.after_cancel:
-        result.after_cancel = True
+        to.after_cancel = True
 
 
-def _write_exception(to: pb.Frame, frame: frames.ExceptionFrame) -> None:
-    to.exception.payload = frame.payload
-    if frame.manifest is not None:
-        to.exception.manifest = _sealed(frame.manifest)
+def _write_value(kind: int) -> Callable[[_Add, Any], None]:
+    """Return the writer of a frame that carries a payload and a chain."""
+
+    def write(add: _Add, frame: frames.Send | frames.Throw | frames.ExceptionFrame) -> None:
+        manifest = frame.manifest
+        add(
+            call=frame.call,
+            kind=kind,
+            payload=frame.payload,
+            manifest=None if manifest is None else _sealed(manifest),
+        )
+
+    return write
 
 
-def _write_hello(to: pb.Frame, frame: frames.Hello) -> None:
-    hello = to.hello
+def _write_cancel(add: _Add, frame: frames.Cancel) -> None:
+    add(call=frame.call, kind=_CANCEL)
+
+
+def _write_nack(add: _Add, frame: frames.Nack) -> None:
+    code: Any = int(frame.code)
+    add(call=frame.call, kind=_NACK, nack=pb.Nack(code=code, text=frame.text))
+
+
+def _write_hello(add: _Add, frame: frames.Hello) -> None:
+    hello = add(call=frame.call, kind=_HELLO).hello
     hello.major, hello.minor, hello.software = frame.major, frame.minor, frame.software
     hello.capabilities.extend(frame.capabilities)
     hello.peer, hello.pid = frame.peer, frame.pid
 
 
-def _write_goodbye(to: pb.Frame, frame: frames.Goodbye) -> None:
-    to.goodbye.reason = frame.reason
+def _write_goodbye(add: _Add, frame: frames.Goodbye) -> None:
+    add(call=frame.call, kind=_GOODBYE).goodbye.reason = frame.reason
 
 
-def _write_piece(to: pb.Frame, frame: frames.Piece) -> None:
-    piece = to.piece
+def _write_piece(add: _Add, frame: frames.Piece) -> None:
+    piece = add(call=frame.call, kind=_PIECE).piece
     piece.transfer, piece.data, piece.total = frame.transfer, frame.data, frame.total
     piece.last = frame.last
 
@@ -246,15 +252,15 @@ def _unsealed(data: bytes) -> ChainManifest:
     return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
 
 
-_WRITERS: dict[type[Any], Callable[[pb.Frame, Any], None]] = {
+_WRITERS: dict[type[Any], Callable[[_Add, Any], None]] = {
     frames.Task: _write_task,
     frames.Next: _write_next,
-    frames.Send: _write_send,
-    frames.Throw: _write_throw,
+    frames.Send: _write_value(_SEND),
+    frames.Throw: _write_value(_THROW),
     frames.Cancel: _write_cancel,
     frames.Nack: _write_nack,
     frames.Result: _write_result,
-    frames.ExceptionFrame: _write_exception,
+    frames.ExceptionFrame: _write_value(_EXCEPTION),
     frames.Hello: _write_hello,
     frames.Goodbye: _write_goodbye,
     frames.Piece: _write_piece,
@@ -265,34 +271,42 @@ _WRITERS: dict[type[Any], Callable[[pb.Frame, Any], None]] = {
 
 
 def _read(frame: pb.Frame) -> Frame:
-    kind = frame.WhichOneof("kind")
-    return frames.Unknown(frame.call) if kind is None else _READERS[kind](frame)
+    read = _READERS.get(frame.kind)
+    return frames.Unknown(frame.call) if read is None else read(frame)
 
 
 def _read_task(frame: pb.Frame) -> Frame:
-    task = frame.task
+    return _task_of(frame, stream=False)
+
+
+def _read_stream(frame: pb.Frame) -> Frame:
+    return _task_of(frame, stream=True)
+
+
+def _task_of(frame: pb.Frame, *, stream: bool) -> Frame:
+    told = frame.task if frame.HasField("task") else _NO_TASK
     return frames.Task(
         frame.call,
-        task.function,
-        task.payload,
-        task.routine,
-        task.stream,
-        task.callable,
-        task.proxy,
-        task.proxy_id,
+        frame.function,
+        frame.payload,
+        told.routine,
+        stream,
+        told.callable,
+        told.proxy,
+        frame.proxy_id,
     )
 
 
 def _read_next(frame: pb.Frame) -> Frame:
-    return frames.Next(frame.call, _manifest_of(frame.next))
+    return frames.Next(frame.call, _manifest_of(frame))
 
 
 def _read_send(frame: pb.Frame) -> Frame:
-    return frames.Send(frame.call, frame.send.payload, _manifest_of(frame.send))
+    return frames.Send(frame.call, frame.payload, _manifest_of(frame))
 
 
 def _read_throw(frame: pb.Frame) -> Frame:
-    return frames.Throw(frame.call, frame.throw.payload, _manifest_of(frame.throw))
+    return frames.Throw(frame.call, frame.payload, _manifest_of(frame))
 
 
 def _read_cancel(frame: pb.Frame) -> Frame:
@@ -306,14 +320,13 @@ def _read_nack(frame: pb.Frame) -> Frame:
 
 
 def _read_result(frame: pb.Frame) -> Frame:
-    result = frame.result
     return frames.Result(
-        frame.call, result.payload, _manifest_of(result), result.more, result.after_cancel
+        frame.call, frame.payload, _manifest_of(frame), frame.more, frame.after_cancel
     )
 
 
 def _read_exception(frame: pb.Frame) -> Frame:
-    return frames.ExceptionFrame(frame.call, frame.exception.payload, _manifest_of(frame.exception))
+    return frames.ExceptionFrame(frame.call, frame.payload, _manifest_of(frame))
 
 
 def _read_hello(frame: pb.Frame) -> Frame:
@@ -338,8 +351,8 @@ def _read_piece(frame: pb.Frame) -> Frame:
     return frames.Piece(frame.call, piece.transfer, piece.data, piece.last, piece.total)
 
 
-def _manifest_of(drive: Any) -> ChainManifest | None:
-    return _unsealed(drive.manifest) if drive.HasField("manifest") else None
+def _manifest_of(frame: pb.Frame) -> ChainManifest | None:
+    return _unsealed(frame.manifest) if frame.HasField("manifest") else None
 
 
 def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
@@ -350,7 +363,8 @@ def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
         ledgers = manifest.ledgers
         read = read._replace(spent=tuple(ledgers.spent), live=tuple(ledgers.live))
     if manifest.HasField("carrier"):
-        read = read._replace(carrier=dict(manifest.carrier.fields))
+        # Shared by whoever reads the same bytes again.
+        read = read._replace(carrier=MappingProxyType(dict(manifest.carrier.fields)))
     return read
 
 
@@ -367,16 +381,17 @@ def _read_entry(entry: pb.Entry) -> Entry:
 _unsealed_short = lru_cache(_KEPT)(decode_manifest)
 _NACK_CODES = frozenset(int(code) for code in NackCode)
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
-_READERS: dict[str, Callable[[pb.Frame], Frame]] = {
-    "task": _read_task,
-    "next": _read_next,
-    "send": _read_send,
-    "throw": _read_throw,
-    "cancel": _read_cancel,
-    "nack": _read_nack,
-    "result": _read_result,
-    "exception": _read_exception,
-    "hello": _read_hello,
-    "goodbye": _read_goodbye,
-    "piece": _read_piece,
+_READERS: dict[int, Callable[[pb.Frame], Frame]] = {
+    _TASK: _read_task,
+    _STREAM: _read_stream,
+    _NEXT: _read_next,
+    _SEND: _read_send,
+    _THROW: _read_throw,
+    _CANCEL: _read_cancel,
+    _NACK: _read_nack,
+    _RESULT: _read_result,
+    _EXCEPTION: _read_exception,
+    _HELLO: _read_hello,
+    _GOODBYE: _read_goodbye,
+    _PIECE: _read_piece,
 }

@@ -16,80 +16,78 @@ class Batch(_message.Message):
     def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("call", "task", "next", "send", "throw", "cancel", "nack", "result", "exception", "hello", "goodbye", "piece")
+    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Frame.Kind]
+        TASK: _ClassVar[Frame.Kind]
+        STREAM: _ClassVar[Frame.Kind]
+        NEXT: _ClassVar[Frame.Kind]
+        SEND: _ClassVar[Frame.Kind]
+        THROW: _ClassVar[Frame.Kind]
+        CANCEL: _ClassVar[Frame.Kind]
+        NACK: _ClassVar[Frame.Kind]
+        RESULT: _ClassVar[Frame.Kind]
+        EXCEPTION: _ClassVar[Frame.Kind]
+        HELLO: _ClassVar[Frame.Kind]
+        GOODBYE: _ClassVar[Frame.Kind]
+        PIECE: _ClassVar[Frame.Kind]
+    KIND_UNSPECIFIED: Frame.Kind
+    TASK: Frame.Kind
+    STREAM: Frame.Kind
+    NEXT: Frame.Kind
+    SEND: Frame.Kind
+    THROW: Frame.Kind
+    CANCEL: Frame.Kind
+    NACK: Frame.Kind
+    RESULT: Frame.Kind
+    EXCEPTION: Frame.Kind
+    HELLO: Frame.Kind
+    GOODBYE: Frame.Kind
+    PIECE: Frame.Kind
     CALL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CANCEL_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    PROXY_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
-    NEXT_FIELD_NUMBER: _ClassVar[int]
-    SEND_FIELD_NUMBER: _ClassVar[int]
-    THROW_FIELD_NUMBER: _ClassVar[int]
-    CANCEL_FIELD_NUMBER: _ClassVar[int]
     NACK_FIELD_NUMBER: _ClassVar[int]
-    RESULT_FIELD_NUMBER: _ClassVar[int]
-    EXCEPTION_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
     call: int
+    kind: Frame.Kind
+    payload: bytes
+    manifest: bytes
+    more: bool
+    after_cancel: bool
+    function: int
+    proxy_id: bytes
     task: Task
-    next: Next
-    send: Send
-    throw: Throw
-    cancel: Cancel
     nack: Nack
-    result: Result
-    exception: Exception
     hello: Hello
     goodbye: Goodbye
     piece: Piece
-    def __init__(self, call: _Optional[int] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., next: _Optional[_Union[Next, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., throw: _Optional[_Union[Throw, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., exception: _Optional[_Union[Exception, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("function", "callable", "routine", "stream", "payload", "proxy", "proxy_id", "timeout_ns", "credit")
-    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit")
     CALLABLE_FIELD_NUMBER: _ClassVar[int]
     ROUTINE_FIELD_NUMBER: _ClassVar[int]
-    STREAM_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
     PROXY_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
-    function: int
     callable: bytes
     routine: str
-    stream: bool
-    payload: bytes
     proxy: bytes
     proxy_id: bytes
     timeout_ns: int
     credit: int
-    def __init__(self, function: _Optional[int] = ..., callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., stream: _Optional[bool] = ..., payload: _Optional[bytes] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ...) -> None: ...
-
-class Next(_message.Message):
-    __slots__ = ("manifest",)
-    MANIFEST_FIELD_NUMBER: _ClassVar[int]
-    manifest: bytes
-    def __init__(self, manifest: _Optional[bytes] = ...) -> None: ...
-
-class Send(_message.Message):
-    __slots__ = ("payload", "manifest")
-    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
-    MANIFEST_FIELD_NUMBER: _ClassVar[int]
-    payload: bytes
-    manifest: bytes
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
-
-class Throw(_message.Message):
-    __slots__ = ("payload", "manifest")
-    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
-    MANIFEST_FIELD_NUMBER: _ClassVar[int]
-    payload: bytes
-    manifest: bytes
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
-
-class Cancel(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class Nack(_message.Message):
     __slots__ = ("code", "text")
@@ -110,26 +108,6 @@ class Nack(_message.Message):
     code: Nack.Code
     text: str
     def __init__(self, code: _Optional[_Union[Nack.Code, str]] = ..., text: _Optional[str] = ...) -> None: ...
-
-class Result(_message.Message):
-    __slots__ = ("payload", "manifest", "more", "after_cancel")
-    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
-    MANIFEST_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
-    AFTER_CANCEL_FIELD_NUMBER: _ClassVar[int]
-    payload: bytes
-    manifest: bytes
-    more: bool
-    after_cancel: bool
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ...) -> None: ...
-
-class Exception(_message.Message):
-    __slots__ = ("payload", "manifest")
-    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
-    MANIFEST_FIELD_NUMBER: _ClassVar[int]
-    payload: bytes
-    manifest: bytes
-    def __init__(self, payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid")
