@@ -17,7 +17,9 @@ from catena.wire.frames import Frame, Piece
 __all__ = ["FRAME_LIMIT", "Joiner", "Outbox"]
 
 PIECE_BYTES = 64 * 1024
-MESSAGE_FRAMES = 256
+MESSAGE_FRAMES = 128
+"""More would let the other side wait for work that could have begun; fewer cost messages."""
+
 MESSAGE_BYTES = 512 * 1024
 FRAME_LIMIT = 1 << 30
 """The most bytes of one frame (arguments or result with their chain): 1 GiB."""
@@ -55,7 +57,7 @@ class Outbox:
             self._small.append(frame)
 
     def take(self) -> list[Frame]:
-        """Return what goes into the next message, at most some 256 frames and 512 KiB."""
+        """Return what goes into the next message, at most 128 frames and some 512 KiB."""
         batch: list[Frame] = []
         size = 0
         small = self._small
