@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from tests.context.parity import OURS, THEIRS, System, normalise, outcome
 
@@ -175,46 +174,6 @@ def test_the_argument_of_a_lookup_error_is_the_variable(system: System) -> None:
         var.get()
 
     assert caught.value.args == (var,)
-
-
-STEP = st.tuples(
-    st.sampled_from(["get", "set", "reset"]),
-    st.integers(0, 1),  # the Context
-    st.integers(0, 1),  # the variable
-    st.integers(0, 5),  # the value, or the number of the token
-)
-
-
-def interpret(steps: list[tuple[str, int, int, int]], system: System) -> list[tuple[str, str]]:
-    """Run steps on two variables in two Contexts; return what each step came to."""
-    variables = [system.var("x"), system.var("y", default="d")]
-    contexts = [contextvars.Context(), contextvars.Context()]
-    tokens: list[Any] = []
-
-    def take(kind: str, place: int, which: int, number: int) -> tuple[str, str]:
-        var = variables[which]
-        try:
-            match kind:
-                case "get":
-                    value = contexts[place].run(var.get)
-                case "set":
-                    tokens.append(contexts[place].run(var.set, number))
-                    value = (tokens[-1], tokens[-1].old_value)
-                case _:
-                    token = tokens[number] if number < len(tokens) else None
-                    value = (contexts[place].run(var.reset, token), token)
-        except (LookupError, ValueError, RuntimeError, TypeError) as error:
-            return type(error).__name__, normalise(str(error))
-        return "value", normalise(repr(value))
-
-    return [take(*step) for step in steps]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(STEP, max_size=25))
-def test_a_random_program_goes_as_in_the_stdlib(steps: list[tuple[str, int, int, int]]) -> None:
-    """C1, T2: gets, sets and resets in two Contexts come to the same, step by step."""
-    assert interpret(steps, OURS) == interpret(steps, THEIRS)
 
 
 @pytest.mark.parametrize(

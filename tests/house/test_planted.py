@@ -18,8 +18,6 @@ TESTS = Path(__file__).parents[1]
 
 # Who may draw at random: the laws' own file; those that only name the module or shuffle benchmarks.
 DRAWING = {"laws/law.py", "benchmarks/plan.py", "benchmarks/command.py"}
-# Whose example is a law now, and which are to go.
-DOUBLES = {"context/test_parity.py", "wire/test_serializer.py"}
 
 LAWS = sorted(
     {fault.check.law for fault in FAULTS if hasattr(fault.check, "law")},
@@ -90,7 +88,7 @@ def test_nobody_draws_at_random_but_laws() -> None:
     drawing = {
         path.relative_to(TESTS).as_posix() for path in _files() if _draws(path.read_text("utf-8"))
     }
-    assert drawing == DRAWING | DOUBLES
+    assert drawing == DRAWING
 
 
 @pytest.mark.parametrize(

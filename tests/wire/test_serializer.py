@@ -13,9 +13,7 @@ import types
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import cloudpickle
 import pytest
-from hypothesis import given, strategies as st
 
 import catena
 from catena.wire import serializer
@@ -51,34 +49,6 @@ class _Eager:
         if name.startswith("__") and name != "__catena_reduce__":
             raise AttributeError(name)
         return lambda: (int, ("7",))
-
-
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
-leaves |= st.text() | st.binary()
-keys = st.text() | st.integers() | st.binary()
-values = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(keys, inner, max_size=4)
-        | st.sets(keys, max_size=4)
-        | st.frozensets(keys, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@given(values)
-def test_builtins_go_the_quick_way(value: Any) -> None:
-    """D5: what is built in needs no cloudpickle, and standard pickle reads it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serializer, "_Thorough", None)
-        patch.setattr(cloudpickle, "dumps", None)
-        data = serializer.dumps(value)
-
-    assert serializer.loads(data) == value
-    assert pickle.loads(data) == value
 
 
 def test_shared_and_circular_builtins_stay_shared() -> None:

@@ -61,9 +61,9 @@ class Position:
 
     __slots__ = ("last", "state")
 
-    def __init__(self, state: str = NEW, last: str = "nothing") -> None:
-        self.state = state
-        self.last = last
+    def __init__(self) -> None:
+        self.state = NEW
+        self.last = "nothing"
 
     def step(self, symbol: str) -> str:
         """Move on by a frame that is sent here, and return the new state.
