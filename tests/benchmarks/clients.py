@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .environment import ROOT, last_lines
-from .plan import METRICS, PREFIX, BenchmarkError, Facts, Sample, Variant
+from .plan import PEERS, PREFIX, BenchmarkError, Facts, Sample, Variant
 
 GRACE: Final = 3.0
 
@@ -31,6 +31,12 @@ class Block:
     variant: Variant
     seconds: float
     timeout: float
+
+    @property
+    def program(self) -> str:
+        """The module among `systems` that measures it."""
+        row = self.variant
+        return f"{row.system if row.section == PEERS else row.section}_client"
 
 
 def run_client(python: Path, block: Block) -> tuple[Facts, list[Sample]]:
@@ -63,7 +69,8 @@ def _command(python: Path, block: Block) -> list[str]:
     variant = block.variant
     return [
         str(python),
-        *("-m", f"{__package__}.systems.{variant.system}_client"),
+        *("-m", f"{__package__}.systems.{block.program}"),
+        *("--subject", variant.system),
         *("--workers", str(variant.workers)),
         *("--loop", variant.loop),
         *("--seconds", str(block.seconds)),
@@ -104,7 +111,7 @@ def _read(block: Block, output: str, errors: str, code: int) -> tuple[Facts, lis
         raise BenchmarkError(f"{block.variant}: {reason}")
     samples = [_sample(block, line) for line in told if line["event"] == "sample"]
     facts = [line for line in told if line["event"] == "facts"]
-    expected = list(METRICS) if block.seconds else []
+    expected = list(block.variant.metrics) if block.seconds else []
     if not facts or [sample.metric for sample in samples] != expected:
         raise BenchmarkError(f"{block.variant}: the client ended without all of its samples")
     first = facts[0]

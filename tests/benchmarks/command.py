@@ -57,7 +57,8 @@ def command(arguments: Sequence[str]) -> int:
 def _settings(arguments: Sequence[str]) -> Settings:
     parser = argparse.ArgumentParser(
         prog="make bench",
-        description="Compare Catena with wool and a bare grpc.aio echo, in one interleaved run.",
+        description="Compare Catena with wool and a bare grpc.aio echo, and with itself without "
+        "context variables, in one interleaved run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,6 +66,14 @@ def _settings(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--repeats", type=_positive, help="default 7; fewer are not published")
     parser.add_argument("--seconds", type=float, help="per metric of a block; default 0.6")
     parser.add_argument("--seed", type=int, help="of the order of the blocks; default: drawn")
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        choices=plan.SECTIONS,
+        default=plan.SECTIONS,
+        help="default: all; a run without one of them is not published",
+    )
+    # The three that follow are about the peers' section alone.
     parser.add_argument("--systems", nargs="+", choices=plan.SYSTEMS, default=plan.SYSTEMS)
     parser.add_argument(
         "--loops",
@@ -84,12 +93,13 @@ def _settings(arguments: Sequence[str]) -> Settings:
         systems=_unique(chosen.systems),
         loops=_unique(chosen.loops or (["uvloop"] if chosen.quick else ["uvloop", "default"])),
         workers=_unique(chosen.workers or ([2] if chosen.quick else [1, 2])),
+        sections=_unique(chosen.sections),
     )
 
 
 def _run(settings: Settings) -> report.Run:
     commit = environment.commit()
-    built = environment.build(settings.systems, _say)
+    built = environment.build(settings.environments, _say)
     load = os.getloadavg()[0]
     end = monotonic() + settings.run_timeout
     facts = _probe(built, settings, end)
@@ -117,7 +127,7 @@ def _probe(built: Built, settings: Settings, end: float) -> dict[Variant, Facts]
 def _facts(built: Built, settings: Settings, row: Variant, end: float) -> Facts:
     _say(f"trying {row}")
     block = Block(0, row, 0.0, _time_left(settings, end))
-    return run_client(built[row.system].python, block)[0]
+    return run_client(built[row.environment].python, block)[0]
 
 
 def _blocks(
@@ -131,7 +141,7 @@ def _blocks(
             done += 1
             _say(f"[{done}/{total}] repeat {repeat}: {row}")
             block = Block(repeat, row, settings.seconds, _time_left(settings, end))
-            samples += run_client(built[row.system].python, block)[1]
+            samples += run_client(built[row.environment].python, block)[1]
     return samples
 
 

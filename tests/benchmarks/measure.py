@@ -36,6 +36,7 @@ class Budget:
 
 
 WARM_UP: Final = Budget(300, 0.3)
+WARM_CALLS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,47 @@ async def _lane(call: Call, numbers: Iterator[int], end: int) -> int:
         if perf_counter_ns() >= end:
             break
     return done
+
+
+async def steady(
+    call: Call, in_flight: int, budget: Budget, begin: Callable[[], None] = lambda: None
+) -> Measurement:
+    """`in_flight` tasks as in `together`, each of which has warmed up before the clock starts.
+
+    So what a task's first call costs, on a chain that no link has met, is not in the figure.
+    `begin` is called when no call is under way, between the warm-up and the first call that counts.
+    """
+    lanes = _Steady(call, in_flight, budget)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(lanes.run()) for _ in range(in_flight)]
+        await lanes.gate.wait()
+        begin()
+        start = perf_counter_ns()
+        lanes.end = start + int(budget.seconds * NANOSECONDS)
+        await lanes.gate.wait()
+    return Measurement(sum(task.result() for task in tasks), _since(start))
+
+
+class _Steady:
+    """The lanes of `steady`: they pass the gate together when all are warm, and go on at once."""
+
+    def __init__(self, call: Call, in_flight: int, budget: Budget) -> None:
+        self.gate = asyncio.Barrier(in_flight + 1)
+        self.end = 0
+        self._call = call
+        self._numbers = iter(range(budget.count))
+        self._warm = perf_counter_ns() + int(min(WARM_UP.seconds, budget.seconds) * NANOSECONDS)
+
+    async def run(self) -> int:
+        """One lane: the number of its calls that count."""
+        # The first one is dear for everybody; after a few each chain is known to the link.
+        warmed = 0
+        while warmed < WARM_CALLS or perf_counter_ns() < self._warm:
+            same(await self._call(warmed), warmed)
+            warmed += 1
+        await self.gate.wait()
+        await self.gate.wait()
+        return await _lane(self._call, self._numbers, self.end)
 
 
 async def step_by_step(items: Items, budget: Budget) -> Measurement:

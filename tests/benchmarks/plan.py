@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+PEERS: Final = "peers"
+VARIABLES: Final = "variables"
+MICRO: Final = "micro"
+SECTIONS: Final = (PEERS, VARIABLES, MICRO)
+
 SYSTEMS: Final = ("catena", "wool", "echo")
 LOOPS: Final = ("uvloop", "default", "asyncio")
 
@@ -15,6 +20,23 @@ RATE_100: Final = "rate_100"
 RATE_1000: Final = "rate_1000"
 ITEMS: Final = "items"
 METRICS: Final = (P50, RATE_100, RATE_1000, ITEMS)
+
+# Bytes per call as the caller encodes and decodes them; then µs and bytes per variable.
+BYTES_OUT: Final = "bytes_out"
+BYTES_BACK: Final = "bytes_back"
+ENCODE: Final = "encode"
+DECODE: Final = "decode"
+VALUE_BYTES: Final = "value_bytes"
+CALL_METRICS: Final = (P50, RATE_100, BYTES_OUT, BYTES_BACK)
+VALUE_METRICS: Final = (ENCODE, DECODE, VALUE_BYTES)
+
+# The operations of a variable, and whose variable it is; a metric is one of each.
+OPERATIONS: Final = ("get", "set", "set and reset")
+OURS: Final = "catena"
+THEIRS: Final = "stdlib"
+MICRO_METRICS: Final = tuple(
+    f"{operation}, {side}" for operation in OPERATIONS for side in (OURS, THEIRS)
+)
 
 # What a client program tells its runner starts with this; other output is nobody's business.
 PREFIX: Final = "@benchmark "
@@ -27,17 +49,62 @@ class BenchmarkError(Exception):
     """The benchmark cannot give a result: a missing peer, a wrong answer, no samples, no time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Which variables are bound: `count` of them, with values of `type`, `words` on the page.
+
+    One that is `changing` has one variable set anew before each call, the others are left alone.
+    """
+
+    name: str
+    words: str
+    count: int = 0
+    type: str = ""
+    changing: bool = False
+
+
+NONE: Final = Kind("none", "none bound")
+KINDS: Final = (
+    NONE,
+    Kind("str_10", "10 str", 10, "str"),
+    Kind("str_100", "100 str", 100, "str"),
+    Kind("dict_10", "10 dict", 10, "dict"),
+    Kind("dict_100", "100 dict", 100, "dict"),
+    Kind("changed", "100 str, one of them changed", 100, "str", changing=True),
+)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Variant:
-    """One row of the table: a system, on an event loop, with a number of worker processes."""
+    """One row of a table: a system, on an event loop, with a number of worker processes.
+
+    Outside of the peers' section the system is always Catena, and `system` says what of it is
+    measured: the name of a kind of variables, or `micro`.
+    """
 
     loop: str
     workers: int
     system: str
+    section: str = PEERS
+
+    @property
+    def environment(self) -> str:
+        """The system whose environment the row runs in."""
+        return self.system if self.section == PEERS else "catena"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured of the row, in the order in which its client tells it."""
+        if self.section == PEERS:
+            return METRICS
+        if self.section == MICRO:
+            return MICRO_METRICS
+        return CALL_METRICS if self.system == NONE.name else CALL_METRICS + VALUE_METRICS
 
     def __str__(self) -> str:
         plural = "" if self.workers == 1 else "s"
-        return f"{self.system}, {self.workers} worker{plural}, {self.loop} loop"
+        name = f"variables: {self.system}" if self.section == VARIABLES else self.system
+        return f"{name}, {self.workers} worker{plural}, {self.loop} loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +112,8 @@ class Settings:
     """What a run was asked for; written into the raw samples and beside the table.
 
     `seconds` is the time given to each metric of a block; `block_timeout` and `run_timeout` are
-    deadlines, in seconds, for one client process and for all of them.
+    deadlines, in seconds, for one client process and for all of them. Systems, loops and workers
+    are those of the peers' section.
     """
 
     repeats: int
@@ -55,13 +123,20 @@ class Settings:
     loops: tuple[str, ...] = ("uvloop", "default")
     workers: tuple[int, ...] = (1, 2)
     block_timeout: float = 60.0
-    run_timeout: float = 720.0
+    run_timeout: float = 900.0
+    sections: tuple[str, ...] = SECTIONS
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The systems whose environments are needed."""
+        return tuple(dict.fromkeys(row.environment for row in variants(self)))
 
     @property
     def is_publishable(self) -> bool:
         """Whether the result may replace the published table."""
         return (
             self.repeats >= REPEATS_TO_PUBLISH
+            and set(self.sections) == set(SECTIONS)
             and set(self.systems) == set(SYSTEMS)
             and {"uvloop", "default"} <= set(self.loops)
             and {1, 2} <= set(self.workers)
@@ -72,8 +147,10 @@ class Settings:
 class Sample:
     """One metric of one block.
 
-    `value` is in µs for `p50`, in calls or items per second otherwise. `raw` holds each latency
-    in ns for `p50`, and is empty otherwise: a rate is `count` and `seconds`.
+    `value` is in µs for `p50`, `encode` and `decode`, in calls or items per second for a rate, in
+    bytes for `bytes_out`, `bytes_back` and `value_bytes`, in ns for the micro costs. `raw` holds
+    each latency in ns for `p50` and each round in ns for `encode`, `decode` and the micro costs; it
+    is empty otherwise: a rate is `count` and `seconds`.
     """
 
     repeat: int
@@ -88,6 +165,7 @@ class Sample:
         """The sample as it is kept with the raw samples."""
         return {
             "repeat": self.repeat,
+            "section": self.variant.section,
             "system": self.variant.system,
             "loop": self.variant.loop,
             "workers": self.variant.workers,
@@ -109,13 +187,18 @@ class Facts:
 
 
 def variants(settings: Settings) -> list[Variant]:
-    """Every row that the settings ask for, in the order of the table."""
-    return [
-        Variant(loop, workers, system)
-        for loop in settings.loops
-        for workers in settings.workers
-        for system in settings.systems
-    ]
+    """Every row that the settings ask for, in the order of the page."""
+    rows = {
+        PEERS: [
+            Variant(loop, workers, system)
+            for loop in settings.loops
+            for workers in settings.workers
+            for system in settings.systems
+        ],
+        VARIABLES: [Variant("uvloop", 1, kind.name, VARIABLES) for kind in KINDS],
+        MICRO: [Variant(loop, 0, "micro", MICRO) for loop in ("uvloop", "asyncio")],
+    }
+    return [row for section in SECTIONS if section in settings.sections for row in rows[section]]
 
 
 def shuffled(rows: Sequence[Variant], settings: Settings) -> list[list[Variant]]:

@@ -5,7 +5,7 @@ Machines drift within a run, so no value of one repeat is divided by a value of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -52,6 +52,26 @@ class Verdict:
         return self.ratio.median >= self.target
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An aim of Catena with itself, and what was reached.
+
+    `aim` is the least that `reached` may be when `is_floor`, else the most. `unit` follows both.
+    """
+
+    what: str
+    aim: float
+    reached: Spread
+    unit: str
+    is_floor: bool = False
+
+    @property
+    def missed_by(self) -> float:
+        """How far the median is from the aim on the wrong side; 0 when it is reached."""
+        off = self.reached.median - self.aim
+        return max(0.0, -off if self.is_floor else off)
+
+
 def spread(samples: Iterable[Sample], variant: Variant, metric: str) -> Spread:
     """The values of one cell of the table, over all repeats."""
     return Spread.of(list(_by_repeat(samples, variant, metric).values()))
@@ -71,6 +91,22 @@ def ratio(samples: Sequence[Sample], ours: Variant, theirs: Variant, metric: str
     if metric == P50:
         return Spread.of([other[repeat] / mine[repeat] for repeat in both])
     return Spread.of([mine[repeat] / other[repeat] for repeat in both])
+
+
+def derived(
+    samples: Iterable[Sample],
+    cells: Sequence[tuple[Variant, str]],
+    compute: Callable[..., float],
+) -> Spread:
+    """What `compute` makes of the values of these cells (a row, a metric), repeat by repeat.
+
+    Raises:
+        BenchmarkError: no repeat has all of them.
+    """
+    samples = list(samples)
+    columns = [_by_repeat(samples, row, metric) for row, metric in cells]
+    whole = sorted(set(columns[0]).intersection(*columns))
+    return Spread.of([compute(*(column[repeat] for column in columns)) for repeat in whole])
 
 
 def pairs(rows: Iterable[Variant], peer: str) -> list[tuple[Variant, Variant]]:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from .plan import ITEMS, METRICS, P50, RATE_100, RATE_1000, Facts, Sample, Settings, Variant
-from .ratios import Spread, pairs, ratio, spread, verdicts
+from . import report_micro, report_variables
+from .markdown import number, table, times
+from .plan import (
+    ITEMS,
+    METRICS,
+    P50,
+    PEERS,
+    RATE_100,
+    RATE_1000,
+    Facts,
+    Sample,
+    Settings,
+    Variant,
+)
+from .ratios import pairs, ratio, spread, verdicts
 
 HEADINGS: Final = {
     P50: "p50 µs, one call in flight",
@@ -43,8 +55,8 @@ class Run:
 
     @property
     def rows(self) -> list[Variant]:
-        """The measured rows in the order of the table."""
-        return list(self.facts)
+        """The measured rows of the peers' section in the order of the table."""
+        return [row for row in self.facts if row.section == PEERS]
 
 
 def page(run: Run) -> str:
@@ -71,6 +83,14 @@ def page(run: Run) -> str:
             "",
             *figure_table(run),
             "",
+            "## Context variables",
+            "",
+            *report_variables.section(run.samples),
+            "",
+            "## Micro costs",
+            "",
+            *report_micro.section(run.samples),
+            "",
             "## Settings",
             "",
             *setting_lines(run),
@@ -78,6 +98,8 @@ def page(run: Run) -> str:
             "## What is measured",
             "",
             *METHOD,
+            *report_variables.METHOD,
+            *report_micro.METHOD,
             "",
         ]
     )
@@ -102,7 +124,7 @@ def ratio_table(run: Run, peer: str, title: str) -> list[str]:
     """Catena against one peer; above 1 Catena is better. Empty when the peer was not measured."""
     rows = [
         [LOOP_WORDS[ours.loop], str(ours.workers)]
-        + [_times(ratio(run.samples, ours, theirs, metric)) for metric in METRICS]
+        + [times(ratio(run.samples, ours, theirs, metric)) for metric in METRICS]
         for ours, theirs in pairs(run.rows, peer)
     ]
     if not rows:
@@ -115,10 +137,13 @@ def figure_table(run: Run) -> list[str]:
     """The absolute figures with the loops that client and workers said they ran on."""
     rows = [
         [variant.system, facts.client_loop, facts.worker_loop, str(variant.workers)]
-        + [_number(spread(run.samples, variant, metric)) for metric in METRICS]
+        + [number(spread(run.samples, variant, metric)) for metric in METRICS]
         + [facts.limits]
         for variant, facts in run.facts.items()
+        if variant.section == PEERS
     ]
+    if not rows:
+        return ["Not measured in this run."]
     headings = ["system", "client loop", "worker loop", "workers", *HEADINGS.values(), "limits"]
     return table(headings, rows)
 
@@ -127,7 +152,7 @@ def target_lines(run: Run) -> list[str]:
     """Which targets are met, a line for each; a missed one is news, no failure."""
     lines = [
         f"- {HEADINGS[verdict.metric]}, {LOOP_WORDS[verdict.loop]}, workers: {verdict.workers}: "
-        f"target {verdict.target:g}x, reached {_times(verdict.ratio)}, "
+        f"target {verdict.target:g}x, reached {times(verdict.ratio)}, "
         f"**{'met' if verdict.is_met else 'missed'}**"
         for verdict in verdicts(run.samples, run.rows)
     ]
@@ -141,16 +166,11 @@ def setting_lines(run: Run) -> list[str]:
         f"- Date: {run.date}; commit: {run.commit}",
         f"- Machine: {run.machine}; load average before the run: {run.load:.1f}",
         *(f"- Environment of {name}: {versions}" for name, versions in run.versions.items()),
+        f"- Sections: {', '.join(settings.sections)}",
         f"- Repeats: {settings.repeats}, shuffled with seed {settings.seed}",
         f"- Time for each metric of a block: {settings.seconds:g} s",
         f"- Raw samples, on the machine of the run: `{run.raw}`",
     ]
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def raw_samples(run: Run) -> str:
@@ -166,13 +186,3 @@ def raw_samples(run: Run) -> str:
         "samples": [sample.as_json() for sample in run.samples],
     }
     return json.dumps(document, ensure_ascii=False) + "\n"
-
-
-def _number(cell: Spread) -> str:
-    return f"{cell.median:,.0f} ({cell.least:,.0f}-{cell.greatest:,.0f})"
-
-
-def _times(cell: Spread) -> str:
-    values = (cell.median, cell.least, cell.greatest)
-    middle, least, greatest = (f"{value:.{0 if value >= 100 else 2}f}" for value in values)
-    return f"{middle}x ({least}-{greatest})"

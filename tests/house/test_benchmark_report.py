@@ -123,10 +123,11 @@ def test_each_repeat_runs_every_row_once_in_an_order_that_the_seed_decides() -> 
         ({"systems": ("catena", "wool")}, False),
         ({"loops": ("uvloop",)}, False),
         ({"workers": (2,)}, False),
+        ({"sections": ("peers", "variables")}, False),
     ],
 )
 def test_only_a_full_run_is_publishable(change: dict[str, object], expected: bool) -> None:
-    """The page shows at least seven repeats of every system, loop and number of workers."""
+    """The page shows at least seven repeats of every section, system, loop, number of workers."""
     full = Settings(repeats=7, seconds=0.5, seed=7)
 
     assert replace(full, **change).is_publishable is expected
@@ -144,6 +145,8 @@ def test_the_page_tells_ratios_targets_versions_loops_and_settings() -> None:
     assert "CPython 3.11.7, wool 0.15.7" in page
     assert "shuffled with seed 7" in page
     assert "`.bench-results/sample.json`" in page
+    assert "## Context variables\n\nNot measured in this run." in page
+    assert "## Micro costs\n\nNot measured in this run." in page
     assert "bare echo's figure Catena reaches: not measured in this run." in page
 
 

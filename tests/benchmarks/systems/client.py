@@ -1,4 +1,4 @@
-"""The frame of a client program: one system, one loop, all metrics, JSON lines on stdout.
+"""The frame of a client program: one subject, one loop, all metrics, JSON lines on stdout.
 
 A line that is ours starts with `PREFIX`; whatever else a system prints is left alone. Exit codes:
 0 measured, 1 failed, with the reason in an `error` line.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from tests.benchmarks.measure import Call, Items, measured
+from tests.benchmarks.measure import Call, Items, Measurement, measured
 from tests.benchmarks.plan import PREFIX
 
 from .common import loop_name, run_on
@@ -21,8 +23,12 @@ from .common import loop_name, run_on
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the runner asks of a client: see `plan.Settings`. No seconds: facts only, no metrics."""
+    """What the runner asks of a client: see `plan.Settings`. No seconds: facts only, no metrics.
 
+    `subject` is the `system` of the row, see `plan.Variant`.
+    """
+
+    subject: str
     workers: int
     loop: str
     seconds: float
@@ -47,17 +53,44 @@ Opener = Callable[[Options], AbstractAsyncContextManager[System]]
 
 def client(opened: Opener) -> int:
     """Measure the system that `opened` opens; the exit code of the program."""
+    return program(partial(_measure, opened))
+
+
+def program(main: Callable[[Options], Coroutine[Any, Any, None]]) -> int:
+    """Run `main` with the program's options, on their loop; the exit code of the program."""
     options = _options()
     try:
-        run_on(options.loop, _measure(opened, options))
+        run_on(options.loop, main(options))
     except Exception as error:
         _tell("error", reason=_reason(error))
         return 1
     return 0
 
 
+def tell_facts(workers: Collection[tuple[int, str]], options: Options, limits: str) -> None:
+    """Tell the loops; raises RuntimeError unless as many workers answered as were asked for."""
+    if len(dict(workers)) != options.workers:
+        found = sorted(dict(workers))
+        raise RuntimeError(f"{options.workers} workers were asked for, {found} answered")
+    loops = ", ".join(sorted({loop for _, loop in workers}))
+    _tell("facts", client_loop=loop_name(), worker_loop=loops, limits=limits)
+
+
+def tell_sample(metric: str, result: Measurement, value: float | None = None) -> None:
+    """Tell one sample; `value` stands for that of the measurement where it has another unit."""
+    _tell(
+        "sample",
+        metric=metric,
+        value=result.value if value is None else value,
+        count=result.count,
+        seconds=result.seconds,
+        raw=result.raw,
+    )
+
+
 def _options() -> Options:
     parser = argparse.ArgumentParser(description="One client process of the benchmark.")
+    parser.add_argument("--subject", required=True)
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--loop", required=True)
     parser.add_argument("--seconds", type=float, required=True)
@@ -67,22 +100,11 @@ def _options() -> Options:
 
 async def _measure(opened: Opener, options: Options) -> None:
     async with asyncio.timeout(options.timeout), opened(options) as system:
-        if len(dict(system.workers)) != options.workers:
-            found = sorted(dict(system.workers))
-            raise RuntimeError(f"{options.workers} workers were asked for, {found} answered")
-        loops = ", ".join(sorted({loop for _, loop in system.workers}))
-        _tell("facts", client_loop=loop_name(), worker_loop=loops, limits=system.limits)
+        tell_facts(system.workers, options, system.limits)
         if not options.seconds:
             return
         async for metric, result in measured(system.call, system.items, options.seconds):
-            _tell(
-                "sample",
-                metric=metric,
-                value=result.value,
-                count=result.count,
-                seconds=result.seconds,
-                raw=result.raw,
-            )
+            tell_sample(metric, result)
 
 
 def _tell(event: str, **fields: object) -> None:
