@@ -26,6 +26,11 @@ _FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 _numbers = itertools.count(1)
 
 
+def new_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Return a fresh loop of a kind in ``LOOPS``."""
+    return _FACTORIES[name]()
+
+
 def run(coro: Coroutine[Any, Any, T], timeout: float = 20, *, loop: str = "asyncio") -> T:
     """Run a coroutine on a fresh loop, in a copy of the Context, for so many seconds at most."""
 

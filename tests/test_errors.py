@@ -14,6 +14,7 @@ import catena
 from catena import errors
 from catena.events import (
     ContentionRefused,
+    FactoryDisplaced,
     SerializationFailed,
     VersionWasRefused,
     refused,
@@ -40,8 +41,11 @@ FACTS: dict[type[Any], dict[str, Any]] = {
         "task": "<Task b>",
     },
     errors.ContextVarCollision: {"namespace": "app", "name": "user", "declared_at": "app.py:3"},
+    errors.TaskFactoryDisplaced: {"loop": "<Loop>", "factory": "<function spans>"},
     errors.NoPool: {"routine": "app.job", "reason": "the pool has ended"},
     errors.WorkerLost: {"worker": "w1", "routine": "app.job", "begun": None, "cause": "killed"},
+    errors.DispatchTimeout: {"routine": "app.job", "worker": "w1", "seconds": 0.5},
+    errors.Busy: {"routine": "app.job", "worker": "w1, w2", "reason": "9 calls"},
     errors.WorkerStartError: {"worker": "w1", "cause": "Traceback", "exit_code": 3},
     errors.VersionRefused: {"local": "1.4", "remote": "2.0"},
     errors.ProtocolError: {"reason": "not allowed", "frame": "Next", "after": "Result"},
@@ -49,7 +53,7 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.SerializationWarning: {"key": ("app", "user"), "doing": "sent", "cause": "TypeError"},
 }
 # Facts that stand in the text; each class has one of them.
-TELLING = ("cause", "routine", "owner_task", "name", "remote", "reason", "message")
+TELLING = ("cause", "routine", "owner_task", "name", "remote", "reason", "message", "factory")
 KINDS = [
     one
     for one in vars(errors).values()
@@ -86,6 +90,20 @@ def test_the_roots_are_two(kind: type[Any]) -> None:
     assert issubclass(kind, errors.CatenaError) != issubclass(kind, errors.CatenaWarning)
     assert issubclass(kind, Warning) == issubclass(kind, errors.CatenaWarning)
     assert getattr(catena, kind.__name__) is kind
+
+
+def test_a_displaced_factory_is_a_runtime_error() -> None:
+    """C8: code that knows nothing of Catena catches it as such."""
+    assert issubclass(errors.TaskFactoryDisplaced, RuntimeError)
+
+
+def test_an_expired_hand_over_is_a_timeout() -> None:
+    """C16: code that knows nothing of Catena catches it as such; its text tells both cases."""
+    assert issubclass(errors.DispatchTimeout, TimeoutError)
+    sent = errors.DispatchTimeout(routine="app.job", worker="w1", seconds=0.5)
+    unsent = errors.DispatchTimeout(routine="app.job", worker="", seconds=2)
+    assert sent.text() == "worker w1 did not accept routine app.job within 0.5 s"
+    assert unsent.text().endswith("accepted routine app.job within 2 s")
 
 
 @pytest.mark.parametrize("how", COPIERS)
@@ -192,6 +210,7 @@ def test_a_contention_that_cannot_be_pickled_is_pickled_by_text() -> None:
     ("kind", "event"),
     [
         (errors.ChainContention, ContentionRefused),
+        (errors.TaskFactoryDisplaced, FactoryDisplaced),
         (errors.VersionRefused, VersionWasRefused),
         (errors.SerializationError, SerializationFailed),
         (errors.ChainSerializationError, SerializationFailed),

@@ -5,23 +5,27 @@ The public names, and nothing else. Submodules never import this one.
 
 from __future__ import annotations
 
-from catena.context.fork import install_task_factory
+from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
+from catena.context.runtime import RuntimeContext
 from catena.context.token import Token
 from catena.context.var import ContextVar
 from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
 from catena.errors import (
+    Busy,
     CatenaError,
     CatenaWarning,
     ChainContention,
     ChainSerializationError,
     ContextVarCollision,
+    DispatchTimeout,
     NoPool,
     ProtocolError,
     RemoteError,
     SerializationError,
     SerializationWarning,
+    TaskFactoryDisplaced,
     VersionRefused,
     WorkerLost,
     WorkerStartError,
@@ -30,19 +34,23 @@ from catena.pool.pool import WorkerPool
 from catena.wire.versions import SOFTWARE as __version__
 
 __all__ = [
+    "Busy",
     "CatenaError",
     "CatenaWarning",
     "ChainContention",
     "ChainSerializationError",
     "ContextVar",
     "ContextVarCollision",
+    "DispatchTimeout",
     "NoPool",
     "ProtocolError",
     "RemoteError",
     "Routine",
+    "RuntimeContext",
     "SerializationError",
     "SerializationWarning",
     "Statistics",
+    "TaskFactoryDisplaced",
     "Token",
     "VersionRefused",
     "WorkerLost",

@@ -8,8 +8,11 @@
           ChainSerializationError   ... namely a chain
         ChainContention             two runners on one chain
         ContextVarCollision         two live variables of one key
+        TaskFactoryDisplaced        created tasks are not forked any more; also a RuntimeError
         NoPool                      a routine called outside every pool
         WorkerLost                  the worker went away during a call
+        DispatchTimeout             no worker accepted a call in time; also a TimeoutError
+        Busy                        every worker refused a call for what it has to do already
         WorkerStartError            a worker did not come up
         VersionRefused              the peer speaks another major version
         ProtocolError               the peer sent what the grammar does not allow
@@ -29,16 +32,19 @@ from typing import Any, ClassVar, Literal
 
 __all__ = [
     "INSTALL",
+    "Busy",
     "CatenaError",
     "CatenaWarning",
     "ChainContention",
     "ChainSerializationError",
     "ContextVarCollision",
+    "DispatchTimeout",
     "NoPool",
     "ProtocolError",
     "RemoteError",
     "SerializationError",
     "SerializationWarning",
+    "TaskFactoryDisplaced",
     "VersionRefused",
     "WorkerLost",
     "WorkerStartError",
@@ -118,7 +124,11 @@ class SerializationError(CatenaError):
 
 
 class ChainSerializationError(SerializationError):
-    """A chain could not be written or read; ``warnings`` lists what was wrong, entry by entry."""
+    """A chain could not be written or read; ``warnings`` lists what was wrong, entry by entry.
+
+    When it was raised in place of a result, that is ``value``; it stays behind when the error is
+    pickled.
+    """
 
     slug = "chain-serialization-error"
 
@@ -127,6 +137,10 @@ class ChainSerializationError(SerializationError):
     ) -> None:
         super().__init__(what="a chain", cause=cause, doing=doing)
         self.warnings = warnings
+        self.value: Any = None
+
+    def _portable(self) -> dict[str, Any]:
+        return {**super()._portable(), "value": None}
 
 
 class ChainContention(CatenaError):
@@ -189,6 +203,27 @@ class ContextVarCollision(CatenaError):
         )
 
 
+class TaskFactoryDisplaced(CatenaError, RuntimeError):
+    """A task factory that was installed after Catena's does not call it, so no created task forks.
+
+    ``loop`` and ``factory`` are the representations of the loop and of the factory it has now,
+    ``"None"`` for the standard library's own.
+    """
+
+    slug = "task-factory-displaced"
+
+    def __init__(self, *, loop: str, factory: str) -> None:
+        super().__init__()
+        self.loop, self.factory = loop, factory
+
+    def text(self) -> str:
+        return (
+            f"the task factory of {self.loop} is now {self.factory}, which does not call Catena's,"
+            " so created tasks get no chain of their own; let it call the factory that was there"
+            " before, or call catena.install_task_factory() once more"
+        )
+
+
 class NoPool(CatenaError):
     """A routine was called where no pool is open."""
 
@@ -224,6 +259,41 @@ class WorkerLost(CatenaError):
         state = {True: "had begun", None: "may have begun", False: "had not begun"}[self.begun]
         why = f" ({self.cause})" if self.cause else ""
         return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there"
+
+
+class DispatchTimeout(CatenaError, TimeoutError):
+    """No worker accepted a call within ``seconds``; ``worker`` is the one it was sent to.
+
+    It is empty when none could be reached. The call was cancelled, and may have begun all the same.
+    """
+
+    slug = "dispatch-timeout"
+
+    def __init__(self, *, routine: str, worker: str, seconds: float) -> None:
+        super().__init__()
+        self.routine, self.worker, self.seconds = routine, worker, seconds
+
+    def text(self) -> str:
+        who = f"worker {self.worker}" if self.worker else "no worker that could be reached"
+        did = "did not accept" if self.worker else "accepted"
+        return f"{who} {did} routine {self.routine} within {self.seconds:g} s"
+
+
+class Busy(CatenaError):
+    """Every worker refused a call for what it has to do already; the call has not begun.
+
+    ``worker`` names those that refused, ``reason`` is what the last of them told.
+    """
+
+    slug = "busy"
+
+    def __init__(self, *, routine: str, worker: str, reason: str = "") -> None:
+        super().__init__()
+        self.routine, self.worker, self.reason = routine, worker, reason
+
+    def text(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        return f"worker {self.worker} is too busy for routine {self.routine}{why}"
 
 
 class WorkerStartError(CatenaError):

@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from catena.errors import CatenaError, ChainContention, SerializationError, VersionRefused
+from catena.errors import (
+    CatenaError,
+    ChainContention,
+    SerializationError,
+    TaskFactoryDisplaced,
+    VersionRefused,
+)
 from catena.observe import Event, Operation, announce
 
 __all__ = [
@@ -19,7 +25,10 @@ __all__ = [
     "Dispatch",
     "EntryLost",
     "Execution",
+    "FactoryDisplaced",
+    "ForwardDropped",
     "FrameDropped",
+    "KeysUndeclared",
     "LinkClosed",
     "LinkOpened",
     "Mount",
@@ -97,6 +106,21 @@ class EntryLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardDropped(Event):
+    """A worker sent a forward-only variable back, and the caller dropped it."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class KeysUndeclared(Event):
+    """A chain ends on a worker where nobody declared these variables; told once for each key."""
+
+    chain_id: bytes
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameDropped(Event):
     """A frame came for a call that had ended here: it crossed the end on its way."""
 
@@ -158,6 +182,17 @@ class ContentionRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FactoryDisplaced(Event):
+    """A loop's task factory was replaced by one that drops copy-on-fork.
+
+    Announced each time that the error is raised; once for each displacement when a mount finds it,
+    and once when the completion of a task does.
+    """
+
+    error: TaskFactoryDisplaced
+
+
+@dataclass(frozen=True, slots=True)
 class VersionWasRefused(Event):
     """A peer of another major version was turned away."""
 
@@ -177,6 +212,9 @@ def refused(error: E) -> E:
         case ChainContention():
             if ContentionRefused.listeners:
                 announce(ContentionRefused(error))
+        case TaskFactoryDisplaced():
+            if FactoryDisplaced.listeners:
+                announce(FactoryDisplaced(error))
         case VersionRefused():
             if VersionWasRefused.listeners:
                 announce(VersionWasRefused(error))

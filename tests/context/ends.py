@@ -6,20 +6,31 @@ import contextvars
 from typing import Any
 
 import catena
+from catena.context.capture import (
+    Baseline,
+    Captured,
+    capture_answer,
+    capture_drive,
+    capture_first,
+)
+from catena.context.carried import Carried
 from catena.context.chain import Chain
 from catena.context.current import current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import capture, mount
-from catena.dispatch.values import WIRE
+from catena.context.mount import mount
+from catena.dispatch.contexts import Contexts
+from catena.dispatch.values import LENIENT, Wire
 
 __all__ = [
     "BAD",
     "ID",
     "OTHER",
+    "Link",
     "Scope",
     "entries_of",
     "lost_of",
     "manifest_of",
+    "numbers_of",
     "reset_of",
     "value_of",
 ]
@@ -28,11 +39,26 @@ ID, OTHER = bytes(range(16)), bytes(range(16, 32))
 
 
 class Scope:
-    """A Context, and what a test does in it."""
+    """A Context, and what a test does in it.
 
-    def __init__(self, context: contextvars.Context | None = None) -> None:
+    It takes part in two calls at most: one that it makes, one that it serves. ``calling`` and
+    ``serving`` are their baselines.
+    """
+
+    def __init__(
+        self, context: contextvars.Context | None = None, *, values: Wire = LENIENT
+    ) -> None:
         self.context = contextvars.Context() if context is None else context
         self.run = self.context.run
+        self.values = values
+        self.calling: Baseline | None = None
+        self.serving: Baseline | None = None
+
+    @property
+    def bound(self) -> set[catena.ContextVar[Any]]:
+        """The variables that are bound there."""
+        chain = self.chain
+        return set() if chain is None else set(chain.state)
 
     @property
     def chain(self) -> Chain | None:
@@ -48,18 +74,44 @@ class Scope:
         return self.run(var.set, value)
 
     def mount(self, manifest: ChainManifest, *, to_worker: bool) -> None:
-        """Mount a manifest there."""
-        self.run(mount, manifest, WIRE, to_worker=to_worker)
+        """Mount a manifest there: a drive of the call it serves, an answer to the one it makes."""
+        known = self.serving if to_worker else self.calling
+        known = self.run(mount, manifest, self.values, to_worker=to_worker, baseline=known)
+        if to_worker:
+            self.serving = known
+        else:
+            self.calling = known
 
     def capture(self, *, to_worker: bool) -> ChainManifest:
-        """Capture what is there, which must be armed."""
-        manifest = self.run(capture, WIRE, to_worker=to_worker)
-        assert manifest is not None
-        return manifest
+        """Capture what is there, which must be armed: a first drive frame, or an answer.
+
+        An answer that changes nothing, of which no manifest is made, is one without entries.
+        """
+        chain = self.chain
+        assert chain is not None
+        if not to_worker:
+            answer, self.serving = self.run(capture_answer, self.values, self.serving)
+            return ChainManifest(chain.id, whole=False) if answer is None else answer
+        captured = self.run(capture_first, self.values, None)
+        assert captured is not None
+        self.calling = captured.baseline
+        return captured.manifest
+
+    def capture_drive(self) -> ChainManifest:
+        """Capture a later drive frame of the call that it makes."""
+        captured = self.run(capture_drive, self.values, self.calling)
+        assert captured is not None
+        self.calling = captured.baseline
+        return captured.manifest
 
     def call(self, worker: Scope) -> Scope:
         """Mount what is here on a worker, which is returned."""
         worker.mount(self.capture(to_worker=True), to_worker=True)
+        return worker
+
+    def drive(self, worker: Scope) -> Scope:
+        """Drive the call once more: mount what changed on the worker, which is returned."""
+        worker.mount(self.capture_drive(), to_worker=True)
         return worker
 
     def answer(self, caller: Scope) -> None:
@@ -67,14 +119,49 @@ class Scope:
         caller.mount(self.capture(to_worker=False), to_worker=False)
 
 
+class Link:
+    """A link without a link: what the caller has told, and what the worker has kept."""
+
+    def __init__(self, **limits: int) -> None:
+        self.carried = Carried(**limits)
+        self.contexts = Contexts(None, LENIENT)
+
+    def capture(self, caller: Scope) -> Captured:
+        """Capture the first frame of a call."""
+        captured = caller.run(capture_first, LENIENT, self.carried)
+        assert captured is not None
+        return captured
+
+    def enter(self, manifest: ChainManifest) -> Scope:
+        """Return the worker's end of a call that begins with a manifest."""
+        base = self.contexts.base(manifest)
+        assert base is not None
+        worker = Scope(base.context.copy())
+        worker.serving = worker.run(self.contexts.enter, manifest, base)
+        return worker
+
+    def call(self, caller: Scope) -> tuple[Scope, ChainManifest]:
+        """Make a call that the worker accepts; return the worker's end and what it began with."""
+        captured = self.capture(caller)
+        worker = self.enter(captured.manifest)
+        if captured.told is not None:
+            self.carried.arrived(captured.told)
+        return worker, captured.manifest
+
+
+def numbers_of(manifest: ChainManifest) -> tuple[int, int]:
+    """Return the numbers of the base and of the name."""
+    return manifest.base, manifest.name
+
+
 def manifest_of(*entries: Entry, id: bytes = ID, whole: bool = True) -> ChainManifest:
     """Return a manifest of these entries."""
-    return ChainManifest(id, entries=WIRE.pack(entries), whole=whole)
+    return ChainManifest(id, entries=LENIENT.pack(entries), whole=whole)
 
 
 def value_of(var: catena.ContextVar[Any], value: Any, *, forward: bool = False) -> Entry:
     """Return the entry of a value."""
-    return Entry(var.key, EntryKind.VALUE, WIRE.dumps(value), forward)
+    return Entry(var.key, EntryKind.VALUE, LENIENT.dumps(value), forward)
 
 
 def reset_of(var: catena.ContextVar[Any]) -> Entry:
@@ -89,7 +176,7 @@ def lost_of(var: catena.ContextVar[Any]) -> Entry:
 
 def entries_of(manifest: ChainManifest) -> dict[tuple[str, str], Entry]:
     """Return a manifest's entries by key."""
-    return {entry.key: entry for entry in WIRE.unpack(manifest.entries)}
+    return {entry.key: entry for entry in LENIENT.unpack(manifest.entries)}
 
 
 BAD = b"this is no pickle"

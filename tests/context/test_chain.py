@@ -6,7 +6,7 @@ import contextvars
 
 import pytest
 
-from catena.context.chain import Chain
+from catena.context.chain import Chain, State
 from catena.context.current import Home, current, new_chain
 from catena.context.registry import find
 from tests.support import isolated, variable
@@ -35,11 +35,11 @@ def test_every_set_and_reset_makes_another_chain() -> None:
     var.reset(token)
     unbound = current.get()
 
-    assert empty.bound == frozenset()
+    assert set(empty.state) == set()
     assert bound is not None
-    assert bound.bound == {var}
+    assert set(bound.state) == {var}
     assert unbound is not None
-    assert (unbound.bound, unbound.dropped) == (frozenset(), {var})
+    assert set(unbound.state) == set()
     assert empty.id == bound.id == unbound.id == ID
 
 
@@ -47,7 +47,7 @@ def test_every_set_and_reset_makes_another_chain() -> None:
 def test_a_chain_is_immutable() -> None:
     """C3: no field can be assigned."""
     with pytest.raises(AttributeError):
-        new_chain(ID).bound = frozenset()  # type: ignore[misc]
+        new_chain(ID).state = State()  # type: ignore[misc]
 
 
 @isolated
@@ -62,11 +62,30 @@ def test_chains_are_equal_only_when_identical() -> None:
 
 
 @isolated
+def test_every_set_makes_another_binding_and_a_reset_brings_the_old_one_back() -> None:
+    """C3, M9: the same binding means the same object, so states are compared without values."""
+    var = variable()
+    chain = current.get
+
+    var.set([])
+    first = chain().state[var]  # type: ignore[union-attr]
+    token = var.set([])
+    second = chain().state[var]  # type: ignore[union-attr]
+    var.reset(token)
+
+    assert first is not second
+    assert chain().state[var] is first  # type: ignore[union-attr]
+
+
+@isolated
 def test_home_is_the_context_it_was_made_in() -> None:
     """T5: a copy of the Context is not home, and asking there leaves home what it was."""
-    home = Home()
+    chain = new_chain(ID)
+    home = chain.home
 
     assert home.is_here()
+    assert current.get() is chain
+    assert not Home().is_here()
     assert not contextvars.copy_context().run(home.is_here)
     assert not contextvars.Context().run(home.is_here)
     assert home.is_here()
@@ -79,21 +98,21 @@ def test_a_copy_may_ask_while_home_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
     """C9: the proof holds when another thread asks in a copy, between the proof's two steps."""
     import catena.context.current as module
 
-    real, copy, seen = module._home, contextvars.copy_context(), []
-    home = Home()
+    home = new_chain(ID).home
+    real, copy, seen = module.current, contextvars.copy_context(), []
 
     class Interrupted:
         """The variable of the proof, with another thread's question after each reset."""
 
-        set = staticmethod(real.set)
+        get, set = staticmethod(real.get), staticmethod(real.set)
 
         @staticmethod
-        def reset(token: contextvars.Token[Home | None]) -> None:
+        def reset(token: contextvars.Token[Chain | None]) -> None:
             real.reset(token)
-            monkeypatch.setattr(module, "_home", real)
+            monkeypatch.setattr(module, "current", real)
             seen.append(copy.run(home.is_here))
 
-    monkeypatch.setattr(module, "_home", Interrupted)
+    monkeypatch.setattr(module, "current", Interrupted)
 
     assert home.is_here()
     assert seen == [False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from typing import Any
 
 import pytest
@@ -94,6 +95,85 @@ def test_it_composes_with_the_factory_that_is_there() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("armed", [False, True])
+def test_keywords_that_nobody_has_heard_of_are_passed_on(armed: bool, loop: str) -> None:
+    """C7: whatever a later Python sends reaches the inner factory as it came."""
+    var = variable()
+    given: list[dict[str, Any]] = []
+
+    def inner(loop: Any, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        given.append(options)
+        return asyncio.Task(coro, loop=loop, context=options.get("context"))
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        running.set_task_factory(inner)
+        catena.install_task_factory()
+        if armed:
+            var.set(1)
+        factory: Any = running.get_task_factory()
+        await factory(running, asyncio.sleep(0), name=None, eager_start=None, later=object)
+        context = given[-1].pop("context", None)
+        assert given[-1] == {"name": None, "eager_start": None, "later": object}
+        assert (context is not None) == armed
+
+    run(main(), loop=loop)
+
+
+def test_a_keyword_that_a_task_does_not_take_is_its_error() -> None:
+    """C7: without an inner factory it is asyncio.Task that refuses, as without ours."""
+    var = variable()
+
+    async def main() -> None:
+        var.set(1)
+        running = asyncio.get_running_loop()
+        factory: Any = running.get_task_factory()
+        coro = asyncio.sleep(0)
+        with pytest.raises(TypeError, match="later"):
+            factory(running, coro, later=1)
+        coro.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_inner_factory_that_ignores_the_context_gets_a_late_fork(loop: str) -> None:
+    """C5, C7: its task is in a copy of the creator's Context, and forks at its first touch."""
+    var = variable()
+
+    def careless(loop: Any, coro: Any, **_: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=loop)
+
+    async def child() -> tuple[Any, Any]:
+        seen = var.get()
+        var.set("child")
+        return seen, current.get()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(careless)
+        var.set("parent")
+        own = current.get()
+        assert own is not None
+        seen, chain = await asyncio.create_task(child())
+        assert (seen, chain.parent) == ("parent", own.id)
+        assert (var.get(), current.get()) == ("parent", own)
+
+    run(main(), loop=loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_get_does_not_install_it(loop: str) -> None:
+    """C4, C7: reading a default, in a context that nobody armed, leaves the loop as it was."""
+    var = variable(default=1)
+
+    async def main() -> None:
+        assert var.get() == 1
+        assert asyncio.get_running_loop().get_task_factory() is None
+
+    run(main(), loop=loop)
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_tasks_of_an_unarmed_context_are_left_alone(legacy: bool) -> None:
     """C7: the inner factory gets just what came, and the coroutine it is given is the caller's."""
@@ -149,3 +229,34 @@ def test_a_task_of_an_armed_context_runs_the_callers_coroutine() -> None:
         assert await task == "slept"
 
     run(main())
+
+
+if sys.version_info >= (3, 12):
+
+    @pytest.mark.parametrize("loop", LOOPS)
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_a_task_that_starts_at_once_is_forked_before(ends: bool, loop: str) -> None:
+        """C5, C7: ``eager_start``, as later Pythons send it; done at once, or going on later."""
+        var = variable()
+
+        async def child() -> tuple[Any, Any]:
+            seen = var.get()
+            var.set("child")
+            if not ends:
+                await asyncio.sleep(0)
+                var.set("child again")
+            return seen, current.get()
+
+        async def main() -> None:
+            var.set("parent")
+            own = current.get()
+            running = asyncio.get_running_loop()
+            factory: Any = running.get_task_factory()
+            task = factory(running, child(), eager_start=True)
+            assert (task.done(), var.get(), current.get()) == (ends, "parent", own)
+            seen, chain = await task
+            assert own is not None
+            assert (seen, chain.parent) == ("parent", own.id)
+            assert (var.get(), current.get()) == ("parent", own)
+
+        run(main(), loop=loop)

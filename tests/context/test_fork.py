@@ -198,8 +198,9 @@ def test_a_fork_drops_what_was_reset_before() -> None:
     async def main() -> None:
         other.set(1)
         var.reset(var.set(1))
-        assert chain_here().dropped == {var}
-        assert (await asyncio.create_task(child())).dropped == frozenset()
+        forked = await asyncio.create_task(child())
+        assert forked.state is chain_here().state
+        assert set(forked.state) == {other}
 
     run(main())
 
@@ -229,6 +230,24 @@ def test_a_task_from_another_thread_forks_that_threads_chain(loop: str) -> None:
 
     run(main(armed=False), loop=loop)
     run(main(armed=True), loop=loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_wait_for_awaits_shares_the_chain_where_it_makes_no_task(loop: str) -> None:
+    """C5: a task on 3.11, an inline await from 3.12 on, which is the awaiting task's own."""
+    var = variable()
+
+    async def child() -> bytes:
+        var.set("child")
+        return chain_here().id
+
+    async def main() -> None:
+        var.set("parent")
+        forked = sys.version_info < (3, 12)
+        assert (await asyncio.wait_for(child(), 10) != chain_here().id) == forked
+        assert var.get() == ("parent" if forked else "child")
+
+    run(main(), loop=loop)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

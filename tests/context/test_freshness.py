@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from catena.dispatch.values import WIRE
+from catena.context.capture import capture_answer
+from catena.dispatch.values import LENIENT
 from tests.context.ends import (
     Scope,
     entries_of,
@@ -53,9 +54,9 @@ def test_nothing_stale_is_captured(value: Any) -> None:
         caller.capture(to_worker=to_worker)
 
     token = caller.set(var, 2)
-    assert WIRE.loads(entries_of(caller.capture(to_worker=True))[var.key].value) == 2
+    assert LENIENT.loads(entries_of(caller.capture(to_worker=True))[var.key].value) == 2
     caller.run(var.reset, token)
-    assert WIRE.loads(entries_of(caller.capture(to_worker=True))[var.key].value) == 1
+    assert LENIENT.loads(entries_of(caller.capture(to_worker=True))[var.key].value) == 1
     assert caller.call(worker).get(other) == value
 
 
@@ -84,12 +85,28 @@ def test_a_change_in_place_is_seen_at_the_next_capture(
     assert caller.get(var) == wrap([1, 2, 3])
 
 
-def test_an_answer_that_changes_nothing_keeps_later_changes_visible() -> None:
-    """M3: the same answer again changes nothing, a set in between is undone by it."""
+def test_a_change_in_place_through_a_token_is_seen() -> None:
+    """C15: what a token shows is handed out as well, and a reset brings it back."""
     var = variable()
     caller, worker = Scope(), Scope()
-    caller.set(var, 1)
+    caller.set(var, [1])
     caller.call(worker)
+
+    token = worker.set(var, "meanwhile")
+    token.old_value.append(2)
+    worker.run(var.reset, token)
+    worker.answer(caller)
+
+    assert caller.get(var) == [1, 2]
+
+
+def test_an_answer_that_changes_nothing_keeps_later_changes_visible() -> None:
+    """M3, M9: the same answer again changes nothing, a set in between is undone by it."""
+    var = variable()
+    caller, worker = Scope(), Scope()
+    caller.set(var, 0)
+    caller.call(worker)
+    worker.set(var, 1)
     answer = worker.capture(to_worker=False)
 
     for _ in range(3):
@@ -99,3 +116,91 @@ def test_an_answer_that_changes_nothing_keeps_later_changes_visible() -> None:
     caller.mount(answer, to_worker=False)
 
     assert caller.get(var) == 1
+
+
+@pytest.mark.parametrize("value", [1, [1], ([1],)])
+def test_what_did_not_change_is_not_told(value: Any) -> None:
+    """M9: a step of a stream that changes nothing carries no entry, in neither direction."""
+    var = variable()
+    caller, worker = Scope(), Scope()
+    caller.set(var, value)
+    caller.call(worker)
+
+    for _ in range(3):
+        worker.get(var)
+        worker.answer(caller)
+        assert caller.get(var) is value
+        drive = caller.capture_drive()
+        assert (drive.whole, drive.entries) == (False, b"")
+        worker.mount(drive, to_worker=True)
+    assert worker.run(capture_answer, LENIENT, worker.serving)[0] is None
+
+
+def test_a_change_in_the_middle_of_a_call_is_told_at_the_next_frame() -> None:
+    """M9, C15: sets, resets and changes in place, by either side between any two frames."""
+    var, other = variable(), variable()
+    caller, worker = Scope(), Scope()
+    caller.set(var, [0])
+    caller.call(worker)
+
+    worker.get(var).append(1)
+    worker.answer(caller)
+    assert caller.get(var) == [0, 1]
+    caller.get(var).append(2)
+    token = caller.set(other, "set")
+    drive = caller.capture_drive()
+    assert entries_of(drive).keys() == {var.key, other.key}
+    worker.mount(drive, to_worker=True)
+    assert (worker.get(var), worker.get(other)) == ([0, 1, 2], "set")
+    worker.answer(caller)
+    caller.run(other.reset, token)
+
+    assert caller.drive(worker).get(other) == "unset"
+
+
+def test_what_changed_while_an_answer_was_under_way_is_told_at_the_next_step() -> None:
+    """M9: an answer is no news of what the caller has done since its last frame."""
+    var, other, gone = variable(), variable(), variable()
+    caller, worker = Scope(), Scope()
+    token = caller.set(gone, 1)
+    caller.call(worker)
+    worker.set(var, 1)
+    caller.set(other, 2)
+    caller.run(gone.reset, token)
+
+    worker.answer(caller)
+    drive = caller.capture_drive()
+
+    assert entries_of(drive).keys() == {other.key, gone.key}
+    worker.mount(drive, to_worker=True)
+    assert [worker.get(one) for one in (var, other, gone)] == [1, 2, "unset"]
+    assert [caller.get(one) for one in (var, other, gone)] == [1, 2, "unset"]
+
+
+def test_two_calls_on_one_chain_keep_a_baseline_each() -> None:
+    """M9: what one call brought back is told to the other at its next step."""
+    var = variable()
+    caller, one, two = Scope(), Scope(), Scope()
+    caller.set(var, 1)
+    caller.call(one)
+    first = caller.calling
+    caller.call(two)
+    two.set(var, 2)
+    two.answer(caller)
+
+    caller.calling = first
+
+    assert caller.drive(one).get(var) == 2
+
+
+def test_another_chain_that_drives_a_call_tells_everything() -> None:
+    """M9: the first frame after the driving chain changed is whole."""
+    var = variable()
+    caller, other = Scope(), Scope()
+    caller.set(var, 1)
+    caller.capture(to_worker=True)
+    other.set(var, 1)
+
+    other.calling = caller.calling
+    assert other.capture_drive().whole
+    assert not other.capture_drive().whole

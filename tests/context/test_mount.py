@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
+from catena.context.capture import capture_answer, capture_first
 from catena.context.current import current
 from catena.context.manifest import EntryKind
-from catena.context.mount import adopt, capture, mount, prepared, unmount
-from catena.dispatch.values import WIRE
+from catena.context.mount import Prepared, mount, mount_first, unmount
+from catena.dispatch.values import LENIENT
 from catena.events import Mount
 from catena.testing import recording
 from tests.context.ends import (
@@ -50,12 +51,13 @@ def test_a_context_without_a_chain_takes_the_senders_id() -> None:
     worker, caller = Scope(), Scope()
 
     worker.mount(manifest_of(value_of(var, 1)), to_worker=True)
+    worker.set(var, 2)
     worker.answer(caller)
 
     assert worker.chain is not None
     assert caller.chain is not None
     assert worker.chain.id == caller.chain.id == ID
-    assert caller.get(var) == 1
+    assert caller.get(var) == 2
 
 
 @pytest.mark.parametrize("to_worker", [True, False])
@@ -82,8 +84,7 @@ def test_what_only_the_caller_had_survives_an_answer() -> None:
     caller.mount(manifest_of(value_of(other, 1)), to_worker=False)
 
     assert (caller.get(own), caller.get(other)) == ("own", 1)
-    assert caller.chain is not None
-    assert caller.chain.bound == {own, other}
+    assert caller.bound == {own, other}
 
 
 def test_a_whole_manifest_unbinds_what_it_does_not_mention() -> None:
@@ -98,8 +99,7 @@ def test_a_whole_manifest_unbinds_what_it_does_not_mention() -> None:
     worker.mount(manifest_of(value_of(there, 2)), to_worker=True)
     assert (worker.get(gone), worker.get(there)) == ("unset", 2)
     assert worker.run(gone.get) == "d"
-    assert worker.chain is not None
-    assert worker.chain.bound == {there}
+    assert worker.bound == {there}
 
 
 def test_a_reset_drops_the_binding() -> None:
@@ -111,8 +111,7 @@ def test_a_reset_drops_the_binding() -> None:
     caller.mount(manifest_of(reset_of(var)), to_worker=False)
 
     assert caller.run(var.get) == "d"
-    assert caller.chain is not None
-    assert caller.chain.bound == frozenset()
+    assert caller.bound == set()
 
 
 def test_a_reset_on_the_worker_comes_back_step_by_step() -> None:
@@ -125,7 +124,7 @@ def test_a_reset_on_the_worker_comes_back_step_by_step() -> None:
     worker.answer(caller)
     assert caller.get(var) == "set"
 
-    caller.call(worker)
+    caller.drive(worker)
     worker.run(var.reset, token)
     worker.answer(caller)
 
@@ -139,10 +138,11 @@ def test_a_reset_goes_on_to_the_callers_caller() -> None:
     outer.set(var, 1)
     outer.call(inner)
     inner.mount(manifest_of(reset_of(var)), to_worker=False)
-    assert entries_of(inner.capture(to_worker=False))[var.key].kind is EntryKind.RESET
     assert var.key not in entries_of(inner.capture(to_worker=True))
 
-    inner.answer(outer)
+    answer = inner.capture(to_worker=False)
+    assert entries_of(answer)[var.key].kind is EntryKind.RESET
+    outer.mount(answer, to_worker=False)
     assert outer.get(var) == "unset"
 
     inner.set(var, 2)
@@ -155,22 +155,18 @@ def test_mounting_stamps_the_scope_that_mounts() -> None:
     var = variable()
     manifest = manifest_of(value_of(var, 1))
 
-    async def main(*, known: bool) -> None:
-        if known:
-            scope = Scope()
-            scope.mount(manifest, to_worker=True)
-            state = scope.run(prepared, contextvars.Context())
-            assert state is not None
-            adopt(manifest, state)
+    async def main(*, first: bool) -> None:
+        if first:
+            mount_first(manifest, LENIENT, Prepared(contextvars.Context()))
         else:
-            mount(manifest, WIRE, to_worker=True)
+            mount(manifest, LENIENT, to_worker=True)
         chain = current.get()
         assert chain is not None
         assert chain.task is not None
         assert (chain.thread, chain.task()) == (threading.get_ident(), asyncio.current_task())
 
-    run(main(known=False))
-    run(main(known=True))
+    run(main(first=True))
+    run(main(first=False))
 
 
 def test_mounting_installs_the_task_factory() -> None:
@@ -179,7 +175,7 @@ def test_mounting_installs_the_task_factory() -> None:
 
     async def main() -> None:
         assert asyncio.get_running_loop().get_task_factory() is None
-        mount(manifest, WIRE, to_worker=True)
+        mount(manifest, LENIENT, to_worker=True)
         assert asyncio.get_running_loop().get_task_factory() is not None
 
     run(main())
@@ -197,7 +193,7 @@ def test_unmounting_leaves_an_unarmed_context() -> None:
 
     assert worker.chain is None
     assert not worker.run(chain.home.is_here)
-    assert worker.run(capture, WIRE, to_worker=False) is None
+    assert worker.run(capture_answer, LENIENT, None) == (None, None)
 
 
 # ---- nothing, or little, to mount
@@ -215,7 +211,7 @@ def test_an_empty_chain_id_arms_nothing(to_worker: bool) -> None:
     armed.mount(manifest_of(id=b""), to_worker=to_worker)
 
     assert unarmed.chain is None
-    assert unarmed.run(capture, WIRE, to_worker=True) is None
+    assert unarmed.run(capture_first, LENIENT, None) is None
     assert (armed.chain, armed.get(var)) == (before, 1)
 
 
@@ -261,19 +257,19 @@ def test_a_mount_tells_what_it_set_and_reset() -> None:
 
 
 def test_quick_ways_of_mounting_are_told_as_well() -> None:
-    """The audit: an answer that changes nothing, and a prepared Context, are mounts too."""
+    """The audit: an answer that brings nothing, and a state that is only named, are mounts too."""
     var = variable()
-    manifest = manifest_of(value_of(var, 1))
     scope = Scope()
-    scope.mount(manifest, to_worker=False)
-    state = scope.run(prepared, contextvars.Context())
-    assert state is not None
+    scope.set(var, 1)
+    named = manifest_of(value_of(var, 1))._replace(name=1)
+    _, kept = scope.run(mount_first, named, LENIENT, Prepared(contextvars.Context()))
+    assert kept is not None
 
     with recording(Mount) as recorded:
-        scope.mount(manifest, to_worker=False)
-        Scope(state.context.copy()).run(adopt, manifest, state)
+        scope.mount(manifest_of(whole=False), to_worker=False)
+        Scope(kept.context.copy()).run(mount_first, manifest_of()._replace(base=1), LENIENT, kept)
 
-    again, adopted = recorded.of(Mount)
-    assert (again.chain_id, again.to_worker) == (ID, False)
-    assert (adopted.chain_id, adopted.to_worker, adopted.keys_set) == (ID, True, (var.key,))
-    assert len(recorded.outcomes) == 2
+    again, first = [one for one in recorded.of(Mount) if one.keys_set or not one.to_worker]
+    assert (again.chain_id, again.to_worker, again.keys_set) == (ID, False, ())
+    assert (first.chain_id, first.to_worker, first.keys_set) == (ID, True, (var.key,))
+    assert len(recorded.outcomes) == len(recorded.of(Mount))

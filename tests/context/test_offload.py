@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import Any
 
 import pytest
@@ -129,5 +130,46 @@ def test_a_loop_in_the_thread_goes_on_from_there() -> None:
         var.set("task")
         await catena.to_thread(work)
         assert var.get() == "task"
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_task_that_was_not_forked_is_forked_first(loop: str) -> None:
+    """C5, C10: the thread's chain records the task's own chain, not that of the task's creator."""
+    var = variable()
+
+    async def child() -> tuple[Any, Any]:
+        there = await catena.to_thread(current.get)
+        return current.get(), there
+
+    async def main() -> None:
+        var.set(1)
+        parent = current.get()
+        assert parent is not None
+        own, there = await asyncio.Task(child(), loop=asyncio.get_running_loop())
+        assert (own.parent, there.parent) == (parent.id, own.id)
+
+    run(main(), loop=loop)
+
+
+def test_a_second_runner_takes_no_copy_along() -> None:
+    """C9, C10: two tasks in one Context do not both run its chain, not even to copy it."""
+    var = variable()
+    context = contextvars.Context()
+
+    async def hold(end: asyncio.Event) -> None:
+        var.set(1)
+        await end.wait()
+
+    async def main() -> None:
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        first = asyncio.Task(hold(end), loop=loop, context=context)
+        await asyncio.sleep(0)
+        with pytest.raises(catena.ChainContention) as caught:
+            await asyncio.Task(catena.to_thread(var.get), loop=loop, context=context)
+        assert caught.value.kind == "task"
+        end.set()
+        await first
 
     run(main())

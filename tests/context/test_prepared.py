@@ -1,4 +1,4 @@
-"""Prepared Contexts: the values that cannot change are opened once, all others for each call."""
+"""Named states on the receiver's side: kept in Contexts of which each call gets a copy."""
 
 from __future__ import annotations
 
@@ -9,65 +9,114 @@ import pytest
 
 import catena
 from catena.context.current import current
-from catena.context.manifest import ChainManifest
-from catena.context.mount import adopt, prepared, unmount
-from catena.dispatch.values import WIRE
+from catena.context.manifest import ChainManifest, Entry, EntryKind
+from catena.context.mount import Prepared, mount_first, unmount
+from catena.dispatch import contexts
+from catena.dispatch.values import LENIENT
 from tests.context.ends import (
+    BAD,
     ID,
     OTHER,
+    Link,
     Scope,
-    entries_of,
     manifest_of,
+    numbers_of,
+    reset_of,
     value_of,
 )
 from tests.support import variable
 
 
-def test_a_mutable_value_is_never_shared_by_two_mounts() -> None:
-    """M2: each mount opens a mutable value anew, and nothing is prepared with one."""
-    var = variable()
-    manifest = manifest_of(value_of(var, {"list": []}))
-    one, two = Scope(), Scope()
-    one.mount(manifest, to_worker=True)
-    assert one.run(prepared, contextvars.Context()) is None
+def plain() -> Prepared:
+    """Return what a link begins with."""
+    return Prepared(contextvars.Context())
+
+
+def test_a_mutable_value_is_never_shared_by_two_calls() -> None:
+    """M2: each call that names the state opens a mutable value anew."""
+    var, fixed = variable(), variable()
+    link, caller = Link(), Scope()
+    caller.set(var, {"list": []})
+    caller.set(fixed, "fixed")
+    one, _ = link.call(caller)
     one.get(var)["list"].append("mine")
+    two, manifest = link.call(caller)
+    three, _ = link.call(caller)
 
-    two.mount(manifest, to_worker=True)
-    one.mount(manifest, to_worker=True)
-
-    assert two.get(var) == one.get(var) == {"list": []}
-    assert two.get(var)["list"] is not one.get(var)["list"]
+    assert (manifest.base, manifest.entries) == (1, b"")
+    two.get(var)["list"].append("two's")
+    assert one.get(var) == {"list": ["mine"]}
+    assert three.get(var) == {"list": []}
+    assert [scope.get(fixed) for scope in (one, two, three)] == ["fixed"] * 3
 
 
 @pytest.mark.parametrize("value", [[], {}, set(), ([],), bytearray(), object, Scope, frozenset()])
-def test_only_what_cannot_change_is_prepared(value: Any) -> None:
+def test_only_what_cannot_change_is_kept_as_an_object(value: Any) -> None:
     """M2: exact str, bytes, int, float, bool, None and tuples of them; nothing else is trusted."""
-    fixed = variable()
-    worker = Scope()
-    worker.mount(
-        manifest_of(value_of(fixed, ("s", b"b", 1, 1.0, True, None, ((),)))), to_worker=True
+    fixed, other = variable(), variable()
+    manifest = manifest_of(
+        value_of(fixed, ("s", b"b", 1, 1.0, True, None, ((),))), value_of(other, value)
+    )._replace(name=1)
+
+    _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
+
+    assert kept is not None
+    assert (set(kept.state), len(kept.mutable)) == ({fixed}, 1)
+    assert kept.context.get(current) is None
+
+
+def test_a_value_may_become_mutable_and_fixed_again() -> None:
+    """M9: under one name after the other, and each state stays what it was."""
+    var = variable()
+    link, caller = Link(), Scope()
+    values: list[Any] = [1, [1], (2,), {"k": []}, None]
+    told: list[ChainManifest] = []
+    for value in values:
+        caller.set(var, value)
+        worker, manifest = link.call(caller)
+        assert worker.get(var) == value
+        told.append(manifest)
+
+    assert [numbers_of(one) for one in told] == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    for n, value in enumerate(values, 1):
+        assert link.enter(manifest_of()._replace(base=n)).get(var) == value
+
+
+@pytest.mark.parametrize("value", [1, [1]])
+def test_a_reset_against_a_base_unbinds(value: Any) -> None:
+    """M9: what is fixed and what is kept as bytes; the base itself stays as it was."""
+    var = variable(default="d")
+    named = manifest_of(value_of(var, value))._replace(name=1)
+    _, base = Scope().run(mount_first, named, LENIENT, plain())
+    assert base is not None
+    worker = Scope(base.context.copy())
+
+    _, kept = worker.run(
+        mount_first, manifest_of(reset_of(var))._replace(base=1, name=2), LENIENT, base
     )
-    assert worker.run(prepared, contextvars.Context()) is not None
 
-    worker.mount(manifest_of(value_of(fixed, 1), value_of(variable(), value)), to_worker=True)
-    assert worker.run(prepared, contextvars.Context()) is None
+    assert kept is not None
+    assert (worker.run(var.get), worker.bound) == ("d", set())
+    for state, shown in ((base, value), (kept, "unset")):
+        again = Scope(state.context.copy())
+        again.run(mount_first, manifest_of()._replace(base=1), LENIENT, state)
+        assert again.get(var) == shown
 
 
-def test_a_prepared_context_is_copied_for_each_call() -> None:
-    """M2: two calls that adopt one preparation have its values and each a chain of its own."""
+def test_a_kept_context_is_copied_for_each_call() -> None:
+    """M2: two calls that name one state have its values and each a chain of its own."""
     var, base_var = variable(), contextvars.ContextVar[str]("base")
-    base = contextvars.Context()
-    base.run(base_var.set, "base")
-    first = Scope(base.copy())
-    first.mount(manifest_of(value_of(var, 1)), to_worker=True)
-    state = first.run(prepared, base)
+    base = plain()
+    base.context.run(base_var.set, "base")
+    first = Scope(base.context.copy())
+    _, state = first.run(mount_first, manifest_of(value_of(var, 1))._replace(name=1), LENIENT, base)
     assert state is not None
     first.set(var, "mine")
     first.run(unmount)
 
     one, two = Scope(state.context.copy()), Scope(state.context.copy())
-    one.run(adopt, manifest_of(value_of(var, 1)), state)
-    two.run(adopt, manifest_of(value_of(var, 1), id=OTHER), state)
+    one.run(mount_first, manifest_of()._replace(base=1), LENIENT, state)
+    two.run(mount_first, manifest_of(id=OTHER)._replace(base=1), LENIENT, state)
     one.set(var, 2)
 
     assert (one.get(var), two.get(var), two.run(base_var.get)) == (2, 1, "base")
@@ -76,25 +125,61 @@ def test_a_prepared_context_is_copied_for_each_call() -> None:
     assert (one.chain.id, two.chain.id) == (ID, OTHER)
     assert one.run(one.chain.home.is_here)
     assert not two.run(one.chain.home.is_here)
-    assert WIRE.loads(entries_of(two.capture(to_worker=False))[var.key].value) == 1
-    assert WIRE.loads(entries_of(one.capture(to_worker=False))[var.key].value) == 2
     assert state.context.get(current) is None
 
 
-def test_an_unarmed_context_is_not_prepared() -> None:
-    """C4: where no chain is there is nothing to prepare."""
-    assert contextvars.Context().run(prepared, contextvars.Context()) is None
+def test_a_value_that_cannot_be_read_is_told_again_by_each_call_that_names_it() -> None:
+    """M2, M9: the state is kept with its bytes; a key that occurs twice keeps it from that."""
+    var, bad = variable(), variable()
+    entries = [value_of(var, 1), Entry(bad.key, EntryKind.VALUE, BAD)]
+    link = Link()
+
+    for manifest in (manifest_of(*entries)._replace(name=1), manifest_of()._replace(base=1)):
+        with pytest.warns(catena.SerializationWarning) as caught:
+            worker = link.enter(manifest)
+        assert len(caught) == 1
+        assert (worker.get(var), worker.get(bad)) == (1, "unset")
+    with pytest.warns(catena.SerializationWarning, match="twice"):
+        link.enter(manifest_of(entries[0], entries[0])._replace(name=2))
+
+    assert link.contexts.base(manifest_of()._replace(base=2)) is None
+
+
+def test_a_receiver_forgets_the_least_recently_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M9: by number of states and by bytes; a forgotten number is not known."""
+    monkeypatch.setattr(contexts, "CARRIED_STATES", 1)
+    link, var = Link(), variable()
+    for n in (1, 2):
+        link.enter(manifest_of(value_of(var, n))._replace(name=n))
+    assert link.enter(manifest_of()._replace(base=1)).get(var) == 1
+
+    link.enter(manifest_of(value_of(var, 3))._replace(name=3))
+
+    known = [link.contexts.base(manifest_of()._replace(base=n)) is not None for n in (1, 2, 3, 4)]
+    assert known == [True, False, True, False]
+    monkeypatch.setattr(contexts, "CARRIED_BYTES", 50)
+    link.enter(manifest_of(value_of(var, "x"))._replace(name=4))
+    known = [link.contexts.base(manifest_of()._replace(base=n)) is not None for n in (1, 3, 4)]
+    assert known == [False, False, True]
 
 
 @pytest.mark.parametrize(("id", "parent"), [(b"short", b""), (bytes(17), b""), (ID, b"parent")])
-def test_a_malformed_id_is_not_adopted(id: bytes, parent: bytes) -> None:
-    """M2: a known block does not excuse a malformed id."""
-    first = Scope()
-    first.mount(manifest_of(), to_worker=True)
-    state = first.run(prepared, contextvars.Context())
+def test_a_malformed_id_is_refused_with_a_name_too(id: bytes, parent: bytes) -> None:
+    """M2: a known state does not excuse a malformed id."""
+    _, state = Scope().run(mount_first, manifest_of()._replace(name=1), LENIENT, plain())
     assert state is not None
     worker = Scope(state.context.copy())
 
     with pytest.raises(catena.ChainSerializationError):
-        worker.run(adopt, ChainManifest(id, parent), state)
+        worker.run(mount_first, ChainManifest(id, parent, base=1), LENIENT, state)
     assert worker.chain is None
+
+
+def test_only_a_first_frame_builds_on_a_state() -> None:
+    """M9: a later drive and an answer that name a base are refused before anything changes."""
+    var = variable()
+    for to_worker in (True, False):
+        scope = Scope()
+        with pytest.raises(catena.ChainSerializationError, match="first manifest"):
+            scope.mount(manifest_of(value_of(var, 1))._replace(base=1), to_worker=to_worker)
+        assert (scope.chain, scope.get(var)) == (None, "unset")

@@ -68,11 +68,11 @@ def test_a_reset_to_nothing_unbinds() -> None:
     """T2, C3: the chain's index follows the value: bound after set, unbound after its reset."""
     var = variable()
     token = var.set(1)
-    assert var in current.get().bound  # type: ignore[union-attr]
+    assert var in current.get().state  # type: ignore[union-attr]
 
     var.reset(token)
 
-    assert var not in current.get().bound  # type: ignore[union-attr]
+    assert var not in current.get().state  # type: ignore[union-attr]
 
 
 def test_a_childs_reset_of_its_parents_token_is_refused_and_leaves_it_good() -> None:

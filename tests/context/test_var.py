@@ -17,11 +17,12 @@ import pytest
 
 import catena
 from catena.context import registry
+from catena.context.capture import capture_first
 from catena.context.current import current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import capture, mount
+from catena.context.mount import mount
 from catena.context.var import received
-from catena.dispatch.values import WIRE
+from catena.dispatch.values import LENIENT
 from tests.support import LOOPS, isolated, run, variable
 
 ID = bytes(range(16))
@@ -159,7 +160,7 @@ def test_get_does_not_arm() -> None:
     """C4: reading a default leaves the context unarmed: no chain, nothing to capture."""
     assert variable(default=1).get() == 1
     assert current.get() is None
-    assert capture(WIRE, to_worker=True) is None
+    assert capture_first(LENIENT, None) is None
 
 
 @isolated
@@ -245,7 +246,7 @@ def test_a_variable_arrives_as_the_registered_object() -> None:
     """C11: through Catena's serializer, inside containers and closures too, it is the same one."""
     var = variable(default=[1], propagate="forward")
 
-    (arrived,), function = WIRE.loads(WIRE.dumps(([var], lambda: var)))
+    (arrived,), function = LENIENT.loads(LENIENT.dumps(([var], lambda: var)))
 
     assert arrived is var
     assert function() is var
@@ -255,7 +256,7 @@ def test_a_variable_whose_default_cannot_be_pickled_arrives_all_the_same() -> No
     """C11: the default only serves those who never declare the variable."""
     var = variable(default=threading.Lock())
 
-    assert WIRE.loads(WIRE.dumps(var)) is var
+    assert LENIENT.loads(LENIENT.dumps(var)) is var
 
 
 # ---- stubs
@@ -292,8 +293,8 @@ def test_a_declaration_without_a_default_has_the_one_that_travelled() -> None:
 @isolated
 def test_a_late_declaration_reads_the_value_that_travelled() -> None:
     """C12: the value waits in the chain for its declaration."""
-    entry = Entry(unheard("late"), EntryKind.VALUE, WIRE.dumps(7), default=WIRE.dumps(1))
-    mount(ChainManifest(ID, entries=WIRE.pack([entry])), WIRE, to_worker=True)
+    entry = Entry(unheard("late"), EntryKind.VALUE, LENIENT.dumps(7), default=LENIENT.dumps(1))
+    mount(ChainManifest(ID, entries=LENIENT.pack([entry])), LENIENT, to_worker=True)
     gc.collect()
 
     declared: catena.ContextVar[int] = catena.ContextVar("late", namespace="stubs", default=2)
@@ -305,14 +306,14 @@ def test_a_late_declaration_reads_the_value_that_travelled() -> None:
 @isolated
 def test_a_stub_is_relayed_with_its_policy_and_its_default() -> None:
     """C12, V2: a key that nobody declares here goes on as it came."""
-    entry = Entry(unheard("relay"), EntryKind.VALUE, WIRE.dumps(7), True, WIRE.dumps(1))
-    block = WIRE.pack([entry])
-    mount(ChainManifest(ID, entries=block), WIRE, to_worker=True)
+    entry = Entry(unheard("relay"), EntryKind.VALUE, LENIENT.dumps(7), True, LENIENT.dumps(1))
+    block = LENIENT.pack([entry])
+    mount(ChainManifest(ID, entries=block), LENIENT, to_worker=True)
 
-    sent = capture(WIRE, to_worker=True)
+    sent = capture_first(LENIENT, None)
 
     assert sent is not None
-    assert WIRE.unpack(sent.entries) == (entry,)
+    assert LENIENT.unpack(sent.manifest.entries) == (entry,)
 
 
 @isolated
@@ -320,22 +321,22 @@ def test_the_default_of_the_declaration_travels_from_then_on() -> None:
     """C12: a stub that was sent on before its declaration is not sent on with the old default."""
     stub = received(unheard("corrected"), "old", "both")
     stub.set(1)
-    capture(WIRE, to_worker=True)
+    capture_first(LENIENT, None)
     declared = catena.ContextVar("corrected", namespace="stubs", default="new")
     declared.set(2)
 
-    sent = capture(WIRE, to_worker=True)
+    sent = capture_first(LENIENT, None)
 
     assert sent is not None
-    (entry,) = WIRE.unpack(sent.entries)
-    assert WIRE.loads(entry.default) == "new"
+    (entry,) = LENIENT.unpack(sent.manifest.entries)
+    assert LENIENT.loads(entry.default) == "new"
 
 
 def test_a_stub_that_nobody_holds_is_dropped() -> None:
     """C12: a key that is never declared goes with its chain."""
     key = unheard("never")
-    block = WIRE.pack([Entry(key, EntryKind.VALUE, WIRE.dumps(7))])
-    contextvars.Context().run(mount, ChainManifest(ID, entries=block), WIRE, to_worker=True)
+    block = LENIENT.pack([Entry(key, EntryKind.VALUE, LENIENT.dumps(7))])
+    contextvars.Context().run(mount, ChainManifest(ID, entries=block), LENIENT, to_worker=True)
     gc.collect()
 
     assert registry.find(key) is None

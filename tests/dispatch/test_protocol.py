@@ -83,18 +83,18 @@ async def _refused(hand: Hand, task: asyncio.Future[Any]) -> ProtocolError:
 
 
 def test_two_frames_one_trip() -> None:
-    """M7: Task and the first drive frame leave in one message, the chain on the drive frame."""
+    """M7: a Task brings its first drive along, which carries the chain."""
 
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
             task = asyncio.create_task(one())
             batch = await hand.transport.read()
-            assert [type(frame) for frame in batch] == [Task, Next]
-            opened, drive = batch
+            assert [type(frame) for frame in batch] == [Task]
+            (opened,) = batch
             assert opened.routine == declared(one).name
             assert opened.proxy_id == b"i" * 16
             assert serializer.loads(opened.payload) == ((), {})
-            assert drive == Next(1, None)
+            assert opened.drive == Next(1, None)
             await hand.send(Ack(1), Result(1, ONE))
             assert await task == 1
 
@@ -436,7 +436,7 @@ def test_a_module_that_exits_when_imported_is_a_refusal() -> None:
 
     async def main() -> None:
         async with hand_and_sessions() as (_, sessions):
-            answer = sessions.admit(opening(1, _unloadable(SystemExit))[0])
+            answer = sessions.admit(opening(1, _unloadable(SystemExit))[0], None)
             assert isinstance(answer, Nack)
             assert answer.code is NackCode.UNLOADABLE
             assert "SystemExit" in answer.text
@@ -524,7 +524,7 @@ def test_refusals_without_end_are_worker_lost() -> None:
                 if not await hand.nothing():
                     assert await hand.symbols(2) == ["task", "next"]
                     attempts += 1
-                    await hand.send(Nack(attempts, NackCode.BUSY))
+                    await hand.send(Nack(attempts, NackCode.UNKNOWN))
             with pytest.raises(WorkerLost) as lost:
                 await task
             assert lost.value.begun is False

@@ -6,93 +6,52 @@ wraps what the check itself calls, so that nothing that outlives the check keeps
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from google.protobuf.message import DecodeError
 
-from catena.context import mount as mounting
-from catena.context.chain import Chain
 from catena.context.token import Token
-from catena.context.var import ContextVar
 from catena.dispatch.stream import Stream
-from catena.dispatch.values import WIRE
 from catena.errors import ProtocolError
 from catena.link.outbox import Joiner, Outbox
-from catena.wire import codec, serializer
+from catena.wire import codec, manifests as closed, serializer
 from catena.wire.frames import Ack, Frame, Piece, Result, Task, Unknown
 from catena.wire.grammar import Position
 from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generator as a_stream
-from tests.laws import test_codec as coding, test_grammar as grammar, test_manifests as manifests
+from tests.house.planted_accumulating import CHECKS as COUNTED
+from tests.house.planted_context import order_of_ledgers
+from tests.house.planted_fuzz import CHECKS as FUZZED
+from tests.house.planted_parity import CHECKS as SCRIPTED
+from tests.laws import test_codec as coding, test_grammar as grammar, test_words as short
 from tests.laws.fault import FAULTS, each, edges, given, keep, returning
 from tests.laws.test_values import test_builtins_go_the_quick_way as a_value
 from tests.laws.test_variables import test_a_random_program_goes_as_in_the_stdlib as a_program
 from tests.link.test_outbox import test_every_frame_arrives_equal_and_in_its_calls_order as a_box
 
-__all__ = ["FAULTS"]
+__all__ = ["COUNTED", "FAULTS", "FUZZED", "SCRIPTED"]
 
-# ---- capture and mount
+# ---- manifests as bytes
 
-a_chain = manifests.test_a_chain_of_calls_goes_as_in_one_process
-order_of_sets = manifests.test_the_order_of_sets_leaves_no_trace
-order_of_ledgers = manifests.test_the_order_of_ledgers_and_carriers_leaves_no_trace
 a_manifest = coding.test_a_manifest_comes_back_and_makes_the_same_bytes
-_bind, _unbind, _dumps, _numbers = Chain.bind, Chain.unbind, WIRE.dumps, count()
-
-keep(
-    "mount forgets to unbind",
-    given(mounting, "mount", lambda manifest: manifest._replace(whole=False)),
-    a_chain,
-)
-keep(
-    "a set keeps the bytes from before it",
-    patch.object(Chain, "bind", lambda self, var: _bind(self, var)._replace(memo=self.memo)),
-    a_chain,
-)
-keep(
-    "a reset is not told",
-    patch.object(
-        Chain, "unbind", lambda self, var: _unbind(self, var)._replace(dropped=self.dropped)
-    ),
-    a_chain,
-)
-keep("a change in place is not seen", patch.object(mounting, "_is_fixed", lambda _: True), a_chain)
-keep(
-    "what is equal is taken for the same",
-    patch.object(mounting, "_same", lambda one, other: one == other),
-    a_chain,
-)
-keep("forward variables come back", patch.object(ContextVar, "propagate", "both"), a_chain)
-
-keep(
-    "entries are sorted by their values",
-    patch.object(mounting, "_by_key", lambda entry: entry.value),
-    order_of_sets,
-)
-keep(
-    "the bytes of a value depend on how many were written before",
-    patch.object(type(WIRE), "dumps", lambda _, one: _dumps(one) + b"%d" % next(_numbers)),
-    order_of_sets,
-)
 
 keep(
     "ledgers are written as they come",
-    patch.object(codec, "sorted", list, create=True),
+    patch.object(closed, "sorted", list, create=True),
     order_of_ledgers,
     a_manifest,
 )
 keep(
     "ledgers are exchanged",
-    returning(codec, "decode_manifest", lambda one: one._replace(spent=one.live, live=one.spent)),
+    returning(closed, "decode_manifest", lambda one: one._replace(spent=one.live, live=one.spent)),
     order_of_ledgers,
     a_manifest,
 )
 keep(
     "only the first field of a carrier arrives",
     given(
-        codec,
+        closed,
         "encode_manifest",
         lambda one: one._replace(carrier=dict([*one.carrier.items()][:1])),
     ),
@@ -101,7 +60,18 @@ keep(
 )
 keep(
     "the parent is lost",
-    returning(codec, "decode_manifest", lambda one: one._replace(parent_id=b"")),
+    returning(closed, "decode_manifest", lambda one: one._replace(parent_id=b"")),
+    a_manifest,
+)
+
+keep(
+    "the base of a manifest is lost",
+    returning(closed, "decode_manifest", lambda one: one._replace(base=0)),
+    a_manifest,
+)
+keep(
+    "base and name are exchanged",
+    returning(closed, "decode_manifest", lambda one: one._replace(base=one.name, name=one.base)),
     a_manifest,
 )
 
@@ -153,6 +123,16 @@ keep(
     a_frame,
 )
 keep(
+    "a Task loses its first drive",
+    given(
+        codec,
+        "encode",
+        each(lambda one: one._replace(drive=None) if type(one) is Task else one),
+    ),
+    a_message,
+    a_frame,
+)
+keep(
     "call ids are cut to 32 bits",
     given(codec, "encode", each(lambda one: one._replace(call=one.call % 2**32))),
     a_message,
@@ -189,15 +169,15 @@ keep(
 )
 keep(
     "the policy of an entry is lost",
-    given(codec, "pack", each(lambda one: one._replace(forward=False))),
+    given(closed, "pack", each(lambda one: one._replace(forward=False))),
     a_block,
 )
 keep(
     "an empty default is left out",
-    given(codec, "pack", each(lambda one: one._replace(default=one.default or None))),
+    given(closed, "pack", each(lambda one: one._replace(default=one.default or None))),
     a_block,
 )
-keep("a block is read from its end", returning(codec, "unpack", lambda some: some[::-1]), a_block)
+keep("a block is read from its end", returning(closed, "unpack", lambda some: some[::-1]), a_block)
 keep(
     "the members of a pool are sorted",
     returning(codec, "decode_proxy", lambda both: (both[0], tuple(sorted(both[1])))),
@@ -232,6 +212,7 @@ keep(
 
 # ---- the grammar
 
+short_words = short.test_the_grammar_is_one_regular_expression_over_all_short_words
 words = grammar.test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused
 to_worker = grammar.test_what_a_worker_hears_is_one_regular_expression
 to_caller = grammar.test_what_a_caller_hears_is_one_regular_expression
@@ -262,9 +243,9 @@ def _step_or_end(self: Position, symbol: str) -> str:
 
 
 keep("nothing may be thrown", edges("flow idle", "throw"), to_worker, closed)
-keep("a call may not be cancelled", edges("call running", "cancel"), crossing)
-keep("a refusal may not cross a Cancel", edges("call sent x", "nack"), crossing)
-keep("a yield may not cross a Cancel", edges("flow step x", "yield"), crossing)
+keep("a call may not be cancelled", edges("call running", "cancel"), crossing, short_words)
+keep("a refusal may not cross a Cancel", edges("call sent x", "nack"), crossing, short_words)
+keep("a yield may not cross a Cancel", edges("flow step x", "yield"), crossing, short_words)
 _yielding = edges("call running", **{"yield": "call running"})
 keep("a coroutine may yield", _yielding, to_caller, kinds=("task",))
 keep("a coroutine may yield", _yielding, one_step)
@@ -272,7 +253,12 @@ keep(
     "a stream is accepted twice", edges("flow step", ack="flow step"), to_caller, kinds=("stream",)
 )
 keep("a call may be thrown into", edges("call running", throw="call running"), to_worker, one_step)
-keep("a step may be driven twice", edges("flow step", next="flow step"), one_step)
+keep("a step may be driven twice", edges("flow step", next="flow step"), one_step, short_words)
+keep(
+    "a stream goes on after its end",
+    edges("flow closing", "return", **{"return": "flow idle"}),
+    short_words,
+)
 keep("a call is stuck", edges("flow idle", send="flow stuck"), closed)
 keep(
     "a cancel passes anywhere",
@@ -384,7 +370,7 @@ keep(
 keep("what is true arrives as 1", given(serializer, "dumps", _ones), a_value)
 keep(
     "nothing goes the quick way",
-    patch.object(serializer._Quick, "dumps", side_effect=serializer._NotBuiltin),
+    patch.object(serializer._Quick, "dump", side_effect=serializer._NotBuiltin),
     a_value,
     by=TypeError,
 )

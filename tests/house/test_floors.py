@@ -32,12 +32,16 @@ BESIDE = ("catena.telemetry", "catena.collect")
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
     ("catena.context.chain", "catena.context.current"),  # Chain's field home
+    ("catena.context.chain", "catena.context.registry"),  # ... by their keys, too
     ("catena.context.chain", "catena.context.var"),  # a chain indexes variables
     ("catena.context.registry", "catena.context.var"),  # the registry holds variables
+    ("catena.context.token", "catena.context.chain"),  # ... and the binding from before the set
+    ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
     ("catena.context.token", "catena.context.var"),  # a token knows its variable
     ("catena.dispatch.port", "catena.dispatch.caller"),  # what a dispatcher hands out
     ("catena.dispatch.running", "catena.dispatch.session"),  # a session runs its routine
     ("catena.dispatch.stepper", "catena.dispatch.session"),
+    ("catena.dispatch.timeleft", "catena.dispatch.session"),  # what holds for a session
     ("catena.context.chain", "weakref"),
 }
 LATE = {
@@ -50,6 +54,7 @@ LATE = {
 GRPC = ("catena.link", "catena.collect")
 TELLING = ("catena.telemetry", "catena.collect")
 PURE = {
+    "catena.context.carried",
     "catena.context.chain",
     "catena.context.manifest",
     "catena.context.token",

@@ -77,8 +77,8 @@ def test_the_wire_has_the_fields_that_later_releases_need() -> None:
         message: {field.name for field in pb.DESCRIPTOR.message_types_by_name[message].fields}
         for message in ("Manifest", "Ledgers", "Entry", "Task", "Hello")
     }
-    assert fields["Manifest"] >= {"chain_id", "delta", "ledgers", "carrier", "named"}
+    assert fields["Manifest"] >= {"chain_id", "delta", "ledgers", "carrier", "base", "name"}
     assert fields["Ledgers"] >= {"spent", "live"}
     assert fields["Entry"] >= {"kind", "policy", "default"}
-    assert fields["Task"] >= {"proxy", "proxy_id", "timeout_ns", "credit"}
+    assert fields["Task"] >= {"proxy", "proxy_id", "timeout_ns", "dispatch_timeout_ns", "credit"}
     assert fields["Hello"] >= {"major", "minor", "software", "capabilities"}

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, strategies as st
 
-__all__ = ["Law", "Seen", "law", "reached"]
+__all__ = ["Law", "Random", "Seen", "law", "reached"]
 
 Seen = Counter[str]
 
@@ -44,16 +45,25 @@ class Law:
         self._drawn = st.tuples(*draws)
         self._first = first
 
-    def check(self, *, seed: int = 0, examples: int | None = None, shrink: bool = True) -> Seen:
+    def check(
+        self,
+        *,
+        seed: int = 0,
+        examples: int | None = None,
+        shrink: bool = True,
+        progress: Callable[[int], None] | None = None,
+    ) -> Seen:
         """Run the body on so many examples and return what it met.
 
         Raises what the body raises, for the smallest example that Hypothesis finds; without
-        ``shrink``, for the first one.
+        ``shrink``, for the first one. ``progress`` is told before each how many have begun.
         """
         seen: Seen = Counter()
 
         def case(drawn: tuple[Any, ...]) -> None:
             seen["examples"] += 1
+            if progress is not None:
+                progress(seen["examples"])
             self._body(seen, *drawn)
 
         test = hypothesis.given(self._drawn)(case)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextvars
-from typing import Any
-
 from hypothesis import strategies as st
 
-from tests.context.parity import OURS, THEIRS, System, normalise
 from tests.laws.law import Seen, law
+from tests.parity.run import OURS, THEIRS, Script, observe
 
 STEP = st.tuples(
     st.sampled_from(["get", "set", "reset", "reset"]),
@@ -17,30 +14,31 @@ STEP = st.tuples(
     st.integers(0, 3),  # the value, or the number of the token
 )
 
+BEGIN = """
+variables = [cv.ContextVar("x"), cv.ContextVar("y", default="d")]
+contexts = [cv.Context(), cv.Context()]
+tokens = []
 
-def interpret(steps: list[tuple[str, int, int, int]], system: System) -> list[tuple[str, str]]:
-    """Run steps on two variables in two Contexts; return what each step came to."""
-    variables = [system.var("x"), system.var("y", default="d")]
-    contexts = [contextvars.Context(), contextvars.Context()]
-    tokens: list[Any] = []
+def put(var, value):
+    tokens.append(var.set(value))
+    return tokens[-1], tokens[-1].old_value
 
-    def take(kind: str, place: int, which: int, number: int) -> tuple[str, str]:
-        var = variables[which]
-        try:
-            match kind:
-                case "get":
-                    value = contexts[place].run(var.get)
-                case "set":
-                    tokens.append(contexts[place].run(var.set, number))
-                    value = (tokens[-1], tokens[-1].old_value)
-                case _:
-                    token = tokens[number] if number < len(tokens) else None
-                    value = (contexts[place].run(var.reset, token), token)
-        except (LookupError, ValueError, RuntimeError, TypeError) as error:
-            return type(error).__name__, normalise(str(error))
-        return "value", normalise(repr(value))
+def undo(var, number):
+    token = tokens[number] if number < len(tokens) else None
+    return var.reset(token), token
+"""
 
-    return [take(*step) for step in steps]
+CALLS = {"get": "variables[{1}].get", "set": "put, variables[{1}], {2}"}
+CALLS["reset"] = "undo, variables[{1}], {2}"
+
+
+def written(steps: list[tuple[str, int, int, int]]) -> Script:
+    """Return steps on two variables in two Contexts as a script, which notes what each came to."""
+    lines = [
+        f"trying({kind!r}, contexts[{where[0]}].run, {CALLS[kind].format(*where)})"
+        for kind, *where in steps
+    ]
+    return Script("steps", len(lines), "\n".join([BEGIN, *lines]))
 
 
 @law(
@@ -62,9 +60,12 @@ def test_a_random_program_goes_as_in_the_stdlib(
     seen: Seen, steps: list[tuple[str, int, int, int]]
 ) -> None:
     """C1, T2: gets, sets and resets in two Contexts come to the same, step by step."""
-    theirs = interpret(steps, THEIRS)
-    for (kind, *_), (came, text) in zip(steps, theirs, strict=True):
-        seen[f"{kind}: {came}"] += 1
-        seen["of another Context"] += text.endswith("in a different Context")
-        seen["of another variable"] += text.endswith("by a different ContextVar")
-    assert interpret(steps, OURS) == theirs
+    script = written(steps)
+    theirs = observe(script, THEIRS)
+    assert len(theirs) == script.notes
+    for (kind, *_), line in zip(steps, theirs, strict=True):
+        came = line.removeprefix(kind)
+        seen[f"{kind}: {came[2:].partition(':')[0] if came[0] == '!' else 'value'}"] += 1
+        seen["of another Context"] += line.endswith("in a different Context")
+        seen["of another variable"] += line.endswith("by a different ContextVar")
+    assert observe(script, OURS) == theirs

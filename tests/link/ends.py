@@ -8,7 +8,7 @@ from collections.abc import Callable
 from catena.link.link import Link
 from catena.link.memory import MemoryTransport, pair
 from catena.wire import versions
-from catena.wire.frames import Frame
+from catena.wire.frames import Frame, Task
 
 __all__ = ["Hand", "Listener", "link_and_hand", "linked", "settle"]
 
@@ -66,7 +66,8 @@ class Hand:
                 batch = await self.transport.read()
             if not isinstance(batch, list):
                 raise ConnectionError(f"no message but {batch!r}")
-            self._waiting += batch
+            for frame in batch:
+                self._waiting += _taken_apart(frame)
         return self._waiting.pop(0)
 
     async def symbols(self, count: int) -> list[str]:
@@ -77,6 +78,13 @@ class Hand:
         """Say whether the link has sent nothing that was not taken."""
         await settle()
         return not self._waiting and self.transport.messages.empty()
+
+
+def _taken_apart(frame: Frame) -> list[Frame]:
+    """Return a Task and the drive that it brought along as the two frames that they are."""
+    if isinstance(frame, Task) and frame.drive is not None:
+        return [frame._replace(drive=None), frame.drive]
+    return [frame]
 
 
 async def settle() -> None:

@@ -9,7 +9,7 @@ import pytest
 from catena import events
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
-from catena.dispatch.values import WIRE
+from catena.dispatch.values import LENIENT
 from catena.events import ChainForked, EntryLost, Mount, TokenReset
 from catena.observe import Event, announce
 from catena.testing import Recording, recording
@@ -24,7 +24,7 @@ def test_events_are_recorded_in_order() -> None:
     var = variable()
 
     with recording() as recorded:
-        mount(MANIFEST, WIRE, to_worker=True)
+        mount(MANIFEST, LENIENT, to_worker=True)
         var.reset(var.set(1))
     var.reset(var.set(2))
 
@@ -39,7 +39,7 @@ def test_only_the_given_classes_are_recorded() -> None:
     var = variable()
 
     with recording(TokenReset, EntryLost) as recorded:
-        mount(MANIFEST, WIRE, to_worker=True)
+        mount(MANIFEST, LENIENT, to_worker=True)
         var.reset(var.set(1))
         assert not Mount.listeners
 

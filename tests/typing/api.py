@@ -18,7 +18,7 @@ async def total(numbers: list[int], *, scale: float = 1.0) -> float:
     return sum(numbers) * scale
 
 
-@catena.routine(name="the.greeting", cancel_grace=1.0)
+@catena.routine(name="the.greeting", cancel_grace=1.0, timeout=5, dispatch_timeout=0.5)
 async def greet(name: str) -> str:
     """Decorator with options."""
     return f"hello {name}"
@@ -162,7 +162,7 @@ def synchronous() -> int:
 
 catena.routine(synchronous)  # pyright: ignore[reportArgumentType, reportCallIssue]
 catena.routine(name=1)  # pyright: ignore[reportArgumentType]
-catena.routine(timeout=1)  # pyright: ignore[reportCallIssue]
+catena.routine(patience=1)  # pyright: ignore[reportCallIssue]
 
 
 bare: catena.ContextVar[int] = catena.ContextVar("bare")
@@ -189,6 +189,10 @@ def variables() -> None:
 
     bare.set("1")  # pyright: ignore[reportArgumentType]
     full.set([""])  # pyright: ignore[reportArgumentType]
+    bare.set()  # pyright: ignore[reportCallIssue]
+    bare.set(1, 2)  # pyright: ignore[reportCallIssue]
+    bare.set(value=1)  # pyright: ignore[reportCallIssue]
+    bare.get(1, 2)  # pyright: ignore[reportCallIssue]
     wrong: str = bare.get()  # pyright: ignore[reportAssignmentType]
     assert wrong
 
@@ -204,6 +208,8 @@ def tokens() -> None:
 
     inferred.reset(token)  # pyright: ignore[reportArgumentType]
     bare.reset(None)  # pyright: ignore[reportArgumentType]
+    bare.reset()  # pyright: ignore[reportCallIssue]
+    bare.reset(token, token)  # pyright: ignore[reportCallIssue]
     stdlib: contextvars.ContextVar[int] = contextvars.ContextVar("stdlib")
     bare.reset(stdlib.set(1))  # pyright: ignore[reportArgumentType]
 

@@ -11,7 +11,7 @@ import pytest
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.link.service import parse
-from catena.wire import codec, frames
+from catena.wire import codec, frames, manifests as closed
 from catena.wire.frames import Nack, NackCode, Next, Result, Task, Unknown
 from catena.wire.v1 import catena_pb2 as pb
 
@@ -25,7 +25,7 @@ def test_bytes_that_do_not_parse_are_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="frame of 4 bytes does not parse"):
         codec.decode_frame(NOT_PROTOBUF)
     with pytest.raises(ProtocolError, match="manifest does not parse"):
-        codec.decode_manifest(NOT_PROTOBUF)
+        closed.decode_manifest(NOT_PROTOBUF)
     with pytest.raises(ProtocolError, match="proxy does not parse"):
         codec.decode_proxy(NOT_PROTOBUF)
 
@@ -40,9 +40,9 @@ def test_text_that_is_not_utf8_is_a_protocol_error() -> None:
 def test_entries_that_do_not_parse_are_a_chain_error() -> None:
     """M2: a block that is no block is a ChainSerializationError, found when it is opened."""
     with pytest.raises(ChainSerializationError, match="do not parse"):
-        codec.unpack(NOT_PROTOBUF)
-    closed = Next(1, ChainManifest(b"", b"", NOT_PROTOBUF))
-    assert codec.decode(codec.encode([closed])) == [closed]
+        closed.unpack(NOT_PROTOBUF)
+    drive = Next(1, ChainManifest(b"", b"", NOT_PROTOBUF))
+    assert codec.decode(codec.encode([drive])) == [drive]
 
 
 def test_parse_returns_the_error_for_grpc() -> None:
@@ -73,7 +73,7 @@ def test_an_unknown_code_or_kind_reads_as_the_weakest() -> None:
 
     block = pb.Entries()
     block.entries.add(namespace="a", name="b").MergeFromString(b"\x18\x63")
-    assert codec.unpack(block.SerializeToString())[0].kind is EntryKind.LOST
+    assert closed.unpack(block.SerializeToString())[0].kind is EntryKind.LOST
 
 
 def test_no_manifest_and_an_empty_one_are_two_things() -> None:
@@ -87,18 +87,18 @@ def test_a_default_of_no_bytes_is_not_no_default() -> None:
     """C12: whether a variable has a default travels, even when its encoding is empty."""
     key = ("a", "b")
     some = (Entry(key, EntryKind.VALUE, b"", False, b""), Entry(key, EntryKind.VALUE))
-    assert codec.unpack(codec.pack(some)) == some
+    assert closed.unpack(closed.pack(some)) == some
 
 
 def test_a_manifest_has_the_same_bytes_under_any_hash_seed() -> None:
     """M1: same entries, same bytes, in any process."""
     program = (
         "from catena.context.manifest import *\n"
-        "from catena.wire import codec\n"
+        "from catena.wire import manifests as closed\n"
         "entries = [Entry(('a', str(n)), EntryKind.VALUE, b'v') for n in range(5)]\n"
         "carrier = {str(n): str(n) for n in set('abcdefgh')}\n"
-        "m = ChainManifest(b'i' * 16, b'', codec.pack(entries), carrier=carrier)\n"
-        "print(codec.encode_manifest(m).hex())\n"
+        "m = ChainManifest(b'i' * 16, b'', closed.pack(entries), carrier=carrier)\n"
+        "print(closed.encode_manifest(m).hex())\n"
     )
     made = {
         subprocess.run(

@@ -46,7 +46,14 @@ def test_versions_are_compared_as_numbers() -> None:
 @pytest.mark.parametrize("minor", [0, 1, 99])
 def test_any_minor_of_the_same_major_is_accepted(minor: int) -> None:
     """V1: within one major version old and new work together."""
-    assert versions.agree(versions.hello("new")._replace(minor=minor)) == frozenset()
+    theirs = versions.hello("new")._replace(minor=minor)
+    assert versions.agree(theirs) == frozenset(versions.CAPABILITIES)
+
+
+def test_a_peer_that_is_capable_of_nothing_is_accepted() -> None:
+    """V1: it gets whole manifests and no names, for it has asked for neither."""
+    theirs = versions.hello("old")._replace(capabilities=())
+    assert versions.agree(theirs) == frozenset()
 
 
 def test_what_is_used_is_what_both_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,46 +2,108 @@
 
 A chain holds no values. It says which variables are bound, who runs it and where it came from; the
 values live in the variables' own backing ``contextvars.ContextVar``. Its one rule: a chain never
-changes. Every set and reset makes another chain, so the same chain means the same state, unless a
-value was changed in place. Two chains are equal only when identical.
+changes. Every set and reset makes another chain, and another binding of the one variable that it is
+about; so the same binding means the same object, and two states are compared without their values.
+Two chains are equal only when identical.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from weakref import ref
 
     from catena.context.current import Home
+    from catena.context.registry import Key
     from catena.context.var import ContextVar
 
-__all__ = ["Chain", "Memo"]
-
-_NONE: frozenset[Any] = frozenset()
+__all__ = ["EMPTY", "Binding", "Chain", "State"]
 
 
-class Memo:
-    """What is known of a state whose values cannot change in place, so that it is found out once.
+class Binding:
+    """That a variable was given a value, once: by a set, or by a mount.
 
-    ``there`` and ``back`` are its encoded entries for either direction; ``echo`` is what came back
-    from a worker and changed nothing.
+    ``fixed`` says whether the value can surely not be changed in place, None before somebody
+    looked. A value that came by a mount is sealed until it is first handed out: until then nobody
+    here can have changed it. Forks share the binding as they share the value.
     """
 
-    __slots__ = ("back", "echo", "there")
+    __slots__ = ("fixed", "seal", "written")
 
-    def __init__(self) -> None:
-        self.there: bytes | None = None
-        self.back: bytes | None = None
-        self.echo: bytes | None = None
+    def __init__(
+        self,
+        fixed: bool | None = None,  # noqa: FBT001 - by position, for one is made for every value
+        seal: Callable[[Any], bytes] | None = None,
+    ) -> None:
+        self.fixed = fixed
+        self.seal = seal
+        self.written: bytes | None = None
+
+    def hand_out(self, value: Any) -> None:
+        """Note how this process writes a sealed value, before anybody can change it."""
+        if self.seal is None:
+            return
+        try:
+            written = self.seal(value)
+        except Exception:
+            # What cannot be written cannot be compared: it counts as changed.
+            written = None
+        # Another thread of the same chain's forks may have been quicker, and its user too.
+        if self.seal is not None:
+            self.written, self.seal = written, None
+
+
+class State(dict["ContextVar[Any]", Binding]):
+    """What is bound, by variable; never changed once it is part of a chain, equal when identical.
+
+    ``fixed`` says whether no value can change in place, None before somebody looked; ``sealed``
+    whether a mount brought values that can; ``stubs`` whether it brought variables that nobody had
+    declared here; ``block`` is what a fixed state makes when it is written whole.
+    """
+
+    fixed: bool | None = None
+    sealed: bool = False
+    stubs: bool = False
+    block: bytes | None = None
+    _by_key: dict[Key, Binding] | None = None
+
+    @property
+    def by_key(self) -> dict[Key, Binding]:
+        """The bindings by their variables' keys: for those who must not keep variables alive."""
+        if self._by_key is None:
+            self._by_key = {var.key: binding for var, binding in self.items()}
+        return self._by_key
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+    def merge(
+        self, bound: Iterable[tuple[ContextVar[Any], Binding]], unbound: Iterable[ContextVar[Any]]
+    ) -> State:
+        """Return the state after a mount: what came wins, what only this one had survives."""
+        merged = State(self)
+        merged.sealed, merged.stubs = self.sealed, self.stubs
+        for var, binding in bound:
+            merged[var] = binding
+        for var in unbound:
+            merged.pop(var, None)
+        return merged
+
+
+EMPTY = State()
+EMPTY.fixed = True
+_new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
 
 
 class Chain(NamedTuple):
-    """An index of one branch: identity, owner, home and bound variables.
+    """An index of one branch: identity, owner, home and what is bound.
 
     ``id`` is 16 bytes, ``parent`` 16 or none; ``thread`` is the owner's thread id; ``task`` a weak
     reference to the owning task or None while nobody has claimed it; ``home`` proves the Context
-    that the chain was put into; ``dropped`` are variables that were bound here once and were reset.
+    that the chain was put into.
     """
 
     id: bytes
@@ -49,67 +111,37 @@ class Chain(NamedTuple):
     thread: int
     task: ref[Any] | None
     home: Home
-    bound: frozenset[ContextVar[Any]]
-    dropped: frozenset[ContextVar[Any]]
-    memo: Memo
+    state: State
 
     def owned_by(self, thread: int, task: ref[Any] | None) -> Chain:
         """Return the same state with another owner."""
-        return Chain(
-            self.id,
-            self.parent,
-            thread,
-            task,
-            self.home,
-            self.bound,
-            self.dropped,
-            self.memo,
-        )
+        return Chain(self.id, self.parent, thread, task, self.home, self.state)
 
-    def bind(self, var: ContextVar[Any]) -> Chain:
+    def bind(self, var: ContextVar[Any], binding: Binding) -> Chain:
         """Return the chain after a set."""
-        if var in self.bound:
-            return self._with(self.bound, self.dropped)
-        return self._with(self.bound | {var}, self.dropped - {var})
+        id, parent, thread, task, home, before = self
+        state = State(before)
+        state[var] = binding
+        if before.sealed or before.stubs:
+            state.sealed, state.stubs = before.sealed, before.stubs
+        # Past the constructor, which is Python code: this is the way of every set.
+        return _new(Chain, (id, parent, thread, task, home, state))
 
     def unbind(self, var: ContextVar[Any]) -> Chain:
         """Return the chain after a reset that left the variable without a value."""
-        return self._with(self.bound - {var}, self.dropped | {var})
+        return self.holding(self.state.merge((), (var,)))
 
-    def merge(
-        self, bound: frozenset[ContextVar[Any]], unbound: frozenset[ContextVar[Any]], *, tell: bool
-    ) -> Chain:
-        """Return the chain after a mount: what came wins, what only this chain had survives.
-
-        ``tell`` says that what lost its value did so by a reset, which goes on to the next caller.
-        """
-        dropped = self.dropped - bound
-        return self._with((self.bound | bound) - unbound, dropped | unbound if tell else dropped)
+    def holding(self, state: State) -> Chain:
+        """Return the same branch in another state."""
+        return Chain(self.id, self.parent, self.thread, self.task, self.home, state)
 
     def fork(self, id: bytes, thread: int, task: ref[Any] | None, home: Home) -> Chain:
-        """Return a branch of its own with the same bindings, which names this one as parent."""
-        memo = self.memo
-        if self.dropped:
-            # What was reset before the fork is not the child's to tell.
-            memo = Memo()
-            memo.there = self.memo.there
-        return Chain(id, self.id, thread, task, home, self.bound, _NONE, memo)
+        """Return a branch of its own in the same state, which names this one as parent."""
+        return Chain(id, self.id, thread, task, home, self.state)
 
-    def _with(
-        self, bound: frozenset[ContextVar[Any]], dropped: frozenset[ContextVar[Any]]
-    ) -> Chain:
-        return Chain(
-            self.id, self.parent, self.thread, self.task, self.home, bound, dropped, Memo()
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return object.__hash__(self)
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
     def __repr__(self) -> str:
-        return f"<Chain {self.id.hex()} bound={len(self.bound)}>"
+        return f"<Chain {self.id.hex()} bound={len(self.state)}>"

@@ -11,53 +11,96 @@ import contextvars
 import sys
 from collections.abc import Callable
 from threading import get_ident
+from types import FrameType
 from typing import Any
 from weakref import ref
 
-from catena.context.chain import Chain, Memo
+from catena.context.chain import EMPTY, Chain
 
-__all__ = ["Home", "claimable", "current", "in_loop", "new_chain", "running_task", "stamp"]
+__all__ = [
+    "Home",
+    "Pin",
+    "claimable",
+    "current",
+    "lives",
+    "new_chain",
+    "running_loop",
+    "running_task",
+    "stamp",
+    "task_of",
+]
 
 current: contextvars.ContextVar[Chain | None] = contextvars.ContextVar("catena.chain", default=None)
-_home: contextvars.ContextVar[Home | None] = contextvars.ContextVar("catena.home", default=None)
 
 
-_running_loop: Callable[[], asyncio.AbstractEventLoop | None] = getattr(  # noqa: B009
+# Unlike the public ones they do not raise, and are no Python code on 3.11.
+running_loop: Callable[[], asyncio.AbstractEventLoop | None] = getattr(  # noqa: B009
     asyncio, "_get_running_loop"
 )
-_tasks: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None] = (
+"""Return the loop that is running in this thread, None without one."""
+
+task_of: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None] = (
     asyncio.current_task
     if sys.version_info >= (3, 12)
     else getattr(asyncio.tasks, "_current_tasks").get  # noqa: B009
 )
-_NONE: frozenset[Any] = frozenset()
+"""Return the task that a loop is running, None in a callback."""
+
+_frames: Callable[[], dict[int, FrameType]] = getattr(sys, "_current_frames")  # noqa: B009
+
+
+class Pin:
+    """What the tokens of one Context hold on to while they may still be reset there."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Home:
-    """Proof of the one Context it was made in: a stdlib token opens nowhere else.
+    """Proof of the one Context that a chain was put into: a stdlib token opens nowhere else.
 
     The token refers to its Context, which refers to this: ``release`` breaks that circle as soon
     as the Context is done with, for those who know when that is.
     """
 
-    __slots__ = ("__weakref__", "_token", "lost")
+    __slots__ = ("__weakref__", "_pin", "_token", "keeps_pins", "ready")
 
     def __init__(self) -> None:
-        # Variables that arrived without their value: what becomes of them here is told to nobody.
-        self.lost: frozenset[Any] = _NONE
-        self._token: contextvars.Token[Home | None] | None = _home.set(self)
+        # What a link is told of the chain here, by link, so that it is put together once.
+        self.ready: dict[object, Any] | None = None
+        # Most Contexts are kept by those who run in them, and nobody asks what tokens do.
+        self.keeps_pins = False
+        self._pin: ref[Pin] | None = None
+        self._token: contextvars.Token[Chain | None] | None = None
+
+    def settle(self, chain: Chain) -> None:
+        """Make the current Context home, and the chain current in it."""
+        self._token = current.set(chain)
 
     def is_here(self) -> bool:
         """Say whether the running code is in that very Context and not in a copy of it."""
         if self._token is None:
             return False
+        chain = current.get()
         try:
-            _home.reset(self._token)
+            current.reset(self._token)
         except (ValueError, RuntimeError):
             # Minted in another Context; or used, by a thread that asks at this very moment.
             return False
-        self._token = _home.set(self)
+        self._token = current.set(chain)
         return True
+
+    def pin(self) -> Pin:
+        """Return what a token holds for as long as it may be reset in this Context."""
+        pin = self._pin and self._pin()
+        if pin is None:
+            pin = Pin()
+            self._pin = ref(pin)
+        return pin
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a token that was cut here may still be reset."""
+        return self._pin is not None and self._pin() is not None
 
     def release(self) -> None:
         """Give up the proof; from now on no Context is home."""
@@ -66,20 +109,23 @@ class Home:
 
 def running_task() -> asyncio.Task[Any] | None:
     """Return the task that is running in this thread, None in a callback or outside a loop."""
-    # Not current_task: that raises outside a loop, and is Python code on 3.11.
-    loop = _running_loop()
-    return None if loop is None else _tasks(loop)
-
-
-def in_loop() -> bool:
-    """Say whether an event loop is running in this thread."""
-    return _running_loop() is not None
+    loop = running_loop()
+    return None if loop is None else task_of(loop)
 
 
 def claimable(chain: Chain) -> bool:
     """Say whether nobody runs the chain: no owner, or one that is done, gone or cannot run."""
     owner: asyncio.Task[Any] | None = chain.task and chain.task()
     return owner is None or owner.done() or not owner.get_loop().is_running()
+
+
+def lives(thread: int) -> bool:
+    """Say whether a thread with that id runs Python code; of no use where time counts.
+
+    An id that the system has given to a later thread counts as the earlier one.
+    """
+    # Not threading.enumerate: that knows only the threads that threading started.
+    return thread in _frames()
 
 
 def stamp(chain: Chain, task: asyncio.Task[Any] | None) -> Chain:
@@ -89,9 +135,9 @@ def stamp(chain: Chain, task: asyncio.Task[Any] | None) -> Chain:
     return owned
 
 
-def new_chain(id: bytes, *, parent: bytes = b"") -> Chain:
+def new_chain(id: bytes) -> Chain:
     """Put a fresh chain into the current Context, owned by whoever runs here, and return it."""
-    task = running_task()
-    chain = Chain(id, parent, get_ident(), task and ref(task), Home(), _NONE, _NONE, Memo())
-    current.set(chain)
+    task, home = running_task(), Home()
+    chain = Chain(id, b"", get_ident(), task and ref(task), home, EMPTY)
+    home.settle(chain)
     return chain

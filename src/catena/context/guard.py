@@ -9,8 +9,9 @@ from __future__ import annotations
 from threading import get_ident
 
 from catena.context.chain import Chain
-from catena.context.current import claimable, in_loop, running_task, stamp
-from catena.context.fork import ensure_task_factory, fork_here
+from catena.context.current import claimable, lives, running_loop, stamp, task_of
+from catena.context.factory import met_unforked
+from catena.context.fork import fork_here
 from catena.errors import ChainContention
 from catena.events import refused
 
@@ -21,26 +22,41 @@ def admit(chain: Chain, *, reading: bool = False) -> Chain:
     """Let the running scope act on the current chain; return the chain it acts on.
 
     That is another one when the scope is a task in a copy of the chain's Context that nobody had
-    forked for it: it forks now, at its first touch. A chain without a live owner is claimed.
+    forked for it: it forks now, at its first touch. A chain without a live owner is claimed: no
+    task or one that is done, gone or on a loop that stands still; outside of tasks, a thread that
+    has ended.
 
     Raises ChainContention when another thread, or another live task, runs the chain.
     """
-    thread, task, owner = get_ident(), running_task(), chain.task
-    if chain.thread == thread and (task is None or (owner is not None and owner() is task)):
+    thread = get_ident()
+    owner = chain.task and chain.task()
+    # The owner's loop is asked, not which loop runs: that takes Python 3.11 a system call.
+    if chain.thread == thread and owner is not None and task_of(owner.get_loop()) is owner:
+        return chain
+    loop = running_loop()
+    task = None if loop is None else task_of(loop)
+    if chain.thread == thread and task is None:
         return chain
     if task is not None and not chain.home.is_here():
-        ensure_task_factory()
+        met_unforked(task)
         return fork_here(chain, task)
-    free = claimable(chain)
     if chain.thread != thread:
-        if reading and task is None and in_loop():
-            # A callback that came through call_soon_threadsafe may look, not touch.
+        called_back = task is None and loop is not None
+        if called_back and reading:
             return chain
-        if chain.task is None or not free:
+        if _kept_from(chain, called_back=called_back):
             raise _refused(chain, "thread", thread, task)
-    elif not free:
+    elif not claimable(chain):
         raise _refused(chain, "task", thread, task)
     return stamp(chain, task)
+
+
+def _kept_from(chain: Chain, *, called_back: bool) -> bool:
+    """Say whether this thread may not have a chain of another one."""
+    if not claimable(chain) or (chain.task is None and lives(chain.thread)):
+        return True
+    # What came through call_soon_threadsafe may look, not touch, even when its sender has ended.
+    return called_back and not chain.home.is_here()
 
 
 def _refused(chain: Chain, kind: str, thread: int, task: object) -> ChainContention:

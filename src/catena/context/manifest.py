@@ -13,7 +13,16 @@ from typing import Any, NamedTuple, Protocol
 
 from catena.context.registry import Key
 
-__all__ = ["NO_CARRIER", "ChainManifest", "Entry", "EntryKind", "Values"]
+__all__ = [
+    "ENTRY_LIMIT",
+    "MANIFEST_LIMIT",
+    "NO_CARRIER",
+    "VALUE_LIMIT",
+    "ChainManifest",
+    "Entry",
+    "EntryKind",
+    "Values",
+]
 
 NO_CARRIER: Mapping[str, str] = {}
 
@@ -25,6 +34,16 @@ class EntryKind(IntEnum):
     RESET = 2
     LOST = 3
     """Bound where the manifest was captured, with a value that could not be encoded."""
+
+
+ENTRY_LIMIT = 8192
+"""The most variables that one manifest may carry."""
+
+VALUE_LIMIT = 16 << 20
+"""The most bytes that one variable's value may take: 16 MiB."""
+
+MANIFEST_LIMIT = 64 << 20
+"""The most bytes that the entries of one manifest may take: 64 MiB."""
 
 
 class Entry(NamedTuple):
@@ -41,22 +60,36 @@ class ChainManifest(NamedTuple):
     """A chain as data.
 
     ``chain_id`` and ``parent_id`` are 16 bytes or empty; ``entries`` is the encoded block;
-    ``whole`` says whether a variable that is not mentioned is unbound (True) or unchanged;
-    ``spent`` and ``live`` are the token ledgers; ``carrier`` is the trace context, which the core
-    ships and never reads.
+    ``whole`` says whether a variable that is not mentioned is unbound (True) or unchanged since the
+    last frame of the call; ``spent`` and ``live`` are the token ledgers; ``carrier`` is the trace
+    context, which the core ships and never reads.
+
+    ``base`` is the number of a state that the link has carried before: the entries are what differs
+    from it, often nothing. ``name`` is the number under which the receiver keeps the state that
+    this makes. Both are 0 when there is none, and occur in the first drive frame of a call only.
+
+    ``flaw`` tells why what came could not be read at all; then nothing else counts.
     """
 
     chain_id: bytes
     parent_id: bytes = b""
     entries: bytes = b""
     whole: bool = True
+    base: int = 0
+    name: int = 0
     spent: tuple[bytes, ...] = ()
     live: tuple[bytes, ...] = ()
     carrier: Mapping[str, str] = NO_CARRIER
+    flaw: str = ""
 
 
 class Values(Protocol):
     """How values and entries become bytes and come back; the wire hands it in."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether a single bad entry refuses the whole chain."""
+        ...
 
     def dumps(self, value: Any, /) -> bytes:
         """Return a value as bytes, or raise any Exception."""

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from catena.context.current import current
 from catena.context.fork import fork_here
+from catena.context.guard import admit
 
 __all__ = ["to_thread"]
 
@@ -20,7 +21,13 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
     The function sees the caller's variables on a chain of its own; what it sets stays there. From a
     context where no variable was set this is ``asyncio.to_thread``.
+
+    Raises ChainContention when somebody else runs the chain.
     """
+    chain = current.get()
+    if chain is not None:
+        # A task that was not forked yet is to be, for the thread's chain names its own as parent.
+        admit(chain)
     return await asyncio.to_thread(_detached, func, *args, **kwargs)
 
 

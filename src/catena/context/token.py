@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, TypeVar
 from catena.ids import new_id
 
 if TYPE_CHECKING:
+    from catena.context.chain import Binding
+    from catena.context.current import Pin
     from catena.context.var import ContextVar
 
 __all__ = ["UNSET", "Token"]
@@ -27,6 +29,7 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
+_new: Any = object.__new__
 
 
 @final
@@ -41,12 +44,14 @@ class Token(Generic[T]):
 
     MISSING: Any = contextvars.Token.MISSING
 
-    __slots__ = ("__weakref__", "_id", "_native", "_used", "_var")
+    __slots__ = ("__weakref__", "_before", "_id", "_native", "_pin", "_used", "_var")
 
     _var: ContextVar[T]
     _native: contextvars.Token[T]
     _used: bool
     _id: bytes | None
+    _before: Binding | None
+    _pin: Pin | None
 
     def __new__(cls, *_: object, **__: object) -> Token[T]:
         """Refuse: only ``set`` makes tokens."""
@@ -55,12 +60,19 @@ class Token(Generic[T]):
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("type 'catena.Token' is not an acceptable base type")
 
-    @classmethod
-    def mint(cls, var: ContextVar[T], native: contextvars.Token[T]) -> Token[T]:
-        """Make the token of one ``set``; only variables do that."""
-        token: Token[T] = object.__new__(cls)
+    @staticmethod
+    def mint(
+        var: ContextVar[Any],
+        native: contextvars.Token[Any],
+        before: Binding | None,
+        pin: Pin | None,
+    ) -> Token[Any]:
+        """Make the token of one ``set``; ``before`` is the binding from before it."""
+        token: Token[Any] = _new(Token)
         token._var = var
         token._native = native
+        token._before = before
+        token._pin = pin
         token._used = False
         token._id = None
         return token
@@ -81,12 +93,20 @@ class Token(Generic[T]):
     def old_value(self) -> Any:
         """The value before the set, or ``Token.MISSING`` when there was none."""
         old = self._native.old_value
+        if self._before is not None:
+            # As ``get`` does it: from now on somebody can change the value in place.
+            self._before.hand_out(old)
         return Token.MISSING if old is UNSET else old
 
     @property
     def used(self) -> bool:
         """Whether a reset has spent this token."""
         return self._used
+
+    @property
+    def before(self) -> Binding | None:
+        """The binding before the set, None when the variable had no value."""
+        return self._before
 
     def spend(self) -> bool:
         """Undo the set in the backing variable; False when another Context minted the token."""
@@ -95,6 +115,7 @@ class Token(Generic[T]):
         except ValueError:
             return False
         self._used = True
+        self._pin = None
         return True
 
     def __enter__(self) -> Token[T]:

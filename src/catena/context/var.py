@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType, GenericAlias
 from typing import (
     TYPE_CHECKING,
@@ -25,9 +26,9 @@ from typing import (
 )
 
 from catena.context import registry
-from catena.context.chain import Chain
-from catena.context.current import current, new_chain
-from catena.context.fork import ensure_task_factory
+from catena.context.chain import Binding, Chain, State
+from catena.context.current import current, new_chain, task_of
+from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
 from catena.context.token import UNSET, Token
 from catena.errors import ContextVarCollision
@@ -39,6 +40,9 @@ __all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
 
 T = TypeVar("T")
 D = TypeVar("D")
+V = TypeVar("V")
+A = TypeVar("A")
+R = TypeVar("R")
 Propagation = Literal["both", "forward"]
 
 
@@ -50,6 +54,17 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+_NOT_GIVEN: Any = object()
+_UNKNOWN = (
+    "ContextVar() got an unexpected keyword argument '{}'"
+    if sys.version_info >= (3, 13)
+    else "'{}' is an invalid keyword argument for ContextVar()"
+)
+
+
+def _taking_one(method: Callable[[V, A], R]) -> Callable[[V, A], R]:
+    """Show a method as one of exactly one argument; what else it is given, it refuses itself."""
+    return method
 
 
 @final
@@ -92,8 +107,9 @@ class ContextVar(Generic[T]):
         namespace: str | None = None,
         default: Any = MISSING,
         propagate: Propagation = "both",
+        **unknown: Any,
     ) -> ContextVar[T]:
-        name = _checked_name(args)
+        name = _checked_name(args, unknown)
         if propagate not in ("both", "forward"):
             raise ValueError(f"propagate must be 'both' or 'forward', not {propagate!r}")
         frame = _caller()
@@ -134,6 +150,11 @@ class ContextVar(Generic[T]):
         return self._key
 
     @property
+    def declared(self) -> bool:
+        """Whether code of this process declared it; else it is a stub for what arrived."""
+        return self._declared_at is not None
+
+    @property
     def propagate(self) -> Propagation:
         """Whether values come back from workers ("both") or only go there ("forward")."""
         return self._propagate
@@ -149,16 +170,24 @@ class ContextVar(Generic[T]):
     def get(self, default: T, /) -> T: ...
     @overload
     def get(self, default: D, /) -> T | D: ...
-    def get(self, default: Any = MISSING, /) -> Any:
+    def get(self, default: Any = MISSING, /, *rest: object) -> Any:
         """Return the value: the one set here, else ``default``, else the declared default.
 
         Raises LookupError, whose argument is the variable, when there is none of the three, and
         ChainContention when another thread or task runs the chain.
         """
+        if rest:
+            raise TypeError(f"get expected at most 1 argument, got {1 + len(rest)}")
         chain = current.get()
-        if chain is not None:
-            admit(chain, reading=True)
         value = self.backing.get()
+        if chain is not None:
+            _, _, thread, task, _, state = chain
+            owner = task and task()
+            # What admit finds out first.
+            if owner is None or task_of(owner.get_loop()) is not owner or thread != get_ident():
+                state = admit(chain, reading=True).state
+            if state.sealed:
+                self._hand_out(state, value)
         if value is not UNSET:
             return value
         if default is not MISSING:
@@ -167,25 +196,33 @@ class ContextVar(Generic[T]):
             return self._default
         raise LookupError(self)
 
-    def set(self, value: T, /) -> Token[T]:
+    @_taking_one
+    def set(self, value: T = _NOT_GIVEN, /, *rest: object) -> Token[T]:
         """Set the value in the current context and return the token that undoes it.
 
         The first set arms the context: it mints the chain that later dispatches take along.
         Raises ChainContention when another thread or task runs the chain.
         """
+        if rest or value is _NOT_GIVEN:
+            raise _not_one("set", value, rest)
         chain = current.get()
-        ensure_task_factory()
         chain = new_chain(new_id()) if chain is None else admit(chain)
-        current.set(chain.bind(self))
-        return Token[T].mint(self, self.backing.set(value))
+        ensure_task_factory(chain.task)
+        current.set(chain.bind(self, Binding()))
+        home = chain.home
+        pin = home.pin() if home.keeps_pins else None
+        return Token.mint(self, self.backing.set(value), chain.state.get(self), pin)
 
-    def reset(self, token: Token[T], /) -> None:
+    @_taking_one
+    def reset(self, token: Token[T] = _NOT_GIVEN, /, *rest: object) -> None:
         """Restore the value from before the ``set`` that returned the token.
 
         Raises, with the stdlib's texts, TypeError for anything but a token, RuntimeError for a used
         one, ValueError for one of another variable or another Context; ChainContention first of
         all. A refused reset changes nothing.
         """
+        if rest or token is _NOT_GIVEN:
+            raise _not_one("reset", token, rest)
         chain = current.get()
         if chain is not None:
             chain = admit(chain)
@@ -213,9 +250,16 @@ class ContextVar(Generic[T]):
         if not token.spend():
             return "orphan"
         if chain is not None:
-            bound = self.backing.get() is not UNSET
-            current.set(chain.bind(self) if bound else chain.unbind(self))
+            unbound = self.backing.get() is UNSET
+            current.set(
+                chain.unbind(self) if unbound else chain.bind(self, token.before or Binding())
+            )
         return "ok"
+
+    def _hand_out(self, state: State, value: Any) -> None:
+        binding = state.get(self)
+        if binding is not None:
+            binding.hand_out(value)
 
     def suppose(self, default: Any) -> None:
         """Take a default that came over the wire, unless a declaration or an earlier one counts."""
@@ -297,16 +341,27 @@ def _caller() -> FrameType:
     return getframe(2)
 
 
-def _checked_name(args: tuple[Any, ...]) -> str:
+def _checked_name(args: tuple[Any, ...], unknown: dict[str, Any]) -> str:
+    """Return the name that a declaration gives; raise as the stdlib does for a wrong one."""
     match args:
-        case (str(name),):
-            return name
-        case (_,):
-            raise TypeError("context variable name must be a str")
         case ():
             raise TypeError("ContextVar() takes exactly 1 positional argument (0 given)")
-        case _:
+        case (_, _, *_):
             raise TypeError(f"ContextVar() takes at most 1 positional argument ({len(args)} given)")
+        case _:
+            pass
+    for keyword in unknown:
+        raise TypeError(_UNKNOWN.format(keyword))
+    (name,) = args
+    if not isinstance(name, str):
+        raise TypeError("context variable name must be a str")
+    return name
+
+
+def _not_one(method: str, first: object, rest: tuple[object, ...]) -> TypeError:
+    """Return what the stdlib raises for any number of arguments but one."""
+    given = 0 if first is _NOT_GIVEN else 1 + len(rest)
+    return TypeError(f"ContextVar.{method}() takes exactly one argument ({given} given)")
 
 
 def _namespace(frame: FrameType) -> str:

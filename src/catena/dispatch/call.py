@@ -2,78 +2,141 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from catena.context.runtime import options
 from catena.dispatch.caller import Call, Caller
+from catena.dispatch.deadline import Bounds, bounds_of
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.port import Dispatcher, dispatcher
-from catena.dispatch.values import captured, take
-from catena.errors import NoPool, SerializationError, WorkerLost
+from catena.dispatch.values import take
+from catena.errors import Busy, NoPool, SerializationError, WorkerLost
 from catena.events import Dispatch, refused
+from catena.observe import SILENCE
 from catena.wire.frames import Frame, Nack, NackCode
 
-__all__ = ["dispatch", "open_call"]
+__all__ = ["dispatching", "open_call"]
 
 _ATTEMPTS = 64
+_NOBODY: Mapping[str, str] = {}
 
 
-async def dispatch(declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a routine on a worker and return its result, or raise what it raised.
+def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return the coroutine function that runs a routine on a worker and returns its result.
 
-    Raises NoPool, SerializationError, WorkerLost, ChainContention, ProtocolError.
+    It raises what the routine raises, and NoPool, Busy, SerializationError, WorkerLost,
+    ChainContention, ProtocolError; TimeoutError and DispatchTimeout where the call is bounded.
     """
-    if not Dispatch.listeners:
-        _, frame = await open_call(declared, dump_arguments(declared, args, kwargs))
-        return take(frame, declared.name)
-    observed = Dispatch(declared.name, stream=False)
-    with observed:
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if Dispatch.listeners or options.get() is not None:
+            return await apart(*args, **kwargs)
         payload = dump_arguments(declared, args, kwargs)
-        call, frame = await open_call(declared, payload)
-        observed.worker, observed.call = call.caller.worker, call.id
-        return take(frame, declared.name)
+        caller = _through(declared).pick()
+        if caller is None or caller.link.congested:
+            opened, frame = await _opened(declared, payload, caller)
+        else:
+            # As _opened does it, without coroutines in between: this is where all calls pass.
+            opened = caller.open(declared, payload)
+            try:
+                frame = await opened.waiter
+            except asyncio.CancelledError as cancelled:
+                frame = await opened.last_word(cancelled)
+            if frame is None or type(frame) is Nack:
+                busy = _refusal(opened, opened.checked(frame))
+                caller = _through(declared).pick()
+                opened, frame = await _opened(declared, payload, caller, busy=busy)
+        return take(frame, declared.name, opened.caller.values)[0]
+
+    async def apart(*args: Any, **kwargs: Any) -> Any:
+        observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
+        with observed or SILENCE:
+            payload = dump_arguments(declared, args, kwargs)
+            opened, frame = await open_call(declared, payload)
+            if observed is not None:
+                observed.worker, observed.call = opened.caller.worker, opened.id
+            return take(frame, declared.name, opened.caller.values)[0]
+
+    return call if declared.timeout is declared.dispatch_timeout is None else apart
 
 
 async def open_call(declared: Declaration, payload: bytes) -> tuple[Call, Frame]:
     """Open a call on some worker and return it with its first answer.
 
-    A worker that refuses before the call began is passed over for another one.
+    A worker that refuses before the call began is passed over for another one. Raises TimeoutError
+    and DispatchTimeout when the call's bounds are over.
     """
+    bounds = bounds_of(declared)
+    return await _opened(declared, payload, _through(declared).pick(), bounds)
+
+
+async def _opened(
+    declared: Declaration,
+    payload: bytes,
+    caller: Caller | None,
+    bounds: Bounds | None = None,
+    *,
+    busy: Mapping[str, str] = _NOBODY,
+) -> tuple[Call, Frame]:
+    """Open a call, first on the worker that was picked; without one, on the next that answers.
+
+    A worker that said that it is ``busy`` is not asked again.
+    """
+    for _ in range(_ATTEMPTS):
+        caller = await _ready(declared, caller, bounds)
+        # The link may have ended meanwhile; nothing was handed to it.
+        if caller.usable and caller.worker not in busy:
+            call = bounds.open(caller, payload) if bounds else caller.open(declared, payload)
+            frame = await call.answer()
+            if type(frame) is not Nack:
+                return call, frame
+            busy = {**busy, **_refusal(call, frame)}
+        caller = _through(declared).pick()
+    if busy:
+        reason = list(busy.values())[-1]
+        raise refused(Busy(routine=declared.name, worker=", ".join(busy), reason=reason))
+    through = repr(_through(declared))
+    cause = "every attempt was refused"
+    raise refused(WorkerLost(worker=through, routine=declared.name, begun=False, cause=cause))
+
+
+async def _ready(declared: Declaration, caller: Caller | None, bounds: Bounds | None) -> Caller:
+    """Return a caller that takes frames: this one, or the next that answers."""
+    if caller is not None and not caller.link.congested:
+        return caller
+    if bounds is not None:
+        return await bounds.ready(_through(declared), caller)
+    caller = caller or await _through(declared).reach(declared.name)
+    if caller.link.congested:
+        await caller.link.drained()
+    return caller
+
+
+def _through(declared: Declaration) -> Dispatcher:
     through = dispatcher.get()
     if through is None:
         raise refused(NoPool(routine=declared.name))
-    for _ in range(_ATTEMPTS):
-        caller = through.pick()
-        if caller is None:
-            caller = await through.reach(declared.name)
-        if caller.link.congested:
-            await caller.link.drained()
-            if not caller.usable:
-                # The link ended meanwhile; nothing was handed to it.
-                continue
-        call = caller.open(declared, payload, captured(to_worker=True))
-        frame = await call.answer()
-        if type(frame) is not Nack:
-            return call, frame
-        _refusal(caller, call, frame)
-    raise refused(_nowhere(through, declared))
+    return through
 
 
-def _refusal(caller: Caller, call: Call, nack: Nack) -> None:
-    """Take note of a refusal; return when another attempt makes sense."""
-    caller.nacked(call, nack)
-    if nack.code is NackCode.UNLOADABLE:
+def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
+    """Take note of a refusal; return when another attempt makes sense.
+
+    Returns the worker and what it told when it is busy.
+    """
+    if type(frame) is not Nack:
+        return _NOBODY
+    call.caller.nacked(call, frame)
+    if frame.code is NackCode.UNLOADABLE:
         raise refused(
             SerializationError(
                 what="the code",
                 routine=call.declared.name,
-                cause=nack.text,
-                worker=caller.worker,
+                cause=frame.text,
+                worker=call.caller.worker,
                 doing="loaded",
             )
         )
-
-
-def _nowhere(through: Dispatcher, declared: Declaration) -> WorkerLost:
-    return WorkerLost(
-        worker=repr(through), routine=declared.name, begun=False, cause="every attempt was refused"
-    )
+    return {call.caller.worker: frame.text} if frame.code is NackCode.BUSY else _NOBODY

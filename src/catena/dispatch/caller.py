@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
-from catena.context.manifest import ChainManifest
+from catena.context.capture import Captured, capture_first
+from catena.context.carried import Carried, Known
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import mount_frame
+from catena.dispatch.values import mount_frame, wire
 from catena.errors import ProtocolError, WorkerLost
 from catena.events import CallNacked, FrameDropped
 from catena.link.link import Link
 from catena.observe import announce
 from catena.wire.frames import (
+    Ack,
     Cancel,
     ExceptionFrame,
     Frame,
@@ -31,11 +34,13 @@ from catena.wire.frames import (
     Task,
     Throw,
 )
-from catena.wire.grammar import END, TO_CALLER, Position
+from catena.wire.grammar import END, TABLE, TO_CALLER, Position
+from catena.wire.versions import DELTA, NAMES
 
 __all__ = ["Call", "Caller", "callers"]
 
 _FUNCTIONS = 1024
+_ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 callers: WeakSet[Caller] = WeakSet()
 """The caller's side of every link of this process that is up."""
@@ -44,18 +49,36 @@ callers: WeakSet[Caller] = WeakSet()
 class Call(Position):
     """One open call: where it stands, and the frame that its driver waits for."""
 
-    __slots__ = ("caller", "declared", "id", "lost", "refusal", "waiter")
+    __slots__ = ("caller", "captured", "declared", "id", "lost", "refusal", "waiter")
 
-    def __init__(self, caller: Caller, id: int, declared: Declaration) -> None:
+    # What its Task tells of time; a bounded call has its own.
+    timeout_ns: int | None = None
+    dispatch_timeout_ns: int | None = None
+
+    def __init__(
+        self, caller: Caller, id: int, declared: Declaration, captured: Captured | None
+    ) -> None:
         self.caller = caller
         self.id = id
         self.declared = declared
+        # What its first drive told.
+        self.captured = captured
         # Its Task and its first drive leave together.
         self.state = "flow sent" if declared.stream else "call sent"
         self.last = "next"
         self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: ProtocolError | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether no further step can be driven."""
+        return self.state == END or self.lost is not None
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is up; only a bounded call has an end to its time."""
+        return False
 
     def drive(self, frame: Next | Send | Throw) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
@@ -84,20 +107,27 @@ class Call(Position):
         """
         try:
             frame = await self.waiter
-        except asyncio.CancelledError:
-            if self.waiter.cancelled():
-                await self._wait_after_cancel()
-            last = self.waiter.result() if self.waiter.done() else None
-            if type(last) is ExceptionFrame or (type(last) is Result and last.after_cancel):
-                return last
-            if self.refusal is not None:
-                raise self.refusal from None
-            if type(last) is Result:
-                mount_frame(last.manifest, to_worker=False)
-            raise
-        return self._checked(frame)
+        except asyncio.CancelledError as cancelled:
+            frame = await self.last_word(cancelled)
+        return self.checked(frame)
 
-    def _checked(self, frame: Frame | None) -> Frame:
+    async def last_word(self, cancelled: asyncio.CancelledError) -> Frame:
+        """Tell the routine that its caller was cancelled, and return its answer to that.
+
+        Raises the cancellation when there is none in time.
+        """
+        if self.waiter.cancelled():
+            await self._wait_after_cancel()
+        last = self.waiter.result() if self.waiter.done() else None
+        if type(last) is ExceptionFrame or (type(last) is Result and last.after_cancel):
+            return last
+        if self.refusal is not None:
+            raise self.refusal from None
+        if type(last) is Result:
+            mount_frame(last.manifest, self.caller.values, None, to_worker=False)
+        raise cancelled
+
+    def checked(self, frame: Frame | None) -> Frame:
         """Return the frame, or raise why there is none."""
         if self.refusal is not None:
             raise self.refusal
@@ -122,6 +152,12 @@ class Call(Position):
 
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it."""
+        if type(frame) is Ack and (acked := _ACKED.get(self.state)) is not None:
+            # Half of all frames that arrive; the rest goes the long way.
+            self.state, self.last = acked, frame.symbol
+            if self.captured is not None and self.captured.told is not None:
+                self.caller.arrived(self.captured.told)
+            return
         try:
             state = self.hear(frame.symbol, TO_CALLER)
         except ProtocolError as error:
@@ -133,7 +169,7 @@ class Call(Position):
             return
         if state == END:
             self.caller.forget(self)
-        elif frame.symbol == "ack" or state == "flow closing":
+        elif state == "flow closing":
             return
         self._answer(frame)
 
@@ -147,14 +183,23 @@ class Call(Position):
             self.waiter.set_result(frame)
 
 
-class Caller:
-    """Opens calls on one link and hands each frame that comes to its call."""
+AnyCall = TypeVar("AnyCall", bound=Call)
 
-    def __init__(self, link: Link, proxy: tuple[bytes, bytes]) -> None:
+
+class Caller:
+    """Opens calls on one link and hands each frame that comes to its call.
+
+    ``calls`` are those that are open, by their number.
+    """
+
+    def __init__(self, link: Link, proxy: tuple[bytes, bytes], *, strict: bool = False) -> None:
         self.link = link
+        self.values = wire(strict=strict)
+        self.deltas = DELTA in link.capabilities
+        self._carried = Carried() if NAMES in link.capabilities else None
         self.worker = link.peer.peer if link.peer else "?"
         self.accepting = True
-        self._calls: dict[int, Call] = {}
+        self.calls: dict[int, Call] = {}
         self._ids = count(1)
         self._last = 0
         self._proxy_id, self._proxy = proxy
@@ -166,23 +211,32 @@ class Caller:
     @property
     def open_calls(self) -> int:
         """How many calls are open."""
-        return len(self._calls)
+        return len(self.calls)
 
     @property
     def usable(self) -> bool:
         """Whether new calls may be sent here."""
         return self.accepting and self.link.up
 
-    def open(self, declared: Declaration, payload: bytes, manifest: ChainManifest | None) -> Call:
-        """Send a call's Task and its first drive frame, together, and return the call."""
-        number, body = self._number(declared.dumps())
+    def open(
+        self, declared: Declaration, payload: bytes, make: Callable[..., AnyCall] = Call
+    ) -> AnyCall:
+        """Send a call's Task and its first drive frame, together, and return the call.
+
+        ``make`` makes the call of what ``Call`` is made of. Raises what capturing the chain raises,
+        and SerializationError for the callable; nothing has been sent then.
+        """
+        # First what may fail, then the chain, then the number: either counts as told from then on.
+        code = declared.dumps()
+        captured = capture_first(self.values, self._carried)
+        number, body = self._number(code)
         proxy = b"" if self._proxy_sent else self._proxy
         self._proxy_sent = True
-        call = Call(self, next(self._ids), declared)
+        call = make(self, next(self._ids), declared, captured)
         self._last = call.id
-        self._calls[call.id] = call
-        send = self.link.send
-        send(
+        self.calls[call.id] = call
+        manifest = None if captured is None else captured.manifest
+        self.link.send(
             Task(
                 call.id,
                 number,
@@ -192,28 +246,41 @@ class Caller:
                 body,
                 proxy,
                 self._proxy_id,
+                Next(call.id, manifest),
+                call.timeout_ns,
+                call.dispatch_timeout_ns,
             )
         )
-        send(Next(call.id, manifest))
         return call
+
+    def arrived(self, told: Known) -> None:
+        """Note that the worker has a state, because it accepted the call that told it."""
+        if self._carried is not None:
+            self._carried.arrived(told)
 
     def forget(self, call: Call) -> None:
         """Take a call that has ended out of the table."""
-        self._calls.pop(call.id, None)
+        self.calls.pop(call.id, None)
 
     def nacked(self, call: Call, nack: Nack) -> None:
         """Note a refusal: what the worker does not know is sent whole the next time."""
         if CallNacked.listeners:
             announce(CallNacked(call.declared.name, self.worker, nack.code.name))
+        told = call.captured and call.captured.told
+        if told is not None and self._carried is not None:
+            # The worker keeps nothing of a call that it refused; the next one tells it.
+            self._carried.drop(told)
         if nack.code is NackCode.UNKNOWN:
             self._numbers.clear()
             self._proxy_sent = False
+            if self._carried is not None:
+                self._carried.clear()
         elif nack.code is NackCode.DRAINING:
             self.accepting = False
 
     def receive(self, frame: Frame) -> None:
         """Take a frame that the link brings."""
-        call = self._calls.get(frame.call)
+        call = self.calls.get(frame.call)
         if call is not None:
             call.receive(frame)
         elif frame.call > self._last:
@@ -229,7 +296,7 @@ class Caller:
         """Fail every open call."""
         self.accepting = False
         callers.discard(self)
-        calls, self._calls = self._calls, {}
+        calls, self.calls = self.calls, {}
         for call in calls.values():
             call.lose(error or ConnectionError("the worker closed the link"))
 

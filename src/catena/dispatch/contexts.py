@@ -1,7 +1,7 @@
-"""The Contexts in which one pool's calls run on a worker.
+"""The Contexts in which one pool's calls run on a worker, and the states that its link has carried.
 
-Each call gets a Context of its own, in which the way to the pool is bound. One whose variables this
-link has brought before, all of them unchangeable, is a copy of the Context prepared then.
+Each call gets a copy of a Context in which the way to the pool is bound; one that names a state
+which this link has carried before, a copy of the Context prepared then.
 """
 
 from __future__ import annotations
@@ -9,58 +9,59 @@ from __future__ import annotations
 import contextvars
 from collections import OrderedDict
 
+from catena.context.capture import Baseline
+from catena.context.carried import CARRIED_BYTES, CARRIED_STATES
 from catena.context.manifest import ChainManifest
-from catena.context.mount import Prepared, adopt, prepared
+from catena.context.mount import Prepared, mount_first
 from catena.dispatch.port import Dispatcher, dispatcher
-from catena.dispatch.values import mount_frame
+from catena.dispatch.values import Wire
 from catena.errors import ChainSerializationError
 from catena.events import refused
 
 __all__ = ["Contexts"]
 
-_BLOCKS = 1024
-_BLOCK_BYTES = 64 * 1024
-
 
 class Contexts:
-    """Fresh Contexts for calls; prepared ones by their block, the least recently used go."""
+    """Contexts for calls; kept states by their number, the least recently used go."""
 
-    __slots__ = ("_base", "_prepared")
+    __slots__ = ("_kept", "_size", "plain", "values")
 
-    def __init__(self, through: Dispatcher | None) -> None:
-        self._base = contextvars.Context()
-        self._base.run(dispatcher.set, through)
-        self._prepared: OrderedDict[bytes, Prepared] = OrderedDict()
+    def __init__(self, through: Dispatcher | None, values: Wire) -> None:
+        self.values = values
+        context = contextvars.Context()
+        context.run(dispatcher.set, through)
+        self.plain = Prepared(context)
+        self._kept: OrderedDict[int, Prepared] = OrderedDict()
+        self._size = 0
 
-    def fresh(self, manifest: ChainManifest | None) -> tuple[contextvars.Context, Prepared | None]:
-        """Return a Context for a call, and what is prepared in it."""
-        known = None if manifest is None else self._prepared.get(manifest.entries)
-        if manifest is None or known is None:
-            return self._base.copy(), None
-        self._prepared.move_to_end(manifest.entries)
-        return known.context.copy(), known
+    def base(self, manifest: ChainManifest | None) -> Prepared | None:
+        """Return what a call's first manifest builds on, None when that is not known (any more)."""
+        if manifest is None or not manifest.base:
+            return self.plain
+        known = self._kept.get(manifest.base)
+        if known is not None:
+            self._kept.move_to_end(manifest.base)
+        return known
 
-    def enter(self, manifest: ChainManifest | None, known: Prepared | None) -> None:
-        """Make a call's chain current, in the Context that ``fresh`` returned.
+    def enter(self, manifest: ChainManifest | None, base: Prepared) -> Baseline | None:
+        """Make a call's chain current, in a copy of the Context of ``base``; return its baseline.
 
         Raises ChainSerializationError.
         """
         if manifest is None:
-            return
-        if known is not None and manifest.chain_id:
-            try:
-                adopt(manifest, known)
-            except ChainSerializationError as error:
-                raise refused(error) from None
-            return
-        mount_frame(manifest, to_worker=True)
-        if manifest.whole and len(manifest.entries) <= _BLOCK_BYTES:
-            self._prepare(manifest.entries)
+            return None
+        try:
+            baseline, kept = mount_first(manifest, self.values, base)
+        except ChainSerializationError as error:
+            raise refused(error) from None
+        if kept is not None:
+            self._keep(manifest.name, kept)
+        return baseline
 
-    def _prepare(self, block: bytes) -> None:
-        state = prepared(self._base)
-        if state is None:
-            return
-        self._prepared[block] = state
-        if len(self._prepared) > _BLOCKS:
-            self._prepared.popitem(last=False)
+    def _keep(self, number: int, state: Prepared) -> None:
+        kept = self._kept
+        before = kept.pop(number, None)
+        self._size += state.size - (before.size if before is not None else 0)
+        kept[number] = state
+        while len(kept) > 2 * CARRIED_STATES or self._size > 2 * CARRIED_BYTES:
+            self._size -= kept.popitem(last=False)[1].size

@@ -23,12 +23,15 @@ class Declaration:
 
     ``function`` is the user's, ``wrapper`` what the decorator returned, ``stream`` says that it is
     an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
+    ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own.
     """
 
     function: Callable[..., Any]
     name: str
     stream: bool
     cancel_grace: float = CANCEL_GRACE
+    timeout: float | None = None
+    dispatch_timeout: float | None = None
     wrapper: Any = None
     _by_reference: bytes | None = None
 
@@ -56,8 +59,8 @@ class Declaration:
         if name is not None:
             return serializer.resolve, (name,)
         # In two steps, because the function may refer to its own wrapper.
-        options = (self.name, self.stream, self.cancel_grace)
-        return _shell, options, self.function, None, None, _fill
+        options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
+        return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
 
 
 def declaration_of(wrapper: Any) -> Declaration:
@@ -82,10 +85,10 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
         ) from error
 
 
-def _shell(name: str, stream: bool, cancel_grace: float) -> Any:  # noqa: FBT001
+def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001
     from catena.dispatch.routine import wrap  # noqa: PLC0415 - it imports this module
 
-    declared = Declaration(cast("Any", None), name, stream, cancel_grace)
+    declared = Declaration(cast("Any", None), name, stream, *options)
     return wrap(declared)
 
 

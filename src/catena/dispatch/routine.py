@@ -11,7 +11,8 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from catena.dispatch.call import dispatch
+from catena.context.runtime import checked_seconds
+from catena.dispatch.call import dispatching
 from catena.dispatch.declaration import CANCEL_GRACE, Declaration
 from catena.dispatch.stream import Stream
 
@@ -67,31 +68,44 @@ def routine(function: Callable[P, AsyncGenerator[Y, X]], /) -> Routine[P, AsyncG
 @overload
 def routine(function: Callable[P, AsyncIterator[Y]], /) -> Routine[P, AsyncGenerator[Y, Any]]: ...
 @overload
-def routine(*, name: str | None = None, cancel_grace: float = CANCEL_GRACE) -> _Decorator: ...
+def routine(
+    *,
+    name: str | None = None,
+    cancel_grace: float = CANCEL_GRACE,
+    timeout: float | None = None,
+    dispatch_timeout: float | None = None,
+) -> _Decorator: ...
 def routine(
     function: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
     cancel_grace: float = CANCEL_GRACE,
+    timeout: float | None = None,
+    dispatch_timeout: float | None = None,
 ) -> Any:
     """Make calls of an async function, or an async generator, run on a worker.
 
     ``name`` is what errors and telemetry call it (by default module and qualified name);
-    ``cancel_grace`` how many seconds a cancelled caller waits for the routine's end. The decorated
-    function keeps its signature; its attribute ``local`` is the original.
+    ``cancel_grace`` how many seconds a cancelled caller waits for the routine's end. ``timeout``
+    and ``dispatch_timeout`` are what RuntimeContext explains, for calls that are made where neither
+    a block nor an inherited option sets them. The decorated function keeps its signature; its
+    attribute ``local`` is the original.
 
     Raises TypeError for anything but a coroutine function or an async-generator function, and
-    ValueError for a negative grace.
+    ValueError for a negative number of seconds.
     """
-    if cancel_grace < 0:
-        raise ValueError(f"cancel_grace must not be negative, it is {cancel_grace!r}")
+    seconds = (
+        checked_seconds("timeout", timeout),
+        checked_seconds("dispatch_timeout", dispatch_timeout),
+    )
+    checked_seconds("cancel_grace", cancel_grace)
 
     def decorate(function: Callable[..., Any]) -> Any:
         _check(function)
         full = name or f"{function.__module__}.{function.__qualname__}"
         stream = inspect.isasyncgenfunction(function)
-        declared = Declaration(function, full, stream, cancel_grace)
+        declared = Declaration(function, full, stream, cancel_grace, *seconds)
         wrapper = wrap(declared)
         dress(declared)
         return wrapper
@@ -119,13 +133,10 @@ class _Decorator(Protocol):
 def wrap(declared: Declaration) -> Any:
     """Return a function that dispatches the declared routine."""
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await dispatch(declared, args, kwargs)
-
     def stream(*args: Any, **kwargs: Any) -> Any:
         return Stream[Any](declared, args, kwargs)
 
-    wrapper = cast("Any", stream if declared.stream else call)
+    wrapper = cast("Any", stream if declared.stream else dispatching(declared))
     wrapper.__catena_routine__ = declared
     wrapper.__catena_reduce__ = declared.reduce
     declared.wrapper = wrapper

@@ -7,13 +7,14 @@ the chain is captured while the result is still alive.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from catena.context.capture import Baseline, capture_answer
 from catena.context.mount import Prepared, unmount
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import captured, opened
-from catena.errors import SerializationError
+from catena.dispatch.values import Wire, append_context, opened
+from catena.errors import ChainSerializationError, SerializationError
 from catena.events import Execution, refused
 from catena.wire import failure, serializer
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
@@ -21,7 +22,15 @@ from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Running", "RunningCall", "arguments", "dumps_result", "failed"]
+__all__ = ["Admitted", "Running", "RunningCall", "arguments", "dumps_result", "failed"]
+
+
+class Admitted(NamedTuple):
+    """What an accepted call runs, and where: the Contexts of its pool and what it builds on."""
+
+    declared: Declaration
+    contexts: Contexts
+    base: Prepared
 
 
 class Running(Protocol):
@@ -30,7 +39,7 @@ class Running(Protocol):
     idle: bool
 
     def drive(self, frame: Next | Send | Throw, /) -> None:
-        """Start, or go on to the next yield."""
+        """Go on to the next yield."""
         ...
 
     def cancel(self, *, idle: bool) -> None:
@@ -41,41 +50,39 @@ class Running(Protocol):
 class RunningCall:
     """Runs a coroutine routine in one task."""
 
-    __slots__ = ("_contexts", "_declared", "_session", "_started", "_task", "_worker")
+    __slots__ = ("_declared", "_session", "_started", "_task")
 
     idle = False
 
-    def __init__(
-        self, session: Session, declared: Declaration, worker: str, contexts: Contexts
-    ) -> None:
+    def __init__(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
         self._session = session
-        self._declared = declared
-        self._worker = worker
-        self._contexts = contexts
+        self._declared = admitted.declared
         self._started = False
-        self._task: asyncio.Task[None] | None = None
+        # Not through the loop's task factory: nothing is forked here, the chain is about to come.
+        self._task: asyncio.Task[None] = asyncio.Task(
+            self._run(frame, admitted.contexts, admitted.base),
+            loop=session.sessions.link.loop,
+            context=admitted.base.context.copy(),
+        )
 
     def drive(self, frame: Next | Send | Throw) -> None:
-        """Start the routine's task."""
-        loop = self._session.sessions.link.loop
-        context, known = self._contexts.fresh(frame.manifest)
-        # Not through the loop's task factory: nothing is forked here, the chain is about to come.
-        self._task = asyncio.Task(self._run(frame, known), loop=loop, context=context)
+        """A coroutine is driven once, when it starts: the grammar knows no other drive."""
 
     def cancel(self, *, idle: bool) -> None:
         """Cancel the routine's task."""
         # A task that has not started is not cancelled but told, because it would never answer.
-        if self._started and self._task is not None:
+        if self._started:
             self._task.cancel()
 
-    async def _run(self, frame: Next | Send | Throw, known: Prepared | None) -> None:
+    async def _run(self, frame: Next | Send | Throw, contexts: Contexts, base: Prepared) -> None:
         self._started = True
         session, declared = self._session, self._declared
-        task = session.task
+        task, sessions = session.task, session.sessions
+        baseline: Baseline | None = None
         try:
             if session.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
-            self._contexts.enter(frame.manifest, known)
+            baseline = contexts.enter(frame.manifest, base)
             args, kwargs = arguments(task.payload, declared)
             if Execution.listeners:
                 with Execution(declared.name, stream=False, call=task.call):
@@ -83,17 +90,25 @@ class RunningCall:
             else:
                 value = await declared.function(*args, **kwargs)
             payload = dumps_result(value, declared)
-            manifest = captured(to_worker=False)
+            manifest, _ = capture_answer(contexts.values, baseline, whole=sessions.whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
-            answer = failed(error, task.call, declared, self._worker)
+            answer = failed(error, session, declared, contexts.values, baseline)
         unmount()
         session.reply(answer)
 
 
 def arguments(payload: bytes, declared: Declaration) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a call. Raises SerializationError."""
-    return opened(payload, "the arguments", declared.name)
+    found = opened(payload, "the arguments", declared.name)
+    # Not narrowed: what is in the tuple is known to nobody.
+    kind: object = type(found)  # pyright: ignore[reportUnknownVariableType]
+    if kind is tuple and len(found) == 2 and type(found[0]) is tuple and type(found[1]) is dict:
+        return found
+    cause = f"they are a {type(found).__name__}, not (args, kwargs)"
+    raise refused(
+        SerializationError(what="the arguments", routine=declared.name, cause=cause, doing="read")
+    )
 
 
 def dumps_result(value: Any, declared: Declaration) -> bytes:
@@ -107,14 +122,25 @@ def dumps_result(value: Any, declared: Declaration) -> bytes:
         ) from error
 
 
-def failed(error: BaseException, call: int, declared: Declaration, worker: str) -> ExceptionFrame:
-    """Return the frame that carries an exception, with the chain as it was left."""
+def failed(
+    error: BaseException,
+    session: Session,
+    declared: Declaration,
+    values: Wire,
+    baseline: Baseline | None,
+) -> ExceptionFrame:
+    """Return the frame that carries an exception, with the chain as it was left.
+
+    A chain that cannot be captured never replaces the exception: it is appended to its context.
+    """
+    sessions = session.sessions
+    manifest = None
     try:
-        manifest = captured(to_worker=False)
+        manifest, _ = capture_answer(values, baseline, whole=sessions.whole)
     except Exception as unreadable:
-        manifest = None
-        error.add_note(f"(its chain could not be captured: {unreadable})")
-    payload = failure.dump(error, worker=worker, routine=declared.name)
+        if not isinstance(error, ChainSerializationError):
+            append_context(error, unreadable)
+    payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
     # Frames of the traceback keep what the routine held; it has been written down.
     error.__traceback__ = None
-    return ExceptionFrame(call, payload, manifest)
+    return ExceptionFrame(session.task.call, payload, manifest)

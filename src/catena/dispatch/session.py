@@ -11,11 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from weakref import WeakSet
 
+from catena.context.manifest import ChainManifest
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.port import Dispatcher
-from catena.dispatch.running import Running, RunningCall
+from catena.dispatch.running import Admitted, Running, RunningCall
 from catena.dispatch.stepper import RunningStream
+from catena.dispatch.timeleft import bounded
+from catena.dispatch.values import wire
 from catena.errors import CatenaError, ProtocolError
 from catena.events import FrameDropped
 from catena.link.link import Link
@@ -35,6 +38,7 @@ from catena.wire.frames import (
     Throw,
 )
 from catena.wire.grammar import END, TO_WORKER, Position
+from catena.wire.versions import DELTA
 
 __all__ = ["Session", "Sessions", "all_sessions"]
 
@@ -52,7 +56,7 @@ all_sessions: WeakSet[Sessions] = WeakSet()
 class Session(Position):
     """One call on the worker: where it stands and what runs for it."""
 
-    __slots__ = ("cancelled", "running", "sessions", "task")
+    __slots__ = ("cancelled", "expired", "running", "sessions", "task")
 
     def __init__(self, sessions: Sessions, task: Task) -> None:
         self.sessions = sessions
@@ -60,6 +64,14 @@ class Session(Position):
         super().__init__()
         self.running: Running | None = None
         self.cancelled = False
+        # Whether what runs has been cancelled already, because its time was up.
+        self.expired = False
+
+    def start(self, drive: Next) -> None:
+        """Take the Task and the drive that it brought along: two steps in one."""
+        self.state = "flow sent" if self.task.stream else "call sent"
+        self.last = drive.symbol
+        self._begin(drive)
 
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it, and says so to the caller."""
@@ -76,17 +88,21 @@ class Session(Position):
                     self.running.drive(frame)
             case Cancel():
                 self.cancelled = True
-                if self.running is not None:
-                    self.running.cancel(idle=state == "flow closing")
+                idle = state == "flow closing"
+                if self.running is not None and (idle or not self.expired):
+                    self.running.cancel(idle=idle)
             case _:
                 pass
 
     def reply(self, frame: Result | ExceptionFrame) -> None:
         """Send an answer; the last one ends the session."""
         if self.state == END:
+            self.running = None
             return
         if self.step(frame.symbol) == END:
             self.sessions.forget(self)
+            # They refer to each other: whoever is done lets go, and the collector has no work.
+            self.running = None
         elif "yield+" in frame.symbol:
             self.cancelled = False
         self.sessions.link.send(frame)
@@ -105,18 +121,18 @@ class Session(Position):
 
     def _begin(self, drive: Next | Send | Throw) -> None:
         sessions = self.sessions
-        answer = sessions.admit(self.task)
+        answer = sessions.admit(self.task, drive.manifest)
         if isinstance(answer, Nack):
             self.step("nack")
             sessions.forget(self)
             sessions.link.send(answer)
             return
-        declared, contexts = answer
         self.step("ack")
         sessions.link.send(Ack(self.task.call))
+        if self.task.timeout_ns is not None or self.task.dispatch_timeout_ns is not None:
+            answer = bounded(self, answer)
         kind = RunningStream if self.task.stream else RunningCall
-        self.running = kind(self, declared, sessions.worker, contexts)
-        self.running.drive(drive)
+        self.running = kind(self, answer, drive)
 
     def _break(self, error: ProtocolError) -> None:
         if self.state != END:
@@ -127,10 +143,12 @@ class Session(Position):
 class Sessions:
     """All calls that come over one link."""
 
-    def __init__(self, link: Link, worker: str, proxies: Proxies) -> None:
+    def __init__(self, link: Link, worker: str, proxies: Proxies, *, strict: bool = False) -> None:
         self.link = link
         self.worker = worker
+        self.whole = DELTA not in link.capabilities
         self.draining = False
+        self._values = wire(strict=strict)
         self._proxies = proxies
         self._sessions: dict[int, Session] = {}
         self._last = 0
@@ -172,7 +190,10 @@ class Sessions:
                 reason=f"call {call} is or was open, or is far ahead", frame=task.symbol
             )
         session = self._sessions[call] = Session(self, task)
-        session.step(task.symbol)
+        if task.drive is None:
+            session.step(task.symbol)
+        else:
+            session.start(task.drive)
 
     def goodbye(self) -> None:
         """The caller opens no more calls; the ones it has go on until it closes the stream."""
@@ -200,7 +221,7 @@ class Sessions:
         data = failure.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
-    def admit(self, task: Task) -> tuple[Declaration, Contexts] | Nack:
+    def admit(self, task: Task, manifest: ChainManifest | None) -> Admitted | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
         if self.draining:
             return Nack(task.call, NackCode.DRAINING)
@@ -210,9 +231,10 @@ class Sessions:
             # Loading imports modules, and a module may as well raise SystemExit.
             return Nack(task.call, NackCode.UNLOADABLE, _told(error))
         contexts = self._contexts_of(task)
-        if declared is None or contexts is None:
+        base = contexts and contexts.base(manifest)
+        if declared is None or contexts is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
-        return declared, contexts
+        return Admitted(declared, contexts, base)
 
     def _function(self, task: Task) -> Declaration | None:
         known = self._functions.get(task.function)
@@ -223,6 +245,8 @@ class Sessions:
                 self._functions.popitem(last=False)
         elif known is not None:
             self._functions.move_to_end(task.function)
+        if known is not None and known.stream != task.stream:
+            raise TypeError(f"{known.name} is {_kind(known.stream)}, not {_kind(task.stream)}")
         return known
 
     def _contexts_of(self, task: Task) -> Contexts | None:
@@ -233,10 +257,14 @@ class Sessions:
         through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
         if task.proxy_id and through is None:
             return None
-        known = self._contexts[task.proxy_id] = Contexts(through)
+        known = self._contexts[task.proxy_id] = Contexts(through, self._values)
         if len(self._contexts) > _PROXIES:
             self._contexts.popitem(last=False)
         return known
+
+
+def _kind(stream: bool) -> str:  # noqa: FBT001
+    return "an async generator" if stream else "a coroutine"
 
 
 def _told(error: BaseException) -> str:

@@ -8,18 +8,16 @@ When another chain takes over the stream, it gets a Context and a task of its ow
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from catena.context.capture import Baseline, capture_answer
 from catena.context.current import current
+from catena.context.manifest import ChainManifest
 from catena.context.mount import Prepared, unmount
-from catena.dispatch.contexts import Contexts
-from catena.dispatch.declaration import Declaration
-from catena.dispatch.running import arguments, dumps_result, failed
-from catena.dispatch.values import captured, mount_frame, opened
+from catena.dispatch.running import Admitted, arguments, dumps_result, failed
+from catena.dispatch.values import exception, mount_frame, opened
 from catena.events import Execution
-from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
 if TYPE_CHECKING:
@@ -33,64 +31,56 @@ Drive = Next | Send | Throw
 class RunningStream:
     """Runs an async generator for a session; one step is outstanding at most."""
 
-    def __init__(
-        self, session: Session, declared: Declaration, worker: str, contexts: Contexts
-    ) -> None:
+    def __init__(self, session: Session, admitted: Admitted, frame: Drive) -> None:
         self.session = session
-        self.declared = declared
-        self.worker = worker
         self.idle = False
-        self._contexts = contexts
-        self._driver: _Driver | None = None
+        self._declared = admitted.declared
+        self._contexts = admitted.contexts
+        self._base: Prepared | None = admitted.base
         self._generator: AsyncGenerator[Any, Any] | None = None
         self._observed: Execution | None = None
-        self._known: Prepared | None = None
+        self._kept: dict[bytes, _Driver] = {}
+        self._driver = _Driver(self, _chain_id(frame), admitted.base)
+        self._driver.put(frame)
 
     def drive(self, frame: Drive) -> None:
         """Hand a step to the driver of the chain that asks for it."""
-        manifest = frame.manifest
-        chain_id = manifest.chain_id if manifest is not None else b""
+        chain_id = _chain_id(frame)
         driver = self._driver
-        if driver is None or (driver.ended or driver.chain_id not in (chain_id, b"")):
-            if driver is not None:
-                driver.put(None)
-            context, known = self._contexts.fresh(manifest)
-            driver = self._driver = _Driver(self, chain_id, context)
-            self._known = known
+        # An unarmed Context is taken over by the first chain that has none of its own here.
+        usable = driver.chain_id in (chain_id, b"") and chain_id not in self._kept
+        if driver.ended or not usable:
+            driver = self._switch(chain_id)
         self.idle = False
         driver.put(frame)
 
     def cancel(self, *, idle: bool) -> None:
         """Cancel the step that runs, or close the suspended generator."""
-        if self._driver is None:
-            return
         if idle:
             self._driver.put(_CLOSE)
         else:
             self._driver.interrupt()
 
-    async def step(self, frame: Drive) -> Result | ExceptionFrame:
+    async def step(self, frame: Drive, driver: _Driver) -> Result | ExceptionFrame:
         """Run one step in the driver's task; return the answer."""
-        session, declared, call = self.session, self.declared, self.session.task.call
+        session, call, values = self.session, self.session.task.call, self._contexts.values
+        whole = session.sessions.whole
         try:
-            known, self._known = self._known, None
-            if current.get() is None:
-                self._contexts.enter(frame.manifest, known)
-            else:
-                mount_frame(frame.manifest, to_worker=True)
+            self._mount(frame.manifest, driver)
             try:
                 value = await self._advance(frame)
             except StopAsyncIteration:
-                return self._last(Result(call, b"N.", captured(to_worker=False)))
-            payload = dumps_result(value, declared)
-            manifest = captured(to_worker=False)
+                manifest, _ = capture_answer(values, driver.baseline, whole=whole)
+                return self._last(Result(call, b"N.", manifest))
+            payload = dumps_result(value, self._declared)
+            manifest, driver.baseline = capture_answer(values, driver.baseline, whole=whole)
             return Result(call, payload, manifest, True, session.cancelled)
         except BaseException as error:
             if self._generator is not None:
                 await self._close_quietly(error)
-            return self._last(failed(error, call, declared, self.worker), error)
+            return self._failed(error, driver)
 
-    async def close(self) -> ExceptionFrame:
+    async def close(self, driver: _Driver) -> ExceptionFrame:
         """Close the suspended generator, in the driver's Context; return the last frame."""
         error: BaseException = asyncio.CancelledError()
         try:
@@ -98,7 +88,38 @@ class RunningStream:
                 await self._generator.aclose()
         except BaseException as raised:
             error = raised
-        return self._last(failed(error, self.session.task.call, self.declared, self.worker), error)
+        return self._failed(error, driver)
+
+    def end(self) -> None:
+        """Let go of the Contexts of all chains but the one that answers last."""
+        kept, self._kept = self._kept, {}
+        for driver in kept.values():
+            driver.put(None)
+
+    def _switch(self, chain_id: bytes) -> _Driver:
+        """Return the driver of another chain; keep the old one's while a token lives in it."""
+        old = self._driver
+        self._kept[old.chain_id] = old
+        for id, one in list(self._kept.items()):
+            if id != chain_id and (one.ended or not one.pinned):
+                self._kept.pop(id).put(None)
+        driver = self._kept.pop(chain_id, None)
+        if driver is None or driver.ended:
+            driver = _Driver(self, chain_id, self._contexts.plain)
+        self._driver = driver
+        return driver
+
+    def _mount(self, manifest: ChainManifest | None, driver: _Driver) -> None:
+        base, self._base = self._base, None
+        if base is not None:
+            driver.baseline = self._contexts.enter(manifest, base)
+        else:
+            values = self._contexts.values
+            driver.baseline = mount_frame(manifest, values, driver.baseline, to_worker=True)
+        chain = current.get()
+        if chain is not None:
+            # Another chain may take over while a token of this one waits for its reset.
+            chain.home.keeps_pins = True
 
     async def _advance(self, frame: Drive) -> Any:
         generator = self._generator
@@ -108,19 +129,20 @@ class RunningStream:
                 raise asyncio.CancelledError
             return await generator.athrow(asyncio.CancelledError())
         if generator is None:
-            args, kwargs = arguments(self.session.task.payload, self.declared)
+            args, kwargs = arguments(self.session.task.payload, self._declared)
             if Execution.listeners:
-                self._observed = Execution(self.declared.name, True, self.session.task.call)
+                self._observed = Execution(self._declared.name, True, self.session.task.call)
                 self._observed.__enter__()
-            generator = self._generator = self.declared.function(*args, **kwargs)
+            generator = self._generator = self._declared.function(*args, **kwargs)
         match frame:
             case Next():
                 return await generator.asend(None)
             case Send():
-                value = opened(frame.payload, "the sent value", self.declared.name)
+                value = opened(frame.payload, "the sent value", self._declared.name)
                 return await generator.asend(value)
             case Throw():
-                return await generator.athrow(failure.load(frame.payload))
+                error = exception(frame.payload, "the thrown exception", self._declared.name)
+                return await generator.athrow(error)
 
     async def _close_quietly(self, error: BaseException) -> None:
         """Close a generator whose step failed outside of it; what that raises joins the error."""
@@ -132,11 +154,20 @@ class RunningStream:
         except BaseException as raised:
             error.add_note(f"(closing the generator raised {type(raised).__name__}: {raised})")
 
+    def _failed(self, error: BaseException, driver: _Driver) -> ExceptionFrame:
+        values = self._contexts.values
+        answer = failed(error, self.session, self._declared, values, driver.baseline)
+        return self._last(answer, error)
+
     def _last(self, answer: Any, error: BaseException | None = None) -> Any:
         observed, self._observed = self._observed, None
         if observed is not None:
             observed.finish(None if isinstance(error, GeneratorExit) else error)
         return answer
+
+
+def _chain_id(frame: Drive) -> bytes:
+    return b"" if frame.manifest is None else frame.manifest.chain_id
 
 
 class _Close:
@@ -149,16 +180,22 @@ _CLOSE = _Close()
 class _Driver:
     """One chain's task: takes drives one after the other and answers each."""
 
-    def __init__(
-        self, stream: RunningStream, chain_id: bytes, context: contextvars.Context
-    ) -> None:
+    def __init__(self, stream: RunningStream, chain_id: bytes, base: Prepared) -> None:
         self.chain_id = chain_id
+        self.baseline: Baseline | None = None
         self.ended = False
         self._stream = stream
         self._stepping = False
         self._inbox: asyncio.Queue[Drive | _Close | None] = asyncio.Queue()
+        self._context = base.context.copy()
         loop = stream.session.sessions.link.loop
-        self._task: asyncio.Task[None] = asyncio.Task(self._run(), loop=loop, context=context)
+        self._task: asyncio.Task[None] = asyncio.Task(self._run(), loop=loop, context=self._context)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a token may still be reset in its Context."""
+        chain = self._context.get(current)
+        return chain is not None and chain.home.pinned
 
     def put(self, what: Drive | _Close | None) -> None:
         """Hand over the next step, the request to close, or (None) the end of the driver."""
@@ -174,9 +211,9 @@ class _Driver:
         while (what := await self._inbox.get()) is not None:
             self._stepping = True
             if isinstance(what, _Close):
-                answer = await self._stream.close()
+                answer = await self._stream.close(self)
             else:
-                answer = await self._stream.step(what)
+                answer = await self._stream.step(what, self)
             self._stepping = False
             while self._task.cancelling():
                 self._task.uncancel()
@@ -186,11 +223,12 @@ class _Driver:
             more = isinstance(answer, Result) and answer.more
             if more and self._stream.session.over:
                 # The link was lost during the step: nobody will drive or close this generator.
-                answer = await self._stream.close()
+                answer = await self._stream.close(self)
                 more = False
             self._stream.idle = more
             if not more:
                 self.ended = True
+                self._stream.end()
                 unmount()
             self._stream.session.reply(answer)
             if not more:

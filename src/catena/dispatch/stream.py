@@ -11,15 +11,16 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
+from catena.context.capture import Baseline, capture_drive
+from catena.context.manifest import ChainManifest
 from catena.dispatch.call import open_call
 from catena.dispatch.caller import Call
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.values import captured, take
+from catena.dispatch.values import take
 from catena.errors import SerializationError
 from catena.events import Dispatch, refused
 from catena.wire import failure, serializer
 from catena.wire.frames import Frame, Next, Result, Send, Throw
-from catena.wire.grammar import END
 
 __all__ = ["Stream", "streams"]
 
@@ -42,6 +43,7 @@ class Stream(AsyncGenerator[T, Any]):
         self._declared = declared
         self._arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = (args, kwargs)
         self._call: Call | None = None
+        self._baseline: Baseline | None = None
         self._running = False
         self._closed = False
         self._observed: Dispatch | None = None
@@ -81,7 +83,7 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def aclose(self) -> None:
         """Close the generator where it is suspended, and wait until it has cleaned up."""
-        if self._call is None or self._closed:
+        if self._call is None or self._closed or self._call.expired:
             if self._running:
                 raise _already("aclose")
             self._close()
@@ -101,10 +103,13 @@ class Stream(AsyncGenerator[T, Any]):
         self._running = True
         try:
             call = self._call
-            frame = await (self._first() if call is None else self._further(call, what))
-            return self._result(frame)
+            if call is None:
+                call, frame = await self._first()
+            else:
+                frame = await self._further(call, what)
+            return self._result(call, frame)
         except BaseException as error:
-            if self._call is None or self._call.state == END or self._call.lost:
+            if self._call is None or self._call.over:
                 self._close(error)
             elif not isinstance(error, Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.
@@ -113,31 +118,41 @@ class Stream(AsyncGenerator[T, Any]):
         finally:
             self._running = False
 
-    async def _first(self) -> Frame:
+    async def _first(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
         self._arguments = None
         if Dispatch.listeners:
             self._observed = Dispatch(self._declared.name, stream=True)
             self._observed.__enter__()
         payload = dump_arguments(self._declared, args, kwargs)
-        self._call, frame = await open_call(self._declared, payload)
+        call, frame = await open_call(self._declared, payload)
+        self._call = call
+        self._baseline = call.captured and call.captured.baseline
         streams.add(self)
         if self._observed is not None:
-            self._observed.worker, self._observed.call = self._call.caller.worker, self._call.id
-        return frame
+            self._observed.worker, self._observed.call = call.caller.worker, call.id
+        return call, frame
 
     async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
-        manifest = captured(to_worker=True)
+        # The payload first: what cannot be written must not pass for having told the chain.
         match what:
             case None:
-                drive = Next(call.id, manifest)
+                drive = Next(call.id, self._captured(call))
             case _Sent():
-                drive = Send(call.id, self._dumps(what.value), manifest)
+                data = self._dumps(what.value)
+                drive = Send(call.id, data, self._captured(call))
             case error:
                 data = failure.dump(error, worker="caller", routine=self._declared.name)
-                drive = Throw(call.id, data, manifest)
+                drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
+
+    def _captured(self, call: Call) -> ChainManifest | None:
+        """Return what the worker does not have of the current chain."""
+        caller = call.caller
+        captured = capture_drive(caller.values, self._baseline if caller.deltas else None)
+        self._baseline = None if captured is None else captured.baseline
+        return None if captured is None else captured.manifest
 
     def _dumps(self, value: Any) -> bytes:
         try:
@@ -148,8 +163,11 @@ class Stream(AsyncGenerator[T, Any]):
                 SerializationError(what="the sent value", routine=self._declared.name, cause=cause)
             ) from error
 
-    def _result(self, frame: Frame) -> T:
-        value = take(frame, self._declared.name)
+    def _result(self, call: Call, frame: Frame) -> T:
+        values = call.caller.values
+        # Were the chain refused, the worker would take for told what is not here: all is told anew.
+        baseline, self._baseline = self._baseline, None
+        value, self._baseline = take(frame, self._declared.name, values, baseline)
         if type(frame) is Result and not frame.more:
             raise StopAsyncIteration
         return value

@@ -4,39 +4,65 @@ from __future__ import annotations
 
 from typing import Any
 
+from catena.context.capture import Baseline
 from catena.context.manifest import ChainManifest
-from catena.context.mount import capture, mount
+from catena.context.mount import mount
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import refused
-from catena.wire import codec, failure, serializer
+from catena.wire import failure, manifests, serializer
 from catena.wire.frames import ExceptionFrame, Frame, Result
 
-__all__ = ["captured", "mount_frame", "opened", "take"]
+__all__ = [
+    "LENIENT",
+    "STRICT",
+    "Wire",
+    "append_context",
+    "exception",
+    "mount_frame",
+    "opened",
+    "take",
+    "wire",
+]
 
 
-class _Wire:
+class Wire:
     """The port ``Values`` of the context floor, as the wire fills it."""
+
+    __slots__ = ("strict",)
 
     dumps = staticmethod(serializer.dumps)
     loads = staticmethod(serializer.loads)
-    pack = staticmethod(codec.pack)
-    unpack = staticmethod(codec.unpack)
+    pack = staticmethod(manifests.pack)
+    unpack = staticmethod(manifests.unpack)
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
 
 
-WIRE = _Wire()
+LENIENT = Wire()
+STRICT = Wire(strict=True)
 
 
-def captured(*, to_worker: bool) -> ChainManifest | None:
-    """Return the current chain, ready for a frame; None when the context is unarmed."""
-    return capture(WIRE, to_worker=to_worker)
+def wire(*, strict: bool) -> Wire:
+    """Return the one or the other."""
+    return STRICT if strict else LENIENT
 
 
-def mount_frame(manifest: ChainManifest | None, *, to_worker: bool) -> None:
-    """Mount what a frame carries, if it does. Raises ChainSerializationError, ChainContention."""
+def mount_frame(
+    manifest: ChainManifest | None,
+    values: Wire,
+    baseline: Baseline | None,
+    *,
+    to_worker: bool,
+) -> Baseline | None:
+    """Mount what a frame carries, if it does, and return the call's new baseline.
+
+    Raises ChainSerializationError, ChainContention.
+    """
     if manifest is None:
-        return
+        return baseline
     try:
-        mount(manifest, WIRE, to_worker=to_worker)
+        return mount(manifest, values, to_worker=to_worker, baseline=baseline)
     except ChainSerializationError as error:
         raise refused(error) from None
 
@@ -52,21 +78,33 @@ def opened(payload: bytes, what: str, routine: str) -> Any:
         ) from error
 
 
-def take(frame: Frame, routine: str) -> Any:
-    """Mount an answer in the caller's Context and return its value, or raise its exception.
+def take(
+    frame: Frame, routine: str, values: Wire, baseline: Baseline | None = None
+) -> tuple[Any, Baseline | None]:
+    """Mount an answer in the caller's Context; return its value and the call's new baseline.
 
-    A chain that cannot be read never replaces an exception: it is appended to its context.
+    Raises what the answer brings. A chain that cannot be read never replaces an exception: it is
+    appended to its context; instead of a value it is raised, with the value as ``value``.
     """
     match frame:
         case Result():
-            mount_frame(frame.manifest, to_worker=False)
-            return opened(frame.payload, "the result", routine)
+            if frame.manifest is not None:
+                try:
+                    baseline = mount_frame(frame.manifest, values, baseline, to_worker=False)
+                except ChainSerializationError as error:
+                    error.value = opened(frame.payload, "the result", routine)
+                    raise
+            return opened(frame.payload, "the result", routine), baseline
         case ExceptionFrame():
-            error: BaseException = _exception(frame.payload, routine)
+            error: BaseException
             try:
-                mount_frame(frame.manifest, to_worker=False)
+                error = exception(frame.payload, "the exception", routine)
+            except SerializationError as unopened:
+                error = unopened
+            try:
+                mount_frame(frame.manifest, values, baseline, to_worker=False)
             except ChainSerializationError as unreadable:
-                _append(error, unreadable)
+                append_context(error, unreadable)
             try:
                 raise error.with_traceback(None)
             finally:
@@ -75,15 +113,18 @@ def take(frame: Frame, routine: str) -> Any:
             raise TypeError(f"{frame!r} answers nothing")
 
 
-def _exception(payload: bytes, routine: str) -> BaseException:
+def exception(payload: bytes, what: str, routine: str) -> BaseException:
+    """Return the exception of a payload. Raises SerializationError that names what and routine."""
     try:
         return failure.load(payload)
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
-        return SerializationError(what="the exception", routine=routine, cause=cause, doing="read")
+        raise refused(
+            SerializationError(what=what, routine=routine, cause=cause, doing="read")
+        ) from error
 
 
-def _append(error: BaseException, last: BaseException) -> None:
+def append_context(error: BaseException, last: BaseException) -> None:
     """Put an exception at the tail of another's context; circles are left alone."""
     seen = {id(error)}
     while error.__context__ is not None and id(error.__context__) not in seen:

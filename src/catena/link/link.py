@@ -71,7 +71,7 @@ class Receiver(Protocol):
 
 
 class Link:
-    """One end of the stream between two processes."""
+    """One end of the stream between two processes; ``loop`` is the event loop that it lives on."""
 
     def __init__(self, transport: Transport, name: str) -> None:
         self.name = name
@@ -82,16 +82,11 @@ class Link:
         self._receiver: Receiver | None = None
         self._outbox = Outbox()
         self._joiner = Joiner()
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._wake: asyncio.Future[None] | None = None
         self._drained: list[asyncio.Future[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._over = self._loop.create_future()
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that the link lives on."""
-        return self._loop
+        self._over = self.loop.create_future()
 
     @property
     def transfers(self) -> int:
@@ -127,7 +122,7 @@ class Link:
         self.up = True
         links.add(self)
         for work in (self._read(receiver), self._write()):
-            self._tasks.append(self._loop.create_task(work, context=contextvars.Context()))
+            self._tasks.append(self.loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
             version = f"{self.peer.major}.{self.peer.minor}"
             announce(LinkOpened(self.peer.peer, version, self.peer.software))
@@ -148,7 +143,7 @@ class Link:
     async def drained(self) -> None:
         """Wait until less is queued than the high-water mark, or the link is down."""
         while self.up and self.congested:
-            waiter = self._loop.create_future()
+            waiter = self.loop.create_future()
             self._drained.append(waiter)
             await waiter
 
@@ -193,7 +188,7 @@ class Link:
         try:
             while self.up:
                 if not self._outbox:
-                    self._wake = self._loop.create_future()
+                    self._wake = self.loop.create_future()
                     await self._wake
                 # One more turn: what other tasks are about to send goes into the same message.
                 await asyncio.sleep(0)

@@ -31,7 +31,10 @@ class WorkerPool:
     ``spawn`` is how many (by default one for each CPU); ``start_timeout`` how many seconds they
     may take to come up; ``stop_timeout`` how many they may take to clean up before they are ended
     by force; ``loop`` the event loop they run: "uvloop", "asyncio", or "auto", which is uvloop
-    where it is installed. The environment variable CATENA_LOOP stands in for "auto".
+    where it is installed. The environment variable CATENA_LOOP stands in for "auto". With
+    ``strict`` a chain with a value that cannot be written or read is refused with one
+    ChainSerializationError for all of them, here and on the workers; otherwise each is left out
+    with a SerializationWarning.
 
     Entering raises an ExceptionGroup of WorkerStartError, one for each worker that did not come up;
     constructing raises ValueError for a senseless option. A pool is entered once.
@@ -44,6 +47,7 @@ class WorkerPool:
         start_timeout: float = 30.0,
         stop_timeout: float = 2.5,
         loop: Loop = "auto",
+        strict: bool = False,
     ) -> None:
         if spawn is not None and spawn < 1:
             raise ValueError(f"spawn must be at least 1, it is {spawn!r}")
@@ -53,6 +57,7 @@ class WorkerPool:
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
         self._loop = _loop(loop)
+        self._strict = strict
         self._scratch: Scratch | None = None
         self._relay: Relay | None = None
         self._workers: list[Worker] = []
@@ -101,7 +106,11 @@ class WorkerPool:
         await asyncio.to_thread(sweep)
         scratch = self._scratch = Scratch()
         relay = self._relay = Relay()
-        options = {"loop": self._loop, "stop_timeout": self._stop_timeout}
+        options = {
+            "loop": self._loop,
+            "stop_timeout": self._stop_timeout,
+            "strict": self._strict,
+        }
         label = scratch.path.name.rpartition("-")[2]
         self._workers = [
             Worker(f"{label}-{number}", scratch.socket(number), relay, options)
@@ -116,7 +125,8 @@ class WorkerPool:
         if failures:
             raise BaseExceptionGroup("workers did not start", failures)
         members = tuple((worker.id, worker.target) for worker in self._workers)
-        self._proxy = Proxy(new_id(), members, f"parent-{os.getpid()}")
+        name = f"parent-{os.getpid()}"
+        self._proxy = Proxy(new_id(), members, name, strict=self._strict)
         await self._proxy.connect_all()
 
     async def _stop(self) -> None:

@@ -23,14 +23,14 @@ __all__ = ["Member", "Proxy", "ProxyPool"]
 class Member:
     """One worker of a pool, connected or not."""
 
-    __slots__ = ("_connecting", "caller", "lost", "name", "target", "worker")
+    __slots__ = ("_connecting", "_strict", "caller", "name", "target", "worker")
 
-    def __init__(self, worker: str, target: str, name: str) -> None:
+    def __init__(self, worker: str, target: str, name: str, *, strict: bool) -> None:
         self.worker = worker
         self.target = target
         self.name = name
         self.caller: Caller | None = None
-        self.lost: str = ""
+        self._strict = strict
         self._connecting: asyncio.Task[Caller] | None = None
 
     async def reach(self, proxy: tuple[bytes, bytes]) -> Caller:
@@ -54,7 +54,7 @@ class Member:
 
     async def _connect(self, proxy: tuple[bytes, bytes]) -> Caller:
         link = await connect(self.target, self.name)
-        caller = self.caller = Caller(link, proxy)
+        caller = self.caller = Caller(link, proxy, strict=self._strict)
         link.start(caller)
         return caller
 
@@ -68,11 +68,16 @@ class Member:
 
 
 class Proxy:
-    """A dispatcher over the members of one pool; ``name`` says who calls through it."""
+    """A dispatcher over the members of one pool.
 
-    def __init__(self, id: bytes, members: tuple[tuple[str, str], ...], name: str) -> None:
+    ``name`` says who calls through it, ``strict`` whether a bad entry refuses a chain here.
+    """
+
+    def __init__(
+        self, id: bytes, members: tuple[tuple[str, str], ...], name: str, *, strict: bool = False
+    ) -> None:
         self.id = id
-        self.members = [Member(worker, target, name) for worker, target in members]
+        self.members = [Member(worker, target, name, strict=strict) for worker, target in members]
         self.encoded = codec.encode_proxy(id, members)
         self.closed = False
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
@@ -86,7 +91,7 @@ class Proxy:
         if caller is None or not caller.usable:
             return None
         neighbour = members[turn - 1].caller
-        if neighbour is None or neighbour.open_calls >= caller.open_calls:
+        if neighbour is None or len(neighbour.calls) >= len(caller.calls):
             return caller
         return neighbour if neighbour.usable else caller
 
@@ -138,8 +143,9 @@ class Proxy:
 class ProxyPool:
     """The proxies that a worker process has met, by id."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, strict: bool = False) -> None:
         self._name = name
+        self._strict = strict
         self._proxies: dict[bytes, Proxy] = {}
 
     def get(self, encoded: bytes, id: bytes) -> Proxy | None:
@@ -150,7 +156,7 @@ class ProxyPool:
         known = self._proxies.get(id)
         if known is None and encoded:
             found, members = codec.decode_proxy(encoded)
-            known = self._proxies[found] = Proxy(found, members, self._name)
+            known = self._proxies[found] = Proxy(found, members, self._name, strict=self._strict)
         return known
 
     async def close(self) -> None:

@@ -95,7 +95,8 @@ class _Serving:
         self._socket = Path(facts["socket"])
         self._ready: int = facts["ready"]
         self._grace: float = facts["stop_timeout"]
-        self._proxies = ProxyPool(self._worker)
+        self._strict: bool = facts["strict"]
+        self._proxies = ProxyPool(self._worker, strict=self._strict)
         self._all: set[Sessions] = set()
 
     async def run(self) -> None:
@@ -125,7 +126,7 @@ class _Serving:
         remove_abandoned(self._socket.parent)
 
     def _accept(self, link: Link) -> Sessions:
-        sessions = Sessions(link, self._worker, self._proxies.get)
+        sessions = Sessions(link, self._worker, self._proxies.get, strict=self._strict)
         self._all.add(sessions)
         return sessions
 

@@ -7,29 +7,23 @@ deserializer, so there is one description of the wire and no service stub.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.errors import ChainSerializationError, ProtocolError
-from catena.wire import frames
+from catena.context.manifest import ChainManifest
+from catena.errors import ProtocolError
+from catena.wire import frames, manifests
 from catena.wire.frames import Frame, NackCode
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = [
     "decode",
     "decode_frame",
-    "decode_manifest",
     "decode_proxy",
     "encode",
     "encode_frame",
-    "encode_manifest",
     "encode_proxy",
-    "pack",
-    "unpack",
 ]
 
 
@@ -75,45 +69,6 @@ def decode_frame(data: bytes) -> Frame:
         ) from None
 
 
-def encode_manifest(manifest: ChainManifest) -> bytes:
-    """Return a manifest alone; the same manifest makes the same bytes in every process."""
-    message = pb.Manifest()
-    _write_manifest(message, manifest)
-    return message.SerializeToString(deterministic=True)
-
-
-def decode_manifest(data: bytes) -> ChainManifest:
-    """Return the manifest. Raises ProtocolError when it is not one."""
-    try:
-        return _read_manifest(pb.Manifest.FromString(data))
-    except DecodeError as error:
-        raise ProtocolError(reason=f"a manifest does not parse: {error}") from None
-
-
-def pack(entries: Iterable[Entry]) -> bytes:
-    """Return the block of a manifest's entries; the same entries make the same bytes anywhere."""
-    block = pb.Entries()
-    for entry in entries:
-        one = block.entries.add(
-            namespace=entry.key[0],
-            name=entry.key[1],
-            kind=int(entry.kind),
-            value=entry.value,
-            policy=pb.Entry.FORWARD if entry.forward else pb.Entry.BOTH,
-        )
-        if entry.default is not None:
-            one.default = entry.default
-    return block.SerializeToString(deterministic=True)
-
-
-def unpack(data: bytes) -> tuple[Entry, ...]:
-    """Return the entries of a block. Raises ChainSerializationError when it does not parse."""
-    try:
-        return tuple(_read_entry(entry) for entry in pb.Entries.FromString(data).entries)
-    except DecodeError as error:
-        raise ChainSerializationError(cause=f"its entries do not parse: {error}") from None
-
-
 def encode_proxy(id: bytes, members: Iterable[tuple[str, str]]) -> bytes:
     """Return what ``Task.proxy`` holds for a pool: its id and each worker's (id, gRPC target)."""
     message = pb.Proxy(id=id)
@@ -136,25 +91,33 @@ _Add = Callable[..., pb.Frame]
 _TASK, _STREAM, _NEXT, _SEND, _THROW, _CANCEL = range(1, 7)
 _NACK, _RESULT, _EXCEPTION, _HELLO, _GOODBYE, _PIECE = range(7, 13)
 _NO_TASK = pb.Task()
-_KEPT = 1024
-_KEPT_BYTES = 2048
 
 
 # ---- writing
 
 
 def _write_task(add: _Add, frame: frames.Task) -> None:
-    to = add(
-        call=frame.call,
-        kind=_STREAM if frame.stream else _TASK,
-        function=frame.function,
-        payload=frame.payload,
-        proxy_id=frame.proxy_id,
+    call, function, payload, routine, stream, callable, proxy, proxy_id, drive, left, hand_over = (
+        frame
     )
-    if frame.callable or frame.proxy:
+    manifest = None if drive is None else drive.manifest
+    to = add(
+        call=call,
+        kind=_STREAM if stream else _TASK,
+        function=function,
+        payload=payload,
+        proxy_id=proxy_id,
+        driven=drive is not None,
+        manifest=None if manifest is None else manifests.seal(manifest),
+    )
+    if callable or proxy:
         task = to.task
-        task.callable, task.routine = frame.callable, frame.routine
-        task.proxy, task.proxy_id = frame.proxy, frame.proxy_id
+        task.callable, task.routine = callable, routine
+        task.proxy, task.proxy_id = proxy, proxy_id
+    if left is not None:
+        to.task.timeout_ns = left
+    if hand_over is not None:
+        to.task.dispatch_timeout_ns = hand_over
 
 
 def _write_next(add: _Add, frame: frames.Next) -> None:
@@ -162,7 +125,7 @@ def _write_next(add: _Add, frame: frames.Next) -> None:
     if manifest is None:
         add(call=frame.call, kind=_NEXT)
     else:
-        add(call=frame.call, kind=_NEXT, manifest=_sealed(manifest))
+        add(call=frame.call, kind=_NEXT, manifest=manifests.seal(manifest))
 
 
 def _write_result(add: _Add, frame: frames.Result) -> None:
@@ -171,7 +134,7 @@ def _write_result(add: _Add, frame: frames.Result) -> None:
         call=frame.call,
         kind=_RESULT,
         payload=frame.payload,
-        manifest=None if manifest is None else _sealed(manifest),
+        manifest=None if manifest is None else manifests.seal(manifest),
     )
     if frame.more:
         to.more = True
@@ -188,7 +151,7 @@ def _write_value(kind: int) -> Callable[[_Add, Any], None]:
             call=frame.call,
             kind=kind,
             payload=frame.payload,
-            manifest=None if manifest is None else _sealed(manifest),
+            manifest=None if manifest is None else manifests.seal(manifest),
         )
 
     return write
@@ -218,38 +181,6 @@ def _write_piece(add: _Add, frame: frames.Piece) -> None:
     piece = add(call=frame.call, kind=_PIECE).piece
     piece.transfer, piece.data, piece.total = frame.transfer, frame.data, frame.total
     piece.last = frame.last
-
-
-def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
-    to.chain_id = manifest.chain_id
-    to.entries = manifest.entries
-    if manifest.parent_id:
-        to.parent_id = manifest.parent_id
-    if not manifest.whole:
-        to.delta = True
-    if manifest.spent or manifest.live:
-        to.ledgers.spent.extend(sorted(manifest.spent))
-        to.ledgers.live.extend(sorted(manifest.live))
-    if manifest.carrier:
-        to.carrier.fields.update(manifest.carrier)
-
-
-def _sealed(manifest: ChainManifest) -> bytes:
-    """Return an encoded manifest; a chain that is sent again and again is encoded once."""
-    plain = manifest.whole and not (manifest.spent or manifest.live or manifest.carrier)
-    if not plain or len(manifest.entries) > _KEPT_BYTES:
-        return encode_manifest(manifest)
-    return _sealed_plain(manifest.chain_id, manifest.parent_id, manifest.entries)
-
-
-@lru_cache(_KEPT)
-def _sealed_plain(chain_id: bytes, parent_id: bytes, entries: bytes) -> bytes:
-    return encode_manifest(ChainManifest(chain_id, parent_id, entries))
-
-
-def _unsealed(data: bytes) -> ChainManifest:
-    """Return a decoded manifest; one that comes again and again is decoded once."""
-    return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
 
 
 _WRITERS: dict[type[Any], Callable[[_Add, Any], None]] = {
@@ -284,9 +215,13 @@ def _read_stream(frame: pb.Frame) -> Frame:
 
 
 def _task_of(frame: pb.Frame, *, stream: bool) -> Frame:
-    told = frame.task if frame.HasField("task") else _NO_TASK
+    told, left, hand_over = _NO_TASK, None, None
+    if frame.HasField("task"):
+        told = frame.task
+        left, hand_over = _times_of(told)
+    call = frame.call
     return frames.Task(
-        frame.call,
+        call,
         frame.function,
         frame.payload,
         told.routine,
@@ -294,6 +229,16 @@ def _task_of(frame: pb.Frame, *, stream: bool) -> Frame:
         told.callable,
         told.proxy,
         frame.proxy_id,
+        frames.Next(call, _manifest_of(frame)) if frame.driven else None,
+        left,
+        hand_over,
+    )
+
+
+def _times_of(task: pb.Task) -> tuple[int | None, int | None]:
+    return (
+        task.timeout_ns if task.HasField("timeout_ns") else None,
+        task.dispatch_timeout_ns if task.HasField("dispatch_timeout_ns") else None,
     )
 
 
@@ -352,35 +297,16 @@ def _read_piece(frame: pb.Frame) -> Frame:
 
 
 def _manifest_of(frame: pb.Frame) -> ChainManifest | None:
-    return _unsealed(frame.manifest) if frame.HasField("manifest") else None
+    if not frame.HasField("manifest"):
+        return None
+    try:
+        return manifests.unseal(frame.manifest)
+    except ProtocolError as error:
+        # That is the call's business alone, to be raised where the chain is mounted.
+        return ChainManifest(b"", flaw=error.reason)
 
 
-def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
-    read = ChainManifest(
-        manifest.chain_id, manifest.parent_id, manifest.entries, not manifest.delta
-    )
-    if manifest.HasField("ledgers"):
-        ledgers = manifest.ledgers
-        read = read._replace(spent=tuple(ledgers.spent), live=tuple(ledgers.live))
-    if manifest.HasField("carrier"):
-        # Shared by whoever reads the same bytes again.
-        read = read._replace(carrier=MappingProxyType(dict(manifest.carrier.fields)))
-    return read
-
-
-def _read_entry(entry: pb.Entry) -> Entry:
-    return Entry(
-        (entry.namespace, entry.name),
-        EntryKind(entry.kind) if entry.kind in _ENTRY_KINDS else EntryKind.LOST,
-        entry.value,
-        entry.policy == pb.Entry.FORWARD,
-        entry.default if entry.HasField("default") else None,
-    )
-
-
-_unsealed_short = lru_cache(_KEPT)(decode_manifest)
 _NACK_CODES = frozenset(int(code) for code in NackCode)
-_ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
 _READERS: dict[int, Callable[[pb.Frame], Frame]] = {
     _TASK: _read_task,
     _STREAM: _read_stream,

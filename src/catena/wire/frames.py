@@ -47,7 +47,12 @@ class NackCode(IntEnum):
 
 
 class Task(NamedTuple):
-    """Opens a call: which routine, how to reach the pool, and the pickled arguments."""
+    """Opens a call: which routine, how to reach the pool, and the pickled arguments.
+
+    ``drive`` is its first drive frame when both leave together, as they do; one frame on the wire.
+    ``timeout_ns`` is the time left for the execution, ``dispatch_timeout_ns`` what the calls that
+    the routine makes inherit, both in nanoseconds and None when unset.
+    """
 
     call: int
     function: int
@@ -57,6 +62,9 @@ class Task(NamedTuple):
     callable: bytes = b""
     proxy: bytes = b""
     proxy_id: bytes = b""
+    drive: Next | None = None
+    timeout_ns: int | None = None
+    dispatch_timeout_ns: int | None = None
 
     @property
     def symbol(self) -> str:
@@ -66,7 +74,11 @@ class Task(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        return SMALL + len(self.payload) + len(self.callable) + len(self.proxy)
+        _, _, payload, _, _, callable, proxy, _, drive, _, _ = self
+        size = SMALL + len(payload) + len(callable) + len(proxy)
+        if drive is None or drive.manifest is None:
+            return size
+        return size + SMALL + len(drive.manifest.entries)
 
 
 class Next(NamedTuple):

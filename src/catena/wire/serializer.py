@@ -26,10 +26,16 @@ PROTOCOL = 5
 
 def dumps(value: Any) -> bytes:
     """Return the object as bytes. Raises what pickling raises (TypeError, PicklingError, …)."""
+    quick = _local.quick
+    chunks = quick.chunks
     try:
-        return _local.quick.dumps(value)
+        quick.dump(value)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
     except _NotBuiltin:
         pass
+    finally:
+        chunks.clear()
+        quick.clear_memo()
     buffer = io.BytesIO()
     thorough: Any = _Thorough(buffer, protocol=PROTOCOL)
     thorough.dump(value)
@@ -79,20 +85,11 @@ class _Quick(pickle.Pickler):
     """Pickles what is built in, and says so quickly when it cannot."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        super().__init__(_File(self._chunks), PROTOCOL)
+        self.chunks: list[bytes] = []
+        super().__init__(_File(self.chunks), PROTOCOL)
 
     def reducer_override(self, obj: Any, /) -> NoReturn:
         raise _NotBuiltin
-
-    def dumps(self, value: Any) -> bytes:
-        chunks = self._chunks
-        try:
-            self.dump(value)
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        finally:
-            chunks.clear()
-            self.clear_memo()
 
 
 class _Thorough(cloudpickle.Pickler):

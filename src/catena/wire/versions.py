@@ -8,11 +8,17 @@ from catena.errors import VersionRefused
 from catena.events import refused
 from catena.wire.frames import Hello
 
-__all__ = ["CAPABILITIES", "MAJOR", "MINOR", "SOFTWARE", "agree", "hello"]
+__all__ = ["CAPABILITIES", "DELTA", "MAJOR", "MINOR", "NAMES", "SOFTWARE", "agree", "hello"]
 
 SOFTWARE = "0.1.0.dev0"
 MAJOR, MINOR = 1, 0
-CAPABILITIES: tuple[str, ...] = ()
+DELTA = "delta"
+"""Manifests may tell what changed since the last frame of the call."""
+
+NAMES = "names"
+"""The first manifest of a call may name a state that the link has carried before."""
+
+CAPABILITIES: tuple[str, ...] = (DELTA, NAMES)
 
 
 def hello(peer: str) -> Hello:

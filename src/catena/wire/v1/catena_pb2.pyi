@@ -16,7 +16,7 @@ class Batch(_message.Message):
     def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece")
+    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Frame.Kind]
@@ -58,6 +58,7 @@ class Frame(_message.Message):
     HELLO_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
+    DRIVEN_FIELD_NUMBER: _ClassVar[int]
     call: int
     kind: Frame.Kind
     payload: bytes
@@ -71,23 +72,26 @@ class Frame(_message.Message):
     hello: Hello
     goodbye: Goodbye
     piece: Piece
-    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
+    driven: bool
+    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: _Optional[bool] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit")
+    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns")
     CALLABLE_FIELD_NUMBER: _ClassVar[int]
     ROUTINE_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
     PROXY_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
+    DISPATCH_TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
     callable: bytes
     routine: str
     proxy: bytes
     proxy_id: bytes
     timeout_ns: int
     credit: int
-    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ...) -> None: ...
+    dispatch_timeout_ns: int
+    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ...) -> None: ...
 
 class Nack(_message.Message):
     __slots__ = ("code", "text")
@@ -159,22 +163,24 @@ class Proxy(_message.Message):
     def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("chain_id", "parent_id", "delta", "entries", "ledgers", "carrier", "named")
+    __slots__ = ("chain_id", "parent_id", "delta", "entries", "ledgers", "carrier", "base", "name")
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     LEDGERS_FIELD_NUMBER: _ClassVar[int]
     CARRIER_FIELD_NUMBER: _ClassVar[int]
-    NAMED_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     chain_id: bytes
     parent_id: bytes
     delta: bool
     entries: bytes
     ledgers: Ledgers
     carrier: Carrier
-    named: int
-    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[bytes] = ..., ledgers: _Optional[_Union[Ledgers, _Mapping]] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., named: _Optional[int] = ...) -> None: ...
+    base: int
+    name: int
+    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[bytes] = ..., ledgers: _Optional[_Union[Ledgers, _Mapping]] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., base: _Optional[int] = ..., name: _Optional[int] = ...) -> None: ...
 
 class Ledgers(_message.Message):
     __slots__ = ("spent", "live")

@@ -1,0 +1,190 @@
+"""Capture: the current chain as a manifest, and only what the other side does not have of it.
+
+It runs inside the Context it is about and asks the guard first. What the other side has is told by
+a baseline: of the call, for every frame but its first; of the link, for a call's first frame.
+Bindings tell what was set; what can change in place is encoded once more and compared with how this
+process encoded it before. What nobody here was handed cannot have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from catena.context.carried import Carried, Known
+from catena.context.chain import Binding, Chain, State
+from catena.context.changes import NOTHING, Changes
+from catena.context.current import current
+from catena.context.factory import ensure_task_factory
+from catena.context.guard import admit
+from catena.context.manifest import (
+    ChainManifest,
+    Values,
+)
+
+__all__ = [
+    "Baseline",
+    "Captured",
+    "capture_answer",
+    "capture_drive",
+    "capture_first",
+]
+
+
+class Baseline(NamedTuple):
+    """What the other side of a call has, as of the call's last frame in either direction.
+
+    ``chain_id`` is the id that frame named; ``written`` tells how this process encoded each value
+    that can change in place, empty bytes for one that it could not.
+    """
+
+    chain_id: bytes
+    state: State
+    written: Mapping[Binding, bytes] = NOTHING
+
+
+class Captured(NamedTuple):
+    """A manifest, what the other side has once it has mounted it, and the state it told anew."""
+
+    manifest: ChainManifest
+    baseline: Baseline
+    told: Known | None = None
+
+
+class _Ready(NamedTuple):
+    """What a link is told of a state that it has carried and that cannot change in place."""
+
+    state: State
+    known: Known
+    captured: Captured
+
+
+_READY = 8
+
+
+def capture_first(values: Values, carried: Carried | None) -> Captured | None:
+    """Return the current chain for the first drive frame of a call; None when it is unarmed.
+
+    ``carried`` is what the link has carried before, None when the peer keeps no states. A value
+    that cannot be encoded becomes a ``lost`` entry, with a SerializationWarning. Raises
+    ChainContention when somebody else runs the chain, and ChainSerializationError in strict mode
+    or when the chain exceeds a limit.
+    """
+    chain = current.get()
+    if chain is None:
+        return None
+    chain = admit(chain)
+    ensure_task_factory(chain.task)
+    if carried is None:
+        return _whole(chain, values)
+    state = chain.state
+    of_links = chain.home.ready
+    ready: _Ready | None = None if of_links is None else of_links.get(carried)
+    if ready is not None and ready.state is state and ready.known.usable:
+        return ready.captured
+    known = carried.exact(state)
+    if known is not None and known.usable and state.fixed:
+        captured = Captured(
+            ChainManifest(chain.id, chain.parent, b"", True, known.number),
+            Baseline(chain.id, state, known.written),
+        )
+        _make_ready(chain, carried, _Ready(state, known, captured))
+        return captured
+    base = known if known is not None and known.usable else carried.near(chain.id)
+    if base is not None and base is not known and not base.suits(state):
+        base = None
+    changes = Changes(values, to_worker=True)
+    if base is None:
+        changes.collect(state, NOTHING, NOTHING)
+    elif base is known:
+        changes.compare(state, base.written)
+    else:
+        changes.collect(state, base.bindings, base.written)
+    block = changes.block()
+    told = None
+    if (block or base is None) and not changes.problems and (known is None or known.usable):
+        # Were it on its way already, telling it again would only take another number.
+        sizes = dict(base.sizes) if base else {}
+        told = carried.keep(state, chain.id, changes.written, changes.measure(sizes))
+    manifest = ChainManifest(
+        chain.id,
+        chain.parent,
+        block,
+        True,
+        base.number if base else 0,
+        told.number if told else 0,
+    )
+    return Captured(manifest, Baseline(chain.id, state, changes.written), told)
+
+
+def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
+    """Return the current chain for a later drive frame: what changed since ``baseline``.
+
+    Without a baseline, or when another chain drives than the one that its frame named, the whole
+    chain. Returns None and raises as ``capture_first``.
+    """
+    chain = current.get()
+    if chain is None:
+        return None
+    chain = admit(chain)
+    ensure_task_factory(chain.task)
+    if baseline is None or baseline.chain_id != chain.id:
+        return _whole(chain, values)
+    state, changes = chain.state, Changes(values, to_worker=True)
+    if state is not baseline.state:
+        changes.collect(state, baseline.state.by_key, baseline.written)
+    elif not state.fixed:
+        changes.compare(state, baseline.written)
+    manifest = ChainManifest(chain.id, chain.parent, changes.block(), False)
+    return Captured(manifest, Baseline(chain.id, state, changes.written))
+
+
+def capture_answer(
+    values: Values, baseline: Baseline | None, *, whole: bool = False
+) -> tuple[ChainManifest | None, Baseline | None]:
+    """Return the current chain for an answer, None when nothing changed since ``baseline``.
+
+    Forward-only variables stay out, variables that were reset here are named. ``whole`` repeats
+    what did not change, for a peer that knows no deltas. Raises as ``capture_first``.
+    """
+    chain = current.get()
+    if chain is None:
+        return None, None
+    chain = admit(chain)
+    state = chain.state
+    if baseline is not None and state is baseline.state and state.fixed and not whole:
+        return None, baseline
+    changes = Changes(values, to_worker=False)
+    if baseline is None:
+        changes.collect(state, NOTHING, NOTHING)
+    elif state is baseline.state and not whole:
+        changes.compare(state, baseline.written)
+    else:
+        changes.collect(state, baseline.state.by_key, baseline.written, whole=whole)
+    block = changes.block()
+    now = Baseline(chain.id if baseline is None else baseline.chain_id, state, changes.written)
+    if baseline is not None and not block and not whole:
+        return None, now
+    return ChainManifest(chain.id, chain.parent, block, whole or baseline is None), now
+
+
+def _make_ready(chain: Chain, carried: Carried, ready: _Ready) -> None:
+    home = chain.home
+    if home.ready is None or len(home.ready) >= _READY:
+        # Links come and go, and nobody tells the chains of this.
+        home.ready = {}
+    home.ready[carried] = ready
+
+
+def _whole(chain: Chain, values: Values) -> Captured:
+    state = chain.state
+    changes = Changes(values, to_worker=True)
+    block = state.block
+    if block is None:
+        changes.collect(state, NOTHING, NOTHING)
+        block = changes.block()
+        if state.fixed and not changes.problems:
+            state.block = block
+    return Captured(
+        ChainManifest(chain.id, chain.parent, block), Baseline(chain.id, state, changes.written)
+    )

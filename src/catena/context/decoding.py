@@ -1,0 +1,116 @@
+"""What the entries of a manifest say, decoded: all of it before a mount changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from catena.context.chain import Binding
+from catena.context.changes import is_fixed
+from catena.context.manifest import VALUE_LIMIT, Entry, EntryKind, Values
+from catena.context.problems import Problems, problem
+from catena.context.registry import Key, find
+from catena.context.token import UNSET
+from catena.context.var import MISSING, ContextVar, received
+from catena.events import ForwardDropped
+from catena.observe import announce
+
+__all__ = ["STUB_LIMIT", "Bound", "Found", "decode"]
+
+STUB_LIMIT = 1024
+"""How many variables that nobody has declared here one manifest may bring."""
+
+
+# A plain tuple, for a call may bring a hundred of them: it takes a tenth of a named one's time.
+Bound = tuple[ContextVar[Any], Any, Binding, Entry]
+"""A variable that gets a value: the value, its binding and the entry that brought both."""
+
+
+class Found:
+    """What to bind, what to unbind, and what is wrong; ``unread`` are values that would not be."""
+
+    def __init__(self) -> None:
+        self.bound: list[Bound] = []
+        self.unbound: list[ContextVar[Any]] = []
+        self.unread: list[tuple[ContextVar[Any], Entry]] = []
+        self.problems: Problems = []
+        self.stubs = 0
+
+    @property
+    def bindings(self) -> Iterator[tuple[ContextVar[Any], Binding]]:
+        """The bindings by variable."""
+        return ((var, binding) for var, _, binding, _ in self.bound)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether no value that was brought can change in place."""
+        return all(binding.fixed for _, _, binding, _ in self.bound)
+
+    @property
+    def mentioned(self) -> set[ContextVar[Any]]:
+        """The variables that are bound or unbound."""
+        return {var for var, _, _, _ in self.bound} | set(self.unbound)
+
+
+def decode(entries: Iterable[Entry], values: Values, *, to_worker: bool) -> Found:
+    """Decode entries one by one, so that a bad one costs itself alone; nothing is changed.
+
+    On a worker a value that was lost unbinds its variable; a caller keeps what it had. What a
+    worker says of a forward-only variable is dropped.
+    """
+    found = Found()
+    seen: set[Key] = set()
+    for entry in entries:
+        key = entry.key
+        if key in seen:
+            twice = ValueError("the key occurs twice; the first one counts")
+            found.problems.append(problem(key, twice, "read"))
+            continue
+        seen.add(key)
+        var = find(key)
+        if not to_worker and (entry.forward or (var and var.propagate == "forward")):
+            if ForwardDropped.listeners:
+                announce(ForwardDropped(key))
+            continue
+        if var is None or not var.declared:
+            var = _stub(entry, values, found)
+        if var is None:
+            continue
+        value = UNSET if entry.kind is not EntryKind.VALUE else _value(entry, values, found)
+        if value is not UNSET:
+            fixed = is_fixed(value)
+            binding = Binding(fixed, None if fixed else values.dumps)
+            found.bound.append((var, value, binding, entry))
+            continue
+        if entry.kind is EntryKind.VALUE:
+            found.unread.append((var, entry))
+        if to_worker or entry.kind is EntryKind.RESET:
+            found.unbound.append(var)
+    return found
+
+
+def _stub(entry: Entry, values: Values, found: Found) -> ContextVar[Any] | None:
+    """Return what stands for a variable that nobody declared here; None when there are too many."""
+    found.stubs += 1
+    if found.stubs > STUB_LIMIT:
+        many = ValueError(f"more than {STUB_LIMIT} of its chain's variables are declared nowhere")
+        found.problems.append(problem(entry.key, many, "read"))
+        return None
+    default = MISSING
+    if entry.default is not None:
+        try:
+            default = values.loads(entry.default)
+        except Exception as error:
+            found.problems.append(problem(entry.key, error, "read"))
+    return received(entry.key, default, "forward" if entry.forward else "both")
+
+
+def _value(entry: Entry, values: Values, found: Found) -> Any:
+    """Return an entry's value, UNSET when it cannot be decoded."""
+    try:
+        if len(entry.value) > VALUE_LIMIT:
+            raise ValueError(f"its {len(entry.value)} bytes exceed {VALUE_LIMIT}")  # noqa: TRY301
+        return values.loads(entry.value)
+    except Exception as error:
+        found.problems.append(problem(entry.key, error, "read"))
+        return UNSET

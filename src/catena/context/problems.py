@@ -1,0 +1,46 @@
+"""What is wrong with single entries: noted one by one, told together.
+
+A bad entry costs that entry, with a warning. In strict mode, or where a warnings filter makes an
+error of that warning, all of them together refuse the chain.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from catena.context.registry import Key
+from catena.errors import ChainSerializationError, SerializationWarning
+from catena.events import EntryLost
+from catena.observe import announce
+
+__all__ = ["Problems", "problem", "settle"]
+
+Problems = list[SerializationWarning]
+
+
+def problem(key: Key, error: Exception, doing: str) -> SerializationWarning:
+    """Announce that an entry could not be sent or read; return the warning that says so."""
+    cause = f"{type(error).__name__}: {error}"
+    if EntryLost.listeners:
+        announce(EntryLost(key, doing == "sent", cause))
+    return SerializationWarning(key=key, doing=doing, cause=cause)
+
+
+def settle(problems: Problems, *, strict: bool) -> None:
+    """Warn of every problem, or refuse them all.
+
+    Called before anything changes. Raises ChainSerializationError with all of them in ``warnings``
+    when ``strict``, or when a filter turned one of them into an error.
+    """
+    refusing = strict
+    for one in () if strict else problems:
+        try:
+            warnings.warn(one, stacklevel=4)
+        except SerializationWarning:
+            refusing = True
+    if refusing and problems:
+        first = problems[0]
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise ChainSerializationError(
+            cause=first.text() + more, warnings=tuple(problems), doing=first.doing
+        )

@@ -1,0 +1,97 @@
+"""``RuntimeContext``: options for the calls of a block, and what a routine inherits of its
+caller's.
+
+They are kept in ONE stdlib context variable, so created tasks and threads take them along. A
+deadline is a monotonic time here and leaves the process as time left only: no clocks are compared.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from types import TracebackType
+from typing import NamedTuple, Self
+
+__all__ = ["NO_OPTIONS", "Options", "RuntimeContext", "checked_seconds", "options"]
+
+
+class Options(NamedTuple):
+    """What holds for calls made here; None is what nobody has set.
+
+    ``timeout`` and ``dispatch_timeout`` are seconds for each call; ``deadline`` is when the
+    execution that runs here must be over, in seconds of ``time.monotonic``.
+    """
+
+    timeout: float | None = None
+    dispatch_timeout: float | None = None
+    deadline: float | None = None
+
+
+NO_OPTIONS = Options()
+
+options: contextvars.ContextVar[Options | None] = contextvars.ContextVar(
+    "catena.options", default=None
+)
+"""The options of the current scope; None outside of every block and every bounded call."""
+
+
+class RuntimeContext:
+    """Options for every call that a ``with`` block makes, whatever it awaits in between.
+
+    ``timeout`` is how many seconds each call may take, from the ``await`` (of a stream from its
+    first step) to its end; what the routine calls in turn inherits the time left. On expiry the
+    routine is cancelled, its end awaited for its ``cancel_grace`` at most, and TimeoutError raised.
+    ``dispatch_timeout`` is how many seconds a worker may take to accept a call; on expiry it is
+    cancelled and fails with DispatchTimeout. Calls that the routine makes inherit it.
+
+    What is left out is inherited from the block around, or else is the routine's own option.
+    ``math.inf`` lifts the routine's own. A deadline that was inherited is never extended.
+
+    Constructing raises ValueError for a negative number or NaN; entering twice RuntimeError.
+    """
+
+    __slots__ = ("_entered", "_inner", "_outer", "dispatch_timeout", "timeout")
+
+    def __init__(
+        self, *, timeout: float | None = None, dispatch_timeout: float | None = None
+    ) -> None:
+        self.timeout = checked_seconds("timeout", timeout)
+        self.dispatch_timeout = checked_seconds("dispatch_timeout", dispatch_timeout)
+        self._entered = False
+        self._inner: Options | None = None
+        self._outer: Options | None = None
+
+    def __enter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("a RuntimeContext is entered once; make another one")
+        self._entered = True
+        outer = self._outer = options.get()
+        around = outer or NO_OPTIONS
+        self._inner = Options(
+            around.timeout if self.timeout is None else self.timeout,
+            around.dispatch_timeout if self.dispatch_timeout is None else self.dispatch_timeout,
+            around.deadline,
+        )
+        options.set(self._inner)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # A generator may be closed in another Context than it began in: nothing was set there.
+        if options.get() is self._inner:
+            options.set(self._outer)
+
+    def __repr__(self) -> str:
+        given = {"timeout": self.timeout, "dispatch_timeout": self.dispatch_timeout}
+        told = ", ".join(f"{name}={one!r}" for name, one in given.items() if one is not None)
+        return f"RuntimeContext({told})"
+
+
+def checked_seconds(name: str, value: float | None) -> float | None:
+    """Return a number of seconds, or None. Raises ValueError for a negative one or NaN."""
+    if value is not None and not value >= 0:
+        raise ValueError(f"{name} must not be negative, it is {value!r}")
+    return value

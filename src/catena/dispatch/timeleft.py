@@ -1,0 +1,114 @@
+"""The worker's part of a deadline: the routine inherits it, and is cancelled when it has passed.
+
+The caller watches too, and is usually first. Whoever is second does not cancel again: that would
+cut short the clean-up which the first has started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from copy import copy
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from catena.context.runtime import Options, options
+from catena.dispatch.running import Admitted
+
+if TYPE_CHECKING:
+    from catena.dispatch.session import Session
+
+__all__ = ["TimeLeft", "bounded"]
+
+
+def bounded(session: Session, admitted: Admitted) -> Admitted:
+    """Return what to run for a call whose Task tells of time: the routine, under its options."""
+    left = TimeLeft(session, admitted.declared.name)
+    declared = copy(admitted.declared)
+    function = declared.function
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await left.run(function(*args, **kwargs))
+
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        return _Steps(left, function(*args, **kwargs))
+
+    declared.function = stream if declared.stream else call
+    return admitted._replace(declared=declared)
+
+
+class TimeLeft:
+    """The options that a call came with, from when it arrived."""
+
+    __slots__ = ("_options", "_routine", "_session")
+
+    def __init__(self, session: Session, routine: str) -> None:
+        task = session.task
+        left, hand_over = task.timeout_ns, task.dispatch_timeout_ns
+        self._session, self._routine = session, routine
+        self._options = Options(
+            dispatch_timeout=None if hand_over is None else hand_over / 1e9,
+            deadline=None if left is None else monotonic() + left / 1e9,
+        )
+
+    async def run(self, body: Awaitable[Any]) -> Any:
+        """Await the routine, or a step of it, until it ends or the time is up.
+
+        Raises TimeoutError when it was cancelled because the time was up, whatever it returned
+        then; an exception of its own is raised as it is.
+        """
+        # Each chain that drives a stream has a Context of its own; a block that is open stays.
+        if options.get() is None:
+            options.set(self._options)
+        deadline = self._options.deadline
+        if deadline is None:
+            return await body
+        session = self._session
+        left = max(deadline - monotonic(), 0)
+        timer = asyncio.get_running_loop().call_later(left, self._expire)
+        try:
+            value = await body
+        except (asyncio.CancelledError, StopAsyncIteration) as ended:
+            if self._late:
+                raise self._error() from ended
+            raise
+        else:
+            if self._late:
+                raise self._error()
+            return value
+        finally:
+            timer.cancel()
+            session.expired = False
+
+    @property
+    def _late(self) -> bool:
+        """Whether the time was up, and nobody cancelled the call for another reason."""
+        return self._session.expired and not self._session.cancelled
+
+    def _error(self) -> TimeoutError:
+        return TimeoutError(f"routine {self._routine} ran out of time")
+
+    def _expire(self) -> None:
+        session = self._session
+        if session.running is not None and not session.cancelled:
+            session.expired = True
+            session.running.cancel(idle=False)
+
+
+class _Steps:
+    """The generator of a stream; while it is suspended, its caller watches the time."""
+
+    __slots__ = ("_generator", "_left")
+
+    def __init__(self, left: TimeLeft, generator: Any) -> None:
+        self._left = left
+        self._generator = generator
+
+    async def asend(self, value: Any) -> Any:
+        return await self._left.run(self._generator.asend(value))
+
+    async def athrow(self, error: BaseException) -> Any:
+        return await self._left.run(self._generator.athrow(error))
+
+    async def aclose(self) -> None:
+        await self._generator.aclose()

@@ -1,0 +1,128 @@
+"""Manifests as bytes: their entries as one closed block, and the whole as one closed field.
+
+Whoever has written or met the same bytes before need not do so again. Nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from types import MappingProxyType
+
+from google.protobuf.message import DecodeError
+
+from catena.context.manifest import ChainManifest, Entry, EntryKind
+from catena.errors import ChainSerializationError, ProtocolError
+from catena.wire.v1 import catena_pb2 as pb
+
+__all__ = ["decode_manifest", "encode_manifest", "pack", "seal", "unpack", "unseal"]
+
+_KEPT = 1024
+_KEPT_BYTES = 64
+_ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
+
+
+def encode_manifest(manifest: ChainManifest) -> bytes:
+    """Return a manifest alone; the same manifest makes the same bytes in every process."""
+    message = pb.Manifest()
+    _write_manifest(message, manifest)
+    return message.SerializeToString(deterministic=True)
+
+
+def decode_manifest(data: bytes) -> ChainManifest:
+    """Return the manifest. Raises ProtocolError when it is not one."""
+    try:
+        return _read_manifest(pb.Manifest.FromString(data))
+    except DecodeError as error:
+        raise ProtocolError(reason=f"a manifest does not parse: {error}") from None
+
+
+def pack(entries: Iterable[Entry]) -> bytes:
+    """Return the block of a manifest's entries; the same entries make the same bytes anywhere."""
+    block = pb.Entries()
+    for entry in entries:
+        one = block.entries.add(
+            namespace=entry.key[0],
+            name=entry.key[1],
+            kind=int(entry.kind),
+            value=entry.value,
+            policy=pb.Entry.FORWARD if entry.forward else pb.Entry.BOTH,
+        )
+        if entry.default is not None:
+            one.default = entry.default
+    return block.SerializeToString(deterministic=True)
+
+
+def unpack(data: bytes) -> tuple[Entry, ...]:
+    """Return the entries of a block. Raises ChainSerializationError when it does not parse."""
+    try:
+        return tuple(_read_entry(entry) for entry in pb.Entries.FromString(data).entries)
+    except DecodeError as error:
+        raise ChainSerializationError(cause=f"its entries do not parse: {error}") from None
+
+
+def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
+    to.chain_id = manifest.chain_id
+    to.entries = manifest.entries
+    if manifest.parent_id:
+        to.parent_id = manifest.parent_id
+    if not manifest.whole:
+        to.delta = True
+    if manifest.base:
+        to.base = manifest.base
+    if manifest.name:
+        to.name = manifest.name
+    if manifest.spent or manifest.live:
+        to.ledgers.spent.extend(sorted(manifest.spent))
+        to.ledgers.live.extend(sorted(manifest.live))
+    if manifest.carrier:
+        to.carrier.fields.update(manifest.carrier)
+
+
+def seal(manifest: ChainManifest) -> bytes:
+    """Return an encoded manifest; a chain that is named again and again is encoded once."""
+    chain_id, parent_id, entries, whole, base, name, spent, live, carrier, _ = manifest
+    if entries or name or spent or live or carrier:
+        return encode_manifest(manifest)
+    return _sealed_bare(chain_id, parent_id, whole, base)
+
+
+@lru_cache(_KEPT)
+def _sealed_bare(chain_id: bytes, parent_id: bytes, whole: bool, base: int) -> bytes:  # noqa: FBT001
+    return encode_manifest(ChainManifest(chain_id, parent_id, b"", whole, base))
+
+
+def unseal(data: bytes) -> ChainManifest:
+    """Return a decoded manifest; one that comes again and again is decoded once."""
+    return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
+
+
+def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
+    read = ChainManifest(
+        manifest.chain_id,
+        manifest.parent_id,
+        manifest.entries,
+        not manifest.delta,
+        manifest.base,
+        manifest.name,
+    )
+    if manifest.HasField("ledgers"):
+        ledgers = manifest.ledgers
+        read = read._replace(spent=tuple(ledgers.spent), live=tuple(ledgers.live))
+    if manifest.HasField("carrier"):
+        # Shared by whoever reads the same bytes again.
+        read = read._replace(carrier=MappingProxyType(dict(manifest.carrier.fields)))
+    return read
+
+
+def _read_entry(entry: pb.Entry) -> Entry:
+    return Entry(
+        (entry.namespace, entry.name),
+        EntryKind(entry.kind) if entry.kind in _ENTRY_KINDS else EntryKind.LOST,
+        entry.value,
+        entry.policy == pb.Entry.FORWARD,
+        entry.default if entry.HasField("default") else None,
+    )
+
+
+_unsealed_short = lru_cache(_KEPT)(decode_manifest)

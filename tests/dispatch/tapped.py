@@ -1,0 +1,120 @@
+"""A caller and a worker on one link, and every frame that went over it in either direction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from catena.context.manifest import ChainManifest, Entry
+from catena.dispatch.caller import Caller
+from catena.dispatch.port import dispatcher
+from catena.dispatch.session import Sessions
+from catena.link.link import Link
+from catena.link.memory import MemoryTransport, pair
+from catena.wire import codec, manifests as closed
+from catena.wire.frames import ExceptionFrame, Frame, Hello, Next, Result, Send, Task, Throw
+from tests.dispatch.ends import PROXY, Ends, Through
+from tests.link.ends import settle
+
+__all__ = ["Tapped", "bytes_of", "changed", "tapped"]
+
+
+@dataclass
+class Tapped(Ends):
+    """Both ends, what the caller sent and what the worker answered."""
+
+    sent: list[Frame] = field(default_factory=list[Frame])
+    answered: list[Frame] = field(default_factory=list[Frame])
+
+    @property
+    def drives(self) -> list[Next | Send | Throw]:
+        """Every drive frame that was sent, those that came with their Task too."""
+        parts = [one.drive if isinstance(one, Task) else one for one in self.sent]
+        return [one for one in parts if isinstance(one, Next | Send | Throw)]
+
+    @property
+    def told(self) -> list[ChainManifest]:
+        """The manifests of the drive frames."""
+        return [one.manifest for one in self.drives if one.manifest is not None]
+
+    @property
+    def answers(self) -> list[Result | ExceptionFrame]:
+        """Every answer."""
+        return [one for one in self.answered if isinstance(one, Result | ExceptionFrame)]
+
+    def forget(self) -> None:
+        """Forget the frames so far."""
+        self.sent.clear()
+        self.answered.clear()
+
+
+def changed(manifest: ChainManifest | None) -> list[Entry]:
+    """Return the entries of a manifest."""
+    return [] if manifest is None else list(closed.unpack(manifest.entries))
+
+
+def bytes_of(frame: Frame) -> int:
+    """Return how many bytes a frame takes in a message."""
+    return len(codec.encode([frame]))
+
+
+@asynccontextmanager
+async def tapped(
+    *, strict: bool = False, lacking: tuple[str, ...] = (), old: str = "worker"
+) -> AsyncIterator[Tapped]:
+    """Connect a caller with a worker while the block runs; ``strict`` holds for both.
+
+    The side that is named by ``old`` has never heard of the capabilities in ``lacking``.
+    """
+    one, other = pair()
+    near, far = Link(one, "near"), Link(other, "far")
+    aged = {"caller": near, "worker": far}[old]
+    sent, answered = _recorded(one), _recorded(other)
+    _without(one if aged is near else other, lacking)
+    await asyncio.gather(near.open(first=True), far.open(first=False))
+    aged.capabilities = aged.capabilities - set(lacking)
+    caller = Caller(near, PROXY, strict=strict)
+    through = Through(caller)
+    sessions = Sessions(far, "w1", lambda encoded, _: through if encoded else None, strict=strict)
+    near.start(caller)
+    far.start(sessions)
+    token = dispatcher.set(through)
+    try:
+        yield Tapped(caller, sessions, sent, answered)
+    finally:
+        dispatcher.reset(token)
+        await near.close()
+        await far.close()
+        await settle()
+
+
+def _recorded(transport: MemoryTransport) -> list[Frame]:
+    """Write down what is written to a transport, from now on."""
+    frames: list[Frame] = []
+    write = transport.write
+
+    async def recorded(batch: list[Frame]) -> None:
+        frames.extend(batch)
+        await write(batch)
+
+    transport.write = recorded
+    return frames
+
+
+def _without(transport: MemoryTransport, lacking: tuple[str, ...]) -> None:
+    """Take capabilities out of the Hello that a transport writes."""
+    write: Callable[[list[Frame]], Any] = transport.write
+
+    async def aged(batch: list[Frame]) -> None:
+        await write([_aged(one, lacking) for one in batch])
+
+    transport.write = aged
+
+
+def _aged(frame: Frame, lacking: tuple[str, ...]) -> Frame:
+    if not isinstance(frame, Hello):
+        return frame
+    return frame._replace(capabilities=tuple(set(frame.capabilities) - set(lacking)))

@@ -1,0 +1,70 @@
+"""The faults that the fuzzer has to find, each by its title; tests/house/planted.py takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+from catena.context import mount as mounting
+from catena.dispatch.contexts import Contexts
+from catena.dispatch.session import Session
+from catena.dispatch.values import Wire
+from catena.errors import ChainSerializationError, ProtocolError
+from catena.link import memory
+from catena.wire.frames import ExceptionFrame
+from tests.laws.fault import given, keep, returning
+from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as a_case
+
+__all__ = ["CHECKS"]
+
+CHECKS = (a_case,)
+
+_unpack, _base, _reply = Wire.unpack, Contexts.base, Session.reply
+
+
+def _unpack_or_key_error(data: bytes) -> Any:
+    try:
+        return _unpack(data)
+    except ChainSerializationError:
+        raise KeyError("entries") from None
+
+
+def _unbind_another(found: Any) -> Any:
+    if found.problems and found.bound:
+        found.unbound.append(found.bound.pop().var)
+    return found
+
+
+def _raise_untyped(parsed: Any) -> Any:
+    if isinstance(parsed, ProtocolError):
+        raise LookupError("a message")  # noqa: TRY004 - any type but the right one
+    return parsed
+
+
+def _reply_or_not(self: Session, frame: Any) -> None:
+    if type(frame) is not ExceptionFrame:
+        _reply(self, frame)
+
+
+keep(
+    "entries that do not parse escape as a KeyError",
+    patch.object(Wire, "unpack", staticmethod(_unpack_or_key_error)),
+    a_case,
+)
+keep("a bad entry unbinds another", returning(mounting, "decode", _unbind_another), a_case)
+keep(
+    "of a key that occurs twice the last one counts",
+    given(mounting, "decode", lambda entries: tuple(reversed(tuple(entries)))),
+    a_case,
+)
+keep(
+    "a message that does not parse ends the link with an error of any type",
+    returning(memory, "parse", _raise_untyped),
+    a_case,
+)
+keep("an exception is not answered", patch.object(Session, "reply", _reply_or_not), a_case)
+keep(
+    "a state that nobody named is taken for an empty one",
+    patch.object(Contexts, "base", lambda self, told: _base(self, told) or self.plain),
+    a_case,
+)

@@ -1,0 +1,67 @@
+"""The long counts by name: what each looks at, how often, from which seed, what it must meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.integration.accumulating import accumulate
+from tests.laws.law import Law
+from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as fuzzing
+
+__all__ = ["CHECKS", "Check", "Progress"]
+
+Progress = Callable[[int], None]
+"""Is told now and then how many are done."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One long count.
+
+    ``run`` takes the count, the seed and whom to tell of its progress; it returns what it met and
+    raises what its short test raises. ``floors`` are how often a full run must meet each thing.
+    """
+
+    name: str
+    clauses: str
+    what: str
+    count: int
+    run: Callable[[int, int, Progress], Counter[str]]
+    seed: int = 1
+    floors: Mapping[str, int] = field(default_factory=dict)
+
+
+def _fuzz_manifests(count: int, seed: int, progress: Progress) -> Counter[str]:
+    its: Law = getattr(fuzzing, "law")  # noqa: B009 - the decorator puts it there
+    return its.check(seed=seed, examples=count, shrink=False, progress=progress)
+
+
+CHECKS: dict[str, Check] = {
+    one.name: one
+    for one in (
+        Check(
+            "accumulate-dispatches",
+            "C5, M9, T8",
+            "dispatches with set, reset and fork: live objects and memory stay as they were",
+            100_000,
+            accumulate,
+            floors={"dispatches": 100_000, "sets": 40_000, "resets": 10_000, "forks": 20_000},
+        ),
+        Check(
+            "fuzz-manifests",
+            "M2, M6, M7",
+            "real frames made wrong: typed outcomes, and a call is served afterwards",
+            100_000,
+            _fuzz_manifests,
+            floors={
+                "parsed": 30_000,
+                "mounted": 1_000,
+                "compared": 30_000,
+                "worker: mounted in part, with a warning": 1_000,
+                "caller: mounted in part, with a warning": 500,
+            },
+        ),
+    )
+}
