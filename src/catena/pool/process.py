@@ -12,13 +12,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from catena.errors import WorkerStartError
 from catena.events import WorkerExited, WorkerStarted
 from catena.observe import announce
-from catena.pool.relay import Relay
+from catena.pool.relay import Pipe, Relay
 
 __all__ = ["Worker"]
 
@@ -37,7 +38,7 @@ class Worker:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = -1
-        self._tail: Any = ()
+        self._errors: Pipe | None = None
 
     @property
     def pid(self) -> int:
@@ -78,8 +79,7 @@ class Worker:
             return
         if process.stdout is not None and process.stderr is not None:
             self._relay.add(os.dup(process.stdout.fileno()), self.id, error=False)
-            pipe = self._relay.add(os.dup(process.stderr.fileno()), self.id, error=True)
-            self._tail = pipe.tail
+            self._errors = self._relay.add(os.dup(process.stderr.fileno()), self.id, error=True)
             process.stdout.close()
             process.stderr.close()
         facts = {
@@ -93,8 +93,12 @@ class Worker:
         line = json.dumps(facts).encode() + b"\n"
         if len(line) > _PIPE_BYTES:
             raise WorkerStartError(worker=self.id, cause="sys.path does not fit into a pipe")
-        process.stdin.write(line)
-        process.stdin.flush()
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+        except BrokenPipeError:
+            # It has ended already; whoever waits for it to be ready learns how.
+            return
 
     async def start(self, timeout: float) -> None:
         """Start the process and wait until it listens. Raises WorkerStartError."""
@@ -117,7 +121,8 @@ class Worker:
             os.close(self._ready)
             self._ready = -1
         if said != b"ready":
-            await self._wait(1.0)
+            # Until all it wrote has been read, too: that tells most.
+            await self._wait(1.0, lambda: self._errors is None or self._errors.ended)
             raise self._failed(said.decode("utf-8", "replace") or "it ended")
         if WorkerStarted.listeners:
             announce(WorkerStarted(self.id, self.pid))
@@ -152,11 +157,11 @@ class Worker:
         """Return how the process ended, None while it runs."""
         return self._process.poll() if self._process else None
 
-    async def _wait(self, timeout: float) -> bool:
+    async def _wait(self, timeout: float, read: Callable[[], bool] = lambda: True) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         pause = 0.001
-        while self.exit_code() is None:
+        while self.exit_code() is None or not read():
             if loop.time() >= deadline:
                 return False
             await asyncio.sleep(pause)
@@ -164,7 +169,7 @@ class Worker:
         return True
 
     def _failed(self, cause: str) -> WorkerStartError:
-        tail = "\n".join(self._tail)
+        tail = "\n".join(self._errors.tail) if self._errors is not None else ""
         text = f"{cause}\n{tail}" if tail else cause
         return WorkerStartError(worker=self.id, cause=text, exit_code=self.exit_code())
 

@@ -20,12 +20,16 @@ _TAIL_LINES = 20
 
 
 class Pipe:
-    """One pipe: the rest of a line that has begun, and the last lines for a report."""
+    """One pipe: the rest of a line that has begun, and the last lines for a report.
+
+    ``ended`` says that all of it has been read.
+    """
 
     def __init__(self, name: str, *, error: bool) -> None:
         self.name = name
         self.error = error
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self.ended = False
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> str:
@@ -60,24 +64,30 @@ class Relay:
         with self._lock:
             self._open += 1
             self._selector.register(fd, selectors.EVENT_READ, pipe)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
-            self._thread.start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
+                self._thread.start()
         return pipe
 
     def finish(self, timeout: float) -> None:
         """Wait until all pipes have ended, at most ``timeout`` seconds, and let go of them."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-            if self._thread.is_alive():
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+            if thread.is_alive():
                 os.write(self._stop_writer, b".")
-                self._thread.join(1.0)
+                thread.join(1.0)
         for fd in (self._stop_reader, self._stop_writer):
             os.close(fd)
         self._selector.close()
 
     def _run(self) -> None:
-        while self._open:
+        while True:
+            with self._lock:
+                if not self._open:
+                    # The next pipe, of a worker that starts later, gets a thread of its own.
+                    self._thread = None
+                    return
             for key, _ in self._selector.select():
                 if key.data is None:
                     return
@@ -92,6 +102,7 @@ class Relay:
         if text:
             _write(text, error=pipe.error)
         if not data:
+            pipe.ended = True
             with self._lock:
                 self._selector.unregister(fd)
                 self._open -= 1
