@@ -16,6 +16,7 @@ from catena.errors import (
     TaskFactoryDisplaced,
     VersionRefused,
 )
+from catena.ids import ID_BYTES
 from catena.observe import Event, Operation, announce
 
 __all__ = [
@@ -86,6 +87,11 @@ class TokenReset(Event):
     key: Key
     token_id: bytes
     outcome: str
+
+    @property
+    def minted_by(self) -> bytes:
+        """The first half of the id, which all ids share that the minting process drew."""
+        return self.token_id[: ID_BYTES // 2]
 
 
 @dataclass(frozen=True, slots=True)

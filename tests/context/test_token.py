@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import pkgutil
 
 import pytest
 
@@ -11,6 +13,7 @@ import catena
 from catena.context.current import current
 from catena.events import TokenReset
 from catena.testing import recording
+from catena.wire import serializer
 from tests.support import isolated, run, variable
 
 
@@ -114,3 +117,31 @@ def test_each_reset_is_announced_with_its_outcome() -> None:
     assert [one.outcome for one in told] == ["orphan", "foreign", "ok", "used"]
     assert {one.key for one in told} == {var.key}
     assert told[2].token_id == told[3].token_id == token.id
+
+
+@isolated
+@pytest.mark.parametrize(
+    "channel",
+    ["pickle.dumps", "cloudpickle.dumps", "copy.copy", "copy.deepcopy"],
+)
+def test_only_a_dispatch_takes_a_token_along(channel: str) -> None:
+    """T3: every other way is a TypeError that names the right one."""
+    token = variable().set(1)
+
+    with pytest.raises(TypeError, match="through the dispatch of a routine alone"):
+        pkgutil.resolve_name(channel)(token)
+
+
+@isolated
+def test_a_token_is_written_and_read_as_itself() -> None:
+    """T3: while the token is alive here, its bytes are this very object; later an equal one."""
+    var = variable()
+    token = var.set(1)
+    data, id = serializer.dumps(token), token.id
+
+    assert serializer.loads(data) is token
+    del token
+    gc.collect()
+    again = serializer.loads(data)
+    assert (again.id, again.var) == (id, var)
+    assert again.old_value is catena.Token.MISSING

@@ -34,6 +34,8 @@ TYPING = {
     ("catena.context.chain", "catena.context.current"),  # Chain's field home
     ("catena.context.chain", "catena.context.registry"),  # ... by their keys, too
     ("catena.context.chain", "catena.context.var"),  # a chain indexes variables
+    ("catena.context.ledger", "catena.context.token"),  # a ledger refers to tokens
+    ("catena.context.registry", "catena.context.token"),  # the registry holds tokens
     ("catena.context.registry", "catena.context.var"),  # the registry holds variables
     ("catena.context.token", "catena.context.chain"),  # ... and the binding from before the set
     ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
@@ -56,6 +58,7 @@ TELLING = ("catena.telemetry", "catena.collect")
 PURE = {
     "catena.context.carried",
     "catena.context.chain",
+    "catena.context.ledger",
     "catena.context.manifest",
     "catena.context.token",
     "catena.wire.frames",

@@ -17,10 +17,8 @@ from catena.context.changes import NOTHING, Changes
 from catena.context.current import current
 from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
-from catena.context.manifest import (
-    ChainManifest,
-    Values,
-)
+from catena.context.ledger import CallLedger, Ledger
+from catena.context.manifest import ChainManifest, Values
 
 __all__ = [
     "Baseline",
@@ -35,12 +33,14 @@ class Baseline(NamedTuple):
     """What the other side of a call has, as of the call's last frame in either direction.
 
     ``chain_id`` is the id that frame named; ``written`` tells how this process encoded each value
-    that can change in place, empty bytes for one that it could not.
+    that can change in place, empty bytes for one that it could not; ``ledger`` which tokens it was
+    told of, None while no token has crossed.
     """
 
     chain_id: bytes
     state: State
     written: Mapping[Binding, bytes] = NOTHING
+    ledger: CallLedger | None = None
 
 
 class Captured(NamedTuple):
@@ -75,13 +75,21 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
         return None
     chain = admit(chain)
     ensure_task_factory(chain.task)
-    if carried is None:
-        return _whole(chain, values)
+    home = chain.home
+    ready: _Ready | None = None
+    if home.ready is not None and carried is not None:
+        ready = home.ready.get(carried)
+    if ready is not None and ready.state is chain.state and ready.known.usable:
+        captured = ready.captured
+    else:
+        captured = _whole(chain, values) if carried is None else _named(chain, values, carried)
+    # Asked last: a value may have held the first token that ever crossed.
+    return captured if home.ledger is None else _with_tokens(captured, home.ledger)
+
+
+def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
+    """Return the chain as its difference from a state that the link has carried."""
     state = chain.state
-    of_links = chain.home.ready
-    ready: _Ready | None = None if of_links is None else of_links.get(carried)
-    if ready is not None and ready.state is state and ready.known.usable:
-        return ready.captured
     known = carried.exact(state)
     if known is not None and known.usable and state.fixed:
         captured = Captured(
@@ -129,14 +137,20 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     chain = admit(chain)
     ensure_task_factory(chain.task)
     if baseline is None or baseline.chain_id != chain.id:
-        return _whole(chain, values)
+        captured = _whole(chain, values)
+        return captured if chain.home.ledger is None else _with_tokens(captured, chain.home.ledger)
     state, changes = chain.state, Changes(values, to_worker=True)
     if state is not baseline.state:
         changes.collect(state, baseline.state.by_key, baseline.written)
     elif not state.fixed:
         changes.compare(state, baseline.written)
     manifest = ChainManifest(chain.id, chain.parent, changes.block(), False)
-    return Captured(manifest, Baseline(chain.id, state, changes.written))
+    now = Baseline(chain.id, state, changes.written, baseline.ledger)
+    if chain.home.ledger is not None:
+        call = now.ledger or CallLedger()
+        spent, live = chain.home.ledger.later(call)
+        manifest, now = manifest._replace(spent=spent, live=live), now._replace(ledger=call)
+    return Captured(manifest, now)
 
 
 def capture_answer(
@@ -152,7 +166,8 @@ def capture_answer(
         return None, None
     chain = admit(chain)
     state = chain.state
-    if baseline is not None and state is baseline.state and state.fixed and not whole:
+    still = baseline is not None and state is baseline.state and state.fixed
+    if still and not whole and chain.home.ledger is None:
         return None, baseline
     changes = Changes(values, to_worker=False)
     if baseline is None:
@@ -162,10 +177,27 @@ def capture_answer(
     else:
         changes.collect(state, baseline.state.by_key, baseline.written, whole=whole)
     block = changes.block()
-    now = Baseline(chain.id if baseline is None else baseline.chain_id, state, changes.written)
-    if baseline is not None and not block and not whole:
-        return None, now
-    return ChainManifest(chain.id, chain.parent, block, whole or baseline is None), now
+    told_id = chain.id if baseline is None else baseline.chain_id
+    call = None if baseline is None else baseline.ledger
+    manifest = ChainManifest(chain.id, chain.parent, block, whole or baseline is None)
+    # Asked now: a value may have held the first token that ever crossed.
+    ledger = chain.home.ledger
+    if ledger is not None:
+        call = call or CallLedger()
+        spent, live = ledger.later(call)
+        manifest = manifest._replace(spent=spent, live=live)
+    now = Baseline(told_id, state, changes.written, call)
+    says = block or whole or baseline is None or manifest.spent or manifest.live
+    return (manifest if says else None), now
+
+
+def _with_tokens(captured: Captured, ledger: Ledger) -> Captured:
+    """Return what a call begins with, together with what it must know of tokens."""
+    spent, live, call = ledger.first()
+    return captured._replace(
+        manifest=captured.manifest._replace(spent=spent, live=live),
+        baseline=captured.baseline._replace(ledger=call),
+    )
 
 
 def _make_ready(chain: Chain, carried: Carried, ready: _Ready) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from weakref import ref
 
 from catena.context.chain import EMPTY, Chain
+from catena.context.ledger import Ledger
 
 __all__ = [
     "Home",
@@ -62,9 +63,11 @@ class Home:
     as the Context is done with, for those who know when that is.
     """
 
-    __slots__ = ("__weakref__", "_pin", "_token", "keeps_pins", "ready")
+    __slots__ = ("__weakref__", "_pin", "_token", "keeps_pins", "ledger", "ready")
 
     def __init__(self) -> None:
+        # Of the tokens that have crossed; most Contexts never see one.
+        self.ledger: Ledger | None = None
         # What a link is told of the chain here, by link, so that it is put together once.
         self.ready: dict[object, Any] | None = None
         # Most Contexts are kept by those who run in them, and nobody asks what tokens do.
@@ -88,6 +91,12 @@ class Home:
             return False
         self._token = current.set(chain)
         return True
+
+    def book(self) -> Ledger:
+        """Return the ledger of this Context, opened when there was none."""
+        if self.ledger is None:
+            self.ledger = Ledger()
+        return self.ledger
 
     def pin(self) -> Pin:
         """Return what a token holds for as long as it may be reset in this Context."""

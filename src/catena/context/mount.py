@@ -8,6 +8,7 @@ for each call, so that no two calls ever share a mutable object.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from collections.abc import Iterable
 from threading import get_ident
@@ -21,6 +22,7 @@ from catena.context.current import Home, current, running_task
 from catena.context.decoding import Found, decode
 from catena.context.factory import check_task_factory
 from catena.context.guard import admit
+from catena.context.ledger import LEDGER_LIMIT, CallLedger
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -90,9 +92,12 @@ class Prepared:
 
 
 def mount_first(
-    manifest: ChainManifest, values: Values, base: Prepared
+    manifest: ChainManifest,
+    values: Values,
+    base: Prepared,
+    task: asyncio.Task[Any] | None = None,
 ) -> tuple[Baseline | None, Prepared | None]:
-    """Mount what a call begins with, in a copy of the Context of ``base``.
+    """Mount what a call begins with, in a copy of the Context of ``base``, for the running task.
 
     Returns the call's baseline, None when nothing was armed; and the state to keep when the
     manifest names one and nothing but values that cannot be read is wrong with it. Raises
@@ -105,7 +110,9 @@ def mount_first(
         _bind_forward(manifest, values)
         return None, None
     if not manifest.entries and not base.mutable and not manifest.name:
-        _arm(manifest, base.state)
+        chain = _arm(manifest, base.state, task)
+        if manifest.spent or manifest.live:
+            return _knowing(base.baseline, manifest, chain), None
         return base.baseline, None
     changes = Found()
     if manifest.entries:
@@ -117,9 +124,9 @@ def mount_first(
         _thaw(changes, base, values)
     if changes.problems:
         settle(changes.problems, strict=values.strict)
-    chain = _arm(manifest, base.state)
+    chain = _arm(manifest, base.state, task)
     state = _put(manifest, chain, changes, changes.unbound, to_worker=True)
-    return Baseline(manifest.chain_id, state), kept
+    return _knowing(Baseline(manifest.chain_id, state), manifest, chain), kept
 
 
 def mount(
@@ -147,13 +154,17 @@ def mount(
             _bind_forward(manifest, values)
         return baseline
     chain = current.get()
+    call = None if baseline is None else baseline.ledger
     if chain is not None:
         chain = admit(chain)
+        # Whatever becomes of the values: what was spent is spent.
+        call = _tell(manifest, chain, call, to_worker=to_worker)
     found = decode(_entries(manifest, values), values, to_worker=to_worker)
     if found.problems:
         settle(found.problems, strict=values.strict)
     if chain is None:
         chain = _arm(manifest, EMPTY)
+        call = _tell(manifest, chain, call, to_worker=to_worker)
     else:
         check_task_factory(chain.task and chain.task())
     before = chain.state
@@ -163,11 +174,11 @@ def mount(
         unbound = [*unbound, *(var for var in before if var not in mentioned)]
     state = _put(manifest, chain, found, unbound, to_worker=to_worker)
     if baseline is None or (to_worker and manifest.whole):
-        return Baseline(manifest.chain_id, state)
+        return Baseline(manifest.chain_id, state, ledger=call)
     if before is not baseline.state:
         # What changed here since the last frame has still to be told.
         state = baseline.state.merge(found.bindings, unbound)
-    return Baseline(manifest.chain_id, state, baseline.written)
+    return Baseline(manifest.chain_id, state, baseline.written, call)
 
 
 def unmount() -> None:
@@ -192,6 +203,28 @@ def _check(manifest: ChainManifest) -> None:
             raise ChainSerializationError(
                 cause=f"a chain id has {ID_BYTES} bytes, this one has {len(id)}"
             )
+    for ids in (manifest.spent, manifest.live):
+        if len(ids) > LEDGER_LIMIT:
+            raise ChainSerializationError(
+                cause=f"it names {len(ids)} tokens, at most {LEDGER_LIMIT} may cross"
+            )
+
+
+def _tell(
+    manifest: ChainManifest, chain: Chain, call: CallLedger | None, *, to_worker: bool
+) -> CallLedger | None:
+    """Enter what a manifest tells of tokens; return the ledger of its call."""
+    if not (manifest.spent or manifest.live):
+        return call
+    call = call or CallLedger()
+    chain.home.book().told(manifest.spent, manifest.live, call, to_worker=to_worker)
+    return call
+
+
+def _knowing(baseline: Baseline, manifest: ChainManifest, chain: Chain) -> Baseline:
+    """Return the baseline of a call that has just begun, with its tokens."""
+    call = _tell(manifest, chain, None, to_worker=True)
+    return baseline if call is None else baseline._replace(ledger=call)
 
 
 def _entries(manifest: ChainManifest, values: Values) -> tuple[Entry, ...]:
@@ -208,9 +241,9 @@ def _entries(manifest: ChainManifest, values: Values) -> tuple[Entry, ...]:
     return entries
 
 
-def _arm(manifest: ChainManifest, state: State) -> Chain:
+def _arm(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None = None) -> Chain:
     """Put a chain of the sender's id into the current Context, in a state that is mounted there."""
-    task, home = running_task(), Home()
+    task, home = task or running_task(), Home()
     check_task_factory(task)
     chain = Chain(
         manifest.chain_id, manifest.parent_id, get_ident(), task and ref(task), home, state

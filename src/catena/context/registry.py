@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
+    from catena.context.token import Token
     from catena.context.var import ContextVar
 
-__all__ = ["Key", "find", "lock", "variables"]
+__all__ = ["Key", "find", "lock", "tokens", "variables"]
 
 Key = tuple[str, str]
 
 lock = threading.RLock()
 variables: WeakValueDictionary[Key, ContextVar[Any]] = WeakValueDictionary()
+tokens: WeakValueDictionary[bytes, Token[Any]] = WeakValueDictionary()
+"""The tokens that have crossed to or from another process and are alive here, by id."""
 
 
 def find(key: Key) -> ContextVar[Any] | None:

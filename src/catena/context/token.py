@@ -6,17 +6,30 @@ It wraps the stdlib token of the variable's backing, which proves the Context it
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, TypeVar, final
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NamedTuple,
+    NoReturn,
+    SupportsIndex,
+    TypeVar,
+    final,
+)
 
+from catena.context.registry import lock, tokens
+from catena.errors import SerializationError
+from catena.events import refused
 from catena.ids import new_id
 
 if TYPE_CHECKING:
     from catena.context.chain import Binding
-    from catena.context.current import Pin
+    from catena.context.current import Home, Pin
     from catena.context.var import ContextVar
 
-__all__ = ["UNSET", "Token"]
+__all__ = ["UNSET", "Old", "Token", "restore_token"]
 
 T = TypeVar("T")
 
@@ -44,14 +57,26 @@ class Token(Generic[T]):
 
     MISSING: Any = contextvars.Token.MISSING
 
-    __slots__ = ("__weakref__", "_before", "_id", "_native", "_pin", "_used", "_var")
+    __slots__ = (
+        "__weakref__",
+        "_before",
+        "_home",
+        "_id",
+        "_native",
+        "_old",
+        "_pin",
+        "_used",
+        "_var",
+    )
 
     _var: ContextVar[T]
-    _native: contextvars.Token[T]
+    _native: contextvars.Token[T] | None
     _used: bool
     _id: bytes | None
     _before: Binding | None
+    _home: Home | None
     _pin: Pin | None
+    _old: Old | None
 
     def __new__(cls, *_: object, **__: object) -> Token[T]:
         """Refuse: only ``set`` makes tokens."""
@@ -63,18 +88,19 @@ class Token(Generic[T]):
     @staticmethod
     def mint(
         var: ContextVar[Any],
-        native: contextvars.Token[Any],
+        native: contextvars.Token[Any] | None,
         before: Binding | None,
-        pin: Pin | None,
+        home: Home | None,
     ) -> Token[Any]:
         """Make the token of one ``set``; ``before`` is the binding from before it."""
         token: Token[Any] = _new(Token)
         token._var = var
         token._native = native
         token._before = before
-        token._pin = pin
+        token._home = home
+        token._pin = home.pin() if home is not None and home.keeps_pins else None
         token._used = False
-        token._id = None
+        token._id = token._old = None
         return token
 
     @property
@@ -91,7 +117,13 @@ class Token(Generic[T]):
 
     @property
     def old_value(self) -> Any:
-        """The value before the set, or ``Token.MISSING`` when there was none."""
+        """The value before the set, or ``Token.MISSING`` when there was none.
+
+        Raises SerializationError when the token came from another process and the value did not.
+        """
+        if self._native is None:
+            value = self._crossed_value()
+            return Token.MISSING if value is UNSET else value
         old = self._native.old_value
         if self._before is not None:
             # As ``get`` does it: from now on somebody can change the value in place.
@@ -108,15 +140,78 @@ class Token(Generic[T]):
         """The binding before the set, None when the variable had no value."""
         return self._before
 
-    def spend(self) -> bool:
-        """Undo the set in the backing variable; False when another Context minted the token."""
-        try:
-            self._var.backing.reset(self._native)
-        except ValueError:
-            return False
+    def mark_used(self) -> None:
+        """Note that a reset has spent this token, here or in another process."""
         self._used = True
         self._pin = None
+
+    def spend(self, home: Home | None) -> bool:
+        """Undo the set in the backing variable; False where this token opens nothing.
+
+        One that was minted in the current Context is validated by its stdlib token; one that came
+        from elsewhere by ``home``, the current one, when its ledger holds the id. Raises
+        SerializationError, before anything changes, when the old value did not come along.
+        """
+        if not self._undo(home):
+            return False
+        self.mark_used()
+        if self._old is not None and home is not None and home.ledger is not None:
+            home.ledger.spend(self.id)
         return True
+
+    def opens_here(self) -> bool:
+        """Say whether it was minted in the current Context itself, not in a copy or the original.
+
+        Nothing tells but its stdlib token, which is used for it and minted anew.
+        """
+        if self._native is None or self._used:
+            return False
+        backing = self._var.backing
+        value = backing.get()
+        try:
+            backing.reset(self._native)
+        except (ValueError, RuntimeError):
+            return False
+        self._native = backing.set(value)
+        return True
+
+    def _undo(self, home: Home | None) -> bool:
+        if self._native is not None:
+            try:
+                self._var.backing.reset(self._native)
+            except ValueError:
+                pass
+            else:
+                return True
+        if self._id is None or home is None or home.ledger is None:
+            return False
+        if self._native is not None and self._home is home:
+            # Its stdlib token had the last word, whatever a peer told: it is of a copied Context.
+            return False
+        if not (home.ledger.holds(self._id) and home.is_here()):
+            return False
+        self._var.backing.set(self._crossed_value())
+        # What is bound now is another object than the one from before the set.
+        self._before = None
+        return True
+
+    def _crossed_value(self) -> Any:
+        """Return the value from before the set as it travelled, a new object each time."""
+        old = self._old
+        if old is None or old.data is None:
+            return UNSET
+        if old.flaw:
+            raise refused(
+                SerializationError(
+                    what=f"the old value of a token of {self._var!r}", cause=old.flaw, doing="read"
+                )
+            )
+        try:
+            return old.loads(old.data)
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            what = f"the old value of a token of {self._var!r}"
+            raise refused(SerializationError(what=what, cause=cause, doing="read")) from error
 
     def __enter__(self) -> Token[T]:
         return self
@@ -141,8 +236,61 @@ class Token(Generic[T]):
         used = " used" if self._used else ""
         return f"<Token{used} var={self.var!r} at {id(self):#x}>"
 
+    def __catena_reduce__(
+        self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
+    ) -> tuple[Any, ...]:
+        if self._old is None:
+            self._old = self._written(dumps, loads)
+            tokens[self.id] = self
+        # A forward-only variable's tokens are orphans wherever they come.
+        if self._home is not None and self._var.propagate == "both":
+            self._home.book().crosses(self)
+        data, flaw = self._old.data, self._old.flaw
+        return restore_token, (self.id, self._var, loads, data, flaw, self._used)
+
+    def _written(self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]) -> Old:
+        value: Any = UNSET if self._native is None else self._native.old_value
+        if value is UNSET or value is Token.MISSING:
+            return Old(loads, None)
+        try:
+            return Old(loads, dumps(value))
+        except Exception as error:
+            # The token crosses all the same; only a reset there needs the value.
+            return Old(loads, b"", f"{type(error).__name__}: {error}")
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
-            "a catena.Token cannot be pickled or copied: it opens only the Context that minted it;"
-            " tokens are to travel through the dispatch of a routine alone"
+            "a catena.Token cannot be pickled or copied; it travels in the arguments, results and"
+            " exceptions of a dispatched routine, and opens there what it opened here"
         )
+
+
+class Old(NamedTuple):
+    """The value from before a set, as it travels: None when there was none, else as bytes.
+
+    ``flaw`` tells why the bytes are missing.
+    """
+
+    loads: Callable[[bytes], Any]
+    data: bytes | None
+    flaw: str = ""
+
+
+def restore_token(
+    id: bytes,
+    var: ContextVar[Any],
+    loads: Callable[[bytes], Any],
+    old: bytes | None,
+    flaw: str,
+    used: bool,  # noqa: FBT001 - a pickle calls this
+) -> Token[Any]:
+    """Return the token that a pickled reference names: the one that is alive here, or a new one."""
+    with lock:
+        known = tokens.get(id)
+        if known is None:
+            known = Token.mint(var, None, None, None)
+            known._id, known._old = id, Old(loads, old, flaw)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            tokens[id] = known
+    if used:
+        known.mark_used()
+    return known

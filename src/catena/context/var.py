@@ -209,9 +209,7 @@ class ContextVar(Generic[T]):
         chain = new_chain(new_id()) if chain is None else admit(chain)
         ensure_task_factory(chain.task)
         current.set(chain.bind(self, Binding()))
-        home = chain.home
-        pin = home.pin() if home.keeps_pins else None
-        return Token.mint(self, self.backing.set(value), chain.state.get(self), pin)
+        return Token.mint(self, self.backing.set(value), chain.state.get(self), chain.home)
 
     @_taking_one
     def reset(self, token: Token[T] = _NOT_GIVEN, /, *rest: object) -> None:
@@ -247,7 +245,7 @@ class ContextVar(Generic[T]):
             return "used"
         if token.var is not self:
             return "foreign"
-        if not token.spend():
+        if not token.spend(chain and chain.home):
             return "orphan"
         if chain is not None:
             unbound = self.backing.get() is UNSET

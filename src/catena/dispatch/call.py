@@ -48,7 +48,7 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
                 busy = _refusal(opened, opened.checked(frame))
                 caller = _through(declared).pick()
                 opened, frame = await _opened(declared, payload, caller, busy=busy)
-        return take(frame, declared.name, opened.caller.values)[0]
+        return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
 
     async def apart(*args: Any, **kwargs: Any) -> Any:
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
@@ -57,7 +57,7 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
             opened, frame = await open_call(declared, payload)
             if observed is not None:
                 observed.worker, observed.call = opened.caller.worker, opened.id
-            return take(frame, declared.name, opened.caller.values)[0]
+            return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
 
     return call if declared.timeout is declared.dispatch_timeout is None else apart
 

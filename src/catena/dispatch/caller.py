@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from catena.context.capture import Captured, capture_first
+from catena.context.capture import Baseline, Captured, capture_first
 from catena.context.carried import Carried, Known
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.values import mount_frame, wire
@@ -71,6 +71,11 @@ class Call(Position):
         self.refusal: ProtocolError | None = None
 
     @property
+    def baseline(self) -> Baseline | None:
+        """What the worker had once the first drive was mounted."""
+        return None if self.captured is None else self.captured.baseline
+
+    @property
     def over(self) -> bool:
         """Whether no further step can be driven."""
         return self.state == END or self.lost is not None
@@ -124,7 +129,7 @@ class Call(Position):
         if self.refusal is not None:
             raise self.refusal from None
         if type(last) is Result:
-            mount_frame(last.manifest, self.caller.values, None, to_worker=False)
+            mount_frame(last.manifest, self.caller.values, self.baseline, to_worker=False)
         raise cancelled
 
     def checked(self, frame: Frame | None) -> Frame:

@@ -6,8 +6,10 @@ which this link has carried before, a copy of the Context prepared then.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from collections import OrderedDict
+from typing import Any
 
 from catena.context.capture import Baseline
 from catena.context.carried import CARRIED_BYTES, CARRIED_STATES
@@ -43,7 +45,12 @@ class Contexts:
             self._kept.move_to_end(manifest.base)
         return known
 
-    def enter(self, manifest: ChainManifest | None, base: Prepared) -> Baseline | None:
+    def enter(
+        self,
+        manifest: ChainManifest | None,
+        base: Prepared,
+        task: asyncio.Task[Any] | None = None,
+    ) -> Baseline | None:
         """Make a call's chain current, in a copy of the Context of ``base``; return its baseline.
 
         Raises ChainSerializationError.
@@ -51,7 +58,7 @@ class Contexts:
         if manifest is None:
             return None
         try:
-            baseline, kept = mount_first(manifest, self.values, base)
+            baseline, kept = mount_first(manifest, self.values, base, task)
         except ChainSerializationError as error:
             raise refused(error) from None
         if kept is not None:

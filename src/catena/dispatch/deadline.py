@@ -190,7 +190,7 @@ class BoundCall(Call):
             self._take(frame, verdict, whatever=handing_over)
         elif type(frame) is Result:
             # Whether it crossed the Cancel or came in spite of it, it is too late.
-            mount_frame(frame.manifest, self.caller.values, None, to_worker=False)
+            mount_frame(frame.manifest, self.caller.values, self.baseline, to_worker=False)
             self.cancel()
         raise verdict
 
@@ -200,7 +200,7 @@ class BoundCall(Call):
         """Mount a last frame and raise: what it brings, or ``instead`` where that only echoes."""
         echoes = TimeoutError if isinstance(instead, asyncio.CancelledError) else ()
         try:
-            take(frame, self.declared.name, self.caller.values)
+            take(frame, self.declared.name, self.caller.values, self.baseline)
         except asyncio.CancelledError as ended:
             if isinstance(instead, asyncio.CancelledError):
                 raise

@@ -82,7 +82,7 @@ class RunningCall:
         try:
             if session.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
-            baseline = contexts.enter(frame.manifest, base)
+            baseline = contexts.enter(frame.manifest, base, self._task)
             args, kwargs = arguments(task.payload, declared)
             if Execution.listeners:
                 with Execution(declared.name, stream=False, call=task.call):
@@ -135,12 +135,14 @@ def failed(
     """
     sessions = session.sessions
     manifest = None
+    # First the payload: a token that it holds is on its way, and the manifest has to say so.
+    payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
     try:
         manifest, _ = capture_answer(values, baseline, whole=sessions.whole)
     except Exception as unreadable:
         if not isinstance(error, ChainSerializationError):
             append_context(error, unreadable)
-    payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
+            payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
     # Frames of the traceback keep what the routine held; it has been written down.
     error.__traceback__ = None
     return ExceptionFrame(session.task.call, payload, manifest)

@@ -1,0 +1,161 @@
+"""Token ledgers: which tokens that have crossed may be reset in a Context, and who was told so.
+
+A ledger belongs to one Context and has no entry for a token that never crossed, so most Contexts
+have none. Ids are live while they may be reset there; a fork starts without any. What is spent is
+told to every open call that was told it was live, and to later calls while a token object with that
+id is alive here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
+
+from catena.context.registry import tokens
+from catena.errors import ChainSerializationError
+
+if TYPE_CHECKING:
+    from catena.context.token import Token
+
+__all__ = ["LEDGER_LIMIT", "CallLedger", "Ids", "Ledger"]
+
+LEDGER_LIMIT = 4096
+"""The most ids of one kind that a manifest may carry."""
+
+Ids = tuple[bytes, ...]
+
+
+class CallLedger:
+    """What the other side of a call knows: ids ``told`` live; ``untold`` were spent since."""
+
+    __slots__ = ("__weakref__", "told", "untold")
+
+    def __init__(self, told: Iterable[bytes] = ()) -> None:
+        self.told = set(told)
+        self.untold: list[bytes] = []
+
+
+class Ledger:
+    """The ledger of one Context.
+
+    ``live`` has a weak reference to the token of an id, None for one that a caller told: that stays
+    for as long as its call, which is as long as the Context. ``fresh`` are ids of an answer whose
+    tokens are about to be opened; those that are not found then are not kept. ``crossing`` are
+    tokens that left the process and have yet to prove that they were minted in this very Context.
+    """
+
+    __slots__ = ("__weakref__", "calls", "crossing", "fresh", "live", "spent")
+
+    def __init__(self) -> None:
+        self.live: dict[bytes, ref[Token[Any]] | None] = {}
+        self.crossing: dict[bytes, ref[Token[Any]]] = {}
+        self.fresh: set[bytes] = set()
+        self.spent: dict[bytes, ref[Token[Any]]] = {}
+        self.calls: WeakSet[CallLedger] = WeakSet()
+
+    def holds(self, id: bytes) -> bool:
+        """Say whether a token of that id may be reset in this Context."""
+        return id in self.live or id in self.fresh
+
+    def crosses(self, token: Token[Any]) -> None:
+        """Take up a token of this chain that is about to leave the process.
+
+        It may do so in any Context, and may be from a copy of this one: the next frame's manifest,
+        which is captured here, asks it.
+        """
+        table = self.spent if token.used else self.crossing
+        if token.id not in table and token.id not in self.live:
+            table[token.id] = self._weak(token, table)
+
+    def spend(self, id: bytes, *, told_by: CallLedger | None = None) -> None:
+        """Note that a token was reset, here or where ``told_by`` leads."""
+        self.live.pop(id, None)
+        self.crossing.pop(id, None)
+        self.fresh.discard(id)
+        token = tokens.get(id)
+        if token is not None:
+            self.spent[id] = self._weak(token, self.spent)
+        for call in self.calls:
+            if id in call.told:
+                call.told.discard(id)
+                if call is not told_by:
+                    call.untold.append(id)
+
+    def first(self) -> tuple[Ids, Ids, CallLedger]:
+        """Return what a new call is told: the ids spent and live, and the ledger of the call.
+
+        Raises ChainSerializationError when they are too many.
+        """
+        self._settle()
+        spent, live = _within(tuple(self.spent), tuple(self.live))
+        call = CallLedger(live)
+        self.calls.add(call)
+        return spent, live, call
+
+    def later(self, call: CallLedger) -> tuple[Ids, Ids]:
+        """Return what the other side of a call does not know yet: the ids spent and live.
+
+        Raises ChainSerializationError, and takes nothing for told, when they are too many.
+        """
+        self._settle()
+        self.calls.add(call)
+        # First copied: a token may be collected, and forgotten, while the copy is sifted.
+        live = tuple(id for id in tuple(self.live) if id not in call.told)
+        spent, live = _within(tuple(call.untold), live)
+        call.untold = []
+        call.told.update(live)
+        return spent, live
+
+    def told(self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool) -> None:
+        """Take what a frame told. An answer spends only what its call knows."""
+        self._settle()
+        self.calls.add(call)
+        for id in spent:
+            if to_worker or id in call.told:
+                token = tokens.get(id)
+                if token is not None:
+                    token.mark_used()
+                self.spend(id, told_by=call)
+        for id in live:
+            call.told.add(id)
+            if to_worker:
+                self.live[id] = None
+            elif id not in self.live:
+                self.fresh.add(id)
+
+    def _settle(self) -> None:
+        """Keep ids of answers whose tokens have arrived, and of tokens that open this Context."""
+        # First copied: a token may be collected meanwhile.
+        for id, known in tuple(self.crossing.items()):
+            token = known()
+            if token is not None and token.opens_here():
+                self.crossing.pop(id, None)
+                self.live[id] = self._weak(token, self.live)
+        fresh, self.fresh = self.fresh, set()
+        for id in fresh:
+            token = tokens.get(id)
+            if token is not None:
+                self.live[id] = self._weak(token, self.live)
+
+    def _weak(self, token: Token[Any], table: dict[bytes, Any]) -> ref[Token[Any]]:
+        id = token.id
+        return ref(token, _forgetting(table, id))
+
+
+def _forgetting(table: dict[bytes, Any], id: bytes) -> Callable[[object], None]:
+    def forget(gone: object) -> None:
+        if table.get(id) is gone:
+            del table[id]
+
+    return forget
+
+
+def _within(spent: Ids, live: Ids) -> tuple[Ids, Ids]:
+    """Return the ids. Raises ChainSerializationError when there are more than may travel."""
+    for ids in (spent, live):
+        if len(ids) > LEDGER_LIMIT:
+            raise ChainSerializationError(
+                cause=f"{len(ids)} tokens have crossed, at most {LEDGER_LIMIT} do", doing="sent"
+            )
+    return spent, live
