@@ -128,7 +128,7 @@ def test_only_a_dispatch_takes_a_token_along(channel: str) -> None:
     """T3: every other way is a TypeError that names the right one."""
     token = variable().set(1)
 
-    with pytest.raises(TypeError, match="through the dispatch of a routine alone"):
+    with pytest.raises(TypeError, match="exceptions of a dispatched routine"):
         pkgutil.resolve_name(channel)(token)
 
 
