@@ -14,10 +14,10 @@ from typing import NamedTuple
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
 from catena.context.changes import NOTHING, Changes
-from catena.context.current import current
+from catena.context.current import Home, current
 from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
-from catena.context.ledger import CallLedger, Ledger
+from catena.context.ledger import CallLedger
 from catena.context.manifest import ChainManifest, Values
 
 __all__ = [
@@ -83,8 +83,7 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
         captured = ready.captured
     else:
         captured = _whole(chain, values) if carried is None else _named(chain, values, carried)
-    # Asked last: a value may have held the first token that ever crossed.
-    return captured if home.ledger is None else _with_tokens(captured, home.ledger)
+    return _with_tokens(captured, home)
 
 
 def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
@@ -137,20 +136,11 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     chain = admit(chain)
     ensure_task_factory(chain.task)
     if baseline is None or baseline.chain_id != chain.id:
-        captured = _whole(chain, values)
-        return captured if chain.home.ledger is None else _with_tokens(captured, chain.home.ledger)
-    state, changes = chain.state, Changes(values, to_worker=True)
-    if state is not baseline.state:
-        changes.collect(state, baseline.state.by_key, baseline.written)
-    elif not state.fixed:
-        changes.compare(state, baseline.written)
+        return _with_tokens(_whole(chain, values), chain.home)
+    changes = _since(baseline, chain.state, values, to_worker=True)
     manifest = ChainManifest(chain.id, chain.parent, changes.block(), False)
-    now = Baseline(chain.id, state, changes.written, baseline.ledger)
-    if chain.home.ledger is not None:
-        call = now.ledger or CallLedger()
-        spent, live = chain.home.ledger.later(call)
-        manifest, now = manifest._replace(spent=spent, live=live), now._replace(ledger=call)
-    return Captured(manifest, now)
+    now = Baseline(chain.id, chain.state, changes.written, baseline.ledger)
+    return Captured(*_with_news(manifest, now, chain.home))
 
 
 def capture_answer(
@@ -169,35 +159,58 @@ def capture_answer(
     still = baseline is not None and state is baseline.state and state.fixed
     if still and not whole and chain.home.ledger is None:
         return None, baseline
-    changes = Changes(values, to_worker=False)
-    if baseline is None:
-        changes.collect(state, NOTHING, NOTHING)
-    elif state is baseline.state and not whole:
-        changes.compare(state, baseline.written)
-    else:
-        changes.collect(state, baseline.state.by_key, baseline.written, whole=whole)
+    changes = _since(baseline, state, values, to_worker=False, whole=whole)
     block = changes.block()
-    told_id = chain.id if baseline is None else baseline.chain_id
-    call = None if baseline is None else baseline.ledger
+    told_id, call = (chain.id, None) if baseline is None else (baseline.chain_id, baseline.ledger)
     manifest = ChainManifest(chain.id, chain.parent, block, whole or baseline is None)
-    # Asked now: a value may have held the first token that ever crossed.
-    ledger = chain.home.ledger
-    if ledger is not None:
-        call = call or CallLedger()
-        spent, live = ledger.later(call)
-        manifest = manifest._replace(spent=spent, live=live)
     now = Baseline(told_id, state, changes.written, call)
+    manifest, now = _with_news(manifest, now, chain.home)
     says = block or whole or baseline is None or manifest.spent or manifest.live
     return (manifest if says else None), now
 
 
-def _with_tokens(captured: Captured, ledger: Ledger) -> Captured:
+def _since(
+    baseline: Baseline | None,
+    state: State,
+    values: Values,
+    *,
+    to_worker: bool,
+    whole: bool = False,
+) -> Changes:
+    """Return what the other side of a call lacks of a state."""
+    changes = Changes(values, to_worker=to_worker)
+    if baseline is None:
+        changes.collect(state, NOTHING, NOTHING)
+    elif state is not baseline.state or whole:
+        changes.collect(state, baseline.state.by_key, baseline.written, whole=whole)
+    elif not state.fixed:
+        changes.compare(state, baseline.written)
+    return changes
+
+
+# Both are asked when the values have been written: one may have held the first token that crossed.
+
+
+def _with_tokens(captured: Captured, home: Home) -> Captured:
     """Return what a call begins with, together with what it must know of tokens."""
-    spent, live, call = ledger.first()
+    if home.ledger is None:
+        return captured
+    spent, live, call = home.ledger.first()
     return captured._replace(
         manifest=captured.manifest._replace(spent=spent, live=live),
         baseline=captured.baseline._replace(ledger=call),
     )
+
+
+def _with_news(
+    manifest: ChainManifest, now: Baseline, home: Home
+) -> tuple[ChainManifest, Baseline]:
+    """Return how a call goes on, together with what its other side does not know of tokens yet."""
+    if home.ledger is None:
+        return manifest, now
+    call = now.ledger or CallLedger()
+    spent, live = home.ledger.later(call)
+    return manifest._replace(spent=spent, live=live), now._replace(ledger=call)
 
 
 def _make_ready(chain: Chain, carried: Carried, ready: _Ready) -> None:

@@ -12,16 +12,19 @@ import sys
 from collections.abc import Callable
 from threading import get_ident
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 from weakref import ref
 
 from catena.context.chain import EMPTY, Chain
 from catena.context.ledger import Ledger
+from catena.errors import ChainContention
+from catena.events import refused
 
 __all__ = [
     "Home",
     "Pin",
     "claimable",
+    "contention",
     "current",
     "lives",
     "new_chain",
@@ -135,6 +138,23 @@ def lives(thread: int) -> bool:
     """
     # Not threading.enumerate: that knows only the threads that threading started.
     return thread in _frames()
+
+
+def contention(
+    chain: Chain, kind: Literal["thread", "task"], task: asyncio.Task[Any] | None
+) -> ChainContention:
+    """Return the error for a chain that another one runs than this thread and task; announced."""
+    owner: object = chain.task and chain.task()
+    return refused(
+        ChainContention(
+            chain_id=chain.id.hex(),
+            kind=kind,
+            owner_thread=chain.thread,
+            thread=get_ident(),
+            owner_task=owner,
+            task=task,
+        )
+    )
 
 
 def stamp(chain: Chain, task: asyncio.Task[Any] | None) -> Chain:

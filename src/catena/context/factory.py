@@ -25,15 +25,22 @@ import contextvars
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from threading import Lock, get_ident
+from threading import Lock
 from typing import Any, cast
 from weakref import ref
 
 from catena.context.buried import buried
 from catena.context.chain import Chain
-from catena.context.current import claimable, current, running_loop, running_task, stamp
+from catena.context.current import (
+    claimable,
+    contention,
+    current,
+    running_loop,
+    running_task,
+    stamp,
+)
 from catena.context.fork import fork_here
-from catena.errors import ChainContention, TaskFactoryDisplaced
+from catena.errors import TaskFactoryDisplaced
 from catena.events import refused
 
 __all__ = ["check_task_factory", "ensure_task_factory", "install_task_factory", "met_unforked"]
@@ -269,17 +276,7 @@ def _admit(context: contextvars.Context, chain: Chain, coro: Coro) -> None:
         busy = not claimable(chain) and chain.task is not None and chain.task() is not creator
     if busy:
         coro.close()
-        owner: object = chain.task and chain.task()
-        raise refused(
-            ChainContention(
-                chain_id=chain.id.hex(),
-                kind="task",
-                owner_thread=chain.thread,
-                thread=get_ident(),
-                owner_task=owner,
-                task=creator,
-            )
-        )
+        raise contention(chain, "task", creator)
 
 
 def _claim(task: asyncio.Task[Any], creator: asyncio.Task[Any] | None) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from threading import get_ident
 
 from catena.context.chain import Chain
-from catena.context.current import claimable, lives, running_loop, stamp, task_of
+from catena.context.current import claimable, contention, lives, running_loop, stamp, task_of
 from catena.context.factory import met_unforked
 from catena.context.fork import fork_here
-from catena.errors import ChainContention
-from catena.events import refused
 
 __all__ = ["admit"]
 
@@ -45,9 +43,9 @@ def admit(chain: Chain, *, reading: bool = False) -> Chain:
         if called_back and reading:
             return chain
         if _kept_from(chain, called_back=called_back):
-            raise _refused(chain, "thread", thread, task)
+            raise contention(chain, "thread", task)
     elif not claimable(chain):
-        raise _refused(chain, "task", thread, task)
+        raise contention(chain, "task", task)
     return stamp(chain, task)
 
 
@@ -57,17 +55,3 @@ def _kept_from(chain: Chain, *, called_back: bool) -> bool:
         return True
     # What came through call_soon_threadsafe may look, not touch, even when its sender has ended.
     return called_back and not chain.home.is_here()
-
-
-def _refused(chain: Chain, kind: str, thread: int, task: object) -> ChainContention:
-    owner: object = chain.task and chain.task()
-    return refused(
-        ChainContention(
-            chain_id=chain.id.hex(),
-            kind="thread" if kind == "thread" else "task",
-            owner_thread=chain.thread,
-            thread=thread,
-            owner_task=owner,
-            task=task,
-        )
-    )

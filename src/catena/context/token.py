@@ -200,18 +200,14 @@ class Token(Generic[T]):
         old = self._old
         if old is None or old.data is None:
             return UNSET
-        if old.flaw:
-            raise refused(
-                SerializationError(
-                    what=f"the old value of a token of {self._var!r}", cause=old.flaw, doing="read"
-                )
-            )
-        try:
-            return old.loads(old.data)
-        except Exception as error:
-            cause = f"{type(error).__name__}: {error}"
-            what = f"the old value of a token of {self._var!r}"
-            raise refused(SerializationError(what=what, cause=cause, doing="read")) from error
+        cause, reason = old.flaw, None
+        if not cause:
+            try:
+                return old.loads(old.data)
+            except Exception as error:
+                cause, reason = f"{type(error).__name__}: {error}", error
+        what = f"the old value of a token of {self._var!r}"
+        raise refused(SerializationError(what=what, cause=cause, doing="read")) from reason
 
     def __enter__(self) -> Token[T]:
         return self

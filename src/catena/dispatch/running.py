@@ -13,16 +13,16 @@ from catena.context.capture import Baseline, capture_answer
 from catena.context.mount import Prepared, unmount
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import Wire, append_context, opened
+from catena.dispatch.values import Wire, append_context, opened, written
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import Execution, refused
-from catena.wire import failure, serializer
+from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Admitted", "Running", "RunningCall", "arguments", "dumps_result", "failed"]
+__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed"]
 
 
 class Admitted(NamedTuple):
@@ -89,7 +89,7 @@ class RunningCall:
                     value = await declared.function(*args, **kwargs)
             else:
                 value = await declared.function(*args, **kwargs)
-            payload = dumps_result(value, declared)
+            payload = written(value, "the result", declared.name)
             manifest, _ = capture_answer(contexts.values, baseline, whole=sessions.whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
@@ -109,17 +109,6 @@ def arguments(payload: bytes, declared: Declaration) -> tuple[tuple[Any, ...], d
     raise refused(
         SerializationError(what="the arguments", routine=declared.name, cause=cause, doing="read")
     )
-
-
-def dumps_result(value: Any, declared: Declaration) -> bytes:
-    """Return a result as bytes. Raises SerializationError that names the routine."""
-    try:
-        return serializer.dumps(value)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
-        raise refused(
-            SerializationError(what="the result", routine=declared.name, cause=cause)
-        ) from error
 
 
 def failed(

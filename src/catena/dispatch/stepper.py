@@ -15,9 +15,10 @@ from catena.context.capture import Baseline, capture_answer
 from catena.context.current import current
 from catena.context.manifest import ChainManifest
 from catena.context.mount import Prepared, unmount
-from catena.dispatch.running import Admitted, arguments, dumps_result, failed
-from catena.dispatch.values import exception, mount_frame, opened
+from catena.dispatch.running import Admitted, arguments, failed
+from catena.dispatch.values import mount_frame, opened, written
 from catena.events import Execution
+from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RunningStream:
             except StopAsyncIteration:
                 manifest, _ = capture_answer(values, driver.baseline, whole=whole)
                 return self._last(Result(call, b"N.", manifest))
-            payload = dumps_result(value, self._declared)
+            payload = written(value, "the result", self._declared.name)
             manifest, driver.baseline = capture_answer(values, driver.baseline, whole=whole)
             return Result(call, payload, manifest, True, session.cancelled)
         except BaseException as error:
@@ -141,7 +142,8 @@ class RunningStream:
                 value = opened(frame.payload, "the sent value", self._declared.name)
                 return await generator.asend(value)
             case Throw():
-                error = exception(frame.payload, "the thrown exception", self._declared.name)
+                what = "the thrown exception"
+                error = opened(frame.payload, what, self._declared.name, failure.load)
                 return await generator.athrow(error)
 
     async def _close_quietly(self, error: BaseException) -> None:

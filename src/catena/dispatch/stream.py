@@ -16,10 +16,9 @@ from catena.context.manifest import ChainManifest
 from catena.dispatch.call import open_call
 from catena.dispatch.caller import Call
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.values import take
-from catena.errors import SerializationError
-from catena.events import Dispatch, refused
-from catena.wire import failure, serializer
+from catena.dispatch.values import take, written
+from catena.events import Dispatch
+from catena.wire import failure
 from catena.wire.frames import Frame, Next, Result, Send, Throw
 
 __all__ = ["Stream", "streams"]
@@ -139,7 +138,7 @@ class Stream(AsyncGenerator[T, Any]):
             case None:
                 drive = Next(call.id, self._captured(call))
             case _Sent():
-                data = self._dumps(what.value)
+                data = written(what.value, "the sent value", self._declared.name)
                 drive = Send(call.id, data, self._captured(call))
             case error:
                 data = failure.dump(error, worker="caller", routine=self._declared.name)
@@ -153,15 +152,6 @@ class Stream(AsyncGenerator[T, Any]):
         captured = capture_drive(caller.values, self._baseline if caller.deltas else None)
         self._baseline = None if captured is None else captured.baseline
         return None if captured is None else captured.manifest
-
-    def _dumps(self, value: Any) -> bytes:
-        try:
-            return serializer.dumps(value)
-        except Exception as error:
-            cause = f"{type(error).__name__}: {error}"
-            raise refused(
-                SerializationError(what="the sent value", routine=self._declared.name, cause=cause)
-            ) from error
 
     def _result(self, call: Call, frame: Frame) -> T:
         values = call.caller.values

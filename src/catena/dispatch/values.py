@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from catena.context.capture import Baseline
@@ -17,11 +18,11 @@ __all__ = [
     "STRICT",
     "Wire",
     "append_context",
-    "exception",
     "mount_frame",
     "opened",
     "take",
     "wire",
+    "written",
 ]
 
 
@@ -67,10 +68,21 @@ def mount_frame(
         raise refused(error) from None
 
 
-def opened(payload: bytes, what: str, routine: str) -> Any:
+def written(value: Any, what: str, routine: str) -> bytes:
+    """Return an object as a payload. Raises SerializationError that names what and routine."""
+    try:
+        return serializer.dumps(value)
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise refused(SerializationError(what=what, routine=routine, cause=cause)) from error
+
+
+def opened(
+    payload: bytes, what: str, routine: str, loads: Callable[[bytes], Any] = serializer.loads
+) -> Any:
     """Return the object of a payload. Raises SerializationError that names what and routine."""
     try:
-        return serializer.loads(payload)
+        return loads(payload)
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         raise refused(
@@ -98,7 +110,7 @@ def take(
         case ExceptionFrame():
             error: BaseException
             try:
-                error = exception(frame.payload, "the exception", routine)
+                error = opened(frame.payload, "the exception", routine, failure.load)
             except SerializationError as unopened:
                 error = unopened
             try:
@@ -111,17 +123,6 @@ def take(
                 del error
         case _:
             raise TypeError(f"{frame!r} answers nothing")
-
-
-def exception(payload: bytes, what: str, routine: str) -> BaseException:
-    """Return the exception of a payload. Raises SerializationError that names what and routine."""
-    try:
-        return failure.load(payload)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
-        raise refused(
-            SerializationError(what=what, routine=routine, cause=cause, doing="read")
-        ) from error
 
 
 def append_context(error: BaseException, last: BaseException) -> None:
