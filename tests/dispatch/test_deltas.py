@@ -13,13 +13,12 @@ import catena
 from catena.context.manifest import Entry, EntryKind
 from catena.errors import SerializationError, SerializationWarning
 from catena.wire.frames import ExceptionFrame
+from tests.dispatch.changing import adding, count, other, set_and_fail, set_and_undo
 from tests.dispatch.tapped import bytes_of, changed, tapped
 from tests.support import isolated, run
 
 MANY = 50
 many = [catena.ContextVar[Any](f"many{n}", namespace="tests.deltas") for n in range(MANY)]
-count: catena.ContextVar[int] = catena.ContextVar("count", namespace="tests.deltas")
-other: catena.ContextVar[Any] = catena.ContextVar("other", namespace="tests.deltas", default="-")
 begun: list[str] = []
 
 
@@ -45,24 +44,6 @@ async def looking(to: int) -> AsyncGenerator[Any, None]:
 
 
 @catena.routine
-async def adding(to: int) -> AsyncGenerator[int, None]:
-    """Add one to what the counter is at each step."""
-    for _ in range(to):
-        count.set(count.get(0) + 1)
-        yield count.get()
-
-
-@catena.routine
-async def set_and_undo() -> AsyncGenerator[Any, None]:
-    """Set the other variable, undo it in the next step, then yield what is there."""
-    token = other.set("there")
-    yield other.get()
-    other.reset(token)
-    yield other.get()
-    yield other.get()
-
-
-@catena.routine
 async def hold_what_stays() -> AsyncGenerator[Any, None]:
     """Bind what cannot be written, then yield its kind and the counter, at each step."""
     other.set(threading.Lock())
@@ -74,13 +55,6 @@ async def hold_what_stays() -> AsyncGenerator[Any, None]:
 async def kind_of_other() -> str:
     """Return the kind of the other variable's value."""
     return type(other.get(None)).__name__
-
-
-@catena.routine
-async def set_and_fail() -> None:
-    """Change one variable, and raise."""
-    other.set("failed")
-    raise KeyError("there")
 
 
 @catena.routine

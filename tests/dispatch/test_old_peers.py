@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -10,44 +9,18 @@ import pytest
 import catena
 from catena.wire.frames import ExceptionFrame, Result
 from catena.wire.versions import DELTA, NAMES
+from tests.dispatch.changing import adding, other, set_and_fail, set_and_undo
 from tests.dispatch.tapped import Tapped, changed, tapped
 from tests.support import isolated, run
 
 MANY = 50
 many = [catena.ContextVar[Any](f"many{n}", namespace="tests.old") for n in range(MANY)]
-count: catena.ContextVar[int] = catena.ContextVar("count", namespace="tests.old")
-other: catena.ContextVar[Any] = catena.ContextVar("other", namespace="tests.old", default="-")
 
 
 def bind_many() -> None:
     """Bind fifty variables."""
     for number, var in enumerate(many):
         var.set(f"value {number}")
-
-
-@catena.routine
-async def adding(to: int) -> AsyncGenerator[int, None]:
-    """Add one to what the counter is at each step."""
-    for _ in range(to):
-        count.set(count.get(0) + 1)
-        yield count.get()
-
-
-@catena.routine
-async def set_and_undo() -> AsyncGenerator[Any, None]:
-    """Set the other variable, undo it in the next step, then yield what is there."""
-    token = other.set("there")
-    yield other.get()
-    other.reset(token)
-    yield other.get()
-    yield other.get()
-
-
-@catena.routine
-async def set_and_fail() -> None:
-    """Change one variable, and raise."""
-    other.set("failed")
-    raise KeyError("there")
 
 
 @catena.routine
