@@ -15,6 +15,7 @@ from typing import Literal, Self, get_args
 from catena.dispatch.port import dispatcher
 from catena.errors import WorkerStartError
 from catena.ids import new_id
+from catena.pool.heartbeat import Heartbeat
 from catena.pool.process import Worker
 from catena.pool.proxy import Proxy
 from catena.pool.relay import Relay
@@ -64,6 +65,7 @@ class WorkerPool:
         self._proxy: Proxy | None = None
         self._outer: object = None
         self._entered = False
+        self._heartbeat = Heartbeat()
 
     @property
     def workers(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ class WorkerPool:
             raise WorkerStartError(
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
+        self._heartbeat.start()
         try:
             await self._start()
         except BaseException:
@@ -146,6 +149,7 @@ class WorkerPool:
             if self._proxy is not None:
                 await self._proxy.close()
         finally:
+            self._heartbeat.stop()
             for worker in self._workers:
                 worker.release()
             waits = (worker.stopped(self._stop_timeout) for worker in self._workers)

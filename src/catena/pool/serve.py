@@ -22,6 +22,7 @@ from catena.dispatch.session import Sessions
 from catena.errors import install_command
 from catena.link.link import Link
 from catena.link.server import Server
+from catena.pool.heartbeat import Heartbeat
 from catena.pool.proxy import ProxyPool
 from catena.pool.scratch import remove_abandoned
 
@@ -104,6 +105,8 @@ class _Serving:
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, over.set)
+        heartbeat = Heartbeat()
+        heartbeat.start()
         server = Server(f"unix:{self._socket}", self._worker, self._accept)
         try:
             await server.start()
@@ -119,6 +122,7 @@ class _Serving:
         watch.start()
         await over.wait()
         await self._stop(server)
+        heartbeat.stop()
 
     def leave(self) -> None:
         """Leave nothing behind: no socket, and no directory when its owner is dead."""
