@@ -5,6 +5,10 @@ The public names, and nothing else. Submodules never import this one.
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+import catena.activation as _activation
 from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
 from catena.context.runtime import RuntimeContext
@@ -62,3 +66,14 @@ __all__ = [
     "statistics",
     "to_thread",
 ]
+
+_LATE = ("logging", "telemetry")
+
+_activation.start()
+
+
+def __getattr__(name: str) -> _Any:
+    """Return a submodule that is loaded when it is first used."""
+    if name in _LATE:
+        return _import_module(f"catena.{name}")
+    raise AttributeError(f"module 'catena' has no attribute {name!r}")

@@ -218,11 +218,12 @@ class CallNacked(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkOpened(Event):
-    """A link to a peer is up, both have said hello."""
+    """A link to a peer is up, both have said hello; ``local`` is the protocol version here."""
 
     peer: str
     protocol: str
     software: str
+    local: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,7 @@ class LinkClosed(Event):
     peer: str
     error: BaseException | None
     protocol: str = ""
+    local: str = ""
 
 
 @dataclass(frozen=True, slots=True)

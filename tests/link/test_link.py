@@ -253,7 +253,7 @@ def test_fail_ends_a_link_once() -> None:
             link.fail(first)
             link.fail(ConnectionError("second"))
         assert listener.ends == [first]
-        assert recorded.events == [LinkClosed("there", first, "1.0")]
+        assert recorded.events == [LinkClosed("there", first, "1.0", "1.0")]
         link.send(Cancel(1))
         assert await hand.nothing()
         assert "down" in repr(link)

@@ -129,7 +129,8 @@ class Link:
         for work in (self._read(receiver), self._write()):
             self._tasks.append(self.loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
-            announce(LinkOpened(self.peer.peer, self.protocol, self.peer.software))
+            opened = (self.peer.peer, self.protocol, self.peer.software, versions.PROTOCOL)
+            announce(LinkOpened(*opened))
 
     def send(self, frame: Frame) -> None:
         """Queue a frame for the next message; when the link is down it goes nowhere."""
@@ -181,7 +182,7 @@ class Link:
             _log.error("%r was ended", self, exc_info=error)
         if LinkClosed.listeners:
             peer = self.peer.peer if self.peer else ""
-            announce(LinkClosed(peer, error, self.protocol))
+            announce(LinkClosed(peer, error, self.protocol, versions.PROTOCOL))
         if self._receiver is not None:
             self._receiver.ended(error)
 
