@@ -5,8 +5,7 @@ The public names, and nothing else. Submodules never import this one.
 
 from __future__ import annotations
 
-from importlib import import_module as _import_module
-from typing import Any as _Any
+import typing as _typing
 
 import catena.activation as _activation
 from catena.context.factory import install_task_factory
@@ -67,13 +66,10 @@ __all__ = [
     "to_thread",
 ]
 
-_LATE = ("logging", "telemetry")
-
 _activation.start()
 
+if not _typing.TYPE_CHECKING:
 
-def __getattr__(name: str) -> _Any:
-    """Return a submodule that is loaded when it is first used."""
-    if name in _LATE:
-        return _import_module(f"catena.{name}")
-    raise AttributeError(f"module 'catena' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Return a submodule that is loaded when it is first used."""
+        return _activation.submodule(name)

@@ -50,6 +50,11 @@ TYPING = {
     ("catena.dispatch.stepper", "catena.dispatch.session"),
     ("catena.dispatch.timeleft", "catena.dispatch.session"),  # what holds for a session
     ("catena.context.chain", "weakref"),
+    ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
+    ("catena.telemetry.switch", "catena.telemetry.spans"),
+    ("catena.telemetry.switch", "opentelemetry.metrics"),
+    ("catena.telemetry.switch", "opentelemetry.propagators.textmap"),
+    ("catena.telemetry.switch", "opentelemetry.trace"),
 }
 LATE = {
     ("catena.activation", "catena.telemetry.switch"),  # a process without a pool needs none of it
@@ -62,9 +67,8 @@ LATE = {
     ("catena.telemetry.switch", "catena.telemetry.logs"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),
     ("catena.telemetry.switch", "catena.telemetry.spans"),
-    ("catena.telemetry.switch", "importlib.metadata"),
-    ("catena.telemetry.switch", "opentelemetry.metrics"),
-    ("catena.telemetry.switch", "opentelemetry.trace"),
+    ("catena.telemetry.switch", "importlib"),
+    ("catena.telemetry.switch", "opentelemetry"),
 }
 
 GRPC = ("catena.link", "catena.collect")

@@ -17,8 +17,9 @@ from opentelemetry.context import Context
 
 from catena import events
 from catena.observe import Event, Outcome
-from catena.telemetry.catalog import BY_EVENT, Log
+from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.facts import facts_of, outcome_of
+from catena.telemetry.rows import Log
 
 __all__ = ["CONTEXT", "record", "write"]
 

@@ -17,9 +17,10 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from catena import events
 from catena.observe import Event, Outcome
 from catena.telemetry.carrier import SENT
-from catena.telemetry.catalog import DROPPED, Metric, metrics_of
+from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
 from catena.telemetry.names import Names
+from catena.telemetry.rows import Metric
 from catena.telemetry.tally import Samples, Tally, dropped
 
 __all__ = ["Metrics"]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from catena import events
 from catena.observe import Event, Subscription, subscribe
-from catena.telemetry.catalog import AUDIT, CATALOG, Row
+from catena.telemetry.catalog import AUDIT, CATALOG
+from catena.telemetry.rows import Row
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
