@@ -33,6 +33,8 @@ Detail = Literal["off", "dispatch", "full"]
 _log = logging.getLogger("catena")
 _lock = RLock()
 _YES = ("1", "true", "yes", "on")
+_LOGGERS = {log.logger for row in CATALOG for log in row.logs}
+_SILENT = logging.NullHandler()
 _NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
@@ -198,6 +200,11 @@ class _Switch:
 
     def _look_at_loggers(self) -> None:
         """Listen for the sake of logs where a logger is enabled, and nowhere else."""
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            if _SILENT not in logger.handlers:
+                # Without any configuration a warning of a library is not for standard error.
+                logger.addHandler(_SILENT)
         for row in CATALOG:
             listening = self.logged.get(row.event)
             wanted = self._wants(row)
@@ -267,7 +274,7 @@ def _show_audit() -> None:
     """Turn the audit log on; where nobody handles its records, they go to standard error."""
     logger = logging.getLogger(AUDIT)
     logger.setLevel(logging.DEBUG)
-    if not logger.hasHandlers():
+    if not any(one is not _SILENT for one in (*logger.handlers, *logging.getLogger().handlers)):
         from catena.telemetry.logging import json_handler  # noqa: PLC0415 - when it is asked for
 
         logger.addHandler(json_handler())
