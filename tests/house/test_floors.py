@@ -47,6 +47,7 @@ TYPING = {
     ("catena.context.chain", "weakref"),
 }
 LATE = {
+    ("catena.cli.main", "catena.cli.collect.command"),  # it needs an extra
     ("catena.cli.main", "catena.cli.demo.command"),  # a worker need not load the demo
     ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
