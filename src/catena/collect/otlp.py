@@ -56,6 +56,8 @@ def from_json(signal: Signal, data: bytes) -> Any:
     request = signal.request()
     try:
         whole = json.loads(data)
+        if not isinstance(whole, dict):
+            raise TypeError("it is no object")  # noqa: TRY301 - one handler makes one error
         _each_id(whole, _from_hex)
         ParseDict(whole, request, ignore_unknown_fields=True)
     except Malformed:
@@ -99,6 +101,8 @@ def _to_hex(key: str, value: str) -> str:
 
 
 def _from_hex(key: str, value: Any) -> str:
+    if value is None:
+        return ""  # null is the default, as everywhere in this mapping
     try:
         return base64.b64encode(_checked(key, binascii.unhexlify(value))).decode()
     except (ValueError, TypeError):
