@@ -58,6 +58,7 @@ TYPING = {
 }
 LATE = {
     ("catena.activation", "catena.telemetry.switch"),  # a process without a pool needs none of it
+    ("catena.cli.main", "catena.cli.collect.command"),  # it needs an extra
     ("catena.cli.main", "catena.cli.demo.command"),  # a worker need not load the demo
     ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
