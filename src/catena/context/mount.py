@@ -1,4 +1,4 @@
-"""Mount: a manifest becomes a chain in the current Context, and unmount takes it out again.
+"""Mount: a manifest becomes a chain in the current Context, and unmount lets go of it again.
 
 The guard is asked first, everything is decoded next, and only then does anything change: a chain
 that is refused leaves no trace. A worker that has kept a state runs the call that names it in a
@@ -144,18 +144,20 @@ def mount_first(
     manifest names one and nothing but values that cannot be read is wrong with it. Raises
     ChainSerializationError for a malformed manifest, and in strict mode for a bad entry.
     """
+    chain_id, parent_id, entries, _, _, name, spent, live, _, flaw = manifest
+    loose = base.closed or base.mutable
+    if len(chain_id) == ID_BYTES and not (entries or name or loose or spent or live or flaw):
+        # As below; most calls name a state and nothing else.
+        if parent_id and len(parent_id) != ID_BYTES:
+            _check(manifest)
+        _arm(manifest, base.state, task)
+        return base.baseline, None
     _check(manifest)
-    if not manifest.chain_id:
+    if not chain_id:
         if manifest.base:
             raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
         _bind_forward(manifest, values)
         return None, None
-    loose = base.closed or base.mutable
-    if not manifest.entries and not loose and not manifest.name:
-        chain = _arm(manifest, base.state, task)
-        if manifest.spent or manifest.live:
-            return _knowing(base.baseline, manifest, chain), None
-        return base.baseline, None
     changes = Found()
     if manifest.entries:
         changes = decode(_entries(manifest, values), values, to_worker=True)
@@ -226,9 +228,11 @@ def mount(
 
 
 def unmount() -> None:
-    """Take the chain out of the current Context, which is done with.
+    """Let go of the chain of the current Context, which is done with: no token opens there again.
 
-    Variables that it brought and nobody declared are dropped with it; each is announced once.
+    The chain goes where the Context goes; to set it to none would cost each call one more write in
+    a Context that may be large. Variables that it brought and nobody declared are dropped with it;
+    each is announced once.
     """
     chain = current.get()
     if chain is None:
@@ -236,7 +240,6 @@ def unmount() -> None:
     if chain.state.stubs and KeysUndeclared.listeners:
         _tell_undeclared(chain)
     chain.home.release()
-    current.set(None)
 
 
 def _check(manifest: ChainManifest) -> None:
@@ -289,9 +292,7 @@ def _arm(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None =
     """Put a chain of the sender's id into the current Context, in a state that is mounted there."""
     task, home = task or running_task(), Home()
     check_task_factory(task)
-    chain = Chain(
-        manifest.chain_id, manifest.parent_id, get_ident(), task and ref(task), home, state
-    )
+    chain = Chain(manifest[0], manifest[1], get_ident(), task and ref(task), home, state)
     home.settle(chain)
     if Mount.listeners and state:
         with Mount(chain.id, True, _keys(state), ()):
