@@ -112,9 +112,10 @@ class Home:
         """Whether a token that was cut here may still be reset."""
         return self._pin is not None and self._pin() is not None
 
-    def release(self) -> None:
-        """Give up the proof; from now on no Context is home."""
-        self._token = None
+    def release(self) -> bool:
+        """Give up the proof, so that no Context is home; say whether there was one to give up."""
+        token, self._token = self._token, None
+        return token is not None
 
 
 def running_task() -> asyncio.Task[Any] | None:

@@ -235,11 +235,10 @@ def unmount() -> None:
     each is announced once.
     """
     chain = current.get()
-    if chain is None:
+    if chain is None or not chain.home.release():
         return
     if chain.state.stubs and KeysUndeclared.listeners:
         _tell_undeclared(chain)
-    chain.home.release()
 
 
 def _check(manifest: ChainManifest) -> None:
