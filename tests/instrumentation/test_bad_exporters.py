@@ -170,10 +170,10 @@ def dispatched(told: Collected) -> int:
     ],
     ids=["late", "twice", "shut down early"],
 )
-def test_an_sdk_of_the_application(  # noqa: PLR0913 - a row each
+def test_an_sdk_of_the_application(
     told: Collected, tmp_path: Path, before: str, after: str, calls: int, said: str | None
 ) -> None:
-    """An SDK configured after import, twice, or shut down early: calls go on, one warning at most."""
+    """An SDK configured late, twice, or shut down early: calls go on, one warning at most."""
     body = SDK + LATE.replace("BEFORE", before or "pass").replace("AFTER", after or "pass")
     with running(program(body), tmp_path, told) as started:
         assert started.facts() == "left"

@@ -102,7 +102,7 @@ def test_a_sentence_is_no_event(
     handle(RecordHandler(loggers))
     with tracer.start_as_current_span("work") as span:
         try:
-            raise LookupError("gone")
+            {}["gone"]
         except LookupError:
             LOGGER.exception("could not find %s", "it")
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_told_breaks_nothing(
     """Bad input: wrong arguments and ids are told as logging does, and nothing is raised."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
     handle(RecordHandler(loggers))
-    LOGGER.info("one %s and %s", "only")
+    LOGGER.info("one %s and %s", "only")  # noqa: PLE1206 - the mistake
     LOGGER.info("a.name", extra={"trace_id": "no number", "span_id": None})
     logging.getLogger("opentelemetry.tests").addHandler(handler := RecordHandler(loggers))
     logging.getLogger("opentelemetry.tests").warning("an exporter's complaint")

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from catena.pool.bootstrap import BOOTSTRAP, Edit
 
-__all__ = ["SPAN_EVENTS", "YES", "WORKER_BOOTSTRAP", "for_worker", "instance_of"]
+__all__ = ["SPAN_EVENTS", "WORKER_BOOTSTRAP", "YES", "for_worker", "instance_of"]
 
 SPAN_EVENTS = "CATENA_SPAN_EVENTS"
 YES = ("1", "true", "yes", "on")

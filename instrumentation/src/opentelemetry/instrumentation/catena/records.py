@@ -1,7 +1,7 @@
 """Records of the standard library's loggers as records of OpenTelemetry.
 
-The SDK's own handler is deprecated, and what replaces it is a pre-release; this is what Catena needs
-of either: a record keeps its name, its facts, and the span that it says it belongs to.
+The SDK's own handler is deprecated, and what replaces it is a pre-release; this does what Catena
+wants of either: a record keeps its name, its facts, and the span that it says it belongs to.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ class RecordHandler(logging.Handler):
             self._provider.get_logger(record.name).emit(_told(record))
         except Exception:
             self.handleError(record)
-
 
     def _is_alone(self, name: str) -> bool:
         """Say whether no other handler gets the records of a logger."""

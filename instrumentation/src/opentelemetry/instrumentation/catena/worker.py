@@ -1,7 +1,8 @@
 """The bootstrap of a worker: an SDK before it serves, a flush within its time when it ends.
 
-``catena.WorkerPool(bootstrap="opentelemetry.instrumentation.catena.worker:bootstrap")``, the variable
-CATENA_WORKER_BOOTSTRAP, or ``CatenaInstrumentor().instrument()`` in the parent have it called.
+It is called in each worker whose parent is instrumented, and wherever it is named,
+``opentelemetry.instrumentation.catena.worker:bootstrap``, as the bootstrap of a pool or in
+CATENA_WORKER_BOOTSTRAP.
 """
 
 from __future__ import annotations
@@ -65,9 +66,7 @@ def flush(seconds: float) -> None:
 
 
 def _begun(provider: Any) -> threading.Thread:
-    thread = threading.Thread(
-        target=_shut_down, args=(provider,), name="catena-flush", daemon=True
-    )
+    thread = threading.Thread(target=_shut_down, args=(provider,), name="catena-flush", daemon=True)
     thread.start()
     return thread
 
