@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
-from catena.context.registry import tokens
+from catena.context.registry import departures, tokens
 from catena.errors import ChainSerializationError
 
 if TYPE_CHECKING:
@@ -27,11 +27,15 @@ Ids = tuple[bytes, ...]
 
 
 class CallLedger:
-    """What the other side of a call knows: ids ``told`` live; ``untold`` were spent since."""
+    """What the other side of a call knows: ids ``told`` live; ``untold`` were spent since.
 
-    __slots__ = ("__weakref__", "told", "untold")
+    ``number`` is when it was told last, among the departures of tokens.
+    """
+
+    __slots__ = ("__weakref__", "number", "told", "untold")
 
     def __init__(self, told: Iterable[bytes] = ()) -> None:
+        self.number = 0
         self.told = set(told)
         self.untold: list[bytes] = []
 
@@ -90,6 +94,7 @@ class Ledger:
         self._settle()
         spent, live = _within(tuple(self.spent), tuple(self.live))
         call = CallLedger(live)
+        call.number = next(departures)
         self.calls.add(call)
         return spent, live, call
 
@@ -100,10 +105,11 @@ class Ledger:
         """
         self._settle()
         self.calls.add(call)
+        # Each that left since, told or not: a caller forgets those whose tokens it does not hold.
         # First copied: a token may be collected, and forgotten, while the copy is sifted.
-        live = tuple(id for id in tuple(self.live) if id not in call.told)
+        live = tuple(id for id in tuple(self.live) if _left(id) > call.number)
         spent, live = _within(tuple(call.untold), live)
-        call.untold = []
+        call.untold, call.number = [], next(departures)
         call.told.update(live)
         return spent, live
 
@@ -141,6 +147,11 @@ class Ledger:
     def _weak(self, token: Token[Any], table: dict[bytes, Any]) -> ref[Token[Any]]:
         id = token.id
         return ref(token, _forgetting(table, id))
+
+
+def _left(id: bytes) -> int:
+    token = tokens.get(id)
+    return 0 if token is None else token.left
 
 
 def _forgetting(table: dict[bytes, Any], id: bytes) -> Callable[[object], None]:

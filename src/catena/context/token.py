@@ -19,7 +19,7 @@ from typing import (
     final,
 )
 
-from catena.context.registry import lock, tokens
+from catena.context.registry import departures, lock, tokens
 from catena.errors import SerializationError
 from catena.events import refused
 from catena.ids import new_id
@@ -136,6 +136,11 @@ class Token(Generic[T]):
         return self._used
 
     @property
+    def left(self) -> int:
+        """The number of its last departure to another process, 0 when there was none."""
+        return 0 if self._old is None else self._old.left
+
+    @property
     def before(self) -> Binding | None:
         """The binding before the set, None when the variable had no value."""
         return self._before
@@ -235,9 +240,10 @@ class Token(Generic[T]):
     def __catena_reduce__(
         self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
     ) -> tuple[Any, ...]:
-        if self._old is None:
+        if self._old is None or self._old.held is not None:
             self._old = self._written(dumps, loads)
             tokens[self.id] = self
+        self._old = self._old._replace(left=next(departures))
         # A forward-only variable's tokens are orphans wherever they come.
         if self._home is not None and self._var.propagate == "both":
             self._home.book().crosses(self)
@@ -246,13 +252,18 @@ class Token(Generic[T]):
 
     def _written(self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]) -> Old:
         value: Any = UNSET if self._native is None else self._native.old_value
+        if self._native is None and self._old is not None:
+            value = self._old.held
         if value is UNSET or value is Token.MISSING:
             return Old(loads, None)
+        # For a value that holds this very token, which is written without it there.
+        self._old = Old(loads, b"", "it is inside of itself")
         try:
-            return Old(loads, dumps(value))
+            data = dumps(value)
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.
             return Old(loads, b"", f"{type(error).__name__}: {error}")
+        return Old(loads, data, held=value if _HOLDS_TOKEN in data else None)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
@@ -264,12 +275,16 @@ class Token(Generic[T]):
 class Old(NamedTuple):
     """The value from before a set, as it travels: None when there was none, else as bytes.
 
-    ``flaw`` tells why the bytes are missing.
+    ``flaw`` tells why the bytes are missing. ``held`` is the value itself when it holds tokens: a
+    ledger knows a token while its object lives, and whether it is used is written at each crossing.
+    ``left`` is the number of the token's last departure, 0 when it never left here.
     """
 
     loads: Callable[[bytes], Any]
     data: bytes | None
     flaw: str = ""
+    held: Any = None
+    left: int = 0
 
 
 def restore_token(
@@ -289,4 +304,19 @@ def restore_token(
             tokens[id] = known
     if used:
         known.mark_used()
+    # Outside of the lock, which these tokens take in their turn.
+    if old and _HOLDS_TOKEN in old and known._old is not None and known._old.held is None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        known._old = known._old._replace(held=_held(loads, old))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return known
+
+
+def _held(loads: Callable[[bytes], Any], old: bytes) -> Any:
+    try:
+        return loads(old)
+    except Exception:
+        # A reset tells why.
+        return None
+
+
+# Pickle names the function that makes a token again; what only looks like it does no harm.
+_HOLDS_TOKEN = restore_token.__name__.encode()

@@ -1,0 +1,128 @@
+"""Tokens whose ids cross long before they do: inside old values, and in streams."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import catena
+from tests.integration.pools import pooled
+
+color: catena.ContextVar[Any] = catena.ContextVar(
+    "color", namespace="tests.late_tokens", default="none"
+)
+Token = catena.Token[Any]
+
+
+@catena.routine
+async def mint() -> Token:
+    """Return the token of a set."""
+    return color.set("set")
+
+
+@catena.routine
+async def echo(value: Any) -> Any:
+    """Return what came."""
+    return value
+
+
+@catena.routine
+async def set_twice() -> Token:
+    """Return a token whose old value holds another one."""
+    color.set([color.set("set")])
+    return color.set("set again")
+
+
+@catena.routine
+async def open_inside(outer: Token) -> str:
+    """Reset a token, and then the one that is there again; return what that raised."""
+    color.reset(outer)
+    try:
+        color.reset(color.get()[0])
+    except RuntimeError as error:
+        return str(error)
+    return "opened"
+
+
+@catena.routine
+async def late_tokens() -> AsyncGenerator[Any, Any]:
+    """Yield tokens a step after they came."""
+    token = await mint()
+    yield "minted below"
+    token = yield token
+    yield "has it"
+    yield token
+
+
+def in_pool(work: Callable[[], Awaitable[None]]) -> None:
+    """Do work in a pool, in an empty Context."""
+
+    async def with_pool(_: catena.WorkerPool) -> None:
+        await work()
+
+    contextvars.Context().run(pooled, with_pool)
+
+
+def test_a_token_inside_an_old_value_is_known_until_somebody_takes_it_out() -> None:
+    """T3, T8: the outer token is reset after further calls, and what comes out opens."""
+
+    async def work() -> None:
+        outer = await set_twice()
+        await echo(None)
+        color.reset(outer)
+        color.reset(color.get()[0])
+        assert color.get() == "none"
+
+    in_pool(work)
+
+
+def test_a_token_inside_an_old_value_is_used_wherever_it_comes() -> None:
+    """T4: it was spent after the value had been written for the first time."""
+
+    async def work() -> None:
+        inner = color.set("set")
+        color.set([inner])
+        outer = color.set("set again")
+        await echo(outer)
+        color.reset(inner)
+        assert "has already been used once" in await open_inside(outer)
+
+    in_pool(work)
+
+
+def test_an_old_value_that_holds_its_own_token_is_a_flaw() -> None:
+    """T3: the value cannot be written inside of itself; the token crosses, and opens here."""
+
+    async def work() -> None:
+        held: list[Any] = []
+        color.set(held)
+        token = color.set("set")
+        held.append(token)
+        assert await echo(token) is token
+        color.reset(token)
+        assert color.get() is held
+        held.clear()
+
+    in_pool(work)
+
+
+def test_a_token_that_a_stream_has_for_long_opens_when_it_comes() -> None:
+    """T3, T8: from a routine below, or sent in by a caller that let go of it meanwhile."""
+
+    async def work() -> None:
+        color.set("before")
+        stream = late_tokens()
+        assert await anext(stream) == "minted below"
+        await echo(None)
+        color.reset(await anext(stream))
+        assert color.get() == "before"
+        assert await stream.asend(color.set("set")) == "has it"
+        gc.collect()
+        await echo(None)
+        color.reset(await anext(stream))
+        assert color.get() == "before"
+        await stream.aclose()
+
+    in_pool(work)
