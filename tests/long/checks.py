@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from tests.integration.accumulating import accumulate
 from tests.laws.law import Law
 from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as fuzzing
+from tests.laws.test_oracle import (
+    LONG_FLOORS,
+    test_a_script_comes_to_what_it_comes_to_in_the_stdlib as comparing,
+)
 
 __all__ = ["CHECKS", "Check", "Progress"]
 
@@ -38,6 +42,11 @@ def _fuzz_manifests(count: int, seed: int, progress: Progress) -> Counter[str]:
     return its.check(seed=seed, examples=count, shrink=False, progress=progress)
 
 
+def _token_oracle(count: int, seed: int, progress: Progress) -> Counter[str]:
+    its: Law = getattr(comparing, "law")  # noqa: B009 - the decorator puts it there
+    return its.check(seed=seed, examples=count, progress=progress)
+
+
 CHECKS: dict[str, Check] = {
     one.name: one
     for one in (
@@ -62,6 +71,14 @@ CHECKS: dict[str, Check] = {
                 "worker: mounted in part, with a warning": 1_000,
                 "caller: mounted in part, with a warning": 500,
             },
+        ),
+        Check(
+            "token-oracle",
+            "T1-T9, C5, C9, D2, M8, M9",
+            "random scripts come to the same with the stdlib and through two workers",
+            2_000,
+            _token_oracle,
+            floors=LONG_FLOORS,
         ),
     )
 }
