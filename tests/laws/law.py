@@ -28,7 +28,7 @@ class Law:
     """One law: its body, what is drawn for it, how often, and what it has to meet.
 
     ``first`` are examples that come before all random ones; ``around`` makes what is open while the
-    examples of one run go through.
+    examples of one run go through. It is told whether to shrink, which then is the body's own task.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Law:
         examples: int,
         floors: Mapping[str, int],
         first: tuple[tuple[Any, ...], ...] = (),
-        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        around: Callable[[bool], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.name = body.__name__
         self.examples = examples
@@ -76,14 +76,14 @@ class Law:
             test = hypothesis.example(one)(test)
         hypothesis.settings(
             max_examples=examples or self.examples,
-            phases=_THOROUGH if shrink else _QUICK,
+            phases=_THOROUGH if shrink and self._around is nullcontext else _QUICK,
             database=None,
             deadline=None,
             report_multiple_bugs=False,
             # How fast this machine is proves nothing.
             suppress_health_check=[HealthCheck.too_slow],
         )(test)
-        with self._around():
+        with self._around(shrink):
             hypothesis.seed(seed)(test)()
         return seen
 
@@ -97,7 +97,7 @@ def law(
     floors: Mapping[str, int],
     examples: int = 100,
     first: tuple[tuple[Any, ...], ...] = (),
-    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    around: Callable[[bool], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[[Callable[..., None]], Callable[[], None]]:
     """Make a test of a law's body ``(seen, *drawn)``; the test's attribute ``law`` is the Law."""
 

@@ -13,7 +13,9 @@ from tests.laws.oracle_scripts import (
     Drop,
     Fail,
     Fork,
+    Gather,
     Get,
+    Inside,
     Look,
     Mint,
     Open,
@@ -40,16 +42,19 @@ def _passing(*carriers: str) -> Any:
 IN = _passing("argument", "keyword", "container")
 OUT = _passing("result", "result", "container")
 YIELDED = _passing("yield", "yield", "container")
-SENT = _passing("send", "container")
+SENT = _passing("send", "send", "container")
 
 _SET = st.builds(Set, VAR, VALUE, SLOT)
 _RESET = st.builds(Reset, WHICH, OTHER)
-_DRIVE = st.builds(Drive, STREAM, st.sampled_from(["next", "next", "send", "throw", "close"]), SENT)
+_DRIVE = st.builds(Drive, STREAM, st.sampled_from(["next", "send", "send", "throw", "close"]), SENT)
 # The first is what a script shrinks to where a step does not matter.
 _PLAIN = (
     *(st.builds(Get, VAR), _SET, _SET, _SET, _RESET, _RESET, _RESET),
     *(st.builds(Put, VAR, WHICH, SLOT), st.builds(Take, VAR), st.builds(Look, WHICH)),
     st.builds(Drop, WHICH),
+)
+INSIDE = st.builds(
+    Inside, st.lists(st.one_of(*_PLAIN), min_size=1, max_size=4).map(tuple), st.integers(0, 1)
 )
 PLAIN = st.one_of(*_PLAIN)
 CLOSING = st.lists(PLAIN, max_size=2).map(tuple)
@@ -70,9 +75,12 @@ def _body(depth: int, least: int, most: int) -> st.SearchStrategy[Body]:
         steps = st.lists(body, min_size=1, max_size=3).map(tuple)
         opening = st.builds(Open, STREAM, steps, CLOSING, IN, YIELDED)
         driven = st.builds(Fork, st.tuples(_DRIVE, _RESET), st.sampled_from([None, 0]))
+        gather = st.builds(Gather, st.lists(inner, min_size=2, max_size=2).map(tuple))
+        alone += [INSIDE, INSIDE, gather]
         alone += [call] * 6 + [fork] * 2 + [_DRIVE] * 2 + [driven]
         alone += [st.builds(Mint, VAR, VALUE, SLOT)]
-        parts = [st.tuples(opening, _DRIVE, PLAIN, _DRIVE, st.one_of(PLAIN, driven), _DRIVE)] * 4
+        first = st.builds(Drive, STREAM, st.just("next"))
+        parts = [st.tuples(opening, first, PLAIN, _DRIVE, st.one_of(PLAIN, driven), _DRIVE)] * 4
     choices = [*(one.map(_as_body) for one in alone), *parts]
     chosen = st.lists(st.sampled_from(choices).flatmap(_itself), min_size=least, max_size=most)
     return chosen.map(lambda bodies: tuple(step for body in bodies for step in body))

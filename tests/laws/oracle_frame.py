@@ -22,16 +22,19 @@ from tests.laws.oracle_scripts import (
     Drive,
     Drop,
     Fail,
+    Far,
     Fork,
+    Gather,
     Get,
+    Inside,
     Look,
     Mint,
+    Near,
     Open,
     Passing,
     Put,
     Reset,
     Set,
-    Step,
     Take,
 )
 from tests.parity.run import normalise
@@ -100,7 +103,7 @@ class Frame:
         self._table: dict[int, Any] = {}
         self._hops: dict[int, int] = {}
         self._streams: dict[int, Any] = {}
-        self._contexts: dict[int, contextvars.Context] = {}
+        self._contexts: dict[object, contextvars.Context] = {}
         self._entered: set[int] = set()
         self._calls = 0
 
@@ -108,7 +111,7 @@ class Frame:
         """Run steps, one after the other."""
         for step in body:
             match step:
-                case Call() | Mint() | Fork() | Open() | Drive():
+                case Call() | Mint() | Fork() | Gather() | Open() | Drive():
                     await self._far(step)
                 case _:
                     self._near(step)
@@ -173,7 +176,7 @@ class Frame:
             for number in range(len(self._table)):
                 self._near(Look(number))
 
-    def _near(self, step: Any) -> None:
+    def _near(self, step: Near) -> None:
         match step:
             case Get(var):
                 self.notes.append(("get", var, self._value(var)))
@@ -189,12 +192,17 @@ class Frame:
                 self._look(self._slot(which))
             case Drop(which):
                 self._table.pop(self._slot(which), None)  # type: ignore[arg-type]
+            case Inside(body, number):
+                # Of this task: were it to be another's, two tasks would run one chain.
+                self._context((asyncio.current_task(), number)).run(self._all_near, body)
             case Fail(which):
                 raise self.failing("as the script says", which)
-            case _:
-                raise TypeError(f"no step: {step!r}")
 
-    async def _far(self, step: Step) -> None:
+    def _all_near(self, body: Body) -> None:
+        for step in body:
+            self._near(step)
+
+    async def _far(self, step: Far) -> None:
         match step:
             case Mint(var, value, slot):
                 self._arrived("result", slot, await self.side.mint(var, value), 0)
@@ -208,10 +216,10 @@ class Frame:
                 errand, tokens, box, named = self._errand(step)
                 made = self.side.stream(errand, *tokens, box=box, **named)
                 self._streams[step.stream] = made
+            case Gather(branches):
+                await self._gather(branches)
             case Drive():
                 await self._drive(step)
-            case _:
-                raise TypeError(f"no step: {step!r}")
 
     async def _call(self, step: Call) -> None:
         errand, tokens, box, named = self._errand(step)
@@ -227,13 +235,43 @@ class Frame:
         if number is None or number in self._entered:
             await asyncio.create_task(self.run(body))
             return
-        if number not in self._contexts:
-            self._contexts[number] = contextvars.copy_context()
         self._entered.add(number)
         try:
-            await asyncio.create_task(self.run(body), context=self._contexts[number])
+            await asyncio.create_task(self.run(body), context=self._context(number))
         finally:
             self._entered.discard(number)
+
+    def _context(self, name: object) -> contextvars.Context:
+        if name not in self._contexts:
+            self._contexts[name] = contextvars.copy_context()
+        return self._contexts[name]
+
+    async def _gather(self, branches: tuple[Body, ...]) -> None:
+        """Run branches with tables of their own: what one does is not to depend on the other."""
+        frames = [self._branch(number) for number in range(len(branches))]
+        both = zip(frames, branches, strict=True)
+        running = [asyncio.create_task(frame.alone(body)) for frame, body in both]
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+        for frame, outcome in zip(frames, outcomes, strict=True):
+            self.notes += frame.notes
+            self._table |= frame._table
+            self._hops |= frame._hops
+            if isinstance(outcome, Failing):
+                self.catch(outcome)
+            elif outcome is not None:
+                raise outcome
+
+    def _branch(self, number: int) -> Frame:
+        frame = Frame(self.side, (*self._place, -1 - number))
+        frame._table, frame._hops = dict(self._table), dict(self._hops)
+        return frame
+
+    async def alone(self, body: Body) -> None:
+        """Run steps, and close what they opened."""
+        try:
+            await self.run(body)
+        finally:
+            await self.close()
 
     async def _drive(self, step: Drive) -> None:
         if not self._streams:

@@ -24,11 +24,8 @@ async def call(name: str, errand: Errand, *tokens: Any, box: Box, **named: Any) 
     """Run steps; return notes and tokens."""
     frame = Frame(SIDES[name], errand.place)
     try:
-        try:
-            frame.begin(errand, tokens, box, named)
-            await frame.run(errand.body)
-        finally:
-            await frame.close()
+        frame.begin(errand, tokens, box, named)
+        await frame.alone(errand.body)
     except Failing as error:
         error.notes = frame.notes + error.notes
         raise
@@ -97,10 +94,9 @@ async def observed(side: Side, script: Body, seconds: float) -> list[Note]:
         frame = Frame(side, ())
         async with asyncio.timeout(seconds):
             try:
-                await frame.run(script)
+                await frame.alone(script)
             except Failing as error:
                 frame.notes += error.notes
-            await frame.close()
         frame.look_around(closely=True)
         return frame.notes
 

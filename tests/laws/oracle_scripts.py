@@ -17,10 +17,14 @@ __all__ = [
     "Drive",
     "Drop",
     "Fail",
+    "Far",
     "Fork",
+    "Gather",
     "Get",
+    "Inside",
     "Look",
     "Mint",
+    "Near",
     "Open",
     "Passing",
     "Put",
@@ -120,6 +124,19 @@ class Fork(NamedTuple):
     context: int | None = None
 
 
+class Gather(NamedTuple):
+    """Run branches at the same time, each in a task of its own."""
+
+    branches: tuple[Body, ...]
+
+
+class Inside(NamedTuple):
+    """Take steps that nothing is awaited for in the Context of a number, which no task enters."""
+
+    body: Body
+    context: int
+
+
 class Open(NamedTuple):
     """Make a stream, which runs a part for each step, and ``closing`` when it ends."""
 
@@ -144,4 +161,8 @@ class Fail(NamedTuple):
     which: tuple[int, ...]
 
 
-Step = Get | Set | Put | Take | Reset | Look | Drop | Mint | Call | Fork | Open | Drive | Fail
+Near = Get | Set | Put | Take | Reset | Look | Drop | Inside | Fail
+"""Steps that nothing is awaited for."""
+
+Far = Mint | Call | Fork | Gather | Open | Drive
+Step = Near | Far

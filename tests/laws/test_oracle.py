@@ -20,7 +20,7 @@ import asyncio
 import contextvars
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
 import catena
 from tests.laws import oracle_run
@@ -28,12 +28,16 @@ from tests.laws.law import Seen, law
 from tests.laws.oracle_draws import SCRIPTS
 from tests.laws.oracle_frame import Note
 from tests.laws.oracle_regressions import REGRESSIONS
-from tests.laws.oracle_scripts import CARRIERS, OUTCOMES, Body
+from tests.laws.oracle_scripts import CARRIERS, OUTCOMES, Body, Call, Fork, Get, Reset, Set
+from tests.laws.oracle_shrink import shrunk
 
 __all__ = ["LONG_FLOORS"]
 
 SECONDS = 20
 """How long a script may take."""
+
+SHRINKING = 40
+"""How long a smaller script is looked for that fails as well."""
 
 LONG_FLOORS = {
     **dict.fromkeys(OUTCOMES, 300),
@@ -41,31 +45,50 @@ LONG_FLOORS = {
     **{f"hops {number}": 100 for number in range(4)},
     **{f"depth {number}": 100 for number in range(4)},
 }
-EXAMPLES = 200
+EXAMPLES = 150
 FLOORS = {what: floor // 20 for what, floor in LONG_FLOORS.items()}
 
 
 class Oracle:
     """Runs scripts on either side, in one loop and, from the first one on, one pool."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shrink: bool) -> None:
+        self.shrink = shrink
         self._runner = asyncio.Runner()
         self._pool: catena.WorkerPool | None = None
+        self._told: dict[str, str] = {}
 
     def theirs(self, script: Body) -> list[Note]:
         """Return what the stdlib comes to."""
         return self._runner.run(oracle_run.observed(oracle_run.STDLIB, script, SECONDS))
 
     def ours(self, script: Body) -> list[Note]:
-        """Return what Catena comes to; a pool in which a script hung is not used again."""
+        """Return what Catena comes to; an error is a note, too."""
         if self._pool is None:
             self._pool = catena.WorkerPool(spawn=2)
             self._runner.run(self._pool.__aenter__())
         try:
             return self._runner.run(oracle_run.observed(oracle_run.CATENA, script, SECONDS))
-        except TimeoutError:
+        except Exception as error:
+            # Something may hang in there: the next script gets new workers.
             self._leave()
-            raise
+            return [("raised", f"{type(error).__name__}: {error}")]
+
+    def differ(self, script: Body) -> bool:
+        """Say whether the two sides come to different notes."""
+        return self.ours(script) != self.theirs(script)
+
+    def difference(self, script: Body) -> str:
+        """Return where the notes differ first, and what to paste into the regressions.
+
+        With ``shrink`` that is about a smaller script, looked for once.
+        """
+        key = repr(script)
+        if key not in self._told:
+            if self.shrink:
+                script = shrunk(script, self.differ, seconds=SHRINKING)
+            self._told[key] = _difference(script, self.theirs(script), self.ours(script))
+        return self._told[key]
 
     def close(self) -> None:
         """Leave the pool and close the loop."""
@@ -80,15 +103,26 @@ class Oracle:
             self._runner.run(pool.__aexit__(None, None, None))
 
 
+def _difference(script: Body, theirs: list[Note], ours: list[Note]) -> str:
+    both = enumerate(zip(theirs, ours, strict=False))
+    short = min(len(theirs), len(ours))
+    place = next((number for number, (one, other) in both if one != other), short)
+    return (
+        f"note {place} of {len(theirs)} differs: with the stdlib {theirs[place : place + 1]}, with"
+        f" Catena {ours[place : place + 1]}, after {theirs[max(0, place - 3) : place]};"
+        f" the script:\n{script!r}"
+    )
+
+
 _open: list[Oracle] = []
 
 
 @contextmanager
-def oracle() -> Iterator[None]:
+def oracle(shrink: bool) -> Iterator[Oracle]:
     """Keep one oracle open for all scripts of a run."""
-    _open.append(one := contextvars.Context().run(Oracle))
+    _open.append(one := contextvars.Context().run(partial(Oracle, shrink=shrink)))
     try:
-        yield
+        yield one
     finally:
         _open.pop()
         one.close()
@@ -105,24 +139,9 @@ def count(seen: Seen, notes: list[Note]) -> None:
             case ("arrived", carrier, _):
                 seen[carrier] += 1
             case (what, *_):
-                seen[f"notes: {what}"] += 1
-
-
-def differ(script: Body, theirs: list[Note], ours: Any) -> str:
-    """Return what to paste into the regressions, and where the first difference is."""
-    place = next(
-        (
-            number
-            for number, both in enumerate(zip(theirs, ours, strict=False))
-            if both[0] != both[1]
-        ),
-        min(len(theirs), len(ours)),
-    )
-    return (
-        f"note {place} of {len(theirs)} differs: with the stdlib {theirs[place : place + 1]},"
-        f" with Catena {ours[place : place + 1]}, after {theirs[max(0, place - 3) : place]};"
-        f" the script:\n{script!r}"
-    )
+                seen[f"note: {what}"] += 1
+            case _:
+                raise TypeError(f"no note: {note}")
 
 
 @law(
@@ -134,10 +153,21 @@ def differ(script: Body, theirs: list[Note], ours: Any) -> str:
 )
 def test_a_script_comes_to_what_it_comes_to_in_the_stdlib(seen: Seen, script: Body) -> None:
     """T1-T9, C5, C9, D2, M8, M9: every observation through two workers equals the stdlib's."""
-    theirs = _open[-1].theirs(script)
+    its = _open[-1]
+    theirs = its.theirs(script)
     count(seen, theirs)
-    try:
-        ours = _open[-1].ours(script)
-    except Exception as error:
-        raise AssertionError(f"{error!r} in the script:\n{script!r}") from error
-    assert ours == theirs, differ(script, theirs, ours)
+    if its.ours(script) != theirs:
+        raise AssertionError(its.difference(script))
+
+
+def test_a_failing_script_is_shrunk() -> None:
+    """What is told is the smallest script that fails, as source to keep."""
+
+    def fails(script: Body) -> bool:
+        return "Reset(which=1" in repr(script)
+
+    inner = Call((Set(0, [2], 3), Fork((Get(1), Reset(2, 1)), 0)), ((0, "argument"),), lets=True)
+    script = (Set(1, 0, 2), inner, Fork((inner, Reset(1), Get(1))), Get(0))
+    assert shrunk(script, fails, seconds=SECONDS) == (Reset(1),)
+    assert shrunk(script, fails, seconds=0) == script
+    assert eval(repr(script)) == script
