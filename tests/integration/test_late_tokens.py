@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
+
+import pytest
 
 import catena
 from tests.integration.pools import pooled
@@ -123,6 +126,65 @@ def test_a_token_that_a_stream_has_for_long_opens_when_it_comes() -> None:
         await echo(None)
         color.reset(await anext(stream))
         assert color.get() == "before"
+        await stream.aclose()
+
+    in_pool(work)
+
+
+@catena.routine
+async def with_a_token(*, below: bool) -> AsyncGenerator[str, None]:
+    """Set before a yield, here or in a routine below, and reset two steps later."""
+    token = await mint() if below else color.set("set")
+    yield color.get()
+    yield color.get()
+    color.reset(token)
+    yield color.get()
+
+
+@catena.routine
+async def reset_later(token: Token) -> AsyncGenerator[str, None]:
+    """Reset a token two steps after it came."""
+    yield color.get()
+    yield color.get()
+    color.reset(token)
+    yield color.get()
+
+
+async def two_steps(stream: AsyncGenerator[str, None]) -> None:
+    """Take one step here and one in a created task."""
+
+    async def elsewhere() -> None:
+        await anext(stream)
+
+    await anext(stream)
+    await asyncio.create_task(elsewhere())
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["in the stream", "below"])
+@pytest.mark.parametrize("armed", [False, True], ids=["unarmed", "armed"])
+def test_a_token_keeps_the_context_of_a_stream(*, below: bool, armed: bool) -> None:
+    """M8, T8: another chain drives in between, and the reset works where the set was."""
+
+    async def work() -> None:
+        if armed:
+            color.set("none")
+        stream = with_a_token(below=below)
+        await two_steps(stream)
+        assert await anext(stream) == color.get() == "none"
+        await stream.aclose()
+
+    in_pool(work)
+
+
+def test_a_token_that_its_caller_let_go_of_keeps_the_context_of_a_stream() -> None:
+    """M8, T8: it is alive in the stream alone."""
+
+    async def work() -> None:
+        color.set("before")
+        stream = reset_later(color.set("set"))
+        await two_steps(stream)
+        gc.collect()
+        assert await anext(stream) == color.get() == "before"
         await stream.aclose()
 
     in_pool(work)

@@ -62,6 +62,10 @@ class Ledger:
         """Say whether a token of that id may be reset in this Context."""
         return id in self.live or id in self.fresh
 
+    def opens_some(self) -> bool:
+        """Say whether a token that may be reset in this Context is alive here."""
+        return any(id in tokens for id in (*self.live, *self.fresh))
+
     def crosses(self, token: Token[Any]) -> None:
         """Take up a token of this chain that is about to leave the process.
 
