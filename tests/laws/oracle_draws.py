@@ -46,6 +46,8 @@ SENT = _passing("send", "send", "container")
 
 _SET = st.builds(Set, VAR, VALUE, SLOT)
 _RESET = st.builds(Reset, WHICH, OTHER)
+_MINT = st.builds(Mint, VAR, VALUE, SLOT)
+_NEXT = st.builds(Drive, st.just(0), st.just("next"))
 _DRIVE = st.builds(Drive, STREAM, st.sampled_from(["next", "send", "send", "throw", "close"]), SENT)
 # The first is what a script shrinks to where a step does not matter.
 _PLAIN = (
@@ -78,7 +80,7 @@ def _body(depth: int, least: int, most: int) -> st.SearchStrategy[Body]:
         gather = st.builds(Gather, st.lists(inner, min_size=2, max_size=2).map(tuple))
         alone += [INSIDE, INSIDE, gather]
         alone += [call] * 6 + [fork] * 2 + [_DRIVE] * 2 + [driven]
-        alone += [st.builds(Mint, VAR, VALUE, SLOT)]
+        alone += [_MINT]
         first = st.builds(Drive, STREAM, st.just("next"))
         parts = [st.tuples(opening, first, PLAIN, _DRIVE, st.one_of(PLAIN, driven), _DRIVE)] * 4
     choices = [*(one.map(_as_body) for one in alone), *parts]
@@ -114,6 +116,11 @@ def _down(body: st.SearchStrategy[Body], hops: int) -> st.SearchStrategy[Body]:
     return body
 
 
+def _streamed(*parts: st.SearchStrategy[Body]) -> st.SearchStrategy[Body]:
+    """Return a stream of these parts that is given tokens and gives some."""
+    return st.tuples(st.builds(Open, st.just(0), st.tuples(*parts), CLOSING, IN, YIELDED))
+
+
 # What single steps come to too seldom: tokens that have gone a long way, and what is done to one on
 # several sides of a call.
 STORIES = (
@@ -123,6 +130,12 @@ STORIES = (
     st.tuples(
         _fixed(_SET, st.builds(Put, VAR, WHICH, SLOT)),
         _down(_fixed(st.builds(Take, VAR), _RESET), 2),
+        _fixed(_RESET),
+    ),
+    st.tuples(
+        st.one_of(_fixed(_SET), _fixed(st.builds(Get, VAR))),
+        _streamed(_fixed(st.one_of(_SET, _MINT)), _fixed(st.one_of(_SET, _RESET)), _fixed(_RESET)),
+        _fixed(*[st.one_of(_NEXT, st.builds(Fork, st.tuples(_NEXT), st.just(0)))] * 3),
         _fixed(_RESET),
     ),
     st.tuples(

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from tests.laws.oracle_scripts import Body, Call, Drive, Drop, Fail, Open, Put, Reset, Set, Take
+from tests.laws.oracle_scripts import (
+    Body,
+    Call,
+    Drive,
+    Drop,
+    Fail,
+    Fork,
+    Mint,
+    Open,
+    Put,
+    Reset,
+    Set,
+    Take,
+)
 
 __all__ = ["REGRESSIONS"]
 
@@ -40,5 +53,28 @@ REGRESSIONS: tuple[Body, ...] = (
         Drop(0),
         Drive(0),
         Reset(0),
+    ),
+    # Contexts of a stream that another chain drives meanwhile: of a token that has crossed, of one
+    # from a step without a chain, and of one that its caller has let go of.
+    (
+        Set(1, 0, 7),
+        Open(0, ((Mint(0, 0, 0),), (), (Reset(0),))),
+        Drive(0),
+        Fork((Drive(0),)),
+        Drive(0),
+    ),
+    (
+        Open(0, ((Set(0, 0, 0),), (), (Reset(0),))),
+        Drive(0),
+        Fork((Drive(0),)),
+        Drive(0),
+    ),
+    (
+        Set(0, 1, 1),
+        Open(0, ((), (), (Reset(0),)), takes=((0, "argument"),)),
+        Drive(0),
+        Drop(0),
+        Fork((Drive(0),)),
+        Drive(0),
     ),
 )
