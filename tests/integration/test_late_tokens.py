@@ -32,6 +32,12 @@ async def echo(value: Any) -> Any:
 
 
 @catena.routine
+async def undo(token: Token) -> None:
+    """Reset a token."""
+    color.reset(token)
+
+
+@catena.routine
 async def set_twice() -> Token:
     """Return a token whose old value holds another one."""
     color.set([color.set("set")])
@@ -186,5 +192,23 @@ def test_a_token_that_its_caller_let_go_of_keeps_the_context_of_a_stream() -> No
         gc.collect()
         assert await anext(stream) == color.get() == "before"
         await stream.aclose()
+
+    in_pool(work)
+
+
+def test_a_token_from_before_its_task_crosses_with_it() -> None:
+    """T5, C5: it was minted in the task's Context, on the chain that this had before the fork."""
+
+    async def work() -> None:
+        color.set("before")
+        context = contextvars.copy_context()
+        token = context.run(color.set, "set")
+
+        async def task() -> str:
+            await undo(token)
+            return color.get()
+
+        assert await asyncio.create_task(task(), context=context) == "before"
+        assert token.used
 
     in_pool(work)

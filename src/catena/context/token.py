@@ -19,6 +19,7 @@ from typing import (
     final,
 )
 
+from catena.context.current import current
 from catena.context.registry import departures, lock, tokens
 from catena.errors import SerializationError
 from catena.events import refused
@@ -247,6 +248,10 @@ class Token(Generic[T]):
         # A forward-only variable's tokens are orphans wherever they come.
         if self._home is not None and self._var.propagate == "both":
             self._home.book().crosses(self)
+            chain = current.get()
+            if chain is not None and chain.home is not self._home:
+                # It may have been minted here all the same, before a task forked in this Context.
+                chain.home.book().crosses(self)
         data, flaw = self._old.data, self._old.flaw
         return restore_token, (self.id, self._var, loads, data, flaw, self._used)
 
