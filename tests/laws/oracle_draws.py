@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -35,6 +36,11 @@ OTHER = st.sampled_from([0, 0, 0, 1])
 STREAM = st.integers(0, 1)
 
 
+def _made(kind: Callable[..., Any], *draws: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return steps of a kind; unlike ``builds``, what is not drawn has its default."""
+    return st.tuples(*draws).map(lambda drawn: kind(*drawn))
+
+
 def _passing(*carriers: str) -> Any:
     return st.lists(st.tuples(WHICH, st.sampled_from(carriers)), max_size=3).map(tuple)
 
@@ -44,24 +50,25 @@ OUT = _passing("result", "result", "container")
 YIELDED = _passing("yield", "yield", "container")
 SENT = _passing("send", "send", "container")
 
-_SET = st.builds(Set, VAR, VALUE, SLOT)
-_RESET = st.builds(Reset, WHICH, OTHER)
-_MINT = st.builds(Mint, VAR, VALUE, SLOT)
-_NEXT = st.builds(Drive, st.just(0), st.just("next"))
-_DRIVE = st.builds(Drive, STREAM, st.sampled_from(["next", "send", "send", "throw", "close"]), SENT)
+_SET = _made(Set, VAR, VALUE, SLOT)
+_RESET = _made(Reset, WHICH, OTHER)
+_MINT = _made(Mint, VAR, VALUE, SLOT)
+_NEXT = _made(Drive, st.just(0), st.just("next"))
+_DRIVE = _made(Drive, STREAM, st.sampled_from(["next", "send", "send", "throw", "close"]), SENT)
 # The first is what a script shrinks to where a step does not matter.
 _PLAIN = (
-    *(st.builds(Get, VAR), _SET, _SET, _SET, _RESET, _RESET, _RESET),
-    *(st.builds(Put, VAR, WHICH, SLOT), st.builds(Take, VAR), st.builds(Look, WHICH)),
-    st.builds(Drop, WHICH),
+    *(_made(Get, VAR), _SET, _SET, _SET, _RESET, _RESET, _RESET),
+    *(_made(Put, VAR, WHICH, SLOT), _made(Take, VAR), _made(Look, WHICH)),
+    _made(Drop, WHICH),
 )
-INSIDE = st.builds(
+INSIDE = _made(
     Inside, st.lists(st.one_of(*_PLAIN), min_size=1, max_size=4).map(tuple), st.integers(0, 1)
 )
+BEFORE = st.lists(st.one_of(_SET, _SET, _RESET), max_size=2).map(tuple)
 PLAIN = st.one_of(*_PLAIN)
 CLOSING = st.lists(PLAIN, max_size=2).map(tuple)
 NOTHING: st.SearchStrategy[Body] = st.just(())
-FAIL = st.builds(Fail, st.lists(WHICH, max_size=2).map(tuple)).map(lambda one: (one,))
+FAIL = _made(Fail, st.lists(WHICH, max_size=2).map(tuple)).map(lambda one: (one,))
 
 
 def _body(depth: int, least: int, most: int) -> st.SearchStrategy[Body]:
@@ -72,16 +79,16 @@ def _body(depth: int, least: int, most: int) -> st.SearchStrategy[Body]:
         inner = _body(depth - 1, 2, 6)
         ending = st.tuples(inner, st.sampled_from([NOTHING, NOTHING, FAIL]).flatmap(_itself))
         body = ending.map(_joined)
-        call = st.builds(Call, body, IN, OUT, st.booleans())
-        fork = st.builds(Fork, inner, st.sampled_from([None, None, 0, 1]))
+        call = _made(Call, body, IN, OUT, st.booleans())
+        fork = _made(Fork, inner, st.sampled_from([None, None, 0, 1]), BEFORE)
         steps = st.lists(body, min_size=1, max_size=3).map(tuple)
-        opening = st.builds(Open, STREAM, steps, CLOSING, IN, YIELDED)
-        driven = st.builds(Fork, st.tuples(_DRIVE, _RESET), st.sampled_from([None, 0]))
-        gather = st.builds(Gather, st.lists(inner, min_size=2, max_size=2).map(tuple))
+        opening = _made(Open, STREAM, steps, CLOSING, IN, YIELDED)
+        driven = _made(Fork, st.tuples(_DRIVE, _RESET), st.sampled_from([None, 0]))
+        gather = _made(Gather, st.lists(inner, min_size=2, max_size=2).map(tuple))
         alone += [INSIDE, INSIDE, gather]
         alone += [call] * 6 + [fork] * 2 + [_DRIVE] * 2 + [driven]
         alone += [_MINT]
-        first = st.builds(Drive, STREAM, st.just("next"))
+        first = _made(Drive, STREAM, st.just("next"))
         parts = [st.tuples(opening, first, PLAIN, _DRIVE, st.one_of(PLAIN, driven), _DRIVE)] * 4
     choices = [*(one.map(_as_body) for one in alone), *parts]
     chosen = st.lists(st.sampled_from(choices).flatmap(_itself), min_size=least, max_size=most)
@@ -111,14 +118,14 @@ _ALL_OUT = tuple((number, "result") for number in range(3))
 def _down(body: st.SearchStrategy[Body], hops: int) -> st.SearchStrategy[Body]:
     """Return a call through so many hops that takes all tokens down and up again."""
     for _ in range(hops):
-        call = st.builds(Call, body, st.just(_ALL_IN), st.just(_ALL_OUT), st.just(True))
+        call = _made(Call, body, st.just(_ALL_IN), st.just(_ALL_OUT), st.just(True))
         body = st.tuples(call)
     return body
 
 
 def _streamed(*parts: st.SearchStrategy[Body]) -> st.SearchStrategy[Body]:
     """Return a stream of these parts that is given tokens and gives some."""
-    return st.tuples(st.builds(Open, st.just(0), st.tuples(*parts), CLOSING, IN, YIELDED))
+    return st.tuples(_made(Open, st.just(0), st.tuples(*parts), CLOSING, IN, YIELDED))
 
 
 # What single steps come to too seldom: tokens that have gone a long way, and what is done to one on
@@ -128,19 +135,19 @@ STORIES = (
     st.tuples(_fixed(_SET, _SET), _down(_fixed(_RESET, _SET), 1), _fixed(_RESET, _RESET)),
     st.tuples(_down(_fixed(_SET, _SET), 2), _fixed(_RESET), _down(_fixed(_RESET), 1)),
     st.tuples(
-        _fixed(_SET, st.builds(Put, VAR, WHICH, SLOT)),
-        _down(_fixed(st.builds(Take, VAR), _RESET), 2),
+        _fixed(_SET, _made(Put, VAR, WHICH, SLOT)),
+        _down(_fixed(_made(Take, VAR), _RESET), 2),
         _fixed(_RESET),
     ),
     st.tuples(
-        st.one_of(_fixed(_SET), _fixed(st.builds(Get, VAR))),
+        st.one_of(_fixed(_SET), _fixed(_made(Get, VAR))),
         _streamed(_fixed(st.one_of(_SET, _MINT)), _fixed(st.one_of(_SET, _RESET)), _fixed(_RESET)),
-        _fixed(*[st.one_of(_NEXT, st.builds(Fork, st.tuples(_NEXT), st.just(0)))] * 3),
+        _fixed(*[st.one_of(_NEXT, _made(Fork, st.tuples(_NEXT), st.just(0)))] * 3),
         _fixed(_RESET),
     ),
     st.tuples(
         _fixed(_SET),
-        st.tuples(st.builds(Fork, _down(_fixed(_RESET, _SET), 1), st.sampled_from([None, 0]))),
+        st.tuples(_made(Fork, _down(_fixed(_RESET, _SET), 1), st.sampled_from([None, 0]))),
         _down(_fixed(_RESET, _RESET), 1),
     ),
 )

@@ -208,8 +208,8 @@ class Frame:
                 self._arrived("result", slot, await self.side.mint(var, value), 0)
             case Call():
                 await self._call(step)
-            case Fork(body, number):
-                await self._fork(body, number)
+            case Fork(body, number, before):
+                await self._fork(body, number, before)
             case Open():
                 if step.stream in self._streams:
                     await self._drive(Drive(sorted(self._streams).index(step.stream), "close"))
@@ -231,7 +231,14 @@ class Frame:
             if step.lets:
                 raise
 
-    async def _fork(self, body: Body, number: int | None) -> None:
+    async def _fork(self, body: Body, number: int | None, before: Body) -> None:
+        if before:
+            # Armed first: a chain that begins in the copy would be that of two tasks.
+            self.side.variables[0].reset(self.side.variables[0].set("armed"))
+            context = contextvars.copy_context()
+            context.run(self._all_near, before)
+            await asyncio.create_task(self.run(body), context=context)
+            return
         if number is None or number in self._entered:
             await asyncio.create_task(self.run(body))
             return

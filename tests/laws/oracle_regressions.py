@@ -77,4 +77,6 @@ REGRESSIONS: tuple[Body, ...] = (
         Fork((Drive(0),)),
         Drive(0),
     ),
+    # A token from a Context in which a task began later.
+    (Fork((Call((Reset(0),), takes=((0, "argument"),)),), None, (Set(0, 1, 0),)),),
 )

@@ -118,10 +118,14 @@ class Call(NamedTuple):
 
 
 class Fork(NamedTuple):
-    """Run steps in a task: in a copy of the Context, or once more in the one of a number."""
+    """Run steps in a task: in a copy of the Context, or once more in the one of a number.
+
+    ``before`` are steps taken in the copy before the task begins.
+    """
 
     body: Body
     context: int | None = None
+    before: Body = ()
 
 
 class Gather(NamedTuple):
