@@ -10,7 +10,8 @@ from typing import Any
 
 import catena
 from tests.laws import oracle_faults
-from tests.laws.oracle_frame import Box, Errand, Failing, Frame, Note, Parcel, Side
+from tests.laws.oracle_cargo import Box, Errand, Failing, Note, Parcel, Side
+from tests.laws.oracle_frame import Frame
 from tests.laws.oracle_scripts import Body
 
 __all__ = ["CATENA", "STDLIB", "observed"]

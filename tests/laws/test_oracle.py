@@ -5,11 +5,13 @@ workers; everything that is noted must be equal (tests/laws/oracle_frame.py). Dr
 by the own and by another variable, values that hold tokens, looks at reprs and old values; calls up
 to three deep, streams that are driven, sent to, thrown into and closed, from several tasks; forks
 into a copy of the Context and back into a Context that was entered before; tokens that go along by
-every carrier, and exceptions that pass through several calls.
+every carrier, and exceptions that pass through several calls; branches at the same time, and steps
+that are taken in another Context from the same task, or in a task's before it begins.
 
 Left out is what is not the same by design. Identity: what crosses is equal, not the same (C15, D5),
 so tokens are known by slots. Values that are changed in place (C15) and forward-only variables
-(C13) have laws of their own. Two tasks in one Context at the same time are refused (C9); steps of
+(C13) have laws of their own. Two live tasks in one Context are refused (C9), so each Context here
+is one task's at a time; branches have tables of their own, for their order is nobody's. Steps of
 one stream at the same time are refused by both (D2), which test_parity looks at. A stream is closed
 before its maker ends: what collection does to one has no place in a script (D2).
 """
@@ -25,8 +27,8 @@ from functools import partial
 import catena
 from tests.laws import oracle_run
 from tests.laws.law import Seen, law
+from tests.laws.oracle_cargo import Note
 from tests.laws.oracle_draws import SCRIPTS
-from tests.laws.oracle_frame import Note
 from tests.laws.oracle_regressions import REGRESSIONS
 from tests.laws.oracle_scripts import CARRIERS, OUTCOMES, Body, Call, Fork, Get, Reset, Set
 from tests.laws.oracle_shrink import shrunk
