@@ -17,7 +17,7 @@ import pytest
 import catena
 from catena.errors import SerializationError
 from tests.integration.pools import pooled
-from tests.parity.run import normalise
+from tests.texts import normalise
 
 SPACE = "tests.tokens"
 color: catena.ContextVar[Any] = catena.ContextVar("color", namespace=SPACE, default="none")
