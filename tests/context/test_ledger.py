@@ -201,6 +201,33 @@ def test_what_an_answer_spent_is_told_to_the_other_calls() -> None:
     assert scope.run(open_ledger.later, two)[0] == (token.id,)
 
 
+def test_a_token_that_arrives_used_is_spent_here_too() -> None:
+    """T4: a payload that shows it used, by whatever way it came, ends what open calls were told."""
+    scope, var = Scope(), variable()
+    token = crossing(scope, var)
+    scope.capture(to_worker=True)
+    *_, other = scope.run(book(scope).first)
+    same = restore_token(token.id, var, serializer.loads, None, "", True)
+    assert same is token
+    manifest = scope.capture_drive()
+    assert (manifest.spent, manifest.live) == ((token.id,), ())
+    assert scope.run(book(scope).later, other) == ((token.id,), ())
+    manifest = scope.capture(to_worker=True)
+    assert (manifest.spent, manifest.live) == ((token.id,), ())
+    assert not book(scope).live
+
+
+def test_a_token_that_a_caller_told_and_that_arrives_used_is_told_to_later_hops() -> None:
+    """T4: a worker that is shown a used token tells nobody that it is live."""
+    caller, worker, var = Scope(), Scope(contextvars.Context()), variable()
+    caller.set(var, "before")
+    worker.mount(caller.capture(to_worker=True)._replace(live=(FORGED,)), to_worker=True)
+    assert worker.capture(to_worker=True).live == (FORGED,)
+    token = restore_token(FORGED, var, serializer.loads, None, "", True)
+    manifest = worker.capture(to_worker=True)
+    assert (manifest.spent, manifest.live) == ((token.id,), ())
+
+
 def test_a_sender_tells_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """T8: with more live tokens than may travel, the call is refused here."""
     monkeypatch.setattr(ledgers, "LEDGER_LIMIT", 2)

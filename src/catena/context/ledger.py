@@ -125,7 +125,10 @@ class Ledger:
                 self.fresh.add(id)
 
     def _settle(self) -> None:
-        """Keep ids of answers whose tokens have arrived, and of tokens that open this Context."""
+        """Keep ids of answers whose tokens have arrived, and of tokens that open this Context.
+
+        What a payload showed used, which may have been opened anywhere, is spent here too.
+        """
         # First copied: a token may be collected meanwhile.
         for id, known in tuple(self.crossing.items()):
             token = known()
@@ -137,6 +140,10 @@ class Ledger:
             token = tokens.get(id)
             if token is not None:
                 self.live[id] = self._weak(token, self.live)
+        for id in tuple(self.live):
+            token = tokens.get(id)
+            if token is not None and token.used:
+                self.spend(id)
 
     def _weak(self, token: Token[Any], table: dict[bytes, Any]) -> ref[Token[Any]]:
         id = token.id
