@@ -126,6 +126,25 @@ def test_a_token_that_is_gone_is_forgotten() -> None:
     assert not book(scope).crossing
 
 
+def test_a_token_that_comes_back_while_its_call_is_open_is_good() -> None:
+    """T5: what a call was told holds, though the object here was gone meanwhile."""
+    scope, var = Scope(), variable()
+    scope.set(var, "before")
+    token = crossing(scope, var)
+    id = token.id
+    scope.capture(to_worker=True)
+    del token
+    gc.collect()
+    token = arrived(id, var)
+    assert scope.capture_drive().live == ()
+    scope.run(var.reset, token)
+    assert scope.get(var) == "before"
+    assert scope.capture_drive().spent == (id,)
+    scope.calling = None
+    gc.collect()
+    assert not book(scope).holds(id)
+
+
 def test_a_token_of_a_copy_of_the_context_is_never_live() -> None:
     """T6: crossing does not make an orphan good, though the chain is the same."""
     scope, var = Scope(), variable()
@@ -156,7 +175,7 @@ def test_a_token_that_proved_its_context_resets_as_before(old: Any) -> None:
 
 
 def test_an_answers_ids_are_kept_when_their_tokens_arrive() -> None:
-    """T7: whose token did not come with the answer is forgotten at the next frame."""
+    """T7: whose token did not come with the answer is told nobody, and forgotten with its call."""
     scope, var = Scope(), variable()
     scope.set(var, 1)
     assert scope.chain is not None
@@ -168,6 +187,9 @@ def test_an_answers_ids_are_kept_when_their_tokens_arrive() -> None:
     assert open_ledger.holds(came)
     assert open_ledger.holds(never)
     scope.capture(to_worker=True)
+    assert set(open_ledger.live) == {came}
+    del call
+    scope.calling = None
     assert open_ledger.holds(came)
     assert not open_ledger.holds(never)
     scope.run(var.reset, token)

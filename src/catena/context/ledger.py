@@ -55,8 +55,14 @@ class Ledger:
         self.calls: WeakSet[CallLedger] = WeakSet()
 
     def holds(self, id: bytes) -> bool:
-        """Say whether a token of that id may be reset in this Context."""
-        return id in self.live or id in self.fresh
+        """Say whether a token of that id may be reset in this Context.
+
+        It may as long as a call is open that was told so, though its object here may be gone: the
+        other side may have another, and send that.
+        """
+        if id in self.live or id in self.fresh:
+            return True
+        return any(id in call.told for call in self.calls)
 
     def crosses(self, token: Token[Any]) -> None:
         """Take up a token of this chain that is about to leave the process.
