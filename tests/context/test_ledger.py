@@ -180,15 +180,15 @@ def test_an_answers_ids_are_kept_when_their_tokens_arrive() -> None:
     scope.set(var, 1)
     assert scope.chain is not None
     open_ledger = scope.chain.home.book()
-    call = ledgers.CallLedger()
+    calls = [ledgers.CallLedger()]
     came, never = b"1" * 16, b"2" * 16
-    scope.run(lambda: open_ledger.told((), (came, never), call, to_worker=False))
+    scope.run(lambda: open_ledger.told((), (came, never), calls[0], to_worker=False))
     token = arrived(came, var)
     assert open_ledger.holds(came)
     assert open_ledger.holds(never)
     scope.capture(to_worker=True)
     assert set(open_ledger.live) == {came}
-    del call
+    calls.clear()
     scope.calling = None
     assert open_ledger.holds(came)
     assert not open_ledger.holds(never)
