@@ -18,7 +18,7 @@ from catena.errors import ChainSerializationError
 if TYPE_CHECKING:
     from catena.context.token import Token
 
-__all__ = ["LEDGER_LIMIT", "CallLedger", "Ids", "Ledger"]
+__all__ = ["LEDGER_LIMIT", "CallLedger", "Ids", "Ledger", "spent_elsewhere"]
 
 LEDGER_LIMIT = 4096
 """The most ids of one kind that a manifest may carry."""
@@ -119,9 +119,7 @@ class Ledger:
         self.calls.add(call)
         for id in spent:
             if to_worker or id in call.told:
-                token = tokens.get(id)
-                if token is not None:
-                    token.mark_used()
+                spent_elsewhere(id)
                 self.spend(id, told_by=call)
         for id in live:
             call.told.add(id)
@@ -154,6 +152,14 @@ class Ledger:
     def _weak(self, token: Token[Any], table: dict[bytes, Any]) -> ref[Token[Any]]:
         id = token.id
         return ref(token, _forgetting(table, id))
+
+
+def spent_elsewhere(*ids: bytes) -> None:
+    """Mark the tokens of ids that are alive here as used, whatever Context has them."""
+    for id in ids:
+        token = tokens.get(id)
+        if token is not None:
+            token.mark_used()
 
 
 def _forgetting(table: dict[bytes, Any], id: bytes) -> Callable[[object], None]:

@@ -22,7 +22,7 @@ from catena.context.current import Home, current, running_task
 from catena.context.decoding import Found, decode
 from catena.context.factory import check_task_factory
 from catena.context.guard import admit
-from catena.context.ledger import LEDGER_LIMIT, CallLedger
+from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -109,6 +109,8 @@ def mount_first(
             raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
         _bind_forward(manifest, values)
         return None, None
+    # Also when the values are refused.
+    spent_elsewhere(*manifest.spent)
     if not manifest.entries and not base.mutable and not manifest.name:
         chain = _arm(manifest, base.state, task)
         if manifest.spent or manifest.live:
@@ -157,8 +159,8 @@ def mount(
     call = None if baseline is None else baseline.ledger
     if chain is not None:
         chain = admit(chain)
-        # Whatever becomes of the values: what was spent is spent.
-        call = _tell(manifest, chain, call, to_worker=to_worker)
+    # Whatever becomes of the values: what was spent is spent.
+    call = _tell(manifest, chain, call, to_worker=to_worker)
     found = decode(_entries(manifest, values), values, to_worker=to_worker)
     if found.problems:
         settle(found.problems, strict=values.strict)
@@ -211,10 +213,13 @@ def _check(manifest: ChainManifest) -> None:
 
 
 def _tell(
-    manifest: ChainManifest, chain: Chain, call: CallLedger | None, *, to_worker: bool
+    manifest: ChainManifest, chain: Chain | None, call: CallLedger | None, *, to_worker: bool
 ) -> CallLedger | None:
     """Enter what a manifest tells of tokens; return the ledger of its call."""
     if not (manifest.spent or manifest.live):
+        return call
+    if chain is None:
+        spent_elsewhere(*(manifest.spent if to_worker else ()))
         return call
     call = call or CallLedger()
     chain.home.book().told(manifest.spent, manifest.live, call, to_worker=to_worker)
