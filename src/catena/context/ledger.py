@@ -88,40 +88,47 @@ class Ledger:
                 if call is not told_by:
                     call.untold.append(id)
 
-    def first(self) -> tuple[Ids, Ids, CallLedger]:
+    # ``here`` is whether the running code is in the ledger's very Context: in a copy no id is live.
+
+    def first(self, *, here: bool = True) -> tuple[Ids, Ids, CallLedger]:
         """Return what a new call is told: the ids spent and live, and the ledger of the call.
 
         Raises ChainSerializationError when they are too many.
         """
-        self._settle()
-        spent, live = _within(tuple(self.spent), tuple(self.live))
+        if here:
+            self._settle()
+        spent, live = _within(tuple(self.spent), tuple(self.live) if here else ())
         call = CallLedger(live)
         self.calls.add(call)
         return spent, live, call
 
-    def later(self, call: CallLedger) -> tuple[Ids, Ids]:
+    def later(self, call: CallLedger, *, here: bool = True) -> tuple[Ids, Ids]:
         """Return what the other side of a call does not know yet: the ids spent and live.
 
         Raises ChainSerializationError, and takes nothing for told, when they are too many.
         """
-        self._settle()
+        if here:
+            self._settle()
         self.calls.add(call)
         # First copied: a token may be collected, and forgotten, while the copy is sifted.
-        live = tuple(id for id in tuple(self.live) if id not in call.told)
+        live = tuple(id for id in tuple(self.live) if id not in call.told) if here else ()
         spent, live = _within(tuple(call.untold), live)
         call.untold = []
         call.told.update(live)
         return spent, live
 
-    def told(self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool) -> None:
+    def told(
+        self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool, here: bool = True
+    ) -> None:
         """Take what a frame told. An answer spends only what its call knows."""
-        self._settle()
+        if here:
+            self._settle()
         self.calls.add(call)
         for id in spent:
             if to_worker or id in call.told:
                 spent_elsewhere(id)
                 self.spend(id, told_by=call)
-        for id in live:
+        for id in live if here else ():
             call.told.add(id)
             if to_worker:
                 self.live[id] = None

@@ -221,8 +221,9 @@ def _tell(
     if chain is None:
         spent_elsewhere(*(manifest.spent if to_worker else ()))
         return call
-    call = call or CallLedger()
-    chain.home.book().told(manifest.spent, manifest.live, call, to_worker=to_worker)
+    call, home = call or CallLedger(), chain.home
+    spent, live, here = manifest.spent, manifest.live, home.is_here()
+    home.book().told(spent, live, call, to_worker=to_worker, here=here)
     return call
 
 
