@@ -35,15 +35,15 @@ def _spend_for_good(self: Ledger, id: bytes, **options: Any) -> None:
     self.spent[id] = Always()  # type: ignore[assignment]
 
 
-def _first_for_good(self: Ledger) -> Any:
-    spent, live, call = _first(self)
+def _first_for_good(self: Ledger, **options: Any) -> Any:
+    spent, live, call = _first(self, **options)
     _hoard.append(call)
     return spent, live, call
 
 
-def _all_of_it(self: Ledger, call: CallLedger) -> Any:
+def _all_of_it(self: Ledger, call: CallLedger, **options: Any) -> Any:
     told = tuple(call.told)
-    spent, live = _later(self, call)
+    spent, live = _later(self, call, **options)
     return spent, (*told, *live)[-_LAST:]
 
 
