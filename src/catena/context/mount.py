@@ -22,7 +22,7 @@ from catena.context.current import Home, current, running_task
 from catena.context.decoding import Found, decode
 from catena.context.factory import check_task_factory
 from catena.context.guard import admit
-from catena.context.ledger import LEDGER_LIMIT, CallLedger
+from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -158,6 +158,8 @@ def mount_first(
             raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
         _bind_forward(manifest, values)
         return None, None
+    # Also when the values are refused.
+    spent_elsewhere(*manifest.spent)
     changes = Found()
     if manifest.entries:
         changes = decode(_entries(manifest, values), values, to_worker=True)
@@ -203,8 +205,8 @@ def mount(
     call = None if baseline is None else baseline.ledger
     if chain is not None:
         chain = admit(chain)
-        # Whatever becomes of the values: what was spent is spent.
-        call = _tell(manifest, chain, call, to_worker=to_worker)
+    # Whatever becomes of the values: what was spent is spent.
+    call = _tell(manifest, chain, call, to_worker=to_worker)
     found = decode(_entries(manifest, values), values, to_worker=to_worker)
     if found.problems:
         settle(found.problems, strict=values.strict)
@@ -257,13 +259,17 @@ def _check(manifest: ChainManifest) -> None:
 
 
 def _tell(
-    manifest: ChainManifest, chain: Chain, call: CallLedger | None, *, to_worker: bool
+    manifest: ChainManifest, chain: Chain | None, call: CallLedger | None, *, to_worker: bool
 ) -> CallLedger | None:
     """Enter what a manifest tells of tokens; return the ledger of its call."""
     if not (manifest.spent or manifest.live):
         return call
-    call = call or CallLedger()
-    chain.home.book().told(manifest.spent, manifest.live, call, to_worker=to_worker)
+    if chain is None:
+        spent_elsewhere(*(manifest.spent if to_worker else ()))
+        return call
+    call, home = call or CallLedger(), chain.home
+    spent, live, here = manifest.spent, manifest.live, home.is_here()
+    home.book().told(spent, live, call, to_worker=to_worker, here=here)
     return call
 
 
