@@ -32,7 +32,7 @@ from catena.context.manifest import (
 )
 from catena.context.problems import problem, settle
 from catena.context.registry import Key
-from catena.context.token import UNREAD, UNSET, restore_token
+from catena.context.token import TOKEN_MARK, UNREAD, UNSET
 from catena.context.var import ContextVar
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount
@@ -41,8 +41,6 @@ from catena.observe import SILENCE, announce
 
 __all__ = ["Prepared", "mount", "mount_first", "unmount"]
 
-# Pickle names the function that makes a token again; what only looks like it does no harm.
-_HOLDS_TOKEN = restore_token.__name__.encode()
 _undeclared: set[Key] = set()
 _UNDECLARED = 4096
 
@@ -89,7 +87,7 @@ class Prepared:
             then.sizes[var.key] = size_of(entry)
             if binding.fixed:
                 then.context.run(var.backing.set, value)
-            elif _HOLDS_TOKEN in entry.value:
+            elif TOKEN_MARK in entry.value:
                 then.mutable[var] = entry
             else:
                 then.closed[var] = entry

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from catena.context.current import Home, Pin
     from catena.context.var import ContextVar
 
-__all__ = ["UNREAD", "UNSET", "Old", "Token", "restore_token"]
+__all__ = ["TOKEN_MARK", "UNREAD", "UNSET", "Old", "Token", "restore_token"]
 
 T = TypeVar("T")
 
@@ -294,7 +294,7 @@ class Token(Generic[T]):
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.
             return Old(loads, b"", f"{type(error).__name__}: {error}")
-        return Old(loads, data, held=value if _HOLDS_TOKEN in data else None)
+        return Old(loads, data, held=value if TOKEN_MARK in data else None)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
@@ -336,7 +336,7 @@ def restore_token(
     if used:
         known.mark_used()
     # Outside of the lock, which these tokens take in their turn.
-    if old and _HOLDS_TOKEN in old and known._old is not None and known._old.held is None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if old and TOKEN_MARK in old and known._old is not None and known._old.held is None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         known._old = known._old._replace(held=_held(loads, old))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return known
 
@@ -349,5 +349,5 @@ def _held(loads: Callable[[bytes], Any], old: bytes) -> Any:
         return None
 
 
-# Pickle names the function that makes a token again; what only looks like it does no harm.
-_HOLDS_TOKEN = restore_token.__name__.encode()
+TOKEN_MARK = restore_token.__name__.encode()
+"""In the bytes of whatever holds a token: pickle names the function that makes it again."""
