@@ -15,7 +15,17 @@ from typing import Any
 
 from catena.collect.files import generations
 
-__all__ = ["Exemplar", "Link", "LogRecord", "Origin", "Point", "Recording", "Span", "SpanEvent"]
+__all__ = [
+    "Exemplar",
+    "Link",
+    "LogRecord",
+    "Origin",
+    "Point",
+    "Recording",
+    "Span",
+    "SpanEvent",
+    "value",
+]
 
 KINDS: tuple[str, ...] = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUSES: tuple[str, ...] = ("UNSET", "OK", "ERROR")
