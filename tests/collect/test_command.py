@@ -101,7 +101,9 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     is_open = ran(*ANY, "--listen", "0.0.0.0:0")
     no_file = ran(*ANY, "--out", str(tmp_path / "none" / "out.jsonl"))
 
-    found = [(one.returncode, one.stdout, one.stderr.count("\n")) for one in (in_use, is_open, no_file)]
+    found = [
+        (one.returncode, one.stdout, one.stderr.count("\n")) for one in (in_use, is_open, no_file)
+    ]
     assert found == [(1, "", 1)] * 3
     assert f"failed: cannot listen at {address}: address already in use" in in_use.stderr
     assert "other machines can reach it" in is_open.stderr
@@ -135,7 +137,11 @@ def test_the_other_commands_need_no_extra() -> None:
         " print([one for one in ('aiohttp', 'opentelemetry.proto') if one in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
     )
 
     assert done.stdout.endswith("\n[]\n")

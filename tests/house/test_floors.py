@@ -236,7 +236,9 @@ def test_telemetry_stands_beside_the_floors(line: str) -> None:
 def test_the_core_knows_nothing_of_what_stands_beside() -> None:
     """Only the command line imports it."""
     line = "from catena.collect import Receiver"
-    assert upward(imports({"catena.pool.pool": line})) == ["catena.pool.pool imports catena.collect"]
+    assert upward(imports({"catena.pool.pool": line})) == [
+        "catena.pool.pool imports catena.collect"
+    ]
 
 
 def test_a_module_without_a_floor_is_noticed() -> None:
