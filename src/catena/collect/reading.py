@@ -202,7 +202,7 @@ def value(any_value: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each kin
 
 
 def _attributes(pairs: Iterable[dict[str, Any]]) -> Attributes:
-    return {pair["key"]: value(pair.get("value", {})) for pair in pairs}
+    return {pair.get("key", ""): value(pair.get("value", {})) for pair in pairs}
 
 
 def _all(
