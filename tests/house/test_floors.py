@@ -32,6 +32,7 @@ BESIDE = ("catena.telemetry", "catena.collect")
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
     ("catena.context.chain", "catena.context.current"),  # Chain's field home
+    ("catena.context.chain", "catena.context.manifest"),  # what is on a shelf
     ("catena.context.chain", "catena.context.registry"),  # ... by their keys, too
     ("catena.context.chain", "catena.context.var"),  # a chain indexes variables
     ("catena.context.ledger", "catena.context.token"),  # a ledger refers to tokens

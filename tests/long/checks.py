@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
 from tests.laws.law import Law
 from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as fuzzing
@@ -61,6 +62,34 @@ CHECKS: dict[str, Check] = {
                 "compared": 30_000,
                 "worker: mounted in part, with a warning": 1_000,
                 "caller: mounted in part, with a warning": 500,
+            },
+        ),
+        Check(
+            "token-dispatches",
+            "T4, T8",
+            "dispatches whose tokens cross: live objects and ledgers stay as they were",
+            100_000,
+            token_counts.dispatch,
+            floors={
+                "dispatches": 100_000,
+                "reset here": 25_000,
+                "reset there": 37_500,
+                "never reset": 25_000,
+            },
+        ),
+        Check(
+            "token-stream",
+            "M9, T8",
+            "steps of one stream, each of which sets: frames keep their sizes, objects their count",
+            100_000,
+            token_counts.step,
+            floors={
+                "steps": 100_000,
+                "frames sent": 100_000,
+                "frames answered": 100_000,
+                "reset here": 10_000,
+                "reset there": 10_000,
+                "never reset": 10_000,
             },
         ),
     )

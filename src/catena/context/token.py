@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from catena.context.current import Home, Pin
     from catena.context.var import ContextVar
 
-__all__ = ["UNSET", "Old", "Token", "restore_token"]
+__all__ = ["UNREAD", "UNSET", "Old", "Token", "restore_token"]
 
 T = TypeVar("T")
 
@@ -41,7 +41,15 @@ class _Unset:
         return "<unset>"
 
 
+class _Unread:
+    """What a backing variable holds while the value is on its binding's shelf."""
+
+    def __repr__(self) -> str:
+        return "<unread>"
+
+
 UNSET: Any = _Unset()
+UNREAD: Any = _Unread()
 _new: Any = object.__new__
 
 
@@ -119,13 +127,16 @@ class Token(Generic[T]):
     def old_value(self) -> Any:
         """The value before the set, or ``Token.MISSING`` when there was none.
 
-        Raises SerializationError when the token came from another process and the value did not.
+        Raises SerializationError when the token came from another process and the value did not,
+        or the value did and cannot be read.
         """
         if self._native is None:
             value = self._crossed_value()
             return Token.MISSING if value is UNSET else value
         old = self._native.old_value
         if self._before is not None:
+            if old is UNREAD:
+                old = self._read(self._before)
             # As ``get`` does it: from now on somebody can change the value in place.
             self._before.hand_out(old)
         return Token.MISSING if old is UNSET else old
@@ -200,14 +211,23 @@ class Token(Generic[T]):
         old = self._old
         if old is None or old.data is None:
             return UNSET
-        cause, reason = old.flaw, None
-        if not cause:
-            try:
-                return old.loads(old.data)
-            except Exception as error:
-                cause, reason = f"{type(error).__name__}: {error}", error
+        if old.flaw:
+            raise self._unreadable(old.flaw)
+        try:
+            return old.loads(old.data)
+        except Exception as error:
+            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+
+    def _read(self, before: Binding) -> Any:
+        """Return the value from before the set, which nobody may have read yet."""
+        try:
+            return before.read(self._var)
+        except Exception as error:
+            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+
+    def _unreadable(self, cause: str) -> SerializationError:
         what = f"the old value of a token of {self._var!r}"
-        raise refused(SerializationError(what=what, cause=cause, doing="read")) from reason
+        return refused(SerializationError(what=what, cause=cause, doing="read"))
 
     def __enter__(self) -> Token[T]:
         return self
@@ -248,7 +268,10 @@ class Token(Generic[T]):
         value: Any = UNSET if self._native is None else self._native.old_value
         if value is UNSET or value is Token.MISSING:
             return Old(loads, None)
+        before = self._before
         try:
+            if value is UNREAD and before is not None:
+                return Old(loads, before.unread(self._var) or dumps(before.read(self._var)))
             return Old(loads, dumps(value))
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.
