@@ -246,6 +246,16 @@ def test_workers_are_told_what_the_parent_was_told() -> None:
     assert worker_environment() == {"CATENA_WORKER_ID": "w7"}
 
 
+def test_workers_do_not_do_what_the_parent_was_told_not_to_do() -> None:
+    """What code switched off stays off in workers; of what it left open nothing is said."""
+    CatenaInstrumentor().instrument(pending=False)
+    told = worker_environment(CATENA_PENDING_SPANS="1", CATENA_SPAN_EVENTS="1")
+
+    assert told["CATENA_PENDING_SPANS"] == "0"
+    assert told["CATENA_SPAN_EVENTS"] == "1"
+    assert "CATENA_TELEMETRY" not in told
+
+
 @pytest.mark.parametrize(
     ("workers", "given", "becomes"),
     [

@@ -82,19 +82,15 @@ class CatenaInstrumentor:
         """Switch telemetry on; when it is on already, there is one warning and nothing changes.
 
         Without providers and propagator the global ones count, as soon as somebody configures them.
-        Log records go to ``logger_provider`` if one is given; ``opentelemetry-instrument`` has them
-        go to the global one, unless something else hands it records.
+        Log records go to ``logger_provider``; ``opentelemetry-instrument``, which is who says
+        ``skip_dep_check``, has them go to the global one, unless something else hands it records.
 
         ``dispatch_hook(span, event)`` is called when the span of a call begins at its caller,
         ``execution_hook(span, event)`` when it begins at its worker, both in this process only.
-        ``detail``, ``record_messages``, ``baggage`` and ``pending`` are what
-        ``catena.telemetry.install`` says. ``span_events`` turns log records into events of the
-        current span; it outdoes CATENA_SPAN_EVENTS.
-
-        ``workers`` says what the workers do that this process starts: set up an SDK as the OTEL_*
+        ``detail``, ``record_messages``, ``baggage`` and ``pending`` are those of
+        ``catena.telemetry.install``. ``span_events`` turns log records into events of the current
+        span. ``workers`` says what workers do that this process starts: set up an SDK as the OTEL_*
         variables say, call the function of that name ("module:function"), or nothing.
-
-        The last two are what ``opentelemetry-instrument`` says.
         """
         if self._on:
             _log.warning("Catena is instrumented already; what is new is not looked at")
@@ -114,9 +110,8 @@ class CatenaInstrumentor:
         self._undo.append(telemetry.uninstall)
         exclude()
         self._undo.append(include)
-        if span_events is None:
-            span_events = os.environ.get(SPAN_EVENTS, "").lower() in YES
-        if span_events:
+        in_environment = os.environ.get(SPAN_EVENTS, "").lower() in YES
+        if in_environment if span_events is None else span_events:
             self._handle(SpanEventHandler())
         if logger_provider is None and skip_dep_check:
             logger_provider = unhandled()
@@ -124,11 +119,7 @@ class CatenaInstrumentor:
             self._handle(RecordHandler(logger_provider))
         if workers:
             told = {"CATENA_PENDING_SPANS": pending, SPAN_EVENTS: span_events}
-            variables = {name: "1" for name, on in told.items() if on}
-            if detail is not None:
-                variables["CATENA_TELEMETRY"] = detail
-            edit = for_worker(workers, variables)
-            self._undo.append(on_spawn(edit))
+            self._undo.append(on_spawn(for_worker(workers, told, detail)))
 
     def uninstrument(self, **_: Any) -> None:
         """Switch it off again; calls under way are told to their end."""
