@@ -26,7 +26,7 @@ def for_worker(workers: bool | str, on: Mapping[str, bool | None], detail: str |
     """Return what changes the environment of a worker so that it tells as its parent does.
 
     ``workers`` names the bootstrap; True stands for ours, unless the environment names one. ``on``
-    are the switches, by their variables, that the parent was given in code; of None nothing is said.
+    are the switches, by their variables, that the parent was given in code, None where it was not.
     """
 
     def edit(environment: dict[str, str], worker: str) -> None:

@@ -34,9 +34,9 @@ def bootstrap() -> Callable[[float], None]:
     Your own bootstrap may call it after having configured its own providers, and hand on what it
     returns.
     """
+    once()
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if not disabled and not configured():
-        once()
         # Given as attributes, they outdo those that were inherited from the parent.
         detected = CatenaResourceDetector().detect().attributes
         loggers = configure(Resource.create(dict(detected)))
