@@ -5,6 +5,9 @@ The public names, and nothing else. Submodules never import this one.
 
 from __future__ import annotations
 
+import typing as _typing
+
+import catena.activation as _activation
 from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
 from catena.context.runtime import RuntimeContext
@@ -13,6 +16,7 @@ from catena.context.var import ContextVar
 from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
 from catena.errors import (
+    AddressRefused,
     Busy,
     CatenaError,
     CatenaWarning,
@@ -34,6 +38,7 @@ from catena.pool.pool import WorkerPool
 from catena.wire.versions import SOFTWARE as __version__
 
 __all__ = [
+    "AddressRefused",
     "Busy",
     "CatenaError",
     "CatenaWarning",
@@ -62,3 +67,11 @@ __all__ = [
     "statistics",
     "to_thread",
 ]
+
+_activation.start()
+
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return a submodule that is loaded when it is first used."""
+        return _activation.submodule(name)
