@@ -237,6 +237,7 @@ def test_the_check_finds_a_planted_mistake(check: str) -> None:
         ("catena.pool.pool", "from catena.errors import NoPool"),
         ("catena.telemetry.spans", "from catena.events import Mount"),
         ("catena.telemetry.spans", "from catena.telemetry.catalog import NAMES"),
+        ("catena.cli.collect.command", "from catena.collect import Receiver"),
     ],
 )
 def test_imports_that_go_down_are_no_mistake(importer: str, line: str) -> None:
@@ -250,6 +251,14 @@ def test_imports_that_go_down_are_no_mistake(importer: str, line: str) -> None:
 def test_telemetry_stands_beside_the_floors(line: str) -> None:
     """What stands beside imports floor 1 only."""
     assert upward(imports({"catena.telemetry.spans": line, "catena.wire.codec": ""})) != []
+
+
+def test_the_core_knows_nothing_of_what_stands_beside() -> None:
+    """Only the command line imports it."""
+    line = "from catena.collect import Receiver"
+    assert upward(imports({"catena.pool.pool": line})) == [
+        "catena.pool.pool imports catena.collect"
+    ]
 
 
 def test_a_module_without_a_floor_is_noticed() -> None:
