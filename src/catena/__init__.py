@@ -5,6 +5,9 @@ The public names, and nothing else. Submodules never import this one.
 
 from __future__ import annotations
 
+import typing as _typing
+
+import catena.activation as _activation
 from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
 from catena.context.runtime import RuntimeContext
@@ -64,3 +67,11 @@ __all__ = [
     "statistics",
     "to_thread",
 ]
+
+_activation.start()
+
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return a submodule that is loaded when it is first used."""
+        return _activation.submodule(name)

@@ -6,8 +6,9 @@ them. Ids are bytes here, as in the core; whoever shows them turns them into hex
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from catena.errors import (
     CatenaError,
@@ -17,7 +18,7 @@ from catena.errors import (
     VersionRefused,
 )
 from catena.ids import ID_BYTES
-from catena.observe import Event, Operation, announce
+from catena.observe import Carrier, Event, Operation, announce
 
 __all__ = [
     "CallNacked",
@@ -30,11 +31,14 @@ __all__ = [
     "ForwardDropped",
     "FrameDropped",
     "KeysUndeclared",
+    "Lease",
     "LinkClosed",
     "LinkOpened",
+    "LoopTicked",
     "Mount",
     "SerializationFailed",
     "TokenReset",
+    "Unmounted",
     "VersionWasRefused",
     "WorkerExited",
     "WorkerStarted",
@@ -50,31 +54,93 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Dispatch(Operation):
-    """One call of a routine, seen by its caller; for a stream, the whole stream."""
+    """One call of a routine, seen by its caller, all attempts; for a stream, the whole stream.
+
+    ``worker``, ``call``, ``peer_version`` and ``protocol`` are those of the last attempt, filled in
+    when it is sent, as is ``chain_id``: empty for an unarmed call. ``frame`` is the kind of the
+    last answer and which one it was; ``sent_bytes`` and ``received_bytes`` count payloads.
+
+    A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
+    that come after it; and ``enter``, called before an answer is mounted: what that returns is
+    called afterwards.
+    """
 
     routine: str
     stream: bool
     worker: str = ""
     call: int = 0
+    chain_id: bytes = b""
+    peer_version: str = ""
+    protocol: str = ""
+    attempts: int = 0
+    frame: tuple[str, int] = ("", 0)
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    carrier: Carrier | None = None
+    context: Any = None
+    enter: Callable[[], Any] | None = None
 
 
 @dataclass(slots=True)
 class Execution(Operation):
-    """One call of a routine, seen by the worker that runs it."""
+    """One call of a routine, seen by the worker that runs it, from before its chain is mounted.
+
+    ``carrier`` is what the caller's listener sent along, ``caller`` the peer that calls, ``frame``
+    the kind of the last drive and which one it was.
+
+    A listener may assign ``reply_carrier``, which answers take along when they carry a chain;
+    ``context``, for listeners that come after it; and ``enter``, called once in every Context that
+    the routine runs in. Those Contexts end with the call, so nothing is left there.
+    """
 
     routine: str
     stream: bool
     call: int
+    chain_id: bytes = b""
+    parent_id: bytes = b""
+    worker: str = ""
+    caller: str = ""
+    peer_version: str = ""
+    protocol: str = ""
+    carrier: Carrier | None = None
+    frame: tuple[str, int] = ("", 0)
+    reply_carrier: Carrier | None = None
+    context: Any = None
+    enter: Callable[[], Any] | None = None
 
 
 @dataclass(slots=True)
 class Mount(Operation):
-    """A manifest is put into the current context; ``keys_set`` and ``keys_reset`` are filled in."""
+    """A manifest is put into the current context, on the worker or back on the caller.
+
+    ``bytes`` is the size of its entries, ``delta`` whether it tells only what changed, ``carrier``
+    what came with it; ``keys_set`` and ``keys_reset`` are filled in.
+    """
 
     chain_id: bytes
     to_worker: bool
+    parent_id: bytes = b""
+    bytes: int = 0
+    delta: bool = False
+    carrier: Carrier | None = None
     keys_set: tuple[Key, ...] = ()
     keys_reset: tuple[Key, ...] = ()
+
+
+@dataclass(slots=True)
+class Lease(Operation):
+    """A proxy serves a call on a worker, from the mount of its chain until that is unmounted.
+
+    ``source`` tells where the proxy was found: in the ``fields`` of the Task. ``cached`` is whether
+    an earlier call of the same link used it.
+    """
+
+    lease_id: bytes
+    proxy_id: bytes
+    source: str
+    cached: bool
+    call: int
+    chain_id: bytes = b""
 
 
 # ---- facts
@@ -100,6 +166,13 @@ class ChainForked(Event):
 
     chain_id: bytes
     parent_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unmounted(Event):
+    """A worker took a chain out of the Context that its call ran in."""
+
+    chain_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +218,12 @@ class CallNacked(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkOpened(Event):
-    """A link to a peer is up, both have said hello."""
+    """A link to a peer is up, both have said hello; ``local`` is the protocol version here."""
 
     peer: str
     protocol: str
     software: str
+    local: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +232,15 @@ class LinkClosed(Event):
 
     peer: str
     error: BaseException | None
+    protocol: str = ""
+    local: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTicked(Event):
+    """The event loop of a pool or a worker came to its timer, so many nanoseconds late."""
+
+    lag_ns: int
 
 
 @dataclass(frozen=True, slots=True)

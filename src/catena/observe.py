@@ -11,6 +11,10 @@ An operation lasts. Its class is a context manager whose clock is read only when
         ...
 
 A listener that raises is detached and logged once; it never breaks a call.
+
+Two ports stand here as well, for whoever traces: a ``Carrier`` is what a listener wants to reach
+the other end of a call, an opaque map that the core ships and never reads; ``attend`` gives those
+who may want to listen the occasion to look whether they should.
 """
 
 from __future__ import annotations
@@ -18,14 +22,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter_ns
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Literal, Self
 
 __all__ = [
+    "CARRIER_LIMIT",
+    "NO_CARRIER",
+    "OVERSIZED",
     "SILENCE",
+    "Carrier",
     "Event",
     "Listener",
     "Operation",
@@ -33,13 +41,29 @@ __all__ = [
     "Silence",
     "Subscription",
     "announce",
+    "attend",
+    "attendant",
     "subscribe",
+    "use",
 ]
 
 _log = logging.getLogger("catena")
 _lock = threading.Lock()
 
 End = Literal["done", "failed", "cancelled", "abandoned"]
+
+Carrier = Mapping[str, str]
+"""What a listener wants to reach the other end of a call; the core never reads it."""
+
+CARRIER_LIMIT = 8192
+"""The most bytes that a carrier may take; a longer one is left out, and never fails a call."""
+
+NO_CARRIER: Carrier = {}
+
+OVERSIZED: Carrier = MappingProxyType({})
+"""Stands for a carrier that came and exceeded the limit; told from ``NO_CARRIER`` by identity."""
+
+_attendants: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +180,38 @@ def subscribe(listener: Listener, *events: type[Event]) -> Subscription:
         for event in events:
             event.listeners = (*event.listeners, listener)
     return Subscription(listener, events)
+
+
+def use(hook: Callable[[], Any] | None) -> Any:
+    """Call what a listener left in an event, if it did; return what that returns.
+
+    What it raises is logged and breaks no call; None is returned then.
+    """
+    if hook is None:
+        return None
+    try:
+        return hook()
+    except Exception:
+        _log.exception("what a listener left in an event raised")
+        return None
+
+
+def attendant(look: Callable[[], object]) -> None:
+    """Have ``look`` called whenever ``attend`` is: it finds out whether to subscribe."""
+    _attendants.append(look)
+
+
+def attend() -> None:
+    """Let attendants look around: when a pool opens, a worker serves, and about once a second.
+
+    One that raises is logged once and not called again.
+    """
+    for look in tuple(_attendants):
+        try:
+            look()
+        except Exception:
+            _attendants.remove(look)
+            _log.exception("an attendant raised and is not called again")
 
 
 def _end(error: BaseException | None) -> End:

@@ -22,12 +22,16 @@ FLOORS: dict[str, int] = {
     "catena.pool": 6,
     "catena.background": 7,
     "catena.cli": 8,
+    "catena.activation": 8,
+    "catena.logging": 8,
     "catena.testing": 9,
     "catena.__main__": 9,
     "catena": 9,
 }
-# Beside the floors: each may import floor 1 and itself. The command line starts what stands there.
+# Beside the floors: each may import floor 1 and itself.
 BESIDE = ("catena.telemetry", "catena.collect")
+# Above the floors: these may import what stands beside.
+ABOVE = ("catena.activation", "catena.logging", "catena.cli")
 
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
@@ -41,18 +45,34 @@ TYPING = {
     ("catena.context.token", "catena.context.chain"),  # ... and the binding from before the set
     ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
     ("catena.context.token", "catena.context.var"),  # a token knows its variable
+    ("catena.dispatch.observing", "catena.dispatch.session"),
     ("catena.dispatch.port", "catena.dispatch.caller"),  # what a dispatcher hands out
     ("catena.dispatch.running", "catena.dispatch.session"),  # a session runs its routine
     ("catena.dispatch.stepper", "catena.dispatch.session"),
     ("catena.dispatch.timeleft", "catena.dispatch.session"),  # what holds for a session
     ("catena.context.chain", "weakref"),
+    ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
+    ("catena.telemetry.switch", "catena.telemetry.spans"),
+    ("catena.telemetry.switch", "opentelemetry.metrics"),
+    ("catena.telemetry.switch", "opentelemetry.propagators.textmap"),
+    ("catena.telemetry.switch", "opentelemetry.trace"),
 }
 LATE = {
+    ("catena.activation", "catena.telemetry.switch"),  # a process without a pool needs none of it
     ("catena.cli.main", "catena.cli.collect.command"),  # it needs an extra
     ("catena.cli.main", "catena.cli.demo.command"),  # a worker need not load the demo
     ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
     ("catena.pool.serve", "uvloop"),  # an extra
+    ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK
+    ("catena.telemetry.switch", "catena.telemetry.hooks"),
+    ("catena.telemetry.switch", "catena.telemetry.pending"),
+    ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when there is a record
+    ("catena.telemetry.switch", "catena.telemetry.logs"),
+    ("catena.telemetry.switch", "catena.telemetry.metrics"),
+    ("catena.telemetry.switch", "catena.telemetry.spans"),
+    ("catena.telemetry.switch", "importlib"),
+    ("catena.telemetry.switch", "opentelemetry"),
 }
 
 GRPC = ("catena.link", "catena.collect")
@@ -108,9 +128,8 @@ def upward(found: list[Import]) -> list[str]:
             top = ".".join(one.importer.split(".")[:2])
             allowed = _within(one.imported, top) or theirs == 1
         else:
-            below = theirs is not None and theirs < mine
-            allowed = below or (theirs is None and mine == FLOORS["catena.cli"])
-            allowed = allowed or _siblings(one, mine == theirs)
+            above = any(_within(one.importer, place) for place in ABOVE)
+            allowed = above if theirs is None else (theirs < mine or _siblings(one, mine == theirs))
         if not allowed:
             bad.append(f"{one.importer} imports {one.imported}")
     return bad

@@ -18,6 +18,8 @@ from typing import Any
 from unittest.mock import patch
 
 import catena
+from catena.dispatch import running, stepper
+from catena.dispatch.declaration import Declaration
 from catena.dispatch.session import Sessions
 from catena.errors import CatenaError, ProtocolError, SerializationWarning
 from catena.events import Execution, LinkClosed, Mount
@@ -47,6 +49,8 @@ from tests.link.ends import Hand, link_and_hand, settle
 from tests.support import run
 
 __all__ = ["case"]
+
+_arguments = running.arguments
 
 SECONDS = 10.0
 OWN = (Absent, Thrown, asyncio.CancelledError, GeneratorExit, TypeError)
@@ -155,6 +159,7 @@ class _Worker(_Side):
         super().__init__(seen)
         self.expected = Expected()
         self.found: dict[int, dict[str, Any]] = {}
+        self.entering = 0
         self.answers: list[Frame] = []
 
     async def _play(self, wrong: Iterable[bytes]) -> None:
@@ -220,9 +225,24 @@ class _Worker(_Side):
     def _listeners(self) -> dict[Callable[[Any], None], Any]:
         return {**super()._listeners(), self._executing: Execution}
 
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look, besides, at what is bound when a call's arguments have been opened."""
+        with ExitStack() as stack:
+            stack.enter_context(super().watching())
+            for module in (running, stepper):
+                stack.enter_context(patch.object(module, "arguments", self._opened))
+            yield
+
     def _executing(self, event: Execution) -> None:
-        if event.call not in self.found:
-            self.found[event.call] = snapshot()
+        self.entering = event.call
+
+    def _opened(self, payload: bytes, declared: Declaration) -> Any:
+        opened = _arguments(payload, declared)
+        # Its execution was announced in this very step of the loop.
+        if self.entering not in self.found:
+            self.found[self.entering] = snapshot()
+        return opened
 
     @staticmethod
     def _nothing_hangs(sessions: Sessions) -> None:

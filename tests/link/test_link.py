@@ -45,7 +45,7 @@ def test_both_sides_learn_who_the_other_is() -> None:
         assert not near.up
         with recording(LinkOpened) as recorded:
             near.start(Listener())
-        assert recorded.events == [LinkOpened("far", "1.0", versions.SOFTWARE)]
+        assert recorded.events == [LinkOpened("far", "1.0", versions.SOFTWARE, "1.0")]
         assert near.up
         assert near in links
         await near.close()
@@ -253,7 +253,7 @@ def test_fail_ends_a_link_once() -> None:
             link.fail(first)
             link.fail(ConnectionError("second"))
         assert listener.ends == [first]
-        assert recorded.events == [LinkClosed("there", first)]
+        assert recorded.events == [LinkClosed("there", first, "1.0", "1.0")]
         link.send(Cancel(1))
         assert await hand.nothing()
         assert "down" in repr(link)

@@ -7,24 +7,22 @@ before need not open it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from catena.context.registry import Key
+from catena.observe import NO_CARRIER, Carrier
 
 __all__ = [
     "ENTRY_LIMIT",
     "MANIFEST_LIMIT",
-    "NO_CARRIER",
     "VALUE_LIMIT",
     "ChainManifest",
     "Entry",
     "EntryKind",
     "Values",
 ]
-
-NO_CARRIER: Mapping[str, str] = {}
 
 
 class EntryKind(IntEnum):
@@ -79,7 +77,7 @@ class ChainManifest(NamedTuple):
     name: int = 0
     spent: tuple[bytes, ...] = ()
     live: tuple[bytes, ...] = ()
-    carrier: Mapping[str, str] = NO_CARRIER
+    carrier: Carrier = NO_CARRIER
     flaw: str = ""
 
 

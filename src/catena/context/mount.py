@@ -35,7 +35,7 @@ from catena.context.registry import Key
 from catena.context.token import TOKEN_MARK, UNREAD, UNSET
 from catena.context.var import ContextVar
 from catena.errors import ChainSerializationError
-from catena.events import KeysUndeclared, Mount
+from catena.events import KeysUndeclared, Mount, Unmounted
 from catena.ids import ID_BYTES
 from catena.observe import SILENCE, announce
 
@@ -152,6 +152,9 @@ def mount_first(
         if parent_id and len(parent_id) != ID_BYTES:
             _check(manifest)
         _arm(manifest, base.state, task)
+        if Mount.listeners:
+            with _mounting(manifest, to_worker=True) as mounting:
+                mounting.keys_set = _keys(base.state)
         return base.baseline, None
     _check(manifest)
     if not chain_id:
@@ -174,7 +177,7 @@ def mount_first(
     if changes.problems:
         settle(changes.problems, strict=values.strict)
     chain = _arm(manifest, state, task)
-    state = _put(manifest, chain, changes, changes.unbound, to_worker=True)
+    state = _put(manifest, chain, changes, changes.unbound, to_worker=True, named=state)
     return _knowing(Baseline(manifest.chain_id, state), manifest, chain), kept
 
 
@@ -242,6 +245,8 @@ def unmount() -> None:
         return
     if chain.state.stubs and KeysUndeclared.listeners:
         _tell_undeclared(chain)
+    if Unmounted.listeners:
+        announce(Unmounted(chain.id))
 
 
 def _check(manifest: ChainManifest) -> None:
@@ -300,9 +305,6 @@ def _arm(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None =
     check_task_factory(task)
     chain = Chain(manifest[0], manifest[1], get_ident(), task and ref(task), home, state)
     home.settle(chain)
-    if Mount.listeners and state:
-        with Mount(chain.id, True, _keys(state), ()):
-            pass
     return chain
 
 
@@ -313,9 +315,13 @@ def _put(
     unbound: list[ContextVar[Any]],
     *,
     to_worker: bool,
+    named: Iterable[ContextVar[Any]] = (),
 ) -> State:
-    """Bind and unbind in the current Context, whose chain is given; return its new state."""
-    mounting = Mount(manifest.chain_id, to_worker) if Mount.listeners else None
+    """Bind and unbind in the current Context, whose chain is given; return its new state.
+
+    ``named`` are the variables that the Context got from a named state already.
+    """
+    mounting = _mounting(manifest, to_worker=to_worker) if Mount.listeners else None
     with mounting or SILENCE:
         for var, value, _, _ in found.bound:
             var.backing.set(value)
@@ -329,13 +335,23 @@ def _put(
             state.stubs = chain.state.stubs or found.stubs > 0
             current.set(chain.holding(state))
         if mounting:
-            mounting.keys_set = _keys(var for var, _ in found.bindings)
+            told = {*named, *(var for var, _ in found.bindings)}
+            mounting.keys_set = _keys(told.difference(unbound))
             mounting.keys_reset = _keys(unbound)
     return state
 
 
+def _mounting(manifest: ChainManifest, *, to_worker: bool) -> Mount:
+    chain_id, parent_id, entries, whole, *_ = manifest
+    carrier = manifest.carrier
+    return Mount(chain_id, to_worker, parent_id, len(entries), not whole, carrier)
+
+
 def _bind_forward(manifest: ChainManifest, values: Values) -> None:
     """Bind forward-only values in a context that stays unarmed."""
+    if not manifest.entries:
+        # It brings a carrier and nothing else.
+        return
     entries = [entry for entry in _entries(manifest, values) if entry.forward]
     found = decode(entries, values, to_worker=True)
     settle(found.problems, strict=values.strict)

@@ -10,11 +10,12 @@ from catena.context.runtime import options
 from catena.dispatch.caller import Call, Caller
 from catena.dispatch.deadline import Bounds, bounds_of
 from catena.dispatch.declaration import Declaration, dump_arguments
+from catena.dispatch.observing import sent, taken
 from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import take
 from catena.errors import Busy, NoPool, SerializationError, WorkerLost
 from catena.events import Dispatch, refused
-from catena.observe import SILENCE
+from catena.observe import NO_CARRIER, SILENCE
 from catena.wire.frames import Frame, Nack, NackCode
 
 __all__ = ["dispatching", "open_call"]
@@ -54,22 +55,23 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
         with observed or SILENCE:
             payload = dump_arguments(declared, args, kwargs)
-            opened, frame = await open_call(declared, payload)
-            if observed is not None:
-                observed.worker, observed.call = opened.caller.worker, opened.id
-            return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
+            opened, frame = await open_call(declared, payload, observed)
+            return taken(observed, frame, opened, opened.baseline)[0]
 
     return call if declared.timeout is declared.dispatch_timeout is None else apart
 
 
-async def open_call(declared: Declaration, payload: bytes) -> tuple[Call, Frame]:
+async def open_call(
+    declared: Declaration, payload: bytes, observed: Dispatch | None = None
+) -> tuple[Call, Frame]:
     """Open a call on some worker and return it with its first answer.
 
-    A worker that refuses before the call began is passed over for another one. Raises TimeoutError
+    A worker that refuses before the call began is passed over for another one. What is ``observed``
+    is told of each attempt. Raises TimeoutError
     and DispatchTimeout when the call's bounds are over.
     """
     bounds = bounds_of(declared)
-    return await _opened(declared, payload, _through(declared).pick(), bounds)
+    return await _opened(declared, payload, _through(declared).pick(), bounds, observed=observed)
 
 
 async def _opened(
@@ -79,6 +81,7 @@ async def _opened(
     bounds: Bounds | None = None,
     *,
     busy: Mapping[str, str] = _NOBODY,
+    observed: Dispatch | None = None,
 ) -> tuple[Call, Frame]:
     """Open a call, first on the worker that was picked; without one, on the next that answers.
 
@@ -88,7 +91,13 @@ async def _opened(
         caller = await _ready(declared, caller, bounds)
         # The link may have ended meanwhile; nothing was handed to it.
         if caller.usable and caller.worker not in busy:
-            call = bounds.open(caller, payload) if bounds else caller.open(declared, payload)
+            carrier = (observed and observed.carrier) or NO_CARRIER
+            if bounds:
+                call = bounds.open(caller, payload, carrier)
+            else:
+                call = caller.open(declared, payload, carrier=carrier)
+            if observed is not None:
+                sent(observed, call, payload)
             frame = await call.answer()
             if type(frame) is not Nack:
                 return call, frame

@@ -15,12 +15,13 @@ from weakref import WeakSet
 
 from catena.context.capture import Baseline, Captured, capture_first
 from catena.context.carried import Carried, Known
+from catena.context.manifest import ChainManifest
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.values import mount_frame, wire
 from catena.errors import ProtocolError, WorkerLost
 from catena.events import CallNacked, FrameDropped
 from catena.link.link import Link
-from catena.observe import announce
+from catena.observe import NO_CARRIER, Carrier, announce
 from catena.wire.frames import (
     Ack,
     Cancel,
@@ -40,6 +41,7 @@ from catena.wire.versions import DELTA, NAMES
 __all__ = ["Call", "Caller", "callers"]
 
 _FUNCTIONS = 1024
+_UNARMED = ChainManifest(b"")
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 callers: WeakSet[Caller] = WeakSet()
@@ -224,11 +226,16 @@ class Caller:
         return self.accepting and self.link.up
 
     def open(
-        self, declared: Declaration, payload: bytes, make: Callable[..., AnyCall] = Call
+        self,
+        declared: Declaration,
+        payload: bytes,
+        make: Callable[..., AnyCall] = Call,
+        carrier: Carrier = NO_CARRIER,
     ) -> AnyCall:
         """Send a call's Task and its first drive frame, together, and return the call.
 
-        ``make`` makes the call of what ``Call`` is made of. Raises what capturing the chain raises,
+        ``make`` makes the call of what ``Call`` is made of; a ``carrier`` goes along, also when
+        there is no chain. Raises what capturing the chain raises,
         and SerializationError for the callable; nothing has been sent then.
         """
         # First what may fail, then the chain, then the number: either counts as told from then on.
@@ -241,6 +248,8 @@ class Caller:
         self._last = call.id
         self.calls[call.id] = call
         manifest = None if captured is None else captured.manifest
+        if carrier:
+            manifest = (manifest or _UNARMED)._replace(carrier=carrier)
         self.link.send(
             Task(
                 call.id,

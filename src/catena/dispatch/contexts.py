@@ -24,12 +24,16 @@ __all__ = ["Contexts"]
 
 
 class Contexts:
-    """Contexts for calls; kept states by their number, the least recently used go."""
+    """Contexts for calls; kept states by their number, the least recently used go.
 
-    __slots__ = ("_kept", "_size", "plain", "values")
+    ``leased`` tells whoever watches leases whether there was one before.
+    """
+
+    __slots__ = ("_kept", "_size", "leased", "plain", "values")
 
     def __init__(self, through: Dispatcher | None, values: Wire) -> None:
         self.values = values
+        self.leased = False
         context = contextvars.Context()
         context.run(dispatcher.set, through)
         self.plain = Prepared(context)

@@ -18,6 +18,7 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.values import mount_frame, take
 from catena.errors import DispatchTimeout
+from catena.observe import NO_CARRIER, Carrier
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Throw
 from catena.wire.grammar import END
 
@@ -78,10 +79,10 @@ class Bounds(NamedTuple):
         seconds = self.hand_over or 0.0
         return DispatchTimeout(routine=self.declared.name, worker=worker, seconds=seconds)
 
-    def open(self, caller: Caller, payload: bytes) -> BoundCall:
+    def open(self, caller: Caller, payload: bytes, carrier: Carrier = NO_CARRIER) -> BoundCall:
         """Send a call as ``Caller.open`` does, and watch it. Raises TimeoutError too."""
         self.left()
-        call = caller.open(self.declared, payload, self.call)
+        call = caller.open(self.declared, payload, self.call, carrier)
         call.watch()
         return call
 

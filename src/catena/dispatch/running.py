@@ -13,16 +13,17 @@ from catena.context.capture import Baseline, capture_answer
 from catena.context.mount import Prepared, unmount
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.observing import Watched
 from catena.dispatch.values import Wire, append_context, opened, written
 from catena.errors import ChainSerializationError, SerializationError
-from catena.events import Execution, refused
+from catena.events import Execution, Lease, refused
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed"]
+__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed", "watch"]
 
 
 class Admitted(NamedTuple):
@@ -79,23 +80,36 @@ class RunningCall:
         session, declared = self._session, self._declared
         task, sessions = session.task, session.sessions
         baseline: Baseline | None = None
+        watched: Watched | None = None
+        ended: BaseException | None = None
         try:
             if session.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
+            if Execution.listeners or Lease.listeners:
+                watched = watch(session, declared, contexts, frame)
             baseline = contexts.enter(frame.manifest, base, self._task)
             args, kwargs = arguments(task.payload, declared)
-            if Execution.listeners:
-                with Execution(declared.name, stream=False, call=task.call):
-                    value = await declared.function(*args, **kwargs)
-            else:
-                value = await declared.function(*args, **kwargs)
+            value = await declared.function(*args, **kwargs)
             payload = written(value, "the result", declared.name)
             manifest, _ = capture_answer(contexts.values, baseline, whole=sessions.whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
             answer = failed(error, session, declared, contexts.values, baseline)
+            ended = error if watched is not None else None
         unmount()
+        if watched is not None:
+            answer = answer._replace(manifest=watched.answering(answer.manifest))
+            watched.end(ended)
         session.reply(answer)
+
+
+def watch(
+    session: Session, declared: Declaration, contexts: Contexts, frame: Next | Send | Throw
+) -> Watched:
+    """Return what tells of a call that begins with this frame; call it when somebody listens."""
+    watched = Watched(session, declared.name, contexts, frame.manifest)
+    watched.driven(frame)
+    return watched
 
 
 def arguments(payload: bytes, declared: Declaration) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -15,9 +15,10 @@ from catena.context.capture import Baseline, capture_answer
 from catena.context.current import current
 from catena.context.manifest import ChainManifest
 from catena.context.mount import Prepared, unmount
-from catena.dispatch.running import Admitted, arguments, failed
+from catena.dispatch.observing import Watched
+from catena.dispatch.running import Admitted, arguments, failed, watch
 from catena.dispatch.values import mount_frame, opened, written
-from catena.events import Execution
+from catena.events import Execution, Lease
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
@@ -39,7 +40,8 @@ class RunningStream:
         self._contexts = admitted.contexts
         self._base: Prepared | None = admitted.base
         self._generator: AsyncGenerator[Any, Any] | None = None
-        self._observed: Execution | None = None
+        self._watched: Watched | None = None
+        self._ended: BaseException | None = None
         self._kept: dict[bytes, _Driver] = {}
         self._driver = _Driver(self, _chain_id(frame), admitted.base)
         self._driver.put(frame)
@@ -67,6 +69,7 @@ class RunningStream:
         session, call, values = self.session, self.session.task.call, self._contexts.values
         whole = session.sessions.whole
         try:
+            self._watch(frame, driver)
             self._mount(frame.manifest, driver)
             try:
                 value = await self._advance(frame)
@@ -75,6 +78,8 @@ class RunningStream:
                 return self._last(Result(call, b"N.", manifest))
             payload = written(value, "the result", self._declared.name)
             manifest, driver.baseline = capture_answer(values, driver.baseline, whole=whole)
+            if self._watched is not None:
+                manifest = self._watched.answering(manifest)
             return Result(call, payload, manifest, True, session.cancelled)
         except BaseException as error:
             if self._generator is not None:
@@ -97,6 +102,13 @@ class RunningStream:
         for driver in kept.values():
             driver.put(None)
 
+    def tell(self) -> None:
+        """Tell how the call ended, when its chain has been taken out."""
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            watched.end(self._ended)
+        self._ended = None
+
     def _switch(self, chain_id: bytes) -> _Driver:
         """Return the driver of another chain; keep the old one's while a token lives in it."""
         old = self._driver
@@ -109,6 +121,17 @@ class RunningStream:
             driver = _Driver(self, chain_id, self._contexts.plain)
         self._driver = driver
         return driver
+
+    def _watch(self, frame: Drive, driver: _Driver) -> None:
+        """Note a drive; whoever listens is told of the call's begin, and of each new Context."""
+        watched = self._watched
+        if watched is not None:
+            watched.driven(frame)
+            if not driver.watched:
+                watched.attach()
+        elif self._base is not None and (Execution.listeners or Lease.listeners):
+            self._watched = watch(self.session, self._declared, self._contexts, frame)
+        driver.watched = True
 
     def _mount(self, manifest: ChainManifest | None, driver: _Driver) -> None:
         base, self._base = self._base, None
@@ -131,9 +154,6 @@ class RunningStream:
             return await generator.athrow(asyncio.CancelledError())
         if generator is None:
             args, kwargs = arguments(self.session.task.payload, self._declared)
-            if Execution.listeners:
-                self._observed = Execution(self._declared.name, True, self.session.task.call)
-                self._observed.__enter__()
             generator = self._generator = self._declared.function(*args, **kwargs)
         match frame:
             case Next():
@@ -162,9 +182,9 @@ class RunningStream:
         return self._last(answer, error)
 
     def _last(self, answer: Any, error: BaseException | None = None) -> Any:
-        observed, self._observed = self._observed, None
-        if observed is not None:
-            observed.finish(None if isinstance(error, GeneratorExit) else error)
+        if self._watched is not None:
+            self._ended = error
+            answer = answer._replace(manifest=self._watched.answering(answer.manifest))
         return answer
 
 
@@ -186,6 +206,8 @@ class _Driver:
         self.chain_id = chain_id
         self.baseline: Baseline | None = None
         self.ended = False
+        # Whether a listener has been in its Context.
+        self.watched = False
         self._stream = stream
         self._stepping = False
         # Here, in a step that began without a chain: tokens of that step have no pins.
@@ -236,6 +258,7 @@ class _Driver:
                 self.ended = True
                 self._stream.end()
                 unmount()
+                self._stream.tell()
             self._stream.session.reply(answer)
             if not more:
                 return

@@ -16,7 +16,8 @@ from catena.context.manifest import ChainManifest
 from catena.dispatch.call import open_call
 from catena.dispatch.caller import Call
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.values import take, written
+from catena.dispatch.observing import taken
+from catena.dispatch.values import written
 from catena.events import Dispatch
 from catena.wire import failure
 from catena.wire.frames import Frame, Next, Result, Send, Throw
@@ -124,12 +125,10 @@ class Stream(AsyncGenerator[T, Any]):
             self._observed = Dispatch(self._declared.name, stream=True)
             self._observed.__enter__()
         payload = dump_arguments(self._declared, args, kwargs)
-        call, frame = await open_call(self._declared, payload)
+        call, frame = await open_call(self._declared, payload, self._observed)
         self._call = call
         self._baseline = call.captured and call.captured.baseline
         streams.add(self)
-        if self._observed is not None:
-            self._observed.worker, self._observed.call = call.caller.worker, call.id
         return call, frame
 
     async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
@@ -154,10 +153,9 @@ class Stream(AsyncGenerator[T, Any]):
         return None if captured is None else captured.manifest
 
     def _result(self, call: Call, frame: Frame) -> T:
-        values = call.caller.values
         # Were the chain refused, the worker would take for told what is not here: all is told anew.
         baseline, self._baseline = self._baseline, None
-        value, self._baseline = take(frame, self._declared.name, values, baseline)
+        value, self._baseline = taken(self._observed, frame, call, baseline)
         if type(frame) is Result and not frame.more:
             raise StopAsyncIteration
         return value

@@ -93,6 +93,11 @@ class Link:
         """How many frames have arrived in part."""
         return len(self._joiner)
 
+    @property
+    def protocol(self) -> str:
+        """The version that the peer speaks, empty before it said hello."""
+        return f"{self.peer.major}.{self.peer.minor}" if self.peer else ""
+
     async def open(self, *, first: bool) -> None:
         """Exchange Hello; the side that opened the stream speaks ``first``.
 
@@ -124,8 +129,8 @@ class Link:
         for work in (self._read(receiver), self._write()):
             self._tasks.append(self.loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
-            version = f"{self.peer.major}.{self.peer.minor}"
-            announce(LinkOpened(self.peer.peer, version, self.peer.software))
+            opened = (self.peer.peer, self.protocol, self.peer.software, versions.PROTOCOL)
+            announce(LinkOpened(*opened))
 
     def send(self, frame: Frame) -> None:
         """Queue a frame for the next message; when the link is down it goes nowhere."""
@@ -176,7 +181,8 @@ class Link:
             # A peer that broke the rules, or a fault of ours: nobody else would hear of it.
             _log.error("%r was ended", self, exc_info=error)
         if LinkClosed.listeners:
-            announce(LinkClosed(self.peer.peer if self.peer else "", error))
+            peer = self.peer.peer if self.peer else ""
+            announce(LinkClosed(peer, error, self.protocol, versions.PROTOCOL))
         if self._receiver is not None:
             self._receiver.ended(error)
 

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
+from catena.observe import CARRIER_LIMIT, OVERSIZED
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = ["decode_manifest", "encode_manifest", "pack", "seal", "unpack", "unseal"]
@@ -110,8 +111,11 @@ def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
         ledgers = manifest.ledgers
         read = read._replace(spent=tuple(ledgers.spent), live=tuple(ledgers.live))
     if manifest.HasField("carrier"):
-        # Shared by whoever reads the same bytes again.
-        read = read._replace(carrier=MappingProxyType(dict(manifest.carrier.fields)))
+        carrier = OVERSIZED
+        if manifest.carrier.ByteSize() <= CARRIER_LIMIT:
+            # Shared by whoever reads the same bytes again.
+            carrier = MappingProxyType(dict(manifest.carrier.fields))
+        read = read._replace(carrier=carrier)
     return read
 
 

@@ -8,10 +8,21 @@ from catena.errors import VersionRefused
 from catena.events import refused
 from catena.wire.frames import Hello
 
-__all__ = ["CAPABILITIES", "DELTA", "MAJOR", "MINOR", "NAMES", "SOFTWARE", "agree", "hello"]
+__all__ = [
+    "CAPABILITIES",
+    "DELTA",
+    "MAJOR",
+    "MINOR",
+    "NAMES",
+    "PROTOCOL",
+    "SOFTWARE",
+    "agree",
+    "hello",
+]
 
 SOFTWARE = "0.1.0.dev0"
 MAJOR, MINOR = 1, 0
+PROTOCOL = f"{MAJOR}.{MINOR}"
 DELTA = "delta"
 """Manifests may tell what changed since the last frame of the call."""
 
@@ -32,7 +43,5 @@ def agree(theirs: Hello) -> frozenset[str]:
     Raises VersionRefused when the peer speaks another major version.
     """
     if theirs.major != MAJOR:
-        raise refused(
-            VersionRefused(local=f"{MAJOR}.{MINOR}", remote=f"{theirs.major}.{theirs.minor}")
-        )
+        raise refused(VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}"))
     return frozenset(CAPABILITIES) & frozenset(theirs.capabilities)

@@ -1,0 +1,36 @@
+"""The one place where the core and telemetry meet: whoever opens a pool lets telemetry look around.
+
+It is imported by the package root, and imports telemetry when the first pool opens.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from catena.observe import attendant
+
+__all__ = ["start", "submodule"]
+
+_LATE = ("logging", "telemetry")
+
+
+def start() -> None:
+    """Have telemetry asked whenever attendants are."""
+    attendant(_look)
+
+
+def submodule(name: str) -> ModuleType:
+    """Return what the package root offers and loads when it is first used.
+
+    Raises AttributeError for anything else.
+    """
+    if name not in _LATE:
+        raise AttributeError(f"module 'catena' has no attribute {name!r}")
+    return importlib.import_module(f"catena.{name}")
+
+
+def _look() -> None:
+    from catena.telemetry.switch import ensure  # noqa: PLC0415 - `import catena` stays light
+
+    ensure()

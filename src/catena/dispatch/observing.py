@@ -1,0 +1,125 @@
+"""What the ends of a call tell of it; nothing here runs unless somebody listens.
+
+A listener may leave a carrier and a hook in what it was told of: here is where the one is sent, and
+the other called in the Context that it is about.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from catena.context.capture import Baseline
+from catena.context.manifest import ChainManifest
+from catena.dispatch.caller import Call
+from catena.dispatch.contexts import Contexts
+from catena.dispatch.values import take
+from catena.events import Dispatch, Execution, Lease
+from catena.ids import new_id
+from catena.observe import use
+from catena.wire.frames import ExceptionFrame, Frame, Result
+
+if TYPE_CHECKING:
+    from catena.dispatch.session import Session
+
+__all__ = ["Watched", "sent", "taken"]
+
+
+def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
+    """Note an attempt: to whom it went, and what."""
+    caller = call.caller
+    observed.worker, observed.call = caller.worker, call.id
+    observed.attempts += 1
+    observed.sent_bytes = len(payload)
+    observed.protocol = caller.link.protocol
+    if caller.link.peer is not None:
+        observed.peer_version = caller.link.peer.software
+    if call.captured is not None:
+        observed.chain_id = call.captured.manifest.chain_id
+
+
+def taken(
+    observed: Dispatch | None, frame: Frame, call: Call, baseline: Baseline | None
+) -> tuple[Any, Baseline | None]:
+    """Do what ``take`` does with an answer, and note it."""
+    name, values = call.declared.name, call.caller.values
+    if observed is None:
+        return take(frame, name, values, baseline)
+    observed.frame = (frame.symbol, observed.frame[1] + 1)
+    if isinstance(frame, Result | ExceptionFrame):
+        observed.received_bytes += len(frame.payload)
+    leave = use(observed.enter)
+    try:
+        return take(frame, name, values, baseline)
+    finally:
+        use(leave)
+
+
+class Watched:
+    """A call on a worker while it runs: its execution and the lease of its proxy.
+
+    It is made in the Context of the call before anything is mounted, and ended when the chain has
+    been taken out.
+    """
+
+    __slots__ = ("_execution", "_lease")
+
+    def __init__(
+        self, session: Session, name: str, contexts: Contexts, manifest: ChainManifest | None
+    ) -> None:
+        told = manifest or ChainManifest(b"")
+        self._execution = _execution(session, name, told) if Execution.listeners else None
+        self._lease: Lease | None = None
+        if self._execution is not None:
+            self._execution.__enter__()
+            self.attach()
+        if Lease.listeners and session.task.proxy_id:
+            self._lease = _lease(session, contexts, told.chain_id)
+            self._lease.__enter__()
+
+    def attach(self) -> None:
+        """Make the execution known in a Context that the routine is about to run in."""
+        if self._execution is not None:
+            use(self._execution.enter)
+
+    def driven(self, frame: Frame) -> None:
+        """Note the next drive."""
+        if self._execution is not None:
+            self._execution.frame = (frame.symbol, self._execution.frame[1] + 1)
+
+    def answering(self, manifest: ChainManifest | None) -> ChainManifest | None:
+        """Return an answer's manifest with the carrier that a listener left for it."""
+        execution = self._execution
+        if manifest is None or execution is None or not execution.reply_carrier:
+            return manifest
+        return manifest._replace(carrier=execution.reply_carrier)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell how it ended; later calls do nothing."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.finish()
+        execution, self._execution = self._execution, None
+        if execution is not None:
+            execution.finish(None if isinstance(error, GeneratorExit) else error)
+
+
+def _execution(session: Session, name: str, manifest: ChainManifest) -> Execution:
+    task, link = session.task, session.sessions.link
+    return Execution(
+        name,
+        task.stream,
+        task.call,
+        manifest.chain_id,
+        manifest.parent_id,
+        session.sessions.worker,
+        link.peer.peer if link.peer else "",
+        link.peer.software if link.peer else "",
+        link.protocol,
+        manifest.carrier,
+    )
+
+
+def _lease(session: Session, contexts: Contexts, chain_id: bytes) -> Lease:
+    cached, contexts.leased = contexts.leased, True
+    task = session.task
+    return Lease(new_id(), task.proxy_id, "fields", cached, task.call, chain_id)

@@ -1,0 +1,55 @@
+"""The heartbeat of a loop that serves a pool: once a second it lets attendants look around.
+
+So telemetry that is configured late is found, and a loop that is kept busy shows by how late the
+beat comes. A thread of its own keeps the time: a timer of the loop would stand at the head of the
+loop's queue, and asyncio lets go of a cancelled timer, and of the variables in its Context, only
+when it comes to the head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from threading import Event, Thread
+from time import perf_counter_ns
+
+from catena.events import LoopTicked
+from catena.observe import announce, attend
+
+__all__ = ["SECONDS", "Heartbeat"]
+
+SECONDS = 1.0
+
+
+class Heartbeat:
+    """Beats on the running loop from ``start`` to ``stop``; the first beat is at once."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._over = Event()
+
+    def start(self) -> None:
+        """Let attendants look now, and go on beating."""
+        attend()
+        loop = asyncio.get_running_loop()
+        Thread(target=self._keep_time, args=(loop,), name="catena-heartbeat", daemon=True).start()
+
+    def stop(self) -> None:
+        """Beat no more; may be called twice, and without a start."""
+        self._over.set()
+
+    def _keep_time(self, loop: asyncio.AbstractEventLoop) -> None:
+        nobodys = contextvars.Context()
+        while not self._over.wait(self._seconds):
+            try:
+                loop.call_soon_threadsafe(self._beat, perf_counter_ns(), context=nobodys)
+            except RuntimeError:
+                # The loop was closed before the pool was.
+                return
+
+    def _beat(self, due: int) -> None:
+        if self._over.is_set():
+            return
+        if LoopTicked.listeners:
+            announce(LoopTicked(perf_counter_ns() - due))
+        attend()

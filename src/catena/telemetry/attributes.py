@@ -1,0 +1,80 @@
+"""The attributes that spans and log records carry, by name, each with what it says.
+
+The same fact has the same name everywhere. Values of variables, arguments, results and credentials
+are in none of them; the text of an error is only where messages are recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["ATTRIBUTES", "LABELS"]
+
+ATTRIBUTES: Mapping[str, str] = {
+    "catena.attempts": "How many workers were asked to take the call.",
+    "catena.call.id": "The number of the call on its link.",
+    "catena.carrier": "Why a call begins a trace of its own: the trace context that came with it "
+    "was `absent`, `malformed` or `oversized`.",
+    "catena.chain.id": "The chain, 16 bytes in hexadecimal.",
+    "catena.chain.parent_id": "The chain that it was forked from.",
+    "catena.contention.kind": "What the two runners differ in: `thread` or `task`.",
+    "catena.exit.code": "How a worker process ended; negative for a signal.",
+    "catena.frame.kind": "The kind of the frame that the call was at.",
+    "catena.frame.seq": "Which frame of the call that was, from 1, in its direction.",
+    "catena.intruder.call": "The call that the intruder works for, where it works for one.",
+    "catena.intruder.process": "The process of the intruder.",
+    "catena.intruder.task": "The name of the task that was refused, where there was one.",
+    "catena.intruder.thread": "The thread that was refused.",
+    "catena.lease.id": "One use of a proxy, 16 bytes in hexadecimal.",
+    "catena.manifest.bytes": "How many bytes the entries of the manifest took.",
+    "catena.manifest.kind": "`whole` or `delta`.",
+    "catena.mount.direction": "`to_worker`, `to_caller`, or `out` for an unmount.",
+    "catena.nack.code": "Why a worker refused a call.",
+    "catena.outcome": "`done`, `failed`, `cancelled` or `abandoned`; of a reset `ok`, `used`, "
+    "`foreign` or `orphan`.",
+    "catena.owner.call": "The call that the owner of the chain works for or waits for.",
+    "catena.owner.process": "The process of the owner; a chain is contended within one.",
+    "catena.owner.task": "The name of the task that runs the chain, where there is one.",
+    "catena.owner.thread": "The thread that runs the chain.",
+    "catena.peer.id": "Who is on the other side of a link.",
+    "catena.peer.version": "The software version of the other side.",
+    "catena.pending": "`true` on a span that tells of a call when it begins; it has its own id and a "
+    "link to the span of the call. Made where pending spans are switched on.",
+    "catena.protocol.version": "The protocol version of the other side.",
+    "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
+    "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",
+    "catena.proxy.source": "Where a worker found the proxy: `fields` of the Task.",
+    "catena.serialization.direction": "`sent`, `read` or `loaded`.",
+    "catena.stream": "Whether the routine is an async generator.",
+    "catena.token.id": "The token, 16 bytes in hexadecimal.",
+    "catena.token.minted_by": "The half of the id that all tokens of the minting process share.",
+    "catena.var": "The key of the variable.",
+    "catena.vars.reset": "The keys of the variables that were unbound, at most a hundred.",
+    "catena.vars.set": "The keys of the variables that were bound, at most a hundred.",
+    "catena.version.local": "The protocol version here.",
+    "catena.version.remote": "The protocol version there.",
+    "catena.worker.id": "The worker.",
+    "code.function.name": "The routine's full name.",
+    "error.type": "The class of the error.",
+    "exception.message": "The text of the error; only where messages are recorded.",
+    "process.pid": "The process id of a worker.",
+    "rpc.method": "The routine's full name.",
+    "rpc.status_code": "How the call ended, in the words of gRPC.",
+    "rpc.system.name": "`catena`.",
+}
+
+LABELS: Mapping[str, str] = {
+    "code": "Why a worker refused a call: a small enumeration of the protocol.",
+    "direction": "Which way something went.",
+    "error.type": "The class of the error; the first 100 classes, then `other`.",
+    "kind": "Which sort of thing it was.",
+    "local": "Major and minor version of the protocol here.",
+    "outcome": "How it ended, or was come by.",
+    "reason": "Why telemetry was dropped.",
+    "remote": "Major and minor version of the protocol there.",
+    "rpc.method": "The routine; the first 500 names, then `other`.",
+    "rpc.status_code": "How the call ended, in the words of gRPC.",
+    "signal": "What was dropped: `traces`, `metrics` or `logs`.",
+    "source": "Where a proxy was found.",
+    "state": "What a worker is at.",
+}

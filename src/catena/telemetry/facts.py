@@ -1,0 +1,262 @@
+"""What an event says, as attributes: once, so that its span and its log records agree.
+
+Ids become hexadecimal here, and keys text. What is not known is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from catena import errors, events
+from catena.observe import Event, Outcome
+from catena.telemetry.underway import underway
+
+__all__ = ["Facts", "error_type", "facts_of", "outcome_of", "status_of"]
+
+Facts = dict[str, Any]
+Key = tuple[str, str]
+
+_KEYS = 100
+_STATUS: tuple[tuple[type[BaseException], str], ...] = (
+    (errors.Busy, "RESOURCE_EXHAUSTED"),
+    (errors.WorkerLost, "UNAVAILABLE"),
+    (errors.NoPool, "UNAVAILABLE"),
+    (errors.SerializationError, "INVALID_ARGUMENT"),
+    (errors.ChainContention, "ABORTED"),
+    (errors.ProtocolError, "INTERNAL"),
+    (errors.VersionRefused, "FAILED_PRECONDITION"),
+    (TimeoutError, "DEADLINE_EXCEEDED"),
+)
+
+
+def error_type(error: BaseException | type[BaseException]) -> str:
+    """Return the class of an error, with its module unless that is the builtins'."""
+    kind = error if isinstance(error, type) else type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def status_of(outcome: Outcome) -> str:
+    """Return how a call ended, in the words of gRPC."""
+    if outcome.end in ("cancelled", "abandoned"):
+        return "CANCELLED"
+    error = outcome.error
+    if error is None:
+        return "OK"
+    return next((word for kind, word in _STATUS if isinstance(error, kind)), "UNKNOWN")
+
+
+def outcome_of(outcome: Outcome, *, messages: bool = False) -> Facts:
+    """Return how an operation ended; a cancellation is no error."""
+    facts: Facts = {"catena.outcome": outcome.end, "rpc.status_code": status_of(outcome)}
+    if outcome.end == "failed" and outcome.error is not None:
+        facts |= _error(outcome.error, messages=messages)
+    return facts
+
+
+def facts_of(event: Event, *, messages: bool = False) -> Facts:
+    """Return what is known of an event; of an operation, at its end."""
+    facts = _TELL[type(event)](event)
+    error = getattr(event, "error", None)
+    if isinstance(error, BaseException):
+        facts |= _error(error, messages=messages)
+    elif messages and isinstance(event, events.EntryLost):
+        facts["exception.message"] = event.cause
+    return facts
+
+
+def _error(error: BaseException, *, messages: bool) -> Facts:
+    facts: Facts = {"error.type": error_type(error)}
+    if messages:
+        facts["exception.message"] = str(error)
+    return facts
+
+
+def _key(key: Key) -> str:
+    return f"{key[0]}:{key[1]}"
+
+
+def _keys(keys: Iterable[Key]) -> tuple[str, ...]:
+    return tuple(map(_key, tuple(keys)[:_KEYS]))
+
+
+def _id(name: str, id: bytes) -> Facts:
+    return {name: id.hex()} if id else {}
+
+
+def _dispatch(event: events.Dispatch) -> Facts:
+    facts: Facts = {
+        "rpc.system.name": "catena",
+        "rpc.method": event.routine,
+        "catena.stream": event.stream,
+        "catena.attempts": event.attempts,
+    }
+    if event.attempts:
+        facts["catena.worker.id"] = event.worker
+        facts["catena.call.id"] = event.call
+        facts["catena.peer.version"] = event.peer_version
+        facts["catena.protocol.version"] = event.protocol
+    return facts | _id("catena.chain.id", event.chain_id)
+
+
+def _execution(event: events.Execution) -> Facts:
+    return {
+        "rpc.system.name": "catena",
+        "rpc.method": event.routine,
+        "code.function.name": event.routine,
+        "catena.stream": event.stream,
+        "catena.worker.id": event.worker,
+        "catena.peer.id": event.caller,
+        "catena.call.id": event.call,
+        "catena.peer.version": event.peer_version,
+        "catena.protocol.version": event.protocol,
+        **_id("catena.chain.id", event.chain_id),
+        **_id("catena.chain.parent_id", event.parent_id),
+    }
+
+
+def _mount(event: events.Mount) -> Facts:
+    facts: Facts = {
+        **_id("catena.chain.id", event.chain_id),
+        **_id("catena.chain.parent_id", event.parent_id),
+        "catena.mount.direction": "to_worker" if event.to_worker else "to_caller",
+        "catena.manifest.bytes": event.bytes,
+        "catena.manifest.kind": "delta" if event.delta else "whole",
+        "catena.vars.set": _keys(event.keys_set),
+        "catena.vars.reset": _keys(event.keys_reset),
+    }
+    call = underway.here()
+    if call is not None:
+        facts["catena.call.id"] = call.call
+        facts["catena.frame.kind"], facts["catena.frame.seq"] = call.frame
+    return facts
+
+
+def _of_call(facts: Facts) -> Facts:
+    call = underway.here()
+    return facts if call is None else facts | {"catena.call.id": call.call}
+
+
+def _unmounted(event: events.Unmounted) -> Facts:
+    return _of_call({**_id("catena.chain.id", event.chain_id), "catena.mount.direction": "out"})
+
+
+def _token_reset(event: events.TokenReset) -> Facts:
+    return _of_call(
+        {
+            "catena.token.id": event.token_id.hex(),
+            "catena.token.minted_by": event.minted_by.hex(),
+            "catena.var": _key(event.key),
+            "catena.outcome": event.outcome,
+        }
+    )
+
+
+def _lease(event: events.Lease) -> Facts:
+    return {
+        "catena.lease.id": event.lease_id.hex(),
+        "catena.proxy.id": event.proxy_id.hex(),
+        "catena.proxy.source": event.source,
+        "catena.proxy.cached": event.cached,
+        "catena.call.id": event.call,
+        **_id("catena.chain.id", event.chain_id),
+    }
+
+
+def _contention(event: events.ContentionRefused) -> Facts:
+    error = event.error
+    # A chain is contended within one process: what travels is never shared.
+    facts: Facts = {
+        "catena.chain.id": error.chain_id,
+        "catena.contention.kind": error.kind,
+        "catena.owner.process": os.getpid(),
+        "catena.intruder.process": os.getpid(),
+    }
+    owner, intruder = underway.of(error.chain_id), underway.here()
+    known = {
+        "catena.owner.thread": error.owner_thread,
+        "catena.owner.task": _task(error.owner_task),
+        "catena.owner.call": owner and owner.call,
+        "catena.intruder.thread": error.thread,
+        "catena.intruder.task": _task(error.task),
+        "catena.intruder.call": intruder and intruder.call,
+    }
+    return facts | {name: value for name, value in known.items() if value is not None}
+
+
+def _task(task: object) -> str | None:
+    if isinstance(task, asyncio.Task):
+        return task.get_name()
+    # An error that came from another process names the task as text.
+    return None if task is None else str(task)
+
+
+def _serialization(event: events.SerializationFailed) -> Facts:
+    error = event.error
+    facts: Facts = {"catena.serialization.direction": error.doing}
+    if error.routine:
+        facts["rpc.method"] = error.routine
+    if error.worker:
+        facts["catena.worker.id"] = error.worker
+    return facts
+
+
+_TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
+    events.Dispatch: _dispatch,
+    events.Execution: _execution,
+    events.Mount: _mount,
+    events.Unmounted: _unmounted,
+    events.TokenReset: _token_reset,
+    events.Lease: _lease,
+    events.ContentionRefused: _contention,
+    events.SerializationFailed: _serialization,
+    events.CallNacked: lambda event: {
+        "rpc.method": event.routine,
+        "catena.worker.id": event.worker,
+        "catena.nack.code": event.code,
+    },
+    events.ChainForked: lambda event: {
+        "catena.chain.id": event.chain_id.hex(),
+        "catena.chain.parent_id": event.parent_id.hex(),
+    },
+    events.FactoryDisplaced: lambda _: {},
+    events.EntryLost: lambda event: {
+        "catena.var": _key(event.key),
+        "catena.serialization.direction": "sent" if event.sending else "read",
+    },
+    events.ForwardDropped: lambda event: {"catena.var": _key(event.key)},
+    events.KeysUndeclared: lambda event: {
+        "catena.chain.id": event.chain_id.hex(),
+        "catena.vars.set": _keys(event.keys),
+    },
+    events.FrameDropped: lambda event: {
+        "catena.call.id": event.call,
+        "catena.frame.kind": event.kind,
+    },
+    events.LinkOpened: lambda event: {
+        "catena.peer.id": event.peer,
+        "catena.peer.version": event.software,
+        "catena.protocol.version": event.protocol,
+    },
+    events.LinkClosed: lambda event: {
+        "catena.peer.id": event.peer,
+        "catena.protocol.version": event.protocol,
+    },
+    events.VersionWasRefused: lambda event: {
+        "catena.version.local": event.error.local,
+        "catena.version.remote": event.error.remote,
+    },
+    events.WorkerStarted: lambda event: {
+        "catena.worker.id": event.worker,
+        "process.pid": event.pid,
+    },
+    events.WorkerExited: lambda event: {
+        "catena.worker.id": event.worker,
+        "process.pid": event.pid,
+        "catena.exit.code": event.exit_code,
+    },
+    events.LoopTicked: lambda _: {},
+}

@@ -1,0 +1,97 @@
+"""``catena.logging``: ready configurations for applications, and the audit switch.
+
+The library itself configures nothing. These set the handler of the root logger, because an
+application that calls them asks for that: its own records are rendered in the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+from opentelemetry import trace
+
+from catena.telemetry.switch import audit as switch_audit, ensure
+
+__all__ = ["audit", "configure_console", "configure_json", "console_handler", "json_handler"]
+
+Level = int | str
+
+
+def configure_json(
+    *, level: Level = logging.INFO, audit: bool | None = None, stream: TextIO | None = None
+) -> None:
+    """Write every record of the process as one line of JSON, by default to standard error.
+
+    ``audit`` turns the records of every mount, reset, lease and call on or off; None leaves that to
+    CATENA_AUDIT_LOG. Calling it again replaces what it did before.
+    """
+    _configure(json_handler(stream), level, audit=audit)
+
+
+def configure_console(
+    *, level: Level = logging.INFO, audit: bool | None = None, stream: TextIO | None = None
+) -> None:
+    """Write every record of the process as a line for people; options as for JSON."""
+    _configure(console_handler(stream), level, audit=audit)
+
+
+def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
+    """Turn the records of every mount, reset, lease and call on, or off."""
+    switch_audit(on)
+
+
+def json_handler(stream: TextIO | None = None) -> logging.Handler:
+    """Return a handler that writes lines of JSON, for a logging configuration of one's own."""
+    return _handler(stream, structlog.processors.JSONRenderer(sort_keys=True, default=str))
+
+
+def console_handler(stream: TextIO | None = None) -> logging.Handler:
+    """Return a handler that writes lines for people, in colour where they are on a terminal."""
+    target = stream or sys.stderr
+    return _handler(stream, structlog.dev.ConsoleRenderer(colors=target.isatty()))
+
+
+def _configure(handler: logging.Handler, level: Level, *, audit: bool | None) -> None:
+    root = logging.getLogger()
+    for one in root.handlers[:]:
+        if isinstance(one.formatter, _Formatter):
+            root.removeHandler(one)
+    root.addHandler(handler)
+    root.setLevel(level)
+    if audit is not None:
+        switch_audit(audit)
+    ensure()
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Tells our handlers from others."""
+
+
+def _handler(stream: TextIO | None, renderer: Any) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        _Formatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _with_span,
+                structlog.processors.format_exc_info,
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    return handler
+
+
+def _with_span(_: Any, __: str, record: Any) -> Any:
+    """Add the current span to a record that does not name one yet."""
+    found = trace.get_current_span().get_span_context()
+    if found.is_valid and "trace_id" not in record:
+        record["trace_id"] = trace.format_trace_id(found.trace_id)
+        record["span_id"] = trace.format_span_id(found.span_id)
+    return record

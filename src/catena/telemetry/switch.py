@@ -1,0 +1,312 @@
+"""The switch: who listens, from when on, and in how much detail.
+
+It imports neither OpenTelemetry nor structlog. The one is imported when the application has, which
+is a condition of its having configured an SDK; the other with the first record that is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from catena import events
+from catena.observe import Event, Subscription, subscribe
+from catena.telemetry.catalog import AUDIT, CATALOG
+from catena.telemetry.rows import Row
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.trace import Span, TracerProvider
+
+    from catena.telemetry.metrics import Metrics
+    from catena.telemetry.spans import Spans
+
+__all__ = ["Detail", "Hooked", "audit", "ensure", "install", "installed", "uninstall"]
+
+Detail = Literal["off", "dispatch", "full"]
+Hooked = Callable[["Span", Any], object]
+"""Called with the recorded span of a call that begins, and its event."""
+
+_log = logging.getLogger("catena")
+_lock = RLock()
+_YES = ("1", "true", "yes", "on")
+_LOGGERS = {log.logger for row in CATALOG for log in row.logs}
+_SILENT = logging.NullHandler()
+_NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
+
+
+def install(  # noqa: PLR0913 - each has its default and is given by name
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    propagator: TextMapPropagator | None = None,
+    detail: Detail | None = None,
+    record_messages: bool = False,
+    baggage: bool = False,
+    dispatch_hook: Hooked | None = None,
+    execution_hook: Hooked | None = None,
+    pending: bool | None = None,
+) -> None:
+    """Tell spans, metrics and logs with these options, in place of what was installed before.
+
+    Without a provider, or a propagator, the global one counts, as soon as the application has
+    configured it. ``detail`` outdoes CATENA_TELEMETRY. ``record_messages`` lets the texts of errors
+    into spans and logs, and they may quote values; ``baggage`` lets baggage travel with calls.
+
+    ``dispatch_hook`` and ``execution_hook`` are called with the span of a call that begins and its
+    event, at its caller and at its worker, where the span is recorded. ``pending`` makes a span of
+    each recorded call when it begins, too; it outdoes CATENA_PENDING_SPANS.
+
+    Raises ValueError for a detail that is none.
+    """
+    if detail is not None and detail not in get_args(Detail):
+        raise ValueError(f"detail must be one of {', '.join(get_args(Detail))}, it is {detail!r}")
+    with _lock:
+        _switch.stop()
+        _switch.off = False
+        _switch.options = _Options(
+            detail or _detail(),
+            tracer_provider,
+            meter_provider,
+            propagator,
+            record_messages,
+            baggage,
+            (dispatch_hook, execution_hook),
+            _pending() if pending is None else pending,
+        )
+        _switch.look()
+
+
+def uninstall() -> None:
+    """Tell nothing any more, until ``install`` is called. What is under way is told to its end."""
+    with _lock:
+        _switch.stop()
+        _switch.off = True
+
+
+def installed() -> frozenset[str]:
+    """Return which signals are told: some of ``traces``, ``metrics`` and ``logs``."""
+    with _lock:
+        told = {
+            "traces": _switch.spans is not None,
+            "metrics": _switch.metrics is not None,
+            "logs": bool(_switch.logged),
+        }
+    return frozenset(name for name, is_told in told.items() if is_told)
+
+
+def ensure() -> None:
+    """Look whether an SDK, or a logger, wants to be told what is not told yet.
+
+    A pool asks when it opens and about once a second, a worker likewise.
+    """
+    with _lock:
+        _switch.look()
+
+
+def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
+    """Turn the records of every mount, reset, lease and call on, or off."""
+    with _lock:
+        _switch.audit = on
+        logging.getLogger(AUDIT).setLevel(logging.DEBUG if on else logging.NOTSET)
+        _switch.look()
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What was asked for; without providers, the global ones count once they are configured."""
+
+    detail: Detail
+    tracer_provider: TracerProvider | None = None
+    meter_provider: MeterProvider | None = None
+    propagator: TextMapPropagator | None = None
+    record_messages: bool = False
+    baggage: bool = False
+    hooks: tuple[Hooked | None, Hooked | None] = (None, None)
+    pending: bool = False
+
+
+class _Switch:
+    """What is subscribed; used under the lock."""
+
+    def __init__(self) -> None:
+        self.options: _Options | None = None
+        self.off = False
+        self.audit: bool | None = None
+        self.spans: Spans | None = None
+        self.metrics: Metrics | None = None
+        self.logged: dict[type[Event], Subscription] = {}
+        self._told: list[Subscription] = []
+        # Instruments cannot be taken back, so those of a provider are used again.
+        self._made: list[Metrics] = []
+
+    def look(self) -> None:
+        """Subscribe what has become possible since the last look."""
+        if self.off:
+            return
+        options = self.options = self.options or _Options(_detail(), pending=_pending())
+        if self.audit is None:
+            self.audit = os.environ.get("CATENA_AUDIT_LOG", "").lower() in _YES
+            if self.audit:
+                _show_audit()
+        if options.detail == "off":
+            return
+        self._look_at_loggers()
+        tracers = _provider("trace", options.tracer_provider) if self.spans is None else None
+        meters = _provider("metrics", options.meter_provider) if self.metrics is None else None
+        if tracers is not None:
+            self.spans = _spans(tracers, options)
+        if meters is not None:
+            self.metrics = self._metrics(meters)
+        if tracers is not None or meters is not None:
+            self._subscribe()
+
+    def stop(self) -> None:
+        """Cancel every subscription."""
+        for one in (*self._told, *self.logged.values()):
+            one.cancel()
+        self._told.clear()
+        self.logged.clear()
+        if self.metrics is not None:
+            self.metrics.active = False
+        self.spans = self.metrics = self.options = None
+
+    def tell(self, event: Event) -> Any:
+        """Log an event; a contention in all signals, each pointing at the others."""
+        context: Any = None
+        if isinstance(event, events.ContentionRefused):
+            if self.spans is not None:
+                context = self.spans.contention(event)
+            if self.metrics is not None:
+                self.metrics.contention(event, context)
+        from catena.telemetry import logs  # noqa: PLC0415 - with the first record
+
+        messages = self.options is not None and self.options.record_messages
+        return logs.record(event, messages=messages, context=context)
+
+    def _subscribe(self) -> None:
+        """Subscribe spans and metrics; spans first, for what they leave in an event."""
+        for one in self._told:
+            one.cancel()
+        self._told = [
+            subscribe(listener, event)
+            for signal in (self.spans, self.metrics)
+            if signal is not None
+            for event, listener in signal.listeners().items()
+        ]
+        self._look_at_loggers()
+
+    def _metrics(self, provider: Any) -> Metrics:
+        from catena.telemetry.metrics import Metrics  # noqa: PLC0415 - with the SDK
+
+        known = next((one for one in self._made if one.provider is provider), None)
+        if known is None:
+            known = Metrics(provider, _version())
+            self._made.append(known)
+        known.active = True
+        return known
+
+    def _look_at_loggers(self) -> None:
+        """Listen for the sake of logs where a logger is enabled, and nowhere else."""
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            if _SILENT not in logger.handlers:
+                # Without any configuration a warning of a library is not for standard error.
+                logger.addHandler(_SILENT)
+        for row in CATALOG:
+            listening = self.logged.get(row.event)
+            wanted = self._wants(row)
+            if wanted and listening is None:
+                self.logged[row.event] = subscribe(self.tell, row.event)
+            elif listening is not None and not wanted:
+                self.logged.pop(row.event).cancel()
+
+    def _wants(self, row: Row) -> bool:
+        if row.event is events.ContentionRefused and (self.spans or self.metrics):
+            return True
+        return any(self._enabled(log.logger, log.level) for log in row.logs)
+
+    def _enabled(self, name: str, level: int) -> bool:
+        logger = logging.getLogger(name)
+        # Whoever turns all loggers on has not asked for a record of each mount.
+        asked = name != AUDIT or self.audit or logger.level != logging.NOTSET
+        return bool(asked) and logger.isEnabledFor(level)
+
+
+_switch = _Switch()
+
+
+def _spans(provider: Any, options: _Options) -> Spans:
+    from catena.telemetry.carrier import Carriers  # noqa: PLC0415 - with the SDK
+    from catena.telemetry.hooks import Hook  # noqa: PLC0415
+    from catena.telemetry.pending import Pending  # noqa: PLC0415
+    from catena.telemetry.spans import Spans  # noqa: PLC0415
+
+    dispatched, executed = options.hooks
+    return Spans(
+        provider,
+        Carriers(options.propagator, baggage=options.baggage),
+        _version(),
+        messages=options.record_messages,
+        full=options.detail == "full",
+        hooks=(Hook(dispatched), Hook(executed)),
+        pending=Pending(provider) if options.pending else None,
+    )
+
+
+def _provider(signal: Literal["trace", "metrics"], given: object) -> object | None:
+    """Return the provider that was given, or the global one when somebody configured it.
+
+    The API's own stand in until then, and live in its own modules.
+    """
+    if given is not None:
+        return given
+    api: Any = sys.modules.get(f"opentelemetry.{signal}")
+    variable = {"trace": "OTEL_PYTHON_TRACER_PROVIDER", "metrics": "OTEL_PYTHON_METER_PROVIDER"}
+    if api is None and variable[signal] in os.environ:
+        # The API itself loads what the variable names.
+        if signal == "trace":
+            from opentelemetry import trace as api  # noqa: PLC0415
+        else:
+            from opentelemetry import metrics as api  # noqa: PLC0415
+    if api is None:
+        return None
+    found = api.get_tracer_provider() if signal == "trace" else api.get_meter_provider()
+    return None if type(found).__module__.startswith(_NO_OPINION) else found
+
+
+def _detail() -> Detail:
+    asked = os.environ.get("CATENA_TELEMETRY", "").lower() or "full"
+    if asked in get_args(Detail):
+        return cast("Detail", asked)
+    _log.warning("CATENA_TELEMETRY is %r, not off, dispatch or full: full it is", asked)
+    return "full"
+
+
+def _pending() -> bool:
+    return os.environ.get("CATENA_PENDING_SPANS", "").lower() in _YES
+
+
+def _show_audit() -> None:
+    """Turn the audit log on; where nobody handles its records, they go to standard error."""
+    logger = logging.getLogger(AUDIT)
+    logger.setLevel(logging.DEBUG)
+    if not any(one is not _SILENT for one in (*logger.handlers, *logging.getLogger().handlers)):
+        from catena.telemetry.logging import json_handler  # noqa: PLC0415 - when it is asked for
+
+        logger.addHandler(json_handler())
+
+
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - OpenTelemetry has loaded it
+
+    try:
+        return metadata.version("catena-dispatch")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,130 @@
+"""A story in which everything happens that the catalog lists, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+import catena
+from catena import events
+from catena.observe import announce
+from catena.pool.heartbeat import Heartbeat
+from catena.wire import versions
+from catena.wire.frames import Hello, Nack, NackCode, Result
+from tests.dispatch.ends import caller_and_hand, connected
+from tests.link.ends import settle
+
+__all__ = ["add", "contend", "count_up", "fail", "nest", "number", "story"]
+
+number: catena.ContextVar[int] = catena.ContextVar("number", namespace="tests.story", default=0)
+ahead: catena.ContextVar[str] = catena.ContextVar(
+    "ahead", namespace="tests.story", default="", propagate="forward"
+)
+
+
+@catena.routine
+async def add(to: int) -> int:
+    """Set the variable, reset it, and set it again."""
+    number.reset(number.set(to))
+    number.set(number.get() + to)
+    return number.get()
+
+
+@catena.routine
+async def nest(to: int) -> int:
+    """Call on, in a task of its own."""
+    return await asyncio.create_task(add(to))
+
+
+@catena.routine
+async def count_up(to: int) -> AsyncGenerator[int, None]:
+    """Count."""
+    for value in range(to):
+        number.set(value)
+        yield value
+
+
+@catena.routine
+async def fail(text: str) -> None:
+    """Raise an error whose text says something."""
+    raise LookupError(text)
+
+
+async def contend() -> catena.ChainContention:
+    """Have a second task touch the chain of a running one; return the refusal."""
+    inside = asyncio.Event()
+
+    async def hold() -> None:
+        number.set(2)
+        inside.set()
+        await asyncio.sleep(30)
+
+    shared = contextvars.Context()
+    holding = asyncio.Task(hold(), context=shared, name="the owner")
+    await inside.wait()
+    try:
+        intruding = asyncio.Task(touch(), context=shared, name="the intruder")
+        with pytest.raises(catena.ChainContention) as caught:
+            await intruding
+        return caught.value
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+
+
+async def touch() -> None:
+    """Touch the variable."""
+    number.set(3)
+
+
+async def story() -> None:
+    """Let everything happen."""
+    number.set(1)
+    ahead.set("there")
+    async with connected():
+        await add(2)
+        await nest(3)
+        async for _ in count_up(2):
+            pass
+        with pytest.raises(LookupError):
+            await fail("of no interest")
+        with pytest.raises(catena.SerializationError):
+            await add(sys._getframe())
+    async with caller_and_hand() as (_, hand):
+        await _nacked(hand)
+    await contend()
+    with pytest.raises(catena.VersionRefused):
+        versions.agree(Hello(0, 99, 1, "9.9", (), "them", 1))
+    events.refused(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
+    for fact in (
+        events.ForwardDropped(ahead.key),
+        events.KeysUndeclared(bytes(16), (("elsewhere", "unknown"),)),
+        events.EntryLost(number.key, True, "a cause that says something"),
+        events.WorkerStarted("w1", os.getpid()),
+        events.WorkerExited("w1", os.getpid(), -9),
+    ):
+        announce(fact)
+    heartbeat = Heartbeat(0.001)
+    heartbeat.start()
+    await asyncio.sleep(0.02)
+    heartbeat.stop()
+
+
+async def _nacked(hand: Any) -> None:
+    calling = asyncio.create_task(add(1))
+    first = await hand.frame()
+    await hand.frame()
+    await hand.send(Nack(first.call, NackCode.UNKNOWN))
+    second = await hand.frame()
+    await hand.frame()
+    await hand.send(Nack(second.call, NackCode.UNLOADABLE, "gone"))
+    with pytest.raises(catena.SerializationError):
+        await calling
+    await hand.send(Result(second.call, b"N."))
+    await settle()
