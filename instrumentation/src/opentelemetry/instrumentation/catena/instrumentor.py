@@ -1,8 +1,8 @@
 """The instrumentor: what ``opentelemetry-instrument``, or an application, switches on and off.
 
-Its class is what ``opentelemetry.instrumentation.instrumentor.BaseInstrumentor`` describes, and does
-not inherit from it: that package is a pre-release which others pin exactly. Whoever loads an
-instrumentor calls it without arguments, then ``instrument`` with options of its own.
+Its class does what ``opentelemetry.instrumentation.instrumentor.BaseInstrumentor`` promises, and
+does not inherit from it: that package is a pre-release which others pin exactly. Whoever loads it
+calls the class without arguments, then ``instrument`` with options of its own.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Self
 
-from catena import telemetry
-from catena.pool.bootstrap import on_spawn
 from opentelemetry.instrumentation.catena.bridge import SpanEventHandler
 from opentelemetry.instrumentation.catena.environment import SPAN_EVENTS, YES, for_worker
-from opentelemetry.instrumentation.catena.records import RecordHandler
+from opentelemetry.instrumentation.catena.records import RecordHandler, unhandled
 from opentelemetry.instrumentation.catena.streams import exclude, include
 
+from catena import telemetry
+from catena.pool.bootstrap import on_spawn
+
 if TYPE_CHECKING:
-    from catena.telemetry.switch import Detail, Hooked
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
+
+    from catena.telemetry.switch import Detail, Hooked
 
 __all__ = ["CatenaInstrumentor"]
 
@@ -40,7 +42,7 @@ class CatenaInstrumentor:
 
     _only: CatenaInstrumentor | None = None
 
-    def __new__(cls) -> Self:
+    def __new__(cls) -> Self:  # noqa: D102 - the class tells
         if not isinstance(cls._only, cls):
             cls._only = super().__new__(cls)
         return cls._only
@@ -80,16 +82,19 @@ class CatenaInstrumentor:
         """Switch telemetry on; when it is on already, there is one warning and nothing changes.
 
         Without providers and propagator the global ones count, as soon as somebody configures them.
-        Log records go to ``logger_provider`` if one is given. ``dispatch_hook(span, event)`` is
-        called when the span of a call begins at its caller, ``execution_hook(span, event)`` when it
-        begins at its worker, in this process. ``detail``, ``record_messages``, ``baggage`` and
-        ``pending`` are those of ``catena.telemetry.install``. ``span_events`` turns log records into
-        events of the current span; it outdoes CATENA_SPAN_EVENTS.
+        Log records go to ``logger_provider`` if one is given; ``opentelemetry-instrument`` has them
+        go to the global one, unless something else hands it records.
+
+        ``dispatch_hook(span, event)`` is called when the span of a call begins at its caller,
+        ``execution_hook(span, event)`` when it begins at its worker, both in this process only.
+        ``detail``, ``record_messages``, ``baggage`` and ``pending`` are what
+        ``catena.telemetry.install`` says. ``span_events`` turns log records into events of the
+        current span; it outdoes CATENA_SPAN_EVENTS.
 
         ``workers`` says what the workers do that this process starts: set up an SDK as the OTEL_*
         variables say, call the function of that name ("module:function"), or nothing.
 
-        The last two are what ``opentelemetry-instrument`` says; there is nothing to check.
+        The last two are what ``opentelemetry-instrument`` says.
         """
         if self._on:
             _log.warning("Catena is instrumented already; what is new is not looked at")
@@ -113,10 +118,16 @@ class CatenaInstrumentor:
             span_events = os.environ.get(SPAN_EVENTS, "").lower() in YES
         if span_events:
             self._handle(SpanEventHandler())
+        if logger_provider is None and skip_dep_check:
+            logger_provider = unhandled()
         if logger_provider is not None:
             self._handle(RecordHandler(logger_provider))
         if workers:
-            edit = for_worker(workers, pending=bool(pending), span_events=span_events)
+            told = {"CATENA_PENDING_SPANS": pending, SPAN_EVENTS: span_events}
+            variables = {name: "1" for name, on in told.items() if on}
+            if detail is not None:
+                variables["CATENA_TELEMETRY"] = detail
+            edit = for_worker(workers, variables)
             self._undo.append(on_spawn(edit))
 
     def uninstrument(self, **_: Any) -> None:

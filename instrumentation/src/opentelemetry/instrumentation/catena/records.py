@@ -1,7 +1,7 @@
 """Records of the standard library's loggers as records of OpenTelemetry.
 
-The SDK's own handler is deprecated, and what replaces it is a pre-release; this is what Catena needs
-of either: a record keeps its name, its facts, and the span that it says it belongs to.
+The SDK's own handler is deprecated, and what replaces it is a pre-release; this does what Catena
+wants of either: a record keeps its name, its facts, and the span that it says it belongs to.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, cast
 
 from opentelemetry import trace
-from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
+from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger_provider
 from opentelemetry.context import Context, get_current
 
-__all__ = ["RecordHandler", "attributes_of"]
+__all__ = ["RecordHandler", "attributes_of", "unhandled"]
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _IDS = {"trace_id", "span_id", "catena_context"}
@@ -37,10 +38,25 @@ def attributes_of(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
+def unhandled() -> LoggerProvider | None:
+    """Return the global logger provider if it is configured and nothing hands it records yet."""
+    provider = get_logger_provider()
+    if type(provider).__module__.startswith("opentelemetry._logs"):
+        return None
+    if any(type(one).__name__ == "LoggingHandler" for one in logging.getLogger().handlers):
+        return None
+    try:
+        elsewhere = find_spec("opentelemetry.instrumentation.logging")
+    except ModuleNotFoundError:
+        elsewhere = None
+    return provider if elsewhere is None else None
+
+
 class RecordHandler(logging.Handler):
     """Hands records to a logger provider; those of OpenTelemetry itself are left out.
 
-    A record whose message is one dotted word has that as its event name.
+    A record whose message is one dotted word has that as its event name. Where it is the only
+    handler, warnings are on standard error as well, as without any.
     """
 
     def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
@@ -49,6 +65,10 @@ class RecordHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record on; whatever comes, it raises nothing."""
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and self._is_alone(record.name):
+            # What would be on standard error without this handler is there with it.
+            last.handle(record)
         if record.name.startswith("opentelemetry"):
             # An exporter that tells of its failure by exporting would never come to an end.
             return
@@ -56,6 +76,15 @@ class RecordHandler(logging.Handler):
             self._provider.get_logger(record.name).emit(_told(record))
         except Exception:
             self.handleError(record)
+
+    def _is_alone(self, name: str) -> bool:
+        """Say whether no other handler gets the records of a logger."""
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(one is not self for one in logger.handlers):
+                return False
+            logger = logger.parent if logger.propagate else None
+        return True
 
 
 def _told(record: logging.LogRecord) -> LogRecord:
