@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import json
 import os
+from collections.abc import AsyncGenerator
 from threading import get_ident
 from typing import Any
 
@@ -87,31 +88,32 @@ async def main() -> None:
             told = {"worker thread": await by_thread(), "worker task": await by_task()}
             told["caller thread"] = await asyncio.create_task(touched_by_a_thread())
             told["caller task"] = await touched_by_a_task()
-            told["waiting caller"] = await _while_a_call_waits()
+            told["calling caller"] = await _while_a_call_runs()
         workers = list(pool.pids.values())
     print(json.dumps({"caller": os.getpid(), "workers": workers, "told": told}), flush=True)
 
 
 @catena.routine
-async def nap() -> None:
-    """Last long enough for somebody to look."""
-    await asyncio.sleep(0.5)
+async def ticks() -> AsyncGenerator[int, None]:
+    """Count."""
+    yield 1
+    yield 2
 
 
-async def _while_a_call_waits() -> Facts:
-    """Have a thread touch the chain whose call a task waits for."""
-    context = contextvars.Context()
+async def _while_a_call_runs() -> Facts:
+    """Have a thread touch the chain of a task that has a call under way."""
+    inside, over = asyncio.Event(), asyncio.Event()
+    context = contextvars.copy_context()
 
-    async def calling() -> Facts:
+    async def calling() -> None:
         number.set(5)
-        touching = asyncio.get_running_loop().call_soon(sent.set)
-        await nap()
-        touching.cancel()
-        return {}
+        async for _ in ticks():
+            inside.set()
+            await over.wait()
 
-    sent = asyncio.Event()
     owner = asyncio.Task(calling(), context=context, name="the owner")
-    await sent.wait()
+    await inside.wait()
     refused = await asyncio.to_thread(context.copy().run, _touch)
+    over.set()
     await owner
     return _here("thread") | {"owner_task": "the owner", "owner_thread": get_ident()} | refused

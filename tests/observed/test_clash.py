@@ -9,7 +9,7 @@ import pytest
 from catena.collect.reading import Span
 from tests.observed.runs import Run, observed, pid
 
-CASES = ("worker thread", "worker task", "caller thread", "caller task", "waiting caller")
+CASES = ("worker thread", "worker task", "caller thread", "caller task", "calling caller")
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def test_the_calls_of_both_are_named_on_a_worker(told: Run, case: str, name: str
         assert [link.span_id for link in span.links] == [execution.span_id]
 
 
-def test_the_call_that_the_owner_waits_for_is_named(told: Run) -> None:
-    """Both sides: a caller's chain is contended while its call runs elsewhere."""
-    _, span = contention(told, "waiting caller")
-    (dispatch,) = told.spans(".nap", "CLIENT")
+def test_the_call_that_the_owner_has_under_way_is_named(told: Run) -> None:
+    """Both sides: a caller's chain is contended while a call of it is under way."""
+    _, span = contention(told, "calling caller")
+    (dispatch,) = told.spans(".ticks", "CLIENT")
 
     assert span.attributes["catena.chain.id"] == dispatch.attributes["catena.chain.id"]
     assert span.attributes["catena.owner.call"] == dispatch.attributes["catena.call.id"]
