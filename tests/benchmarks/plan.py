@@ -54,6 +54,7 @@ class Kind:
     """Which variables are bound: `count` of them, with values of `type`, `words` on the page.
 
     One that is `changing` has one variable set anew before each call, the others are left alone.
+    The routine reads one variable; of one that is `reading`, all of them.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Kind:
     count: int = 0
     type: str = ""
     changing: bool = False
+    reading: bool = False
 
 
 NONE: Final = Kind("none", "none bound")
@@ -70,6 +72,7 @@ KINDS: Final = (
     Kind("str_100", "100 str", 100, "str"),
     Kind("dict_10", "10 dict", 10, "dict"),
     Kind("dict_100", "100 dict", 100, "dict"),
+    Kind("dict_read", "100 dict, all of them read", 100, "dict", reading=True),
     Kind("changed", "100 str, one of them changed", 100, "str", changing=True),
 )
 

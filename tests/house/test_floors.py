@@ -28,7 +28,7 @@ FLOORS: dict[str, int] = {
     "catena.__main__": 9,
     "catena": 9,
 }
-# Beside the floors: each may import floor 1 and itself.
+# Beside the floors: each may import floor 1 and itself. The command line starts what stands there.
 BESIDE = ("catena.telemetry", "catena.collect")
 
 # Imports that are not made when a module is loaded, each with its reason.
