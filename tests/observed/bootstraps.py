@@ -29,6 +29,10 @@ def _set_up() -> Callable[[float], None]:
     # Lifecycle and failures are told at INFO, which the root logger leaves out by default.
     logging.getLogger("catena").setLevel(logging.INFO)
     finish = bootstrap()
+    # OpenTelemetry's own errors are exported by nobody: here they are seen.
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.ERROR)
+    logging.getLogger().addHandler(errors)
     if MESSAGES in os.environ:
         CatenaInstrumentor().uninstrument()
         CatenaInstrumentor().instrument(record_messages=True)

@@ -70,24 +70,35 @@ def test_the_call_that_the_owner_has_under_way_is_named(told: Run) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_span_record_and_exemplar_point_at_each_other(told: Run, case: str) -> None:
-    """Both sides: one trace id and one span id in all three, and the same facts."""
-    known, span = contention(told, case)
+def test_span_and_record_are_one(told: Run, case: str) -> None:
+    """Both sides: one trace id and one span id in both, and the same facts."""
+    _, span = contention(told, case)
     (record,) = [
         one for one in told.records("catena.chain.contention") if one.span_id == span.span_id
     ]
-    (exemplar,) = {
-        (one.trace_id, one.span_id, one.value)
-        for point in told.points("catena.chain.contentions", kind=known["kind"])
-        for one in point.exemplars
-        if one.span_id == span.span_id
-    }
 
-    assert record.trace_id == span.trace_id
-    assert exemplar == (span.trace_id, span.span_id, 1)
+    assert (record.trace_id, pid(record)) == (span.trace_id, pid(span))
     assert record.severity_text == "WARNING"
     assert span.attributes.items() <= record.attributes.items()
-    assert pid(record) == pid(span)
+
+
+def test_an_exemplar_leads_to_its_span(told: Run) -> None:
+    """Both sides: wherever the counter counted it has an exemplar, which names span and trace."""
+    counted = [one for one in told.points("catena.chain.contentions") if one.value]
+    by_id = told.by_id
+
+    assert {(pid(one), one.attributes["kind"]) for one in counted} == {
+        (one["process"], one["kind"]) for one in told.said["told"].values()
+    }
+    for point in counted:
+        assert point.exemplars
+        for one in point.exemplars:
+            span = by_id[one.span_id]
+            assert (span.name, span.trace_id) == ("catena.contention", one.trace_id)
+            assert (pid(span), span.attributes["catena.contention.kind"]) == (
+                pid(point),
+                point.attributes["kind"],
+            )
 
 
 def test_the_counters_count_what_the_program_saw(told: Run) -> None:
