@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Callable
 
-from catena.pool.bootstrap import BOOTSTRAP
 from opentelemetry.instrumentation.catena import CatenaInstrumentor
 from opentelemetry.instrumentation.catena.worker import bootstrap
+
+from catena.pool.bootstrap import BOOTSTRAP
 from tests.observed.runs import BLIND, MESSAGES
 
 __all__ = ["parent", "worker"]

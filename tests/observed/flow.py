@@ -19,7 +19,15 @@ __all__ = ["main"]
 
 number: catena.ContextVar[int] = catena.ContextVar("number", namespace="tests.flow", default=0)
 
-ENDS = ("exhausted", "closed", "closed elsewhere", "collected", "cancelled", "thrown into", "failed")
+ENDS = (
+    "exhausted",
+    "closed",
+    "closed elsewhere",
+    "collected",
+    "cancelled",
+    "thrown into",
+    "failed",
+)
 
 
 @catena.routine

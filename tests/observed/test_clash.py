@@ -45,7 +45,9 @@ def test_both_sides_are_named(told: Run, case: str) -> None:
     assert facts["error.type"] == "catena.errors.ChainContention"
 
 
-@pytest.mark.parametrize(("case", "name"), [("worker thread", "by_thread"), ("worker task", "by_task")])
+@pytest.mark.parametrize(
+    ("case", "name"), [("worker thread", "by_thread"), ("worker task", "by_task")]
+)
 def test_the_calls_of_both_are_named_on_a_worker(told: Run, case: str, name: str) -> None:
     """Both sides: the call of the intruder, and of the owner where the chain is a call's."""
     _, span = contention(told, case)

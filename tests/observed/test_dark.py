@@ -79,10 +79,7 @@ def test_version_refusals_are_told_when_they_are_not_sampled(told: Run) -> None:
 def test_exemplars_are_of_sampled_traces(told: Run) -> None:
     """Sampling: a number points at a trace only where the trace was told."""
     pointed = {
-        one.trace_id
-        for point in told.recording.points
-        for one in point.exemplars
-        if one.trace_id
+        one.trace_id for point in told.recording.points for one in point.exemplars if one.trace_id
     }
     assert pointed <= told.traces.keys()
     assert bool(pointed) == any(told.said["roots"].values())
