@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import queue
 import shutil
 import signal
@@ -160,5 +161,6 @@ def run_source(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr == ""
+    # What a loop in debug mode says of a step that took long is about the machine.
+    assert re.sub(r"^Executing <.*> took [0-9.]+ seconds\n", "", done.stderr, flags=re.M) == ""
     return done.stdout
