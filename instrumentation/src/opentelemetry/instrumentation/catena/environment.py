@@ -6,6 +6,7 @@ way, and only for workers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
 from catena.pool.bootstrap import BOOTSTRAP, Edit
@@ -21,10 +22,11 @@ _ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 _INSTANCE = "service.instance.id"
 
 
-def for_worker(workers: bool | str, *, pending: bool, span_events: bool) -> Edit:  # noqa: FBT001
+def for_worker(workers: bool | str, told: Mapping[str, str]) -> Edit:  # noqa: FBT001
     """Return what changes the environment of a worker so that it tells as its parent does.
 
-    ``workers`` names the bootstrap; True stands for ours, unless the environment names one.
+    ``workers`` names the bootstrap; True stands for ours, unless the environment names one. What
+    the parent was told in code is ``told`` as variables.
     """
 
     def edit(environment: dict[str, str], worker: str) -> None:
@@ -32,10 +34,7 @@ def for_worker(workers: bool | str, *, pending: bool, span_events: bool) -> Edit
             environment[BOOTSTRAP] = workers
         else:
             environment.setdefault(BOOTSTRAP, WORKER_BOOTSTRAP)
-        if pending:
-            environment["CATENA_PENDING_SPANS"] = "1"
-        if span_events:
-            environment[SPAN_EVENTS] = "1"
+        environment.update(told)
         # An SDK that is configured before the worker knows who it is asks the detector.
         detectors = [one for one in environment.get(_DETECTORS, "").split(",") if one.strip()]
         if not {"catena", "*"} & {one.strip() for one in detectors}:

@@ -16,7 +16,7 @@ from catena import telemetry
 from catena.pool.bootstrap import on_spawn
 from opentelemetry.instrumentation.catena.bridge import SpanEventHandler
 from opentelemetry.instrumentation.catena.environment import SPAN_EVENTS, YES, for_worker
-from opentelemetry.instrumentation.catena.records import RecordHandler
+from opentelemetry.instrumentation.catena.records import RecordHandler, unhandled
 from opentelemetry.instrumentation.catena.streams import exclude, include
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class CatenaInstrumentor:
         """Switch telemetry on; when it is on already, there is one warning and nothing changes.
 
         Without providers and propagator the global ones count, as soon as somebody configures them.
-        Log records go to ``logger_provider`` if one is given. ``dispatch_hook(span, event)`` is
+        Log records go to ``logger_provider`` if one is given; under ``opentelemetry-instrument`` they
+        go to the global one, unless something else hands it records. ``dispatch_hook(span, event)`` is
         called when the span of a call begins at its caller, ``execution_hook(span, event)`` when it
         begins at its worker, in this process. ``detail``, ``record_messages``, ``baggage`` and
         ``pending`` are those of ``catena.telemetry.install``. ``span_events`` turns log records into
@@ -89,7 +90,7 @@ class CatenaInstrumentor:
         ``workers`` says what the workers do that this process starts: set up an SDK as the OTEL_*
         variables say, call the function of that name ("module:function"), or nothing.
 
-        The last two are what ``opentelemetry-instrument`` says; there is nothing to check.
+        The last two are what ``opentelemetry-instrument`` says.
         """
         if self._on:
             _log.warning("Catena is instrumented already; what is new is not looked at")
@@ -113,10 +114,14 @@ class CatenaInstrumentor:
             span_events = os.environ.get(SPAN_EVENTS, "").lower() in YES
         if span_events:
             self._handle(SpanEventHandler())
+        if logger_provider is None and skip_dep_check:
+            logger_provider = unhandled()
         if logger_provider is not None:
             self._handle(RecordHandler(logger_provider))
         if workers:
-            edit = for_worker(workers, pending=bool(pending), span_events=span_events)
+            told = {"CATENA_TELEMETRY": detail, "CATENA_PENDING_SPANS": pending and "1"}
+            told[SPAN_EVENTS] = span_events and "1"
+            edit = for_worker(workers, {name: value for name, value in told.items() if value})
             self._undo.append(on_spawn(edit))
 
     def uninstrument(self, **_: Any) -> None:

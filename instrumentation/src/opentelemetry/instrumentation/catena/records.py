@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, cast
 
 from opentelemetry import trace
-from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
+from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger_provider
 from opentelemetry.context import Context, get_current
 
-__all__ = ["RecordHandler", "attributes_of"]
+__all__ = ["RecordHandler", "attributes_of", "unhandled"]
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _IDS = {"trace_id", "span_id", "catena_context"}
@@ -35,6 +36,20 @@ def attributes_of(record: logging.LogRecord) -> dict[str, Any]:
         for name, value in vars(record).items()
         if name not in _STANDARD and name not in _IDS and value is not None
     }
+
+
+def unhandled() -> LoggerProvider | None:
+    """Return the global logger provider if it is configured and nothing hands it records yet."""
+    provider = get_logger_provider()
+    if type(provider).__module__.startswith("opentelemetry._logs"):
+        return None
+    if any(type(one).__name__ == "LoggingHandler" for one in logging.getLogger().handlers):
+        return None
+    try:
+        elsewhere = find_spec("opentelemetry.instrumentation.logging")
+    except ModuleNotFoundError:
+        elsewhere = None
+    return provider if elsewhere is None else None
 
 
 class RecordHandler(logging.Handler):
