@@ -47,7 +47,8 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
 }
 """Attributes that only some events of a class have; every other one is on each of them."""
 
-NEVER = frozenset({"exception.message", "catena.pending"})
+_PENDING = "catena.pending"
+NEVER = frozenset({"exception.message", _PENDING})
 """Told on request only, and nobody requests it in an observed run."""
 
 _LABELS_LEFT_OUT = {"error.type"}
@@ -118,19 +119,19 @@ class Check:
 
     def summary(self) -> list[str]:
         """Return how often each thing arrived, a line for each."""
-        return [
-            f"{times:8} {kind} {name}" for (kind, name), times in sorted(self._seen.items())
-        ]
+        return [f"{times:8} {kind} {name}" for (kind, name), times in sorted(self._seen.items())]
 
     def told(self, row: type[Event]) -> int:
         """Return how many spans and records told of an event."""
-        logs = sum(self._seen["record", name] for name, (of, _) in self._logs.items() if of.event is row)
+        logs = sum(
+            self._seen["record", name] for name, (of, _) in self._logs.items() if of.event is row
+        )
         return self._seen["span", row.__name__] + logs
 
     def _span(self, span: Span) -> None:
         if not _is_ours(span.origin.scope):
             return
-        pending = span.attributes.get("catena.pending") is True
+        pending = _PENDING in span.attributes
         row = self._row_of(span)
         if row is None:
             self._found[f"the span {span.name} of {span.origin.scope} has no row"] += 1
@@ -144,9 +145,11 @@ class Check:
 
     def _row_of(self, span: Span) -> Row | None:
         leaving = span.attributes.get("catena.mount.direction") == "out"
+        pending = _PENDING in span.attributes
         for row in self._rows:
             its = row.span
-            if its is None or its.scope != span.origin.scope or _KINDS[its.kind] != span.kind:
+            kinds = (_KINDS[its.kind], *["INTERNAL"] * pending) if its is not None else ()
+            if its is None or its.scope != span.origin.scope or span.kind not in kinds:
                 continue
             if (its.name or span.attributes.get("rpc.method")) != span.name:
                 continue

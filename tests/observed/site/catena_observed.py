@@ -1,19 +1,20 @@
-"""What every process of an observed run sets up; workers find it on their path, and nothing else."""
+"""What every process of an observed run sets up; it is all that their path is added for."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
+from opentelemetry.instrumentation.catena import worker
+
 from catena import telemetry
 from catena.logging import audit
-from opentelemetry.instrumentation.catena import worker
 
 __all__ = ["bootstrap"]
 
 
 def bootstrap() -> Callable[[float], None]:
-    """Set up the SDK that the environment describes, tell everything, and return what flushes it."""
+    """Set up the SDK that the environment describes, tell everything; return what flushes."""
     flush = worker.bootstrap()
     logging.getLogger("catena").setLevel(logging.INFO)
     audit()
