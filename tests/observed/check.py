@@ -14,7 +14,7 @@ from catena import events
 from catena.collect import Recording
 from catena.collect.reading import LogRecord, Point, Span
 from catena.observe import Event
-from catena.telemetry.catalog import CATALOG, metrics_of
+from catena.telemetry.catalog import CATALOG, DROPPED, metrics_of
 from catena.telemetry.rows import Log, Metric, Row
 
 __all__ = ["NEVER", "SOMETIMES", "Check"]
@@ -193,7 +193,7 @@ class Check:
         if metric is None:
             self._found[f"the metric {point.name} has no row"] += 1
             return
-        if point.value or point.count:
+        if point.value or point.count or not _counts(metric):
             self._seen["metric", point.name] += 1
         facts = (point.unit, point.description, (point.kind, point.monotonic))
         if facts != (metric.unit, metric.description, _INSTRUMENTS[metric.kind]):
@@ -213,6 +213,11 @@ class Check:
                 self._found[f"{what} has an id in the label {name}"] += 1
             if len(values) == _MOST.get(name, _FEW) + 1:
                 self._found[f"{what} has too many values of the label {name}"] += 1
+
+
+def _counts(metric: Metric) -> bool:
+    """Whether a point at zero says that nothing was told yet; nothing is to be dropped."""
+    return metric.kind in ("counter", "histogram") and metric is not DROPPED
 
 
 def _is_ours(scope: str) -> bool:

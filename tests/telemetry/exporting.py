@@ -42,9 +42,10 @@ def exporting(endpoint: str) -> Iterator[TracerProvider]:
     try:
         yield tracers
     finally:
+        # First, for once it is uninstalled there is nothing left to collect.
+        for provider in (tracers, meters, loggers):
+            provider.shutdown()
         switch.audit(False)
         telemetry.uninstall()
         logger.removeHandler(handler)
         logger.setLevel(level)
-        for provider in (tracers, meters, loggers):
-            provider.shutdown()
