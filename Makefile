@@ -34,7 +34,7 @@ help:
 	@echo 'make observed  the integration suite, what it tells held against the catalog'
 	@echo 'make proto   compile proto/ into src/catena/wire/v1'
 	@echo 'make format  let ruff put the sources in form'
-	@echo 'make build   wheel and source archive into dist/'
+	@echo 'make build   wheels and source archives into dist/'
 	@echo 'make clean   remove everything that was made here'
 	@echo 'PYTHON=... chooses the interpreter (3.11, 3.12 or 3.13) of .venv'
 
@@ -88,6 +88,7 @@ format: dev
 
 build: dev
 	@$(py) -m build --no-isolation --outdir dist
+	@$(py) -m build --no-isolation --outdir dist instrumentation
 
 clean:
 	rm -rf .venv .cache .hypothesis dist site

@@ -65,7 +65,10 @@ _KINDS = {"client": "CLIENT", "server": "SERVER", "internal": "INTERNAL"}
 
 
 class Check:
-    """Takes the lines that a receiver writes; ``rows`` stand for the catalog."""
+    """Takes the lines that a receiver writes; ``rows`` stand for the catalog.
+
+    ``examples`` has what the first one had that lacks something, by the text of the finding.
+    """
 
     def __init__(self, rows: Iterable[Row] = CATALOG) -> None:
         self._rows = tuple(rows)
@@ -76,6 +79,7 @@ class Check:
         self._attributes: defaultdict[type[Event], set[str]] = defaultdict(set)
         self._values: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._lock = Lock()
+        self.examples: dict[str, dict[str, object]] = {}
 
     def take(self, line: str) -> None:
         """Check one line."""
@@ -164,6 +168,9 @@ class Check:
         if not _is_ours(scope):
             return
         known = self._logs.get(record.name)
+        if known is None and scope == "catena" and not record.name:
+            # A sentence for people, not an event.
+            return
         if known is None:
             what = record.name or f"without a name, {str(record.body)[:80]!r},"
             self._found[f"the record {what} of {scope} has no row"] += 1
@@ -185,6 +192,7 @@ class Check:
         if whole:
             for name in promised - arrived:
                 self._found[f"{what} lacks {name}"] += 1
+                self.examples.setdefault(f"{what} lacks {name}", dict(attributes))
 
     def _point(self, point: Point) -> None:
         if not _is_ours(point.origin.scope):

@@ -25,7 +25,8 @@ def observe(tests: Sequence[str], check: Check, *, quietly: bool, seconds: float
     """
     with receiving(listen=None, out=check.take) as receiver:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "tests.observed.plugin", *tests],
+            [sys.executable, "-m", "pytest", "-q", "-p", "tests.observed.plugin", "--timeout", "600"]
+            + [*tests],
             cwd=ROOT,
             env=environment(receiver.http_endpoint),
             stdin=subprocess.DEVNULL,
@@ -66,5 +67,6 @@ def command(arguments: Sequence[str]) -> int:
     failed = observe([*(SUITE if whole else ()), *arguments], check, quietly=False)
     print("\n".join(check.summary()))
     found = check.findings() + (check.untold() if whole else [])
+    print("\n".join(f"{text}: {has}" for text, has in sorted(check.examples.items())))
     print("\n".join(["", *found, f"{len(found)} findings"]))
     return 1 if failed or found else 0

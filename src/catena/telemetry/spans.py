@@ -179,6 +179,8 @@ class Spans:
 
     def _called(self, event: _Call, span: Span, end: Outcome) -> None:
         underway.ended(event)
+        # The two refer to each other: whoever is done lets go, and the collector has no work.
+        event.enter = None
         if span.is_recording():
             span.set_attributes(facts_of(event) | outcome_of(end, messages=self._messages))
             if end.end == "failed" and end.error is not None:
