@@ -25,7 +25,16 @@ def observe(tests: Sequence[str], check: Check, *, quietly: bool, seconds: float
     """
     with receiving(listen=None, out=check.take) as receiver:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "tests.observed.plugin", "--timeout", "600"]
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "tests.observed.plugin",
+                "--timeout",
+                "600",
+            ]
             + [*tests],
             cwd=ROOT,
             env=environment(receiver.http_endpoint),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import catena_observed
 import pytest
+from opentelemetry.instrumentation.catena import CatenaInstrumentor
 
 __all__ = ["observed", "unobserved"]
 
@@ -25,7 +26,13 @@ def observed() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def unobserved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the workers of a few tests as they are."""
-    if any(one in request.node.nodeid for one in UNOBSERVED):
-        monkeypatch.delenv("CATENA_WORKER_BOOTSTRAP")
+def unobserved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave this process and its workers as they are for a few tests."""
+    if not any(one in request.node.nodeid for one in UNOBSERVED):
+        yield
+        return
+    monkeypatch.delenv("CATENA_WORKER_BOOTSTRAP")
+    instrumentor = CatenaInstrumentor()
+    instrumentor.uninstrument()
+    yield
+    instrumentor.instrument()

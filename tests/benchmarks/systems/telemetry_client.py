@@ -107,7 +107,7 @@ async def _measure(taken: Taken, seconds: float, spans: int) -> None:
     end = await _spent()
     taken.latencies += alone.raw
     taken.cpu_1 += end[0] - start[0]
-    _complete(end[1] - start[1], alone.count * spans)
+    complete(end[1] - start[1], alone.count * spans)
     starts: list[tuple[float, int]] = []
 
     async def begin() -> None:
@@ -118,10 +118,10 @@ async def _measure(taken: Taken, seconds: float, spans: int) -> None:
     taken.calls_100 += many.count
     taken.wall_100 += many.seconds
     taken.cpu_100 += end[0] - starts[0][0]
-    _complete(end[1] - starts[0][1], many.count * spans)
+    complete(end[1] - starts[0][1], many.count * spans)
 
 
-def _complete(exported: int, made: int) -> None:
+def complete(exported: int, made: int) -> None:
     if exported < made:
         raise RuntimeError(f"{made} spans were made, {exported} were exported")
 
