@@ -15,27 +15,19 @@ __all__ = ["SUITE", "command", "environment", "observe"]
 
 ROOT = Path(__file__).parents[2]
 SUITE = ("tests/integration", "tests/pool")
-HOURS = 3600.0
+HOUR = 3600.0
+# Being recorded takes its time, so a test has more of it.
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "tests.observed.plugin", "--timeout", "600")
 
 
-def observe(tests: Sequence[str], check: Check, *, quietly: bool, seconds: float = HOURS) -> int:
+def observe(tests: Sequence[str], check: Check, *, quietly: bool, seconds: float = HOUR) -> int:
     """Run tests with their telemetry recorded; return pytest's exit code.
 
     ``quietly`` keeps what they print unless they fail. Raises subprocess.TimeoutExpired.
     """
     with receiving(listen=None, out=check.take) as receiver:
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "tests.observed.plugin",
-                "--timeout",
-                "600",
-            ]
-            + [*tests],
+            [*PYTEST, *tests],
             cwd=ROOT,
             env=environment(receiver.http_endpoint),
             stdin=subprocess.DEVNULL,
