@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +25,8 @@ from typing import Any, Self
 import pytest
 
 __all__ = ["Program", "alive", "run_source", "scratch_home", "until"]
+
+_SLOW_STEP = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:
@@ -162,5 +164,5 @@ def run_source(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     # What a loop in debug mode says of a step that took long is about the machine.
-    assert re.sub(r"^Executing <.*> took [0-9.]+ seconds\n", "", done.stderr, flags=re.M) == ""
+    assert _SLOW_STEP.sub("", done.stderr) == ""
     return done.stdout
