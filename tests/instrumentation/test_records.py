@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Tracer
 
+from tests.instrumentation.processes import collected, running
 from tests.support import run
 from tests.telemetry.story import contend
 
@@ -203,3 +205,25 @@ def test_nobody_is_told_twice(monkeypatch: pytest.MonkeyPatch, loggers: LoggerPr
     logging.getLogger().removeHandler(theirs)
 
     assert (before, configured, handled) == (None, loggers, None)
+
+
+LATE = """
+    import logging
+    from opentelemetry.instrumentation.catena.worker import bootstrap
+
+    class Late:
+        def __del__(self, log=logging.getLogger("app")):
+            log.error("said too late")
+
+    finish = bootstrap()
+    late = Late()
+    late.itself = late
+    finish(10)
+"""
+
+
+def test_what_is_logged_while_the_interpreter_ends_is_no_error(tmp_path: Path) -> None:
+    """Bad input: an object collected at the very end logs; it is seen on standard error."""
+    with collected() as told, running(LATE, tmp_path, told) as program:
+        assert program.ended() == 0
+        assert program.errors() == "said too late\n"

@@ -7,6 +7,7 @@ wants of either: a record keeps its name, its facts, and the span that it says i
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -71,6 +72,9 @@ class RecordHandler(logging.Handler):
             last.handle(record)
         if record.name.startswith("opentelemetry"):
             # An exporter that tells of its failure by exporting would never come to an end.
+            return
+        if sys.is_finalizing():
+            # What is collected with the interpreter may log; the SDK can import nothing any more.
             return
         try:
             self._provider.get_logger(record.name).emit(_told(record))
