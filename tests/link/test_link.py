@@ -11,7 +11,7 @@ import pytest
 
 from catena.dispatch.statistics import statistics
 from catena.errors import ProtocolError, VersionRefused
-from catena.events import LinkClosed, LinkOpened
+from catena.events import LinkClosed, LinkOpened, VersionWasRefused
 from catena.link import link as link_module
 from catena.link.link import Link, links
 from catena.link.memory import pair
@@ -126,6 +126,27 @@ def test_another_major_is_refused_and_both_sides_can_tell(first: bool) -> None:
         with pytest.raises(VersionRefused, match=r"upgrade the local side"):
             await Link(near, "near").open(first=first)
         assert await Hand(far).frame() == versions.hello("near")
+
+    run(main())
+
+
+def test_a_refusal_is_told_when_the_peer_has_gone() -> None:
+    """V1: a peer that refuses us too may have cut the stream before it got our answer."""
+
+    class Cut:
+        """A stream that can be read and not be written."""
+
+        async def read(self) -> list[Frame]:
+            return [versions.hello("new")._replace(major=9)]
+
+        async def write(self, batch: list[Frame]) -> None:
+            raise ConnectionError("cut")
+
+    async def main() -> None:
+        transport: Any = Cut()
+        with recording(VersionWasRefused) as told, pytest.raises(ConnectionError):
+            await Link(transport, "near").open(first=False)
+        assert [one.error.remote for one in told.of(VersionWasRefused)] == ["9.0"]
 
     run(main())
 

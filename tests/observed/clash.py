@@ -1,4 +1,4 @@
-"""A program in which chains are contended: by tasks and by threads, on a worker and on the caller."""
+"""A program in which tasks and threads contend for chains, on a worker and on the caller."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """What Jaeger answers when it is asked for a trace, and whether an answer is one.
 
 Jaeger publishes the form of its answers in jaegertracing/jaeger-idl; the facts below are those of
-``swagger/api_v3/query_service.openapi.json`` at commit 74be5630c18f2cd8446073a101b6c9e30bc4b4b6: the
-messages below ``opentelemetry.proto.trace.v1.TracesData``, their fields and types, and what is said
-of each field in words (which are required, how long ids are, that keys are unique). The envelope is
+``swagger/api_v3/query_service.openapi.json`` there, at commit
+74be5630c18f2cd8446073a101b6c9e30bc4b4b6: the messages below
+``opentelemetry.proto.trace.v1.TracesData``, their fields and types, and what is said of each field
+in words (which are required, how long ids are, that keys are unique). The envelope is
 ``GRPCGatewayWrapper`` in ``proto/api_v3/query_service.proto`` at the same commit. In both, ids are
 hexadecimal, 64-bit numbers are texts, and enums are numbers.
 """

@@ -96,7 +96,7 @@ def pid(told: Span | Point | LogRecord) -> int:
 
 
 def observed(name: str, folder: Path, *, silent: bool = True, **variables: str) -> Run:
-    """Run a module of this folder to its end; standard error must be empty unless told otherwise."""
+    """Run a module of this folder to its end; a ``silent`` one leaves standard error empty."""
     out = folder / "told.jsonl"
     with receiving(out=out) as receiver:
         path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))

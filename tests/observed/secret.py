@@ -102,11 +102,9 @@ async def fail(how: str) -> object:
     """Raise an error with a secret in its text and one in its cause, or return what cannot be."""
     if how == "unwritable":
         return Unwritable("unwritable")
-    try:
-        raise LookupError(secret("cause"))
-    except LookupError as cause:
-        _show(cause)
-        raise PermissionError(f"{secret('message')} is wrong") from cause
+    cause = LookupError(secret("cause"))
+    _show(cause)
+    raise PermissionError(f"{secret('message')} is wrong") from cause
 
 
 async def _calls() -> None:
