@@ -128,7 +128,7 @@ def _probe(built: Built, settings: Settings, end: float) -> dict[Variant, Facts]
 
 def _facts(built: Built, settings: Settings, row: Variant, end: float) -> Facts:
     _say(f"trying {row}")
-    block = Block(0, row, 0.0, _time_left(settings, end))
+    block = Block(0, row, 0.0, _time_left(settings, row, end))
     return run_client(built[row.environment].python, block)[0]
 
 
@@ -142,17 +142,17 @@ def _blocks(
         for row in order:
             done += 1
             _say(f"[{done}/{total}] repeat {repeat}: {row}")
-            block = Block(repeat, row, settings.seconds, _time_left(settings, end))
+            block = Block(repeat, row, settings.seconds, _time_left(settings, row, end))
             samples += run_client(built[row.environment].python, block)[1]
     return samples
 
 
-def _time_left(settings: Settings, end: float) -> float:
+def _time_left(settings: Settings, row: Variant, end: float) -> float:
     left = end - monotonic()
     if left < 1:
         minutes = settings.run_timeout / 60
         raise BenchmarkError(f"the run did not end within {minutes:.0f} minutes")
-    return min(left, settings.block_timeout)
+    return min(left, settings.timeout_of(row))
 
 
 def _write(run: report.Run) -> None:

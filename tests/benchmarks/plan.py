@@ -170,6 +170,10 @@ class Settings:
         whole = row.section == TELEMETRY and self.repeats >= REPEATS_TO_PUBLISH
         return max(self.repeats, PAIRS) if whole else self.repeats
 
+    def timeout_of(self, row: Variant) -> float:
+        """The deadline for one client process of a row, in seconds; callgrind takes its time."""
+        return 3 * self.block_timeout if row.system == INSTRUCTIONS else self.block_timeout
+
     @property
     def environments(self) -> tuple[str, ...]:
         """The systems whose environments are needed."""

@@ -16,6 +16,7 @@ from tests.benchmarks.measure import Measurement
 
 from .client import Options, program, tell_facts, tell_sample
 
+CALLGRIND: Final = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 NONE: Final = (1, 0, 0)
 FEW: Final = (20, 0, 20_000)
 CALLS: Final = (120, 0, 20_000)
@@ -30,20 +31,27 @@ async def measure(options: Options) -> None:
         return
     async with asyncio.timeout(options.timeout):
         # The first run compiles what no run has imported before.
-        await _count(NONE)
-        few = await _count(FEW)
-        calls = await _count(CALLS) - few
-        guards = await _count(GUARDS) - few
+        await _run(NONE)
+        few, calls, guards = await asyncio.gather(*map(_count, (FEW, CALLS, GUARDS)))
     number = CALLS[0] - FEW[0]
-    tell_sample(plan.PER_CALL, Measurement(number, 0.0), calls / number)
-    tell_sample(plan.PER_GUARD, Measurement(GUARDS[1], 0.0), guards / GUARDS[1])
+    tell_sample(plan.PER_CALL, Measurement(number, 0.0), (calls - few) / number)
+    tell_sample(plan.PER_GUARD, Measurement(GUARDS[1], 0.0), (guards - few) / GUARDS[1])
 
 
 async def _count(numbers: tuple[int, ...]) -> int:
-    """The instructions of one run. Raises RuntimeError when it fails."""
+    """The instructions of one run. Raises RuntimeError when callgrind tells none."""
+    told = await _run(numbers, *CALLGRIND)
+    counted = COUNT.search(told)
+    if counted is None:
+        raise RuntimeError(f"callgrind counted nothing: {_end(told)}")
+    return int(counted[1])
+
+
+async def _run(numbers: tuple[int, ...], *through: str) -> bytes:
+    """What one run says on standard error. Raises RuntimeError when it fails."""
     process = await asyncio.create_subprocess_exec(
-        *("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable),
-        *("-m", f"{__package__}.instructions", *map(str, numbers)),
+        *through,
+        *(sys.executable, "-m", f"{__package__}.instructions", *map(str, numbers)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -54,10 +62,13 @@ async def _count(numbers: tuple[int, ...]) -> int:
     finally:
         if process.returncode is None:
             process.kill()
-    counted = COUNT.search(told)
-    if process.returncode or counted is None:
-        raise RuntimeError(f"callgrind failed: {told[-300:].decode('utf-8', 'replace')}")
-    return int(counted[1])
+    if process.returncode:
+        raise RuntimeError(f"the run of {numbers} failed: {_end(told)}")
+    return told
+
+
+def _end(told: bytes) -> str:
+    return told[-300:].decode("utf-8", "replace")
 
 
 if __name__ == "__main__":
