@@ -76,7 +76,7 @@ class Application:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             handler = LoggingHandler(logger_provider=self.loggers)
-        log = logging.Logger("shop")
+        log = logging.Logger("shop")  # noqa: LOG001 - nothing global is set
         log.addHandler(handler)
         with self.tracers.get_tracer("catena.dispatch", "1").start_as_current_span(word) as span:
             meter.create_counter("catena.chain.contentions", "{contention}").add(1)

@@ -23,7 +23,7 @@ def attributes(**values: Any) -> list[KeyValue]:
     ]
 
 
-def any_value(value: Any) -> AnyValue:
+def any_value(value: Any) -> AnyValue:  # noqa: PLR0911 - one for each kind
     """An AnyValue of a plain value."""
     match value:
         case bool():
@@ -78,7 +78,7 @@ def metrics(
     return request
 
 
-def counter(  # noqa: PLR0913 - a message has many fields
+def counter(
     value: float,
     *,
     name: str = "catena.chain.contentions",

@@ -46,9 +46,7 @@ def test_a_torn_line_is_ended_and_told(tmp_path: Path, caplog: pytest.LogCapture
     assert f"the last line of {path} was cut off" in caplog.text
 
 
-def test_a_whole_file_is_opened_silently(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_whole_file_is_opened_silently(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that ends as it should is left as it is."""
     (tmp_path / "out.jsonl").write_text("one\n")
 

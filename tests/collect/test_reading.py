@@ -52,6 +52,16 @@ def test_values_of_every_kind_are_read() -> None:
     assert value({"doubleValue": "-Infinity"}) == float("-inf")
 
 
+def test_a_key_may_be_empty() -> None:
+    """An empty text is left out by the mapping, also where it is a key."""
+    recording = Recording()
+    recording.add(
+        '{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"value":{"boolValue":true}}]}]}]}]}'
+    )
+
+    assert recording.spans[0].attributes == {"": True}
+
+
 def test_what_was_left_behind_is_kept_apart(tmp_path: Path) -> None:
     """Torn lines and foreign ones are handed out as they are; the others are read."""
     path = tmp_path / "out.jsonl"

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -61,6 +62,7 @@ def call(receiver: Receiver, body: bytes, signal: str = "traces") -> bytes:
 
 @pytest.fixture
 def recording() -> Recording:
+    """What the receiver of the test wrote."""
     return Recording()
 
 
@@ -155,6 +157,20 @@ def test_what_is_refused_over_http_is_told_as_otlp_says(
     assert answer.code == code
     assert receiver.counts.malformed + receiver.counts.oversized == 1
     assert ask(url, traces().SerializeToString(), Content_Type=BYTES).status == 200
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    """Who sends half a body is answered when its time is up, and others are served meanwhile."""
+    with receiving(limits=Limits(read=0.2)) as receiver:
+        host, _, port = receiver.http_endpoint.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as slow:
+            slow.sendall(
+                b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            url = f"{receiver.http_endpoint}/v1/traces"
+            assert ask(url, b"{}", Content_Type=JSON).status == 200
+            assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_body_without_a_length_is_counted_too(receiver: Receiver) -> None:
@@ -262,7 +278,9 @@ def test_a_file_is_written_and_rotated(tmp_path: Path) -> None:
     with receiving(out=path, rotate_bytes=600, keep=5, listen=None) as receiver:
         for name in ("a", "b", "c"):
             body = traces(name).SerializeToString()
-            assert ask(f"{receiver.http_endpoint}/v1/traces", body, Content_Type=BYTES).status == 200
+            assert (
+                ask(f"{receiver.http_endpoint}/v1/traces", body, Content_Type=BYTES).status == 200
+            )
 
     assert [span.name for span in Recording.read(path).spans] == ["a", "b", "c"]
     assert (tmp_path / "out.jsonl.2").exists()
@@ -307,8 +325,20 @@ def test_an_address_in_use_is_refused(which: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["0.0.0.0:0", "[::]:0", "192.0.2.1:4317", "example.org:4317", ":4317", "4317", "host",
-     "127.0.0.1:70000", "127.0.0.1:-1", "::1:4317", "unix:", ""],
+    [
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:4317",
+        "example.org:4317",
+        ":4317",
+        "4317",
+        "host",
+        "127.0.0.1:70000",
+        "127.0.0.1:-1",
+        "::1:4317",
+        "unix:",
+        "",
+    ],
 )
 def test_an_address_that_is_wrong_or_open_is_refused(address: str) -> None:
     """Whatever other machines can reach, and whatever is no address, fails at construction."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -346,29 +344,3 @@ def test_the_older_format_has_everything_but_exemplars() -> None:
     assert {CONTENTIONS, "rpc_server_call_duration_seconds_bucket", "target_info"} <= found
     assert "trace_id" not in text
     assert "# EOF" not in text
-
-
-def test_whatever_arrives_the_text_can_be_parsed() -> None:
-    """Any mixture of names, kinds, units, labels and values leaves a valid text."""
-    draw = random.Random(5)
-    names = ["a", "a.total", "a_total", "a.count", "a.bucket", "a.info", "a.sum", "1", "a b", "é"]
-    numbers = [0, 1, -1, 2**63 - 1, 0.5, 1e300, math.inf, -math.inf, math.nan]
-    bounds = [[], [0.0], [-1.0, 1.0], [1e-9, 1e6, 123456789.5, 1e22], [math.inf], [2.0, 1.0]]
-    makers: list[Callable[[], Metric]] = [
-        lambda: counter(draw.choice(numbers), name=draw.choice(names), le="x", quantile="y"),
-        lambda: counter(draw.choice(numbers), monotonic=False, temporality=draw.randrange(3)),
-        lambda: gauge(draw.choice(numbers), name=draw.choice(names), unit=draw.choice("1 s %")),
-        lambda: histogram([1] * draw.randrange(5), draw.choice(bounds), total=draw.choice(numbers)),
-    ]
-    times = itertools.count(1)
-    for _ in range(60):
-        registry = Registry()
-        for _ in range(12):
-            metric = draw.choice(makers)()
-            points = getattr(metric, str(metric.WhichOneof("data"))).data_points
-            points[0].time_unix_nano = next(times)
-            if metric.WhichOneof("data") == "histogram":
-                metric.name = draw.choice(names)
-                points[0].exemplars.add(as_double=draw.choice(numbers))
-            registry.take(metrics(metric, instance=draw.choice(["x", "y", ""])))
-        assert samples(registry, own=True)

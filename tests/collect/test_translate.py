@@ -35,9 +35,7 @@ from tests.collect.messages import any_value, attributes
         ("total", "", "counter", ""),
     ],
 )
-def test_a_name_gets_the_suffixes_of_its_unit(
-    name: str, unit: str, kind: str, family: str
-) -> None:
+def test_a_name_gets_the_suffixes_of_its_unit(name: str, unit: str, kind: str, family: str) -> None:
     """Dots become underscores, units suffixes, annotations nothing."""
     assert family_name(name, unit, kind) == family
 
@@ -60,7 +58,9 @@ def test_a_key_becomes_a_label(key: str, name: str) -> None:
 
 def test_keys_that_become_one_label_share_it() -> None:
     """Nothing is lost: the values are joined in the order of the keys."""
-    found = labels(attributes(a_b="2", a__b="1", job="mine", le="3", empty=""), {"job": "ours"}, "le")
+    found = labels(
+        attributes(a_b="2", a__b="1", job="mine", le="3", empty=""), {"job": "ours"}, "le"
+    )
 
     assert found == (("a_b", "1;2"), ("job", "ours"))
 

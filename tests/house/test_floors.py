@@ -28,7 +28,7 @@ FLOORS: dict[str, int] = {
     "catena.__main__": 9,
     "catena": 9,
 }
-# Beside the floors: each may import floor 1 and itself.
+# Beside the floors: each may import floor 1 and itself. The command line starts what stands there.
 BESIDE = ("catena.telemetry", "catena.collect")
 # Above the floors: these may import what stands beside.
 ABOVE = ("catena.activation", "catena.logging", "catena.cli")
@@ -235,6 +235,7 @@ def test_the_check_finds_a_planted_mistake(check: str) -> None:
         ("catena.pool.pool", "from catena.errors import NoPool"),
         ("catena.telemetry.spans", "from catena.events import Mount"),
         ("catena.telemetry.spans", "from catena.telemetry.catalog import NAMES"),
+        ("catena.cli.collect.command", "from catena.collect import Receiver"),
     ],
 )
 def test_imports_that_go_down_are_no_mistake(importer: str, line: str) -> None:
@@ -248,6 +249,14 @@ def test_imports_that_go_down_are_no_mistake(importer: str, line: str) -> None:
 def test_telemetry_stands_beside_the_floors(line: str) -> None:
     """What stands beside imports floor 1 only."""
     assert upward(imports({"catena.telemetry.spans": line, "catena.wire.codec": ""})) != []
+
+
+def test_the_core_knows_nothing_of_what_stands_beside() -> None:
+    """Only the command line imports it."""
+    line = "from catena.collect import Receiver"
+    assert upward(imports({"catena.pool.pool": line})) == [
+        "catena.pool.pool imports catena.collect"
+    ]
 
 
 def test_a_module_without_a_floor_is_noticed() -> None:

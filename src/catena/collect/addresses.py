@@ -59,7 +59,7 @@ def parsed(text: str, *, insecure: bool = False) -> Address:
     if not bare or (":" in bare and bare == host):
         raise AddressRefused(address=text, cause="it names no host; an IPv6 one stands in []")
     if not insecure and not _is_loopback(bare):
-        cause = "other machines can reach it, and nothing tells who they are (see insecure)"
+        cause = "other machines can reach it; only insecure (--insecure) allows that"
         raise AddressRefused(address=text, cause=cause)
     return Address(bare, int(port))
 

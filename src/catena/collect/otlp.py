@@ -55,11 +55,11 @@ def from_json(signal: Signal, data: bytes) -> Any:
     """Return the request that JSON holds, or raise Malformed; unknown fields are passed over."""
     request = signal.request()
     try:
-        whole = json.loads(data)
+        whole: Any = json.loads(data)
         if not isinstance(whole, dict):
             raise TypeError("it is no object")  # noqa: TRY301 - one handler makes one error
         _each_id(whole, _from_hex)
-        ParseDict(whole, request, ignore_unknown_fields=True)
+        ParseDict(cast("dict[str, Any]", whole), request, ignore_unknown_fields=True)
     except Malformed:
         raise
     except Exception as error:

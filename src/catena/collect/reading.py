@@ -15,7 +15,17 @@ from typing import Any
 
 from catena.collect.files import generations
 
-__all__ = ["Exemplar", "Link", "LogRecord", "Origin", "Point", "Recording", "Span", "SpanEvent"]
+__all__ = [
+    "Exemplar",
+    "Link",
+    "LogRecord",
+    "Origin",
+    "Point",
+    "Recording",
+    "Span",
+    "SpanEvent",
+    "value",
+]
 
 KINDS: tuple[str, ...] = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUSES: tuple[str, ...] = ("UNSET", "OK", "ERROR")
@@ -192,7 +202,7 @@ def value(any_value: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each kin
 
 
 def _attributes(pairs: Iterable[dict[str, Any]]) -> Attributes:
-    return {pair["key"]: value(pair.get("value", {})) for pair in pairs}
+    return {pair.get("key", ""): value(pair.get("value", {})) for pair in pairs}
 
 
 def _all(

@@ -200,7 +200,7 @@ def _with_tokens(captured: Captured, home: Home) -> Captured:
     """Return what a call begins with, together with what it must know of tokens."""
     if home.ledger is None:
         return captured
-    spent, live, call = home.ledger.first()
+    spent, live, call = home.ledger.first(here=home.is_here())
     return captured._replace(
         manifest=captured.manifest._replace(spent=spent, live=live),
         baseline=captured.baseline._replace(ledger=call),
@@ -214,7 +214,7 @@ def _with_news(
     if home.ledger is None:
         return manifest, now
     call = now.ledger or CallLedger()
-    spent, live = home.ledger.later(call)
+    spent, live = home.ledger.later(call, here=home.is_here())
     return manifest._replace(spent=spent, live=live), now._replace(ledger=call)
 
 

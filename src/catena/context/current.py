@@ -109,8 +109,10 @@ class Home:
 
     @property
     def pinned(self) -> bool:
-        """Whether a token that was cut here may still be reset."""
-        return self._pin is not None and self._pin() is not None
+        """Whether a token that was cut here, or has crossed, may still be reset."""
+        if self._pin is not None and self._pin() is not None:
+            return True
+        return self.ledger is not None and self.ledger.opens_some()
 
     def release(self) -> bool:
         """Give up the proof, so that no Context is home; say whether there was one to give up."""

@@ -22,7 +22,7 @@ from catena.context.current import Home, current, running_task
 from catena.context.decoding import Found, decode
 from catena.context.factory import check_task_factory
 from catena.context.guard import admit
-from catena.context.ledger import LEDGER_LIMIT, CallLedger
+from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -32,7 +32,7 @@ from catena.context.manifest import (
 )
 from catena.context.problems import problem, settle
 from catena.context.registry import Key
-from catena.context.token import UNREAD, UNSET, restore_token
+from catena.context.token import TOKEN_MARK, UNREAD, UNSET
 from catena.context.var import ContextVar
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
@@ -41,8 +41,6 @@ from catena.observe import SILENCE, announce
 
 __all__ = ["Prepared", "mount", "mount_first", "unmount"]
 
-# Pickle names the function that makes a token again; what only looks like it does no harm.
-_HOLDS_TOKEN = restore_token.__name__.encode()
 _undeclared: set[Key] = set()
 _UNDECLARED = 4096
 
@@ -89,7 +87,7 @@ class Prepared:
             then.sizes[var.key] = size_of(entry)
             if binding.fixed:
                 then.context.run(var.backing.set, value)
-            elif _HOLDS_TOKEN in entry.value:
+            elif TOKEN_MARK in entry.value:
                 then.mutable[var] = entry
             else:
                 then.closed[var] = entry
@@ -161,6 +159,8 @@ def mount_first(
             raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
         _bind_forward(manifest, values)
         return None, None
+    # Also when the values are refused.
+    spent_elsewhere(*manifest.spent)
     changes = Found()
     if manifest.entries:
         changes = decode(_entries(manifest, values), values, to_worker=True)
@@ -206,8 +206,8 @@ def mount(
     call = None if baseline is None else baseline.ledger
     if chain is not None:
         chain = admit(chain)
-        # Whatever becomes of the values: what was spent is spent.
-        call = _tell(manifest, chain, call, to_worker=to_worker)
+    # Whatever becomes of the values: what was spent is spent.
+    call = _tell(manifest, chain, call, to_worker=to_worker)
     found = decode(_entries(manifest, values), values, to_worker=to_worker)
     if found.problems:
         settle(found.problems, strict=values.strict)
@@ -262,13 +262,17 @@ def _check(manifest: ChainManifest) -> None:
 
 
 def _tell(
-    manifest: ChainManifest, chain: Chain, call: CallLedger | None, *, to_worker: bool
+    manifest: ChainManifest, chain: Chain | None, call: CallLedger | None, *, to_worker: bool
 ) -> CallLedger | None:
     """Enter what a manifest tells of tokens; return the ledger of its call."""
     if not (manifest.spent or manifest.live):
         return call
-    call = call or CallLedger()
-    chain.home.book().told(manifest.spent, manifest.live, call, to_worker=to_worker)
+    if chain is None:
+        spent_elsewhere(*(manifest.spent if to_worker else ()))
+        return call
+    call, home = call or CallLedger(), chain.home
+    spent, live, here = manifest.spent, manifest.live, home.is_here()
+    home.book().told(spent, live, call, to_worker=to_worker, here=here)
     return call
 
 

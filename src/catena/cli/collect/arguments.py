@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+from catena.cli.shared import count
+
 HELP = "receive telemetry (OTLP) and write it to a file"
 
 _GRPC, _HTTP = "127.0.0.1:4317", "127.0.0.1:4318"
@@ -75,14 +77,14 @@ def fill(collect: argparse.ArgumentParser) -> None:
     collect.add_argument(
         "--rotate-bytes",
         metavar="N",
-        type=_count,
+        type=count,
         default=_ROTATE_BYTES,
         help="begin a new file before this one is larger (default: 100 MiB)",
     )
     collect.add_argument(
         "--keep",
         metavar="N",
-        type=_count,
+        type=count,
         default=_KEEP,
         help=f"how many older files are kept, as FILE.1, FILE.2, … (default: {_KEEP})",
     )
@@ -95,13 +97,3 @@ def fill(collect: argparse.ArgumentParser) -> None:
 
 def _address(text: str) -> str | None:
     return None if text == "off" else text
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return count

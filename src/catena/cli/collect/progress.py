@@ -5,7 +5,6 @@ Its one rule: where there is no terminal, a line is written only when something 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from catena.cli.shared import ticking
 from catena.collect.intake import Counts
 
 EVERY = 5.0
@@ -55,29 +55,16 @@ def display(stream: TextIO, asked: Counting, *, live: bool) -> Generator[None]:
         ):
             yield
     else:
-        lines = Lines(stream, asked)
-        with lines.ticking():
+        with ticking(Lines(stream, asked).tell, EVERY):
             yield
 
 
 class Lines:
-    """Lines of text, every ``EVERY`` seconds, from a thread."""
+    """Lines of text for a stream that is no terminal."""
 
     def __init__(self, stream: TextIO, asked: Counting) -> None:
         self._stream, self._asked = stream, asked
         self._shown = asked.counts
-        self._ended = threading.Event()
-
-    @contextmanager
-    def ticking(self) -> Generator[None]:
-        """Write lines until the block is left."""
-        thread = threading.Thread(target=self._tick, name="catena-collect-progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join()
 
     def tell(self) -> None:
         """Write a line, if anything has changed since the last one."""
@@ -86,10 +73,6 @@ class Lines:
             self._shown = counts
             self._stream.write(f"catena collect: {so_far(counts)}\n")
             self._stream.flush()
-
-    def _tick(self) -> None:
-        while not self._ended.wait(EVERY):
-            self.tell()
 
 
 def _counted(number: int, what: str) -> str:
