@@ -1,12 +1,14 @@
 # Every target sets up what it needs in .venv first (see .ci/setup); a second run is quick.
 #   make test PYTHON=python3.12     uses that interpreter
+#   make test PYTHONS="3.12 3.13"   runs the tests of contexts and tokens with these as well
 #   make demo ARGS="--json PATH"    hands ARGS to the command
 
-.PHONY: help demo test lint types docs unit bench long proto build format clean run dev
+.PHONY: help demo test lint types docs unit versions bench long proto build format clean run dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 PYTHON =
+PYTHONS =
 ARGS =
 NAME =
 py = .venv/bin/python
@@ -26,13 +28,14 @@ help:
 	@echo 'make types   pyright'
 	@echo 'make docs    build docs/ into site/, strictly'
 	@echo 'make unit    the tests alone (ARGS="-k name" is handed to pytest)'
+	@echo 'make versions  tests of contexts and tokens on each Python of PYTHONS, by default on all'
 	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
 	@echo 'make long    run the long count NAME=...'
 	@echo 'make proto   compile proto/ into src/catena/wire/v1'
 	@echo 'make format  let ruff put the sources in form'
 	@echo 'make build   wheel and source archive into dist/'
 	@echo 'make clean   remove everything that was made here'
-	@echo 'PYTHON=... chooses the interpreter (3.11 or newer) of .venv'
+	@echo 'PYTHON=... chooses the interpreter (3.11, 3.12 or 3.13) of .venv'
 
 run dev:
 	@PYTHON='$(PYTHON)' sh .ci/setup $@
@@ -40,7 +43,7 @@ run dev:
 demo: run
 	@$(py) -m catena demo $(ARGS)
 
-test: lint types docs unit
+test: lint types docs unit $(if $(strip $(PYTHONS)),versions)
 	@echo '== all good'
 
 lint: dev
@@ -61,6 +64,9 @@ docs: dev
 unit: dev
 	@echo '== pytest'
 	@$(py) -m pytest $(ARGS)
+
+versions:
+	@sh .ci/versions $(PYTHONS)
 
 bench: dev
 	@$(py) tests/benchmarks/run.py $(ARGS)

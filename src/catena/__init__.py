@@ -16,6 +16,7 @@ from catena.context.var import ContextVar
 from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
 from catena.errors import (
+    AddressRefused,
     Busy,
     CatenaError,
     CatenaWarning,
@@ -37,6 +38,7 @@ from catena.pool.pool import WorkerPool
 from catena.wire.versions import SOFTWARE as __version__
 
 __all__ = [
+    "AddressRefused",
     "Busy",
     "CatenaError",
     "CatenaWarning",

@@ -17,6 +17,7 @@
         VersionRefused              the peer speaks another major version
         ProtocolError               the peer sent what the grammar does not allow
         RemoteError                 stands in for a remote exception that could not be rebuilt
+        AddressRefused              nobody can, or should, listen at an address
     Warning
       CatenaWarning
         SerializationWarning        one entry of a chain was left out
@@ -32,6 +33,7 @@ from typing import Any, ClassVar, Literal
 
 __all__ = [
     "INSTALL",
+    "AddressRefused",
     "Busy",
     "CatenaError",
     "CatenaWarning",
@@ -355,6 +357,19 @@ class RemoteError(CatenaError):
 
     def text(self) -> str:
         return f"{self.type_name}: {self.message} (could not be rebuilt here: {self.step})"
+
+
+class AddressRefused(CatenaError):
+    """An ``address`` cannot be listened at, or should not be; ``cause`` tells why."""
+
+    slug = "address-refused"
+
+    def __init__(self, *, address: str, cause: str) -> None:
+        super().__init__()
+        self.address, self.cause = address, cause
+
+    def text(self) -> str:
+        return f"cannot listen at {self.address}: {self.cause}"
 
 
 class SerializationWarning(CatenaWarning):

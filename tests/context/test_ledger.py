@@ -126,6 +126,25 @@ def test_a_token_that_is_gone_is_forgotten() -> None:
     assert not book(scope).crossing
 
 
+def test_a_token_that_comes_back_while_its_call_is_open_is_good() -> None:
+    """T5: what a call was told holds, though the object here was gone meanwhile."""
+    scope, var = Scope(), variable()
+    scope.set(var, "before")
+    token = crossing(scope, var)
+    id = token.id
+    scope.capture(to_worker=True)
+    del token
+    gc.collect()
+    token = arrived(id, var)
+    assert scope.capture_drive().live == ()
+    scope.run(var.reset, token)
+    assert scope.get(var) == "before"
+    assert scope.capture_drive().spent == (id,)
+    scope.calling = None
+    gc.collect()
+    assert not book(scope).holds(id)
+
+
 def test_a_token_of_a_copy_of_the_context_is_never_live() -> None:
     """T6: crossing does not make an orphan good, though the chain is the same."""
     scope, var = Scope(), variable()
@@ -156,18 +175,21 @@ def test_a_token_that_proved_its_context_resets_as_before(old: Any) -> None:
 
 
 def test_an_answers_ids_are_kept_when_their_tokens_arrive() -> None:
-    """T7: whose token did not come with the answer is forgotten at the next frame."""
+    """T7: whose token did not come with the answer is told nobody, and forgotten with its call."""
     scope, var = Scope(), variable()
     scope.set(var, 1)
     assert scope.chain is not None
     open_ledger = scope.chain.home.book()
-    call = ledgers.CallLedger()
+    calls = [ledgers.CallLedger()]
     came, never = b"1" * 16, b"2" * 16
-    scope.run(lambda: open_ledger.told((), (came, never), call, to_worker=False))
+    scope.run(lambda: open_ledger.told((), (came, never), calls[0], to_worker=False))
     token = arrived(came, var)
     assert open_ledger.holds(came)
     assert open_ledger.holds(never)
     scope.capture(to_worker=True)
+    assert set(open_ledger.live) == {came}
+    calls.clear()
+    scope.calling = None
     assert open_ledger.holds(came)
     assert not open_ledger.holds(never)
     scope.run(var.reset, token)
@@ -199,6 +221,33 @@ def test_what_an_answer_spent_is_told_to_the_other_calls() -> None:
     scope.run(lambda: open_ledger.told((token.id,), (), one, to_worker=False))
     assert scope.run(open_ledger.later, one)[0] == ()
     assert scope.run(open_ledger.later, two)[0] == (token.id,)
+
+
+def test_a_token_that_arrives_used_is_spent_here_too() -> None:
+    """T4: a payload that shows it used, by whatever way it came, ends what open calls were told."""
+    scope, var = Scope(), variable()
+    token = crossing(scope, var)
+    scope.capture(to_worker=True)
+    *_, other = scope.run(book(scope).first)
+    same = restore_token(token.id, var, serializer.loads, None, "", True)
+    assert same is token
+    manifest = scope.capture_drive()
+    assert (manifest.spent, manifest.live) == ((token.id,), ())
+    assert scope.run(book(scope).later, other) == ((token.id,), ())
+    manifest = scope.capture(to_worker=True)
+    assert (manifest.spent, manifest.live) == ((token.id,), ())
+    assert not book(scope).live
+
+
+def test_a_token_that_a_caller_told_and_that_arrives_used_is_told_to_later_hops() -> None:
+    """T4: a worker that is shown a used token tells nobody that it is live."""
+    caller, worker, var = Scope(), Scope(contextvars.Context()), variable()
+    caller.set(var, "before")
+    worker.mount(caller.capture(to_worker=True)._replace(live=(FORGED,)), to_worker=True)
+    assert worker.capture(to_worker=True).live == (FORGED,)
+    token = restore_token(FORGED, var, serializer.loads, None, "", True)
+    manifest = worker.capture(to_worker=True)
+    assert (manifest.spent, manifest.live) == ((token.id,), ())
 
 
 def test_a_sender_tells_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_only_what_cannot_change_is_kept_as_an_object(value: Any) -> None:
     _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
 
     assert kept is not None
-    assert (set(kept.state), len(kept.mutable)) == ({fixed}, 1)
+    assert (set(kept.state), set(kept.closed)) == ({fixed}, {other})
     assert kept.context.get(current) is None
 
 

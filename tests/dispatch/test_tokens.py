@@ -100,6 +100,8 @@ def test_a_token_that_was_not_told_live_is_an_orphan() -> None:
             token = Lasting(new_id(), old=serializer.dumps("old"))
             kind, used, value = await outcome(hand, 1, manifest, try_to_reset, token)
             assert (kind, used, value) == ("ValueError", False, "set")
+            token = Lasting(id := new_id(), old=serializer.dumps("old"))
+            assert await outcome(hand, 2, ChainManifest(CHAIN, live=(id,)), reset, token) == "old"
 
     run(main())
 
@@ -146,18 +148,19 @@ def test_an_old_value_that_cannot_be_read_fails_only_the_reset() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("count", [LEDGER_LIMIT + 1, 1_000_000])
 @pytest.mark.parametrize("kind", ["spent", "live"])
-def test_a_ledger_over_the_limit_ends_its_call_alone(kind: str) -> None:
+def test_a_ledger_over_the_limit_ends_its_call_alone(kind: str, count: int) -> None:
     """T8: the worker refuses the chain and answers the next call."""
 
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
-            ids = tuple(n.to_bytes(16, "big") for n in range(LEDGER_LIMIT + 1))
+            ids = tuple(n.to_bytes(16, "big") for n in range(count))
             token = Lasting(good := new_id(), old=serializer.dumps("old"))
             manifest = ChainManifest(CHAIN)._replace(**{kind: ids})
             error = await outcome(hand, 1, manifest, reset, token)
             assert isinstance(error, ChainSerializationError)
-            assert f"names {LEDGER_LIMIT + 1} tokens" in str(error)
+            assert f"names {count} tokens" in str(error)
             assert await outcome(hand, 2, ChainManifest(CHAIN, live=(good,)), reset, token) == "old"
 
     run(main())
@@ -217,22 +220,73 @@ def test_an_answer_makes_no_orphan_live() -> None:
 
 
 @isolated
-def test_ledgers_over_the_limit_in_an_answer() -> None:
+def test_an_answer_does_not_spend_what_another_call_was_told() -> None:
+    """T4: an id of a call of another chain does nothing here, and nothing there."""
+
+    async def main() -> None:
+        async with caller_and_hand() as (_, hand):
+            color.set("before")
+            theirs: list[catena.Token[Any]] = []
+            told, go_on = asyncio.Event(), asyncio.Event()
+
+            async def other_call() -> Any:
+                theirs.append(color.set("theirs"))
+                serializer.dumps(theirs[0])
+                told.set()
+                await work()
+                await go_on.wait()
+                color.reset(theirs[0])
+                return color.get()
+
+            other = asyncio.create_task(other_call())
+            await told.wait()
+            first = await asked(hand)
+            id = theirs[0].id
+            assert first[1].manifest is not None
+            assert first[1].manifest.live == (id,)
+
+            async def play() -> None:
+                task, drive = await asked(hand)
+                await hand.send(*answer(task, drive, spent=(id,)))
+
+            playing = asyncio.create_task(play())
+            await work()
+            await playing
+            assert not theirs[0].used
+            with pytest.raises(ValueError, match="in a different Context"):
+                color.reset(theirs[0])
+            assert (color.get(), theirs[0].used) == ("before", False)
+            await hand.send(*answer(*first))
+            go_on.set()
+            assert await other == "before"
+
+    run(main())
+
+
+@isolated
+@pytest.mark.parametrize("count", [LEDGER_LIMIT + 1, 1_000_000])
+def test_ledgers_over_the_limit_in_an_answer(count: int) -> None:
     """T8: the caller refuses the chain, and its own stays as it was."""
 
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
             color.set("before")
-            ids = tuple(n.to_bytes(16, "big") for n in range(LEDGER_LIMIT + 1))
+            ids = tuple(n.to_bytes(16, "big") for n in range(count))
 
             async def play() -> None:
                 task, drive = await asked(hand)
                 await hand.send(*answer(task, drive, live=ids))
+
+            async def play_well() -> None:
+                await hand.send(*answer(*await asked(hand)))
 
             playing = asyncio.create_task(play())
             with pytest.raises(ChainSerializationError, match="tokens, at most"):
                 await work()
             await playing
             assert color.get() == "before"
+            playing = asyncio.create_task(play_well())
+            await work()
+            await playing
 
     run(main())

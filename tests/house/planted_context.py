@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from catena.context import changes as capturing, mount as mounting
 from catena.context.carried import Carried, Known
-from catena.context.chain import Binding, Chain, State
+from catena.context.chain import Binding, Chain, Shelf, State
 from catena.context.manifest import Entry, EntryKind
 from catena.context.problems import settle
 from catena.context.var import ContextVar
@@ -130,7 +130,23 @@ keep(
 )
 keep(
     "a named state is told by what is fixed alone",
-    patch.object(mounting, "_thaw", lambda *_: None),
+    patch.object(mounting.Prepared, "with_shelf", lambda self, *_: self.state),
+    a_chain,
+)
+
+
+def _as_it_came(self: Binding, var: Any) -> bytes | None:
+    return None if self.shelf is None else self.shelf.closed[var].value
+
+
+keep(
+    "what was read, and changed, goes on as the bytes that came",
+    patch.object(Binding, "unread", _as_it_came),
+    a_chain,
+)
+keep(
+    "each reader decodes a value of its own",
+    patch.object(Shelf, "read", lambda self, var: self.loads(self.closed[var].value)),
     a_chain,
 )
 # ---- bytes

@@ -17,6 +17,9 @@ from tests.long.checks import CHECKS, Check
 from tests.long.command import command
 from tests.long.page import COLUMNS, PAGE, Row, read, with_row
 
+LEAST = {"token-oracle": 2_000}
+"""Counts that may be below the usual: each of these examples is many dispatches."""
+
 
 def row(check: str, **more: str) -> Row:
     """Return a row with something in each column."""
@@ -181,4 +184,4 @@ def test_every_check_has_floors_and_says_what_it_is() -> None:
         assert check.name == name
         assert check.clauses
         assert check.floors
-        assert check.count >= 100_000
+        assert check.count >= LEAST.get(name, 100_000)

@@ -17,7 +17,7 @@ import pytest
 import catena
 from catena.errors import SerializationError
 from tests.integration.pools import pooled
-from tests.parity.run import normalise
+from tests.texts import normalise
 
 SPACE = "tests.tokens"
 color: catena.ContextVar[Any] = catena.ContextVar("color", namespace=SPACE, default="none")
@@ -96,6 +96,21 @@ async def echoes() -> AsyncGenerator[Any, Any]:
     sent: Any = None
     while True:
         sent = yield sent
+
+
+@catena.routine
+async def yielding() -> AsyncGenerator[Any, Any]:
+    """Yield a token that nothing here holds, reset what is sent; yield the value after it."""
+    color.reset((yield color.set("set there")))
+    yield color.get()
+
+
+@catena.routine
+async def keeping() -> AsyncGenerator[Any, Any]:
+    """Keep what is sent, and yield it at the next step."""
+    sent = yield None
+    yield None
+    yield sent
 
 
 @catena.routine
@@ -353,5 +368,26 @@ def test_a_token_opens_for_the_task_that_received_it_alone() -> None:
         assert "in a different Context" in str(await asyncio.create_task(elsewhere()))
         color.reset(token)
         assert color.get() == "before"
+
+    in_pool(work)
+
+
+def test_a_stream_knows_a_token_that_it_has_yielded_and_let_go() -> None:
+    """T5: the object there is gone, and the caller sends back what it got; in both directions."""
+
+    async def work() -> None:
+        color.set("before")
+        stream = yielding()
+        token = await anext(stream)
+        assert await stream.asend(token) == "before"
+        assert token.used
+        await stream.aclose()
+        stream = keeping()
+        await anext(stream)
+        await stream.asend(color.set("set"))
+        token = await anext(stream)
+        color.reset(token)
+        assert color.get() == "before"
+        await stream.aclose()
 
     in_pool(work)

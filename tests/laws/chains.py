@@ -26,7 +26,7 @@ from catena.context.current import current
 from catena.context.fork import fork_here
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
-from catena.context.token import UNSET
+from catena.context.token import UNREAD, UNSET
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import LENIENT
 from catena.wire import manifests as closed
@@ -71,6 +71,17 @@ class Scope:
         """The id of the chain there, empty when there is none."""
         chain = self.context.get(current)
         return b"" if chain is None else chain.id
+
+    def held(self, var: catena.ContextVar[Any]) -> Any:
+        """Return a variable's value without handing it out, UNSET when there is none."""
+        seen, chain = self.context.get(var.backing, UNSET), self.context.get(current)
+        if seen is not UNREAD or chain is None:
+            return seen
+        binding = chain.state.get(var)
+        if binding is None:
+            return seen
+        data = binding.unread(var)
+        return binding.read(var) if data is None else LENIENT.loads(data)
 
     def told(self) -> Told:
         """Return what a frame that leaves or comes now says that is here."""
@@ -215,7 +226,7 @@ class Chains:
             worker.baseline = worker.context.run(self.contexts.enter, manifest, base)
             call.calling = captured.baseline
             self.pending += [captured.told] if captured.told else []
-            self._count_first(manifest, thawed=bool(base.mutable))
+            self._count_first(manifest, kept=len(base.closed))
         self._crossed(worker, news(caller, {}, ALL))
         self._begin(call, caller)
 
@@ -281,7 +292,8 @@ class Chains:
         """
         for scope in self.scopes:
             for which, var in enumerate(self.variables):
-                seen = scope.context.get(var.backing, UNSET)
+                seen = scope.held(var)
+                self.seen["values unread"] += scope.context.get(var.backing) is UNREAD
                 assert repr(seen) == shown(scope.model.get(which))
                 if read:
                     assert repr(scope.context.run(var.get, UNSET)) == repr(seen)
@@ -339,11 +351,11 @@ class Chains:
                 self.seen[f"equal but not the same {where}"] += old == new
                 self.seen[f"a change in place {where}"] += "more" in repr(new)
 
-    def _count_first(self, manifest: ChainManifest, *, thawed: bool) -> None:
+    def _count_first(self, manifest: ChainManifest, *, kept: int) -> None:
         differs = "with differences" if manifest.entries else "alone"
         self.seen[f"a name {differs}" if manifest.base else "told whole"] += 1
         self.seen["a state given a name"] += manifest.name > 0
-        self.seen["decoded anew"] += thawed
+        self.seen["kept as bytes"] += kept
         self.seen["forward sent"] += any(one.forward for one in closed.unpack(manifest.entries))
 
 

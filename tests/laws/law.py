@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from typing import Any
 
@@ -26,7 +27,8 @@ _THOROUGH = (*_QUICK, Phase.shrink)
 class Law:
     """One law: its body, what is drawn for it, how often, and what it has to meet.
 
-    ``first`` are examples that come before all random ones.
+    ``first`` are examples that come before all random ones; ``around`` makes what is open while the
+    examples of one run go through. It is told whether to shrink, which then is the body's own task.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Law:
         examples: int,
         floors: Mapping[str, int],
         first: tuple[tuple[Any, ...], ...] = (),
+        around: Callable[[bool], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.name = body.__name__
         self.examples = examples
@@ -44,6 +47,7 @@ class Law:
         self._body = body
         self._drawn = st.tuples(*draws)
         self._first = first
+        self._around = around
 
     def check(
         self,
@@ -72,14 +76,15 @@ class Law:
             test = hypothesis.example(one)(test)
         hypothesis.settings(
             max_examples=examples or self.examples,
-            phases=_THOROUGH if shrink else _QUICK,
+            phases=_THOROUGH if shrink and self._around is nullcontext else _QUICK,
             database=None,
             deadline=None,
             report_multiple_bugs=False,
             # How fast this machine is proves nothing.
             suppress_health_check=[HealthCheck.too_slow],
         )(test)
-        hypothesis.seed(seed)(test)()
+        with self._around(shrink):
+            hypothesis.seed(seed)(test)()
         return seen
 
     def holds(self) -> None:
@@ -92,11 +97,12 @@ def law(
     floors: Mapping[str, int],
     examples: int = 100,
     first: tuple[tuple[Any, ...], ...] = (),
+    around: Callable[[bool], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[[Callable[..., None]], Callable[[], None]]:
     """Make a test of a law's body ``(seen, *drawn)``; the test's attribute ``law`` is the Law."""
 
     def decorate(body: Callable[..., None]) -> Callable[[], None]:
-        its = Law(body, draws, examples=examples, floors=floors, first=first)
+        its = Law(body, draws, examples=examples, floors=floors, first=first, around=around)
 
         def test() -> None:
             its.holds()

@@ -48,7 +48,8 @@ NAMED = {
     "a name alone": 50,
     "a name with differences": 300,
     "a base that was forgotten": 30,
-    "decoded anew": 200,
+    "kept as bytes": 200,
+    "values unread": 500,
     "gone there": 5,
 }
 

@@ -6,9 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
 from tests.laws.law import Law
 from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as fuzzing
+from tests.laws.test_oracle import (
+    LONG_FLOORS,
+    test_a_script_comes_to_what_it_comes_to_in_the_stdlib as comparing,
+)
 
 __all__ = ["CHECKS", "Check", "Progress"]
 
@@ -38,6 +43,11 @@ def _fuzz_manifests(count: int, seed: int, progress: Progress) -> Counter[str]:
     return its.check(seed=seed, examples=count, shrink=False, progress=progress)
 
 
+def _token_oracle(count: int, seed: int, progress: Progress) -> Counter[str]:
+    its: Law = getattr(comparing, "law")  # noqa: B009 - the decorator puts it there
+    return its.check(seed=seed, examples=count, progress=progress)
+
+
 CHECKS: dict[str, Check] = {
     one.name: one
     for one in (
@@ -61,6 +71,42 @@ CHECKS: dict[str, Check] = {
                 "compared": 30_000,
                 "worker: mounted in part, with a warning": 1_000,
                 "caller: mounted in part, with a warning": 500,
+            },
+        ),
+        Check(
+            "token-oracle",
+            "T1-T9, C5, C9, D2, M8, M9",
+            "random scripts come to the same with the stdlib and through two workers",
+            2_000,
+            _token_oracle,
+            floors=LONG_FLOORS,
+        ),
+        Check(
+            "token-dispatches",
+            "T4, T8",
+            "dispatches whose tokens cross: live objects and ledgers stay as they were",
+            100_000,
+            token_counts.dispatch,
+            floors={
+                "dispatches": 100_000,
+                "reset here": 25_000,
+                "reset there": 37_500,
+                "never reset": 25_000,
+            },
+        ),
+        Check(
+            "token-stream",
+            "M9, T8",
+            "steps of one stream, each of which sets: frames keep their sizes, objects their count",
+            100_000,
+            token_counts.step,
+            floors={
+                "steps": 100_000,
+                "frames sent": 100_000,
+                "frames answered": 100_000,
+                "reset here": 10_000,
+                "reset there": 10_000,
+                "never reset": 10_000,
             },
         ),
     )

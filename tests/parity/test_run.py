@@ -15,7 +15,6 @@ from tests.parity.run import (
     System,
     compare,
     loops,
-    normalise,
     observe,
     script,
 )
@@ -103,23 +102,6 @@ def test_only_the_names_differ() -> None:
     ):
         known = vars(theirs)
         assert [name for name in known if getattr(ours, name) is not known[name]] == others
-
-
-@pytest.mark.parametrize(
-    ("text", "normal"),
-    [
-        ("<ContextVar name='x' namespace='app' at 0x7f3a>", "<ContextVar name='x'>"),
-        ("<ContextVar name='x' at 0x7F3A>", "<ContextVar name='x'>"),
-        ("<ContextVar name='x' namespace='a' default=1 at 0x1>", "<ContextVar name='x' default=1>"),
-        ("""<ContextVar name='x' namespace="it's" at 0x1>""", "<ContextVar name='x'>"),
-        (r"""<ContextVar name='x' namespace='a\'b"c' at 0x1>""", "<ContextVar name='x'>"),
-        ("<Token used var=<V namespace='a' at 0x1> at 0x2> was", "<Token used var=<V>> was"),
-        ("nothing to take away: namespace, 0x1", "nothing to take away: namespace, 0x1"),
-    ],
-)
-def test_normalising_takes_addresses_and_namespaces_away(text: str, normal: str) -> None:
-    """T2: texts are compared without namespace and addresses, and with everything else."""
-    assert normalise(text) == normal
 
 
 def test_our_texts_have_something_to_normalise() -> None:

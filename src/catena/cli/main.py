@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from catena.cli.collect import arguments as collect_arguments
 from catena.cli.demo import arguments
 
 USAGE, INTERRUPTED = 2, 130
@@ -20,8 +21,9 @@ USAGE, INTERRUPTED = 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (by default the process's own arguments) names.
 
-    Returns its exit code: 2 when the command line is wrong or empty, 130 after Ctrl-C. ``worker``
-    is what a pool starts; it is not for people and not in the help.
+    Returns its exit code: 2 when the command line is wrong or empty, 130 after Ctrl-C, unless that
+    is how the command is ended. ``worker`` is what a pool starts; it is not for people and not in
+    the help.
     """
     code = _main(list(sys.argv[1:] if argv is None else argv))
     if argv is None and code == INTERRUPTED:
@@ -52,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"catena {_version()}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     arguments.fill(commands.add_parser("demo", help=arguments.HELP))
+    collect_arguments.fill(commands.add_parser("collect", help=collect_arguments.HELP))
     return whole
 
 
@@ -63,9 +66,20 @@ def _command(given: list[str]) -> int:
             from catena.cli.demo.command import demo  # noqa: PLC0415 - see above
 
             return demo(arguments.Arguments.of(asked))
+        case "collect":
+            return _collect(asked)
         case _:
             whole.print_help()
             return USAGE
+
+
+def _collect(asked: argparse.Namespace) -> int:
+    try:
+        from catena.cli.collect.command import collect  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as missing:
+        sys.stderr.write(f"catena collect: {missing}\n")
+        return USAGE
+    return collect(collect_arguments.Arguments.of(asked))
 
 
 def _worker(given: list[str]) -> int:

@@ -9,12 +9,13 @@ process encoded it before. What nobody here was handed cannot have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import get_ident
 from typing import NamedTuple
 
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
 from catena.context.changes import NOTHING, Changes
-from catena.context.current import Home, current
+from catena.context.current import Home, current, task_of
 from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
 from catena.context.ledger import CallLedger
@@ -154,10 +155,14 @@ def capture_answer(
     chain = current.get()
     if chain is None:
         return None, None
-    chain = admit(chain)
-    state = chain.state
-    still = baseline is not None and state is baseline.state and state.fixed
-    if still and not whole and chain.home.ledger is None:
+    _, _, thread, task, home, state = chain
+    owner = task and task()
+    # What admit finds out first.
+    if owner is None or task_of(owner.get_loop()) is not owner or thread != get_ident():
+        chain = admit(chain)
+        home, state = chain.home, chain.state
+    untold = whole or baseline is None or state is not baseline.state or not state.fixed
+    if not untold and home.ledger is None:
         return None, baseline
     changes = _since(baseline, state, values, to_worker=False, whole=whole)
     block = changes.block()
@@ -195,7 +200,7 @@ def _with_tokens(captured: Captured, home: Home) -> Captured:
     """Return what a call begins with, together with what it must know of tokens."""
     if home.ledger is None:
         return captured
-    spent, live, call = home.ledger.first()
+    spent, live, call = home.ledger.first(here=home.is_here())
     return captured._replace(
         manifest=captured.manifest._replace(spent=spent, live=live),
         baseline=captured.baseline._replace(ledger=call),
@@ -209,7 +214,7 @@ def _with_news(
     if home.ledger is None:
         return manifest, now
     call = now.ledger or CallLedger()
-    spent, live = home.ledger.later(call)
+    spent, live = home.ledger.later(call, here=home.is_here())
     return manifest._replace(spent=spent, live=live), now._replace(ledger=call)
 
 

@@ -9,17 +9,44 @@ Two chains are equal only when identical.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from weakref import ref
 
     from catena.context.current import Home
+    from catena.context.manifest import Entry
     from catena.context.registry import Key
     from catena.context.var import ContextVar
 
-__all__ = ["EMPTY", "Binding", "Chain", "State"]
+__all__ = ["EMPTY", "Binding", "Chain", "Shelf", "State"]
+
+
+class Shelf:
+    """Values of one call that are still the bytes they came as; each is decoded when first read.
+
+    ``closed`` has the entries, ``opened`` the values that were read. Forks share both, so that what
+    one of them reads is the object that the others read.
+    """
+
+    __slots__ = ("closed", "loads", "opened")
+
+    def __init__(
+        self, closed: Mapping[ContextVar[Any], Entry], loads: Callable[[bytes], Any]
+    ) -> None:
+        self.closed = closed
+        self.loads = loads
+        self.opened: dict[ContextVar[Any], Any] = {}
+
+    def read(self, var: ContextVar[Any]) -> Any:
+        """Return a variable's value. Raises whatever decoding it raises."""
+        try:
+            return self.opened[var]
+        except KeyError:
+            pass
+        # Threads of the chain's forks may do so at once; the first value counts for all.
+        return self.opened.setdefault(var, self.loads(self.closed[var].value))
 
 
 class Binding:
@@ -27,19 +54,33 @@ class Binding:
 
     ``fixed`` says whether the value can surely not be changed in place, None before somebody
     looked. A value that came by a mount is sealed until it is first handed out: until then nobody
-    here can have changed it. Forks share the binding as they share the value.
+    here can have changed it. With a ``shelf``, it is not even decoded before. Forks share the
+    binding as they share the value.
     """
 
-    __slots__ = ("fixed", "seal", "written")
+    __slots__ = ("fixed", "seal", "shelf", "written")
 
     def __init__(
         self,
         fixed: bool | None = None,  # noqa: FBT001 - by position, for one is made for every value
         seal: Callable[[Any], bytes] | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.fixed = fixed
         self.seal = seal
+        self.shelf = shelf
         self.written: bytes | None = None
+
+    def read(self, var: ContextVar[Any]) -> Any:
+        """Return the value on the shelf. Raises LookupError without one, and what decoding does."""
+        if self.shelf is None:
+            raise LookupError(var)
+        return self.shelf.read(var)
+
+    def unread(self, var: ContextVar[Any]) -> bytes | None:
+        """Return the variable's bytes while nobody here has read its value, else None."""
+        shelf = self.shelf
+        return None if shelf is None or var in shelf.opened else shelf.closed[var].value
 
     def hand_out(self, value: Any) -> None:
         """Note how this process writes a sealed value, before anybody can change it."""

@@ -21,6 +21,7 @@ from catena.context.manifest import (
 )
 from catena.context.problems import Problems, problem, settle
 from catena.context.registry import Key, find
+from catena.context.token import UNREAD
 from catena.context.var import MISSING, ContextVar
 from catena.errors import ChainSerializationError
 
@@ -68,7 +69,7 @@ class Changes:
                 continue
             if to_worker or var.propagate == "both":
                 known = written.get(binding)
-                data = encode(var, known)
+                data = encode(var, binding, known)
                 # Most are as they were: one call for each is enough.
                 if data != known:
                     self._compare(var, binding, known, data)
@@ -103,7 +104,7 @@ class Changes:
                 continue
             known = written.get(binding)
             if not (binding.fixed or binding.seal is not None):
-                self._compare(var, binding, known, self._encode(var, known))
+                self._compare(var, binding, known, self._encode(var, binding, known))
             if known is not None:
                 self._written.setdefault(binding, known)
         self.written = self._written
@@ -112,9 +113,11 @@ class Changes:
             self._gone(state, since)
 
     def _add(self, var: ContextVar[Any], binding: Binding) -> None:
-        data = self._encode(var, None)
-        if not binding.fixed:
-            self._written[binding] = data
+        data = binding.unread(var)
+        if data is None:
+            data = self._encode(var, binding, None)
+            if not binding.fixed:
+                self._written[binding] = data
         self._entries.append(_entry(var, data, self._values))
 
     def _compare(
@@ -125,10 +128,11 @@ class Changes:
             self._written[binding] = data
             self._entries.append(_entry(var, data, self._values))
 
-    def _encode(self, var: ContextVar[Any], known: bytes | None) -> bytes:
+    def _encode(self, var: ContextVar[Any], binding: Binding, known: bytes | None) -> bytes:
         """Return a value as bytes, none when it cannot be encoded; told, unless it is known."""
         try:
-            data = self._values.dumps(var.backing.get())
+            value = var.backing.get()
+            data = self._values.dumps(binding.read(var) if value is UNREAD else value)
             if len(data) > VALUE_LIMIT:
                 raise ValueError(f"its {len(data)} bytes exceed {VALUE_LIMIT}")  # noqa: TRY301
         except Exception as error:

@@ -66,17 +66,15 @@ class Home:
     as the Context is done with, for those who know when that is.
     """
 
-    __slots__ = ("__weakref__", "_pin", "_token", "keeps_pins", "ledger", "ready")
-
-    def __init__(self) -> None:
-        # Of the tokens that have crossed; most Contexts never see one.
-        self.ledger: Ledger | None = None
-        # What a link is told of the chain here, by link, so that it is put together once.
-        self.ready: dict[object, Any] | None = None
-        # Most Contexts are kept by those who run in them, and nobody asks what tokens do.
-        self.keeps_pins = False
-        self._pin: ref[Pin] | None = None
-        self._token: contextvars.Token[Chain | None] | None = None
+    # Of the class, for most homes never have any of it: one is made for each call.
+    ledger: Ledger | None = None
+    """Of the tokens that have crossed; most Contexts never see one."""
+    ready: dict[object, Any] | None = None
+    """What a link is told of the chain here, by link, so that it is put together once."""
+    keeps_pins = False
+    """Whether somebody asks what tokens do; most Contexts are kept by those who run in them."""
+    _pin: ref[Pin] | None = None
+    _token: contextvars.Token[Chain | None] | None = None
 
     def settle(self, chain: Chain) -> None:
         """Make the current Context home, and the chain current in it."""
@@ -111,12 +109,15 @@ class Home:
 
     @property
     def pinned(self) -> bool:
-        """Whether a token that was cut here may still be reset."""
-        return self._pin is not None and self._pin() is not None
+        """Whether a token that was cut here, or has crossed, may still be reset."""
+        if self._pin is not None and self._pin() is not None:
+            return True
+        return self.ledger is not None and self.ledger.opens_some()
 
-    def release(self) -> None:
-        """Give up the proof; from now on no Context is home."""
-        self._token = None
+    def release(self) -> bool:
+        """Give up the proof, so that no Context is home; say whether there was one to give up."""
+        token, self._token = self._token, None
+        return token is not None
 
 
 def running_task() -> asyncio.Task[Any] | None:

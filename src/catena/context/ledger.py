@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
-from catena.context.registry import tokens
+from catena.context.registry import departures, tokens
 from catena.errors import ChainSerializationError
 
 if TYPE_CHECKING:
     from catena.context.token import Token
 
-__all__ = ["LEDGER_LIMIT", "CallLedger", "Ids", "Ledger"]
+__all__ = ["LEDGER_LIMIT", "CallLedger", "Ids", "Ledger", "spent_elsewhere"]
 
 LEDGER_LIMIT = 4096
 """The most ids of one kind that a manifest may carry."""
@@ -27,11 +27,15 @@ Ids = tuple[bytes, ...]
 
 
 class CallLedger:
-    """What the other side of a call knows: ids ``told`` live; ``untold`` were spent since."""
+    """What the other side of a call knows: ids ``told`` live; ``untold`` were spent since.
 
-    __slots__ = ("__weakref__", "told", "untold")
+    ``number`` is when it was told last, among the departures of tokens.
+    """
+
+    __slots__ = ("__weakref__", "number", "told", "untold")
 
     def __init__(self, told: Iterable[bytes] = ()) -> None:
+        self.number = 0
         self.told = set(told)
         self.untold: list[bytes] = []
 
@@ -55,8 +59,18 @@ class Ledger:
         self.calls: WeakSet[CallLedger] = WeakSet()
 
     def holds(self, id: bytes) -> bool:
-        """Say whether a token of that id may be reset in this Context."""
-        return id in self.live or id in self.fresh
+        """Say whether a token of that id may be reset in this Context.
+
+        It may as long as a call is open that was told so, though its object here may be gone: the
+        other side may have another, and send that.
+        """
+        if id in self.live or id in self.fresh:
+            return True
+        return any(id in call.told for call in self.calls)
+
+    def opens_some(self) -> bool:
+        """Say whether a token that may be reset in this Context is alive here."""
+        return any(id in tokens for id in (*self.live, *self.fresh))
 
     def crosses(self, token: Token[Any]) -> None:
         """Take up a token of this chain that is about to leave the process.
@@ -82,42 +96,52 @@ class Ledger:
                 if call is not told_by:
                     call.untold.append(id)
 
-    def first(self) -> tuple[Ids, Ids, CallLedger]:
+    # ``here`` is whether the running code is in the ledger's very Context: in a copy no id is live.
+
+    def first(self, *, here: bool = True) -> tuple[Ids, Ids, CallLedger]:
         """Return what a new call is told: the ids spent and live, and the ledger of the call.
 
         Raises ChainSerializationError when they are too many.
         """
-        self._settle()
-        spent, live = _within(tuple(self.spent), tuple(self.live))
+        if here:
+            self._settle()
+        spent, live = _within(tuple(self.spent), tuple(self.live) if here else ())
         call = CallLedger(live)
+        call.number = next(departures) if here else 0
         self.calls.add(call)
         return spent, live, call
 
-    def later(self, call: CallLedger) -> tuple[Ids, Ids]:
+    def later(self, call: CallLedger, *, here: bool = True) -> tuple[Ids, Ids]:
         """Return what the other side of a call does not know yet: the ids spent and live.
 
         Raises ChainSerializationError, and takes nothing for told, when they are too many.
         """
-        self._settle()
+        if here:
+            self._settle()
         self.calls.add(call)
+        # Each that left since, told or not: a caller forgets those whose tokens it does not hold.
         # First copied: a token may be collected, and forgotten, while the copy is sifted.
-        live = tuple(id for id in tuple(self.live) if id not in call.told)
+        live = tuple(self.live) if here else ()
+        live = tuple(id for id in live if _left(id) > call.number)
         spent, live = _within(tuple(call.untold), live)
         call.untold = []
+        if here:
+            call.number = next(departures)
         call.told.update(live)
         return spent, live
 
-    def told(self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool) -> None:
+    def told(
+        self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool, here: bool = True
+    ) -> None:
         """Take what a frame told. An answer spends only what its call knows."""
-        self._settle()
+        if here:
+            self._settle()
         self.calls.add(call)
         for id in spent:
             if to_worker or id in call.told:
-                token = tokens.get(id)
-                if token is not None:
-                    token.mark_used()
+                spent_elsewhere(id)
                 self.spend(id, told_by=call)
-        for id in live:
+        for id in live if here else ():
             call.told.add(id)
             if to_worker:
                 self.live[id] = None
@@ -125,7 +149,10 @@ class Ledger:
                 self.fresh.add(id)
 
     def _settle(self) -> None:
-        """Keep ids of answers whose tokens have arrived, and of tokens that open this Context."""
+        """Keep ids of answers whose tokens have arrived, and of tokens that open this Context.
+
+        What a payload showed used, which may have been opened anywhere, is spent here too.
+        """
         # First copied: a token may be collected meanwhile.
         for id, known in tuple(self.crossing.items()):
             token = known()
@@ -137,10 +164,27 @@ class Ledger:
             token = tokens.get(id)
             if token is not None:
                 self.live[id] = self._weak(token, self.live)
+        for id in tuple(self.live):
+            token = tokens.get(id)
+            if token is not None and token.used:
+                self.spend(id)
 
     def _weak(self, token: Token[Any], table: dict[bytes, Any]) -> ref[Token[Any]]:
         id = token.id
         return ref(token, _forgetting(table, id))
+
+
+def _left(id: bytes) -> int:
+    token = tokens.get(id)
+    return 0 if token is None else token.left
+
+
+def spent_elsewhere(*ids: bytes) -> None:
+    """Mark the tokens of ids that are alive here as used, whatever Context has them."""
+    for id in ids:
+        token = tokens.get(id)
+        if token is not None:
+            token.mark_used()
 
 
 def _forgetting(table: dict[bytes, Any], id: bytes) -> Callable[[object], None]:

@@ -1,28 +1,28 @@
-"""Mount: a manifest becomes a chain in the current Context, and unmount takes it out again.
+"""Mount: a manifest becomes a chain in the current Context, and unmount lets go of it again.
 
 The guard is asked first, everything is decoded next, and only then does anything change: a chain
 that is refused leaves no trace. A worker that has kept a state runs the call that names it in a
 copy of the Context it prepared then. Whatever can change is kept as bytes there and decoded anew
-for each call, so that no two calls ever share a mutable object.
+for each call that reads it, so that no two calls ever share a mutable object.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from threading import get_ident
 from typing import Any
 from weakref import ref
 
 from catena.context.capture import Baseline
-from catena.context.chain import EMPTY, Binding, Chain, State
+from catena.context.chain import EMPTY, Binding, Chain, Shelf, State
 from catena.context.changes import size_of
 from catena.context.current import Home, current, running_task
 from catena.context.decoding import Found, decode
 from catena.context.factory import check_task_factory
 from catena.context.guard import admit
-from catena.context.ledger import LEDGER_LIMIT, CallLedger
+from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -32,7 +32,7 @@ from catena.context.manifest import (
 )
 from catena.context.problems import problem, settle
 from catena.context.registry import Key
-from catena.context.token import UNSET
+from catena.context.token import TOKEN_MARK, UNREAD, UNSET
 from catena.context.var import ContextVar
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
@@ -48,17 +48,20 @@ _UNDECLARED = 4096
 class Prepared:
     """A state that a link has carried, mounted in a Context that is copied for each call.
 
-    ``state`` and ``context`` hold what cannot change, ``mutable`` the entries of what can or could
-    not be read; ``size`` is how many bytes all entries count for.
+    ``state`` and ``context`` hold what cannot change. ``closed`` are the entries of what can
+    and is decoded when a call first reads it, ``mutable`` those that are decoded for each call at
+    its mount: what holds a token, which has to be known here, and what could not be read, of which
+    each call is to hear. ``size`` is how many bytes all entries count for.
     """
 
-    __slots__ = ("baseline", "context", "mutable", "size", "sizes", "state")
+    __slots__ = ("baseline", "closed", "context", "mutable", "size", "sizes", "state")
 
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
         self.context = context
         self.state = state
         # For every call that names the state and nothing else: which chain it is does not matter.
         self.baseline = Baseline(b"", state)
+        self.closed: dict[ContextVar[Any], Entry] = {}
         self.mutable: dict[ContextVar[Any], Entry] = {}
         self.sizes: dict[Key, int] = {}
         self.size = 0
@@ -72,23 +75,59 @@ class Prepared:
         state.fixed = True
         state.stubs = self.state.stubs or found.stubs > 0
         then = Prepared(self.context.copy(), state)
-        then.mutable, then.sizes = dict(self.mutable), dict(self.sizes)
+        then.closed, then.mutable = dict(self.closed), dict(self.mutable)
+        then.sizes = dict(self.sizes)
         for var in found.mentioned:
             then.sizes.pop(var.key, None)
+            then.closed.pop(var, None)
             then.mutable.pop(var, None)
+        for var in gone:
+            then.context.run(var.backing.set, UNSET)
         for var, value, binding, entry in found.bound:
             then.sizes[var.key] = size_of(entry)
             if binding.fixed:
                 then.context.run(var.backing.set, value)
-            else:
+            elif TOKEN_MARK in entry.value:
                 then.mutable[var] = entry
-        for var in gone:
-            then.context.run(var.backing.set, UNSET)
+            else:
+                then.closed[var] = entry
+                then.context.run(var.backing.set, UNREAD)
         for var, entry in found.unread:
             # Told again to each call, which is cheaper than to have the sender tell all of it.
             then.mutable[var], then.sizes[var.key] = entry, size_of(entry)
         then.size = sum(then.sizes.values())
         return then
+
+    def with_shelf(self, values: Values, changed: Container[ContextVar[Any]]) -> State:
+        """Return the state of one call, whose values that can change are bytes until it reads them.
+
+        Variables that its manifest ``changed`` are left out.
+        """
+        if values.strict or not self.closed:
+            return self.state
+        state = State(self.state)
+        shelf = Shelf(self.closed, values.loads)
+        for var in self.closed:
+            if var not in changed:
+                state[var] = Binding(False, values.dumps, shelf)
+        state.sealed, state.stubs = True, self.state.stubs
+        return state
+
+    def open(self, values: Values, changes: Found) -> None:
+        """Decode what has to be decoded at the mount, unless the manifest changed it.
+
+        In strict mode that is everything.
+        """
+        changed = changes.mentioned
+        entries = self.closed | self.mutable if values.strict else self.mutable
+        loads, dumps, bound = values.loads, values.dumps, changes.bound
+        for var, entry in entries.items():
+            if var in changed:
+                continue
+            try:
+                bound.append((var, loads(entry.value), Binding(False, dumps), entry))
+            except Exception as error:
+                changes.problems.append(problem(var.key, error, "read"))
 
 
 def mount_first(
@@ -103,32 +142,39 @@ def mount_first(
     manifest names one and nothing but values that cannot be read is wrong with it. Raises
     ChainSerializationError for a malformed manifest, and in strict mode for a bad entry.
     """
+    chain_id, parent_id, entries, _, _, name, spent, live, _, flaw = manifest
+    loose = base.closed or base.mutable
+    if len(chain_id) == ID_BYTES and not (entries or name or loose or spent or live or flaw):
+        # As below; most calls name a state and nothing else.
+        if parent_id and len(parent_id) != ID_BYTES:
+            _check(manifest)
+        _arm(manifest, base.state, task)
+        if Mount.listeners:
+            with _mounting(manifest, to_worker=True) as mounting:
+                mounting.keys_set = _keys(base.state)
+        return base.baseline, None
     _check(manifest)
-    if not manifest.chain_id:
+    if not chain_id:
         if manifest.base:
             raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
         _bind_forward(manifest, values)
         return None, None
-    if not manifest.entries and not base.mutable and not manifest.name:
-        chain = _arm(manifest, base.state, task)
-        if Mount.listeners:
-            with _mounting(manifest, to_worker=True) as mounting:
-                mounting.keys_set = _keys(base.state)
-        if manifest.spent or manifest.live:
-            return _knowing(base.baseline, manifest, chain), None
-        return base.baseline, None
+    # Also when the values are refused.
+    spent_elsewhere(*manifest.spent)
     changes = Found()
     if manifest.entries:
         changes = decode(_entries(manifest, values), values, to_worker=True)
     kept = None
     if manifest.name and len(changes.problems) == len(changes.unread):
         kept = base.after(changes)
-    if base.mutable:
-        _thaw(changes, base, values)
+    state = base.state
+    if loose:
+        state = base.with_shelf(values, changes.mentioned)
+        base.open(values, changes)
     if changes.problems:
         settle(changes.problems, strict=values.strict)
-    chain = _arm(manifest, base.state, task)
-    state = _put(manifest, chain, changes, changes.unbound, to_worker=True, named=base.state)
+    chain = _arm(manifest, state, task)
+    state = _put(manifest, chain, changes, changes.unbound, to_worker=True, named=state)
     return _knowing(Baseline(manifest.chain_id, state), manifest, chain), kept
 
 
@@ -160,8 +206,8 @@ def mount(
     call = None if baseline is None else baseline.ledger
     if chain is not None:
         chain = admit(chain)
-        # Whatever becomes of the values: what was spent is spent.
-        call = _tell(manifest, chain, call, to_worker=to_worker)
+    # Whatever becomes of the values: what was spent is spent.
+    call = _tell(manifest, chain, call, to_worker=to_worker)
     found = decode(_entries(manifest, values), values, to_worker=to_worker)
     if found.problems:
         settle(found.problems, strict=values.strict)
@@ -185,19 +231,19 @@ def mount(
 
 
 def unmount() -> None:
-    """Take the chain out of the current Context, which is done with.
+    """Let go of the chain of the current Context, which is done with: no token opens there again.
 
-    Variables that it brought and nobody declared are dropped with it; each is announced once.
+    The chain goes where the Context goes; to set it to none would cost each call one more write in
+    a Context that may be large. Variables that it brought and nobody declared are dropped with it;
+    each is announced once.
     """
     chain = current.get()
-    if chain is None:
+    if chain is None or not chain.home.release():
         return
     if chain.state.stubs and KeysUndeclared.listeners:
         _tell_undeclared(chain)
     if Unmounted.listeners:
         announce(Unmounted(chain.id))
-    chain.home.release()
-    current.set(None)
 
 
 def _check(manifest: ChainManifest) -> None:
@@ -216,13 +262,17 @@ def _check(manifest: ChainManifest) -> None:
 
 
 def _tell(
-    manifest: ChainManifest, chain: Chain, call: CallLedger | None, *, to_worker: bool
+    manifest: ChainManifest, chain: Chain | None, call: CallLedger | None, *, to_worker: bool
 ) -> CallLedger | None:
     """Enter what a manifest tells of tokens; return the ledger of its call."""
     if not (manifest.spent or manifest.live):
         return call
-    call = call or CallLedger()
-    chain.home.book().told(manifest.spent, manifest.live, call, to_worker=to_worker)
+    if chain is None:
+        spent_elsewhere(*(manifest.spent if to_worker else ()))
+        return call
+    call, home = call or CallLedger(), chain.home
+    spent, live, here = manifest.spent, manifest.live, home.is_here()
+    home.book().told(spent, live, call, to_worker=to_worker, here=here)
     return call
 
 
@@ -250,24 +300,9 @@ def _arm(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None =
     """Put a chain of the sender's id into the current Context, in a state that is mounted there."""
     task, home = task or running_task(), Home()
     check_task_factory(task)
-    chain = Chain(
-        manifest.chain_id, manifest.parent_id, get_ident(), task and ref(task), home, state
-    )
+    chain = Chain(manifest[0], manifest[1], get_ident(), task and ref(task), home, state)
     home.settle(chain)
     return chain
-
-
-def _thaw(changes: Found, base: Prepared, values: Values) -> None:
-    """Decode what a named state keeps as bytes, unless it was changed."""
-    loads, dumps, bound = values.loads, values.dumps, changes.bound
-    changed = changes.mentioned
-    for var, entry in base.mutable.items():
-        if var in changed:
-            continue
-        try:
-            bound.append((var, loads(entry.value), Binding(False, dumps), entry))
-        except Exception as error:
-            changes.problems.append(problem(var.key, error, "read"))
 
 
 def _put(

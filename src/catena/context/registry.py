@@ -6,7 +6,9 @@ the later declaration becomes that same object. Chains keep the stubs they bind 
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from catena.context.token import Token
     from catena.context.var import ContextVar
 
-__all__ = ["Key", "find", "lock", "tokens", "variables"]
+__all__ = ["Key", "departures", "find", "lock", "tokens", "variables"]
 
 Key = tuple[str, str]
 
@@ -22,6 +24,9 @@ lock = threading.RLock()
 variables: WeakValueDictionary[Key, ContextVar[Any]] = WeakValueDictionary()
 tokens: WeakValueDictionary[bytes, Token[Any]] = WeakValueDictionary()
 """The tokens that have crossed to or from another process and are alive here, by id."""
+
+departures: Iterator[int] = itertools.count(1)
+"""Numbers in the order of what happens: a token is written, a call is told of tokens."""
 
 
 def find(key: Key) -> ContextVar[Any] | None:

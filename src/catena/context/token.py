@@ -19,7 +19,8 @@ from typing import (
     final,
 )
 
-from catena.context.registry import lock, tokens
+from catena.context.current import current
+from catena.context.registry import departures, lock, tokens
 from catena.errors import SerializationError
 from catena.events import refused
 from catena.ids import new_id
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from catena.context.current import Home, Pin
     from catena.context.var import ContextVar
 
-__all__ = ["UNSET", "Old", "Token", "restore_token"]
+__all__ = ["TOKEN_MARK", "UNREAD", "UNSET", "Old", "Token", "restore_token"]
 
 T = TypeVar("T")
 
@@ -41,7 +42,15 @@ class _Unset:
         return "<unset>"
 
 
+class _Unread:
+    """What a backing variable holds while the value is on its binding's shelf."""
+
+    def __repr__(self) -> str:
+        return "<unread>"
+
+
 UNSET: Any = _Unset()
+UNREAD: Any = _Unread()
 _new: Any = object.__new__
 
 
@@ -119,13 +128,16 @@ class Token(Generic[T]):
     def old_value(self) -> Any:
         """The value before the set, or ``Token.MISSING`` when there was none.
 
-        Raises SerializationError when the token came from another process and the value did not.
+        Raises SerializationError when the token came from another process and the value did not,
+        or the value did and cannot be read.
         """
         if self._native is None:
             value = self._crossed_value()
             return Token.MISSING if value is UNSET else value
         old = self._native.old_value
         if self._before is not None:
+            if old is UNREAD:
+                old = self._read(self._before)
             # As ``get`` does it: from now on somebody can change the value in place.
             self._before.hand_out(old)
         return Token.MISSING if old is UNSET else old
@@ -134,6 +146,11 @@ class Token(Generic[T]):
     def used(self) -> bool:
         """Whether a reset has spent this token."""
         return self._used
+
+    @property
+    def left(self) -> int:
+        """The number of its last departure to another process, 0 when there was none."""
+        return 0 if self._old is None else self._old.left
 
     @property
     def before(self) -> Binding | None:
@@ -200,14 +217,23 @@ class Token(Generic[T]):
         old = self._old
         if old is None or old.data is None:
             return UNSET
-        cause, reason = old.flaw, None
-        if not cause:
-            try:
-                return old.loads(old.data)
-            except Exception as error:
-                cause, reason = f"{type(error).__name__}: {error}", error
+        if old.flaw:
+            raise self._unreadable(old.flaw)
+        try:
+            return old.loads(old.data)
+        except Exception as error:
+            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+
+    def _read(self, before: Binding) -> Any:
+        """Return the value from before the set, which nobody may have read yet."""
+        try:
+            return before.read(self._var)
+        except Exception as error:
+            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+
+    def _unreadable(self, cause: str) -> SerializationError:
         what = f"the old value of a token of {self._var!r}"
-        raise refused(SerializationError(what=what, cause=cause, doing="read")) from reason
+        return refused(SerializationError(what=what, cause=cause, doing="read"))
 
     def __enter__(self) -> Token[T]:
         return self
@@ -235,24 +261,40 @@ class Token(Generic[T]):
     def __catena_reduce__(
         self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
     ) -> tuple[Any, ...]:
-        if self._old is None:
+        if self._old is None or self._old.held is not None:
             self._old = self._written(dumps, loads)
             tokens[self.id] = self
+        self._old = self._old._replace(left=next(departures))
         # A forward-only variable's tokens are orphans wherever they come.
         if self._home is not None and self._var.propagate == "both":
             self._home.book().crosses(self)
+            chain = current.get()
+            if chain is not None and chain.home is not self._home:
+                # It may have been minted here all the same, before a task forked in this Context.
+                chain.home.book().crosses(self)
         data, flaw = self._old.data, self._old.flaw
         return restore_token, (self.id, self._var, loads, data, flaw, self._used)
 
     def _written(self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]) -> Old:
         value: Any = UNSET if self._native is None else self._native.old_value
+        if self._native is None and self._old is not None:
+            value = self._old.held
         if value is UNSET or value is Token.MISSING:
             return Old(loads, None)
+        # For a value that holds this very token, which is written without it there.
+        self._old = Old(loads, b"", "it is inside of itself")
+        before = self._before
         try:
-            return Old(loads, dumps(value))
+            if value is UNREAD and before is not None:
+                unread = before.unread(self._var)
+                if unread is not None:
+                    return Old(loads, unread)
+                value = before.read(self._var)
+            data = dumps(value)
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.
             return Old(loads, b"", f"{type(error).__name__}: {error}")
+        return Old(loads, data, held=value if TOKEN_MARK in data else None)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
@@ -264,12 +306,16 @@ class Token(Generic[T]):
 class Old(NamedTuple):
     """The value from before a set, as it travels: None when there was none, else as bytes.
 
-    ``flaw`` tells why the bytes are missing.
+    ``flaw`` tells why the bytes are missing. ``held`` is the value itself when it holds tokens: a
+    ledger knows a token while its object lives, and whether it is used is written at each crossing.
+    ``left`` is the number of the token's last departure, 0 when it never left here.
     """
 
     loads: Callable[[bytes], Any]
     data: bytes | None
     flaw: str = ""
+    held: Any = None
+    left: int = 0
 
 
 def restore_token(
@@ -289,4 +335,19 @@ def restore_token(
             tokens[id] = known
     if used:
         known.mark_used()
+    # Outside of the lock, which these tokens take in their turn.
+    if old and TOKEN_MARK in old and known._old is not None and known._old.held is None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        known._old = known._old._replace(held=_held(loads, old))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return known
+
+
+def _held(loads: Callable[[bytes], Any], old: bytes) -> Any:
+    try:
+        return loads(old)
+    except Exception:
+        # A reset tells why.
+        return None
+
+
+TOKEN_MARK = restore_token.__name__.encode()
+"""In the bytes of whatever holds a token: pickle names the function that makes it again."""

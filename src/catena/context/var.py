@@ -30,7 +30,8 @@ from catena.context.chain import Binding, Chain, State
 from catena.context.current import current, new_chain, task_of
 from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
-from catena.context.token import UNSET, Token
+from catena.context.problems import problem, settle
+from catena.context.token import UNREAD, UNSET, Token
 from catena.errors import ContextVarCollision
 from catena.events import TokenReset
 from catena.ids import new_id
@@ -187,7 +188,7 @@ class ContextVar(Generic[T]):
             if owner is None or task_of(owner.get_loop()) is not owner or thread != get_ident():
                 state = admit(chain, reading=True).state
             if state.sealed:
-                self._hand_out(state, value)
+                value = self._handed_out(state, value)
         if value is not UNSET:
             return value
         if default is not MISSING:
@@ -254,10 +255,22 @@ class ContextVar(Generic[T]):
             )
         return "ok"
 
-    def _hand_out(self, state: State, value: Any) -> None:
+    def _handed_out(self, state: State, value: Any) -> Any:
+        """Return a value that a mount may have brought, decoded if it is the first to ask for it.
+
+        One that cannot be decoded is left out, as at a mount.
+        """
         binding = state.get(self)
-        if binding is not None:
-            binding.hand_out(value)
+        if binding is None:
+            return UNSET if value is UNREAD else value
+        if value is UNREAD:
+            try:
+                value = binding.read(self)
+            except Exception as error:
+                settle([problem(self._key, error, "read")], strict=False)
+                return UNSET
+        binding.hand_out(value)
+        return value
 
     def suppose(self, default: Any) -> None:
         """Take a default that came over the wire, unless a declaration or an earlier one counts."""

@@ -210,6 +210,8 @@ class _Driver:
         self.watched = False
         self._stream = stream
         self._stepping = False
+        # Here, in a step that began without a chain: tokens of that step have no pins.
+        self._minted = False
         self._inbox: asyncio.Queue[Drive | _Close | None] = asyncio.Queue()
         self._context = base.context.copy()
         loop = stream.session.sessions.link.loop
@@ -219,7 +221,7 @@ class _Driver:
     def pinned(self) -> bool:
         """Whether a token may still be reset in its Context."""
         chain = self._context.get(current)
-        return chain is not None and chain.home.pinned
+        return self._minted or (chain is not None and chain.home.pinned)
 
     def put(self, what: Drive | _Close | None) -> None:
         """Hand over the next step, the request to close, or (None) the end of the driver."""
@@ -244,6 +246,8 @@ class _Driver:
             chain = current.get()
             if not self.chain_id and chain is not None:
                 self.chain_id = chain.id
+                self._minted = not chain.home.keeps_pins
+                chain.home.keeps_pins = True
             more = isinstance(answer, Result) and answer.more
             if more and self._stream.session.over:
                 # The link was lost during the step: nobody will drive or close this generator.

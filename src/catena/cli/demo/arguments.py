@@ -7,6 +7,8 @@ import os
 import sys
 from dataclasses import dataclass
 
+from catena.cli.shared import count
+
 HELP = "analyse Python files on worker processes"
 
 _DESCRIPTION = """\
@@ -63,7 +65,7 @@ def fill(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
         "--workers",
         metavar="N",
-        type=_count,
+        type=count,
         help=f"worker processes (default: the CPUs this process may use, here {cpus()})",
     )
     demo.add_argument(
@@ -88,13 +90,3 @@ def cpus() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return count

@@ -6,7 +6,6 @@ removes the bar and ends the thread.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
@@ -20,6 +19,7 @@ from rich.progress import (
 )
 
 from catena.cli.demo.outcome import Progress
+from catena.cli.shared import ticking
 
 EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
@@ -46,7 +46,7 @@ def display(stream: TextIO) -> Generator[Display]:
             yield _Terminal(bar)
     else:
         lines = _Lines(stream)
-        with lines.ticking():
+        with ticking(lines.tell, EVERY):
             yield lines
 
 
@@ -94,16 +94,12 @@ class _Terminal:
 
 
 class _Lines:
-    """Lines of text: one when a phase begins, then one every ``EVERY`` seconds, from a thread.
-
-    From a thread, because the local check never yields and a run may be waiting for a worker.
-    """
+    """Lines of text: one when a phase begins, and one each time that it is to tell."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._phase = ""
         self._progress = Progress()
-        self._ended = threading.Event()
 
     def phase(self, text: str) -> None:
         self._phase, self._progress = text, Progress()
@@ -112,20 +108,9 @@ class _Lines:
     def update(self, progress: Progress) -> None:
         self._progress = progress
 
-    @contextmanager
-    def ticking(self) -> Generator[None]:
-        """Write a line every ``EVERY`` seconds until the block is left."""
-        thread = threading.Thread(target=self._tick, name="catena-demo-progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join()
-
-    def _tick(self) -> None:
-        while not self._ended.wait(EVERY):
-            self._write()
+    def tell(self) -> None:
+        """Write how far it is."""
+        self._write()
 
     def _write(self) -> None:
         self._stream.write(line(self._phase, self._progress) + "\n")

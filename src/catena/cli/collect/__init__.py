@@ -1,0 +1,1 @@
+"""``catena collect``: receive telemetry, keep it as lines, show its metrics."""

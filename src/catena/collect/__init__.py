@@ -1,0 +1,27 @@
+"""What receives telemetry: OTLP in, JSON lines and OpenMetrics out.
+
+It stands beside the floors and is no collector: it samples nothing, changes nothing and forwards
+nothing. Its one rule: whatever arrives, the next request is served.
+"""
+
+from __future__ import annotations
+
+import os
+
+from catena.errors import install_command
+
+# As in catena.link: gRPC's core would otherwise tell of every peer that went away.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+try:
+    from catena.collect.files import LineFile
+    from catena.collect.limits import Limits
+    from catena.collect.reading import Recording
+    from catena.collect.receiver import Receiver
+    from catena.collect.threaded import receiving
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"{missing.name} is not installed: {install_command('collect')}", name=missing.name
+    ) from None
+
+__all__ = ["Limits", "LineFile", "Receiver", "Recording", "receiving"]

@@ -1,0 +1,128 @@
+"""A file of lines that survives its writer: appended to, rotated, and never torn twice.
+
+The rule: what was handed to ``write`` and returned stands in the file as a whole line, with
+nothing else on that line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "generations"]
+
+ROTATE_BYTES = 100 << 20
+KEEP = 10
+
+_log = logging.getLogger("catena.collect")
+
+
+class LineFile:
+    """Appends lines to ``path``; OSError when that cannot be opened or another writer has it.
+
+    Before the file grows beyond ``rotate_bytes`` it becomes ``path.1``, what was ``path.1`` becomes
+    ``path.2``, and so on; ``keep`` of them are kept, the oldest is removed. A line that is longer
+    than that has a file of its own. Of a file whose last line a killed writer left without its end,
+    that line is ended, so that those after it can be read; a warning tells of it.
+    """
+
+    def __init__(
+        self, path: Path | str, *, rotate_bytes: int = ROTATE_BYTES, keep: int = KEEP
+    ) -> None:
+        if rotate_bytes < 1 or keep < 1:
+            raise ValueError("rotate_bytes and keep are at least 1")
+        self.path = Path(path)
+        self._rotate_bytes, self._keep = rotate_bytes, keep
+        self._file, self._size = self._opened()
+        self._torn = False
+
+    def write(self, line: str) -> None:
+        """Append one line, its end not included; OSError when the system does not take it."""
+        if self._file < 0:
+            raise ValueError(f"{self.path} is closed")
+        data = line.encode() + b"\n"
+        if self._size and self._size + len(data) > self._rotate_bytes:
+            self._rotate()
+        if self._torn:
+            data = b"\n" + data
+        self._append(data)
+
+    def close(self) -> None:
+        """Hand everything to the disk and close; once more is no mistake."""
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            _done(file)
+
+    def _append(self, data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                written = os.write(self._file, left)
+                self._size += written
+                left = left[written:]
+        except OSError:
+            # A part of a line may stand there: the next one begins a line of its own.
+            self._torn = self._torn or len(left) < len(data)
+            raise
+        self._torn = False
+
+    def _opened(self) -> tuple[int, int]:
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(file, self.path)
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                size += os.write(file, b"\n")
+                _log.warning("the last line of %s was cut off; it is left as it is", self.path)
+        except BaseException:
+            os.close(file)
+            raise
+        return file, size
+
+    def _rotate(self) -> None:
+        for number in range(self._keep, 0, -1):
+            newer = _numbered(self.path, number - 1)
+            if newer.exists():
+                newer.replace(_numbered(self.path, number))
+        old = self._file
+        self._file, self._size = self._opened()
+        self._torn = False
+        _done(old)
+
+
+def generations(path: Path | str) -> list[Path]:
+    """Return the files that a LineFile of this path has left, the oldest first."""
+    whole = Path(path)
+    before = [
+        (int(number), one)
+        for one in whole.parent.glob(f"{_escaped(whole.name)}.*")
+        if (number := one.name.removeprefix(f"{whole.name}.")).isdigit()
+    ]
+    return [one for _, one in sorted(before, reverse=True)] + [whole] * whole.exists()
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}") if number else path
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(error.errno, "another process writes it", str(path)) from None
+
+
+def _done(file: int) -> None:
+    try:
+        os.fsync(file)
+    except OSError:
+        # A pipe or a terminal has no disk behind it.
+        _log.debug("could not be synchronised", exc_info=True)
+    finally:
+        os.close(file)

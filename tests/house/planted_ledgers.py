@@ -1,0 +1,91 @@
+"""The faults that the counts of crossing tokens have to find, each by its title."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, Self
+from unittest.mock import patch
+
+import catena
+from catena.context.ledger import CallLedger, Ledger
+from tests.integration import token_counts
+from tests.integration.test_token_counts import (
+    test_a_step_that_sets_costs_the_same_however_many_there_were as a_stream,
+    test_nothing_stays_of_dispatches_whose_tokens_cross as dispatches,
+)
+from tests.laws.fault import keep
+
+__all__ = ["CHECKS"]
+
+CHECKS = (dispatches, a_stream)
+
+_spend, _first, _later = Ledger.spend, Ledger.first, Ledger.later
+_LAST = 16
+
+
+class Always:
+    """Stands for a weak reference to a token: one that does not forget."""
+
+    def __call__(self) -> None:
+        """Return no token."""
+
+
+def _spend_for_good(self: Ledger, id: bytes, **options: Any) -> None:
+    _spend(self, id, **options)
+    self.spent[id] = Always()  # type: ignore[assignment]
+
+
+def _first_for_good(self: Ledger, **options: Any) -> Any:
+    spent, live, call = _first(self, **options)
+    _hoard.append(call)
+    return spent, live, call
+
+
+def _all_of_it(self: Ledger, call: CallLedger, **options: Any) -> Any:
+    told = tuple(call.told)
+    spent, live = _later(self, call, **options)
+    return spent, (*told, *live)[-_LAST:]
+
+
+_hoard: list[Any] = []
+
+dropping_nothing = patch.object(Ledger, "spend", _spend_for_good)
+telling_all = patch.object(Ledger, "later", _all_of_it)
+
+
+@catena.routine
+async def plant_there(name: str) -> None:
+    """Plant a fault in the worker, which ends with the pool."""
+    {"dropping nothing": dropping_nothing, "telling all": telling_all}[name].start()
+
+
+async def _dropping_nothing_there() -> None:
+    await plant_there("dropping nothing")
+
+
+async def _telling_all_there() -> None:
+    await plant_there("telling all")
+
+
+class Hoarding(ExitStack):
+    """Plants a ledger that keeps its calls, and lets go of them in the end."""
+
+    def __enter__(self) -> Self:
+        self.callback(_hoard.clear)
+        self.enter_context(patch.object(Ledger, "first", _first_for_good))
+        return self
+
+
+keep("a spent id is never dropped", dropping_nothing, dispatches, a_stream)
+keep("the ledgers of calls stay when these have ended", Hoarding(), dispatches)
+keep("a caller tells with every frame all that it has told", telling_all, a_stream)
+keep(
+    "a worker never drops a spent id",
+    patch.object(token_counts, "prepare", _dropping_nothing_there),
+    a_stream,
+)
+keep(
+    "a worker tells with every frame all that it has told",
+    patch.object(token_counts, "prepare", _telling_all_there),
+    a_stream,
+)

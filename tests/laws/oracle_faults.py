@@ -1,0 +1,94 @@
+"""The faults that the token oracle has to find, planted on both sides of every link.
+
+A worker is another process: it learns from its environment which fault to plant, and does so when
+it imports the oracle's routines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+from unittest.mock import patch
+
+from catena.context import capture
+from catena.context.chain import Chain
+from catena.context.current import current
+from catena.context.ledger import Ledger
+from catena.context.registry import tokens
+from catena.context.token import Token
+from catena.context.var import ContextVar
+
+__all__ = ["FAULTS", "Planted", "plant_what_is_asked_for"]
+
+_ASKED_FOR = "CATENA_TEST_FAULT"
+_undo, _fork, _set, _reset = Token._undo, Chain.fork, ContextVar.set, ContextVar._reset
+
+
+def _accept(self: Token[Any], home: Any) -> bool:
+    if _undo(self, home):
+        return True
+    if self._native is None:
+        self._var.backing.set(self._crossed_value())
+    return self._native is None
+
+
+def _accept_none(self: Ledger, one: bytes) -> bool:
+    return False
+
+
+def _fork_with_ids(self: Chain, chain_id: bytes, thread: int, task: Any, home: Any) -> Chain:
+    home.ledger = self.home.ledger
+    return _fork(self, chain_id, thread, task, home)
+
+
+def _other_order(self: ContextVar[Any], chain: Chain | None, token: Token[Any]) -> str:
+    return "foreign" if token.var is not self else _reset(self, chain, token)
+
+
+def _set_and_forget(self: ContextVar[Any], value: Any) -> Token[Any]:
+    chain = current.get()
+    if chain is not None and chain.home.ledger is not None:
+        for call in chain.home.ledger.calls:
+            call.untold = [one for one in call.untold if tokens[one].var is not self]
+    return _set(self, value)
+
+
+FAULTS: dict[str, Callable[[], Any]] = {
+    "the ledger is not sent back": lambda: patch.object(
+        capture, "_with_news", lambda manifest, now, home: (manifest, now)
+    ),
+    "every crossed token is accepted": lambda: patch.object(Token, "_undo", _accept),
+    "no crossed token is accepted": lambda: patch.object(Ledger, "holds", _accept_none),
+    "a fork keeps the live ids": lambda: patch.object(Chain, "fork", _fork_with_ids),
+    "the variable is checked before the use": lambda: patch.object(
+        ContextVar, "_reset", _other_order
+    ),
+    "a spent id is forgotten at the next set": lambda: patch.object(
+        ContextVar, "set", _set_and_forget
+    ),
+}
+"""What makes the patch, by a sentence that is true while it is open."""
+
+
+class Planted(AbstractContextManager[None]):
+    """A fault in this process, and in every worker that starts meanwhile."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        self._stack.enter_context(patch.dict(os.environ, {_ASKED_FOR: self._name}))
+        self._stack.enter_context(FAULTS[self._name]())
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def plant_what_is_asked_for() -> None:
+    """Plant the fault that the environment names, if it names one, for good."""
+    name = os.environ.get(_ASKED_FOR)
+    if name:
+        FAULTS[name]().start()
