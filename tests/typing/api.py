@@ -252,3 +252,15 @@ def the_rest() -> None:
         synchronous()
     except* catena.WorkerStartError as group:
         assert_type(group, ExceptionGroup[catena.WorkerStartError])
+
+
+def telemetry() -> None:
+    """Options of telemetry and of logging are typed."""
+    import catena.logging
+    import catena.telemetry
+
+    catena.telemetry.install(detail="dispatch", record_messages=True)
+    catena.telemetry.install(detail="loud")  # pyright: ignore[reportArgumentType]
+    told: frozenset[str] = catena.telemetry.installed()
+    catena.logging.configure_json(audit=bool(told), level="DEBUG")
+    catena.logging.audit()

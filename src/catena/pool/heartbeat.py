@@ -1,13 +1,17 @@
 """The heartbeat of a loop that serves a pool: once a second it lets attendants look around.
 
 So telemetry that is configured late is found, and a loop that is kept busy shows by how late the
-beat comes. It runs in an empty Context and keeps nobody's variables alive.
+beat comes. A thread of its own keeps the time: a timer of the loop would stand at the head of the
+loop's queue, and asyncio lets go of a cancelled timer, and of the variables in its Context, only
+when it comes to the head.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+from threading import Event, Thread
+from time import perf_counter_ns
 
 from catena.events import LoopTicked
 from catena.observe import announce, attend
@@ -22,26 +26,30 @@ class Heartbeat:
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
-        self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._over = Event()
 
     def start(self) -> None:
         """Let attendants look now, and go on beating."""
         attend()
-        self._next(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        Thread(target=self._keep_time, args=(loop,), name="catena-heartbeat", daemon=True).start()
 
     def stop(self) -> None:
         """Beat no more; may be called twice, and without a start."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self._over.set()
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = loop.time() + self._seconds
-        self._timer = loop.call_at(self._due, self._beat, loop, context=contextvars.Context())
+    def _keep_time(self, loop: asyncio.AbstractEventLoop) -> None:
+        nobodys = contextvars.Context()
+        while not self._over.wait(self._seconds):
+            try:
+                loop.call_soon_threadsafe(self._beat, perf_counter_ns(), context=nobodys)
+            except RuntimeError:
+                # The loop was closed before the pool was.
+                return
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _beat(self, due: int) -> None:
+        if self._over.is_set():
+            return
         if LoopTicked.listeners:
-            announce(LoopTicked(max(int((loop.time() - self._due) * 1e9), 0)))
+            announce(LoopTicked(perf_counter_ns() - due))
         attend()
-        self._next(loop)

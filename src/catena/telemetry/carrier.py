@@ -36,14 +36,13 @@ class Carriers:
         self._propagator = propagator
         self._baggage = baggage
 
-    def write(self, context: Context) -> dict[str, str] | None:
-        """Return the trace of a context as a carrier, None when it would exceed the limit."""
-        if not self._baggage:
-            # Nothing but the span: what else the context holds is not for others.
-            context = trace.set_span_in_context(trace.get_current_span(context), Context())
+    def write(self, span: trace.Span) -> dict[str, str] | None:
+        """Return a span's trace as a carrier, None when it would exceed the limit."""
+        # Nothing but the span: what else the current context holds is not for others.
+        context = trace.set_span_in_context(span, None if self._baggage else Context())
         carrier: dict[str, str] = {}
         self._asked().inject(cast("Any", carrier), context)
-        size = sum(len(name) + len(value) for name, value in carrier.items())
+        size = sum(map(len, carrier)) + sum(map(len, carrier.values()))
         return carrier if size <= CARRIER_LIMIT - _ROOM else None
 
     def read(self, carrier: Carrier | None) -> tuple[Context, State]:

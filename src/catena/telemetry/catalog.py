@@ -375,7 +375,7 @@ CATALOG: tuple[Row, ...] = (
             "catena.worker.event_loop.lag",
             "histogram",
             "s",
-            "How late a timer of each second came, on the loops of pools and workers.",
+            "How late what was due each second came, on the loops of pools and workers.",
             keeping="direct",
             boundaries=_SECONDS,
         ),

@@ -84,7 +84,9 @@ class Metrics:
 
     def dispatch(self, event: events.Dispatch) -> Closer:
         """Note when a call was sent; its end is recorded."""
-        event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
+        carrier = dict(event.carrier) if event.carrier else {}
+        carrier[SENT] = str(time_ns())
+        event.carrier = carrier
         return partial(self._dispatched, event)
 
     def _dispatched(self, event: events.Dispatch, end: Outcome) -> None:

@@ -79,15 +79,13 @@ class Spans:
         """Begin the span of a call on its caller, and send its context along."""
         attributes = {"rpc.system.name": "catena", "rpc.method": event.routine}
         span = self._calls.start_span(event.routine, kind=SpanKind.CLIENT, attributes=attributes)
-        context = trace.set_span_in_context(span)
-        event.carrier = self._carriers.write(context)
+        event.carrier = self._carriers.write(span)
         if event.carrier is None:
             dropped.add(("traces", "oversized"))
-        recording = span.is_recording()
-        if recording:
-            event.context = context
+        if span.is_recording():
+            event.context = context = trace.set_span_in_context(span)
             event.enter = partial(_enter, event, context)
-        underway.began(event, span.get_span_context() if recording else None)
+            underway.began(event, span.get_span_context())
         return partial(self._called, event, span)
 
     def execution(self, event: events.Execution) -> Closer:
@@ -107,9 +105,9 @@ class Spans:
             found = trace.get_current_span(parent).get_span_context()
             caller = found if found.is_valid else None
             event.context = context
-            event.reply_carrier = self._carriers.write(context)
+            event.reply_carrier = self._carriers.write(span)
         event.enter = partial(_attach, event, context, caller)
-        underway.began(event, span.get_span_context() if span.is_recording() else None)
+        underway.began(event, span.get_span_context() if event.context else None)
         return partial(self._called, event, span)
 
     def mount(self, event: events.Mount) -> Closer | None:

@@ -1,0 +1,204 @@
+"""What both ends of a call tell: attempts, leases, unmounts, and the carriers of a listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+import catena
+from catena.context.manifest import ChainManifest
+from catena.events import Dispatch, Execution, Lease, Mount, Unmounted
+from catena.observe import CARRIER_LIMIT, OVERSIZED, subscribe
+from catena.testing import recording
+from catena.wire import manifests
+from catena.wire.frames import Ack, Nack, NackCode, Result
+from tests.dispatch.ends import PROXY, caller_and_hand, connected
+from tests.dispatch.tapped import tapped
+from tests.support import isolated, run
+
+kept: catena.ContextVar[int] = catena.ContextVar("kept", namespace="tests.observing", default=0)
+
+
+@catena.routine
+async def keep(value: int) -> int:
+    """Set the variable."""
+    kept.set(value)
+    return value
+
+
+@catena.routine
+async def look() -> int:
+    """Return what is there."""
+    return kept.get()
+
+
+@catena.routine
+async def keep_each(to: int) -> AsyncGenerator[int, None]:
+    """Set the variable at each step."""
+    for value in range(to):
+        kept.set(value)
+        yield value
+
+
+@isolated
+def test_an_execution_tells_who_calls_and_for_which_chain() -> None:
+    """D2: worker, caller, versions and chain are known when it begins."""
+
+    async def main() -> None:
+        kept.set(1)
+        async with connected():
+            with recording(Dispatch, Execution) as recorded:
+                await keep(2)
+        (dispatch,), (execution,) = recorded.of(Dispatch), recorded.of(Execution)
+        assert (execution.worker, execution.caller) == ("w1", "near")
+        assert execution.chain_id == dispatch.chain_id != b""
+        assert execution.frame == ("next", 1)
+        assert (dispatch.attempts, dispatch.protocol) == (1, "1.0")
+        assert dispatch.peer_version == execution.peer_version == catena.__version__
+        assert dispatch.sent_bytes > 0
+        assert dispatch.received_bytes > 0
+
+    run(main())
+
+
+@isolated
+def test_every_attempt_is_counted_and_takes_the_carrier_along() -> None:
+    """D7: a refused call is sent again, with what a listener wants to reach the other end."""
+
+    def tracing(event: Dispatch) -> None:
+        event.carrier = {"mine": "yes"}
+
+    async def main() -> None:
+        async with caller_and_hand() as (_, hand):
+            with subscribe(tracing, Dispatch), recording(Dispatch) as recorded:
+                calling = asyncio.create_task(look())
+                carriers = []
+                for _ in range(2):
+                    task, drive = await hand.frame(), await hand.frame()
+                    carriers.append(dict(drive.manifest.carrier))
+                    if len(carriers) == 1:
+                        await hand.send(Nack(task.call, NackCode.UNKNOWN))
+                await hand.send(Ack(task.call), Result(task.call, b"I7\n."))
+                assert await calling == 7
+            assert carriers == [{"mine": "yes"}] * 2
+            (dispatch,) = recorded.of(Dispatch)
+            assert (dispatch.attempts, dispatch.call) == (2, task.call)
+
+    run(main())
+
+
+@isolated
+def test_a_lease_lasts_from_mount_to_unmount() -> None:
+    """Leases: one for each call that a proxy serves; the first finds it built, others cached."""
+    order: list[str] = []
+
+    def lease(event: Lease) -> Any:
+        order.append("leased")
+        return lambda outcome: order.append(f"released {outcome.end}")
+
+    async def main() -> None:
+        kept.set(1)
+        async with connected():
+            with (
+                subscribe(lease, Lease),
+                subscribe(lambda one: order.append(f"mount {one.to_worker}"), Mount),
+                subscribe(lambda _: order.append("unmounted"), Unmounted),
+                recording(Lease) as recorded,
+            ):
+                await look()
+                assert order == ["leased", "mount True", "unmounted", "released done"]
+                assert [one async for one in keep_each(2)] == [0, 1]
+                await look()
+        leases = recorded.of(Lease)
+        assert [one.cached for one in leases] == [False, True, True]
+        assert {(one.source, one.proxy_id) for one in leases} == {("fields", PROXY[0])}
+        assert len({one.lease_id for one in leases}) == 3
+        assert order.count("leased") == sum(one.startswith("released") for one in order) == 3
+
+    run(main())
+
+
+@isolated
+def test_each_manifest_is_one_mount() -> None:
+    """M9: also one that names a state and changes it is told once, with all that is set then."""
+
+    async def main() -> None:
+        kept.set(1)
+        async with tapped() as ends:
+            with recording(Mount) as recorded:
+                await look()
+                await look()
+                kept.set(2)
+                await look()
+            there = [one for one in recorded.of(Mount) if one.to_worker]
+            assert len(there) == len(ends.told) == 3
+            assert [one.keys_set for one in there] == [(kept.key,)] * 3
+            assert [one.bytes for one in there] == [len(one.entries) for one in ends.told]
+
+    run(main())
+
+
+@isolated
+def test_answers_carry_what_a_listener_left_when_they_carry_a_chain() -> None:
+    """C4: an answer that changes nothing has no manifest, and no carrier."""
+
+    def tracing(event: Execution) -> None:
+        event.reply_carrier = {"from": "there"}
+
+    async def main() -> None:
+        kept.set(1)
+        async with tapped() as ends:
+            with subscribe(tracing, Execution), recording(Mount) as recorded:
+                await look()
+                await keep(2)
+                assert [one async for one in keep_each(2)] == [0, 1]
+            manifests = [one.manifest for one in ends.answers]
+            assert manifests[0] is None
+            assert [dict(one.carrier) for one in manifests[1:] if one] == [{"from": "there"}] * 3
+            back = [one for one in recorded.of(Mount) if not one.to_worker]
+            assert [dict(one.carrier or {}) for one in back] == [{"from": "there"}] * 3
+
+    run(main())
+
+
+@isolated
+def test_what_a_listener_left_is_used_in_every_context_of_a_call() -> None:
+    """The seam: once for each Context that a stream runs in; what it raises breaks no call."""
+    entered: list[int] = []
+
+    def tracing(event: Execution) -> None:
+        event.enter = lambda: entered.append(1) or 1 / 0
+
+    def calling(event: Dispatch) -> None:
+        event.enter = lambda: 1 / 0
+
+    async def main() -> None:
+        kept.set(1)
+        async with connected():
+            with subscribe(tracing, Execution), subscribe(calling, Dispatch):
+                stream = keep_each(5)
+                assert await anext(stream) == 0
+                assert await asyncio.create_task(anext(stream)) == 1
+                assert await anext(stream) == 2
+                await stream.aclose()
+                assert await look() == 2
+
+    run(main())
+    assert len(entered) == 4
+
+
+@pytest.mark.parametrize("size", [CARRIER_LIMIT - 100, CARRIER_LIMIT, 1 << 20])
+def test_a_carrier_beyond_the_limit_is_left_out(size: int) -> None:
+    """Trust: a carrier has a limit, and exceeding it costs the carrier alone."""
+    manifest = ChainManifest(b"c" * 16, carrier={"long": "x" * size})
+
+    read = manifests.decode_manifest(manifests.encode_manifest(manifest))
+
+    assert read.chain_id == manifest.chain_id
+    if size < CARRIER_LIMIT:
+        assert read == manifest
+    else:
+        assert read.carrier is OVERSIZED

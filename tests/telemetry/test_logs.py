@@ -1,0 +1,187 @@
+"""Logs: what is written when, under which logger, and how applications have it rendered."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+import catena.logging
+from catena import events, telemetry
+from catena.observe import announce
+from tests.dispatch.ends import connected
+from tests.support import isolated, run
+from tests.telemetry.sdk import telling
+from tests.telemetry.story import add, contend, number
+
+ROOT = Path(__file__).parents[2]
+FORK = events.ChainForked(b"c" * 16, b"p" * 16)
+
+
+@pytest.fixture
+def configured() -> Iterator[Any]:
+    """Undo what a test configures for the whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    telemetry.install()
+    yield None
+    catena.logging.audit(False)
+    telemetry.uninstall()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+async def a_call() -> None:
+    """Make a call."""
+    number.set(1)
+    async with connected():
+        await add(1)
+
+
+@isolated
+def test_the_audit_log_is_off_until_it_is_asked_for() -> None:
+    """Logs: without the switch nobody listens on its account, whatever the root logger shows."""
+    with telling(detail="dispatch") as told:
+        run(a_call())
+        before = [one.msg for one in told.records]
+        catena.logging.audit()
+        run(a_call())
+        catena.logging.audit(False)
+        asked = [one.msg for one in told.records][len(before) :]
+        run(a_call())
+        after = [one.msg for one in told.records][len(before) + len(asked) :]
+
+    audit = {
+        "catena.call.dispatched",
+        "catena.call.executed",
+        "catena.chain.mounted",
+        "catena.chain.unmounted",
+        "catena.proxy.leased",
+        "catena.proxy.released",
+        "catena.token.reset",
+    }
+    assert audit.isdisjoint(before)
+    assert audit <= set(asked)
+    assert audit.isdisjoint(after)
+
+
+@isolated
+def test_a_record_names_its_span() -> None:
+    """Logs: the trace and span ids are those of the span that tells the same."""
+    with telling(audit=True) as told:
+        run(a_call())
+
+    (mounted, _) = told.logged("catena.chain.mounted")
+    execution = next(one for one in told.named("add") if one.kind.name == "SERVER")
+    assert mounted["trace_id"] == format(execution.context.trace_id, "032x")
+    assert mounted["span_id"] == format(execution.context.span_id, "016x")
+    dispatched = told.logged("catena.call.dispatched")[0]
+    dispatch = next(one for one in told.named("add") if one.kind.name == "CLIENT")
+    assert dispatched["span_id"] == format(dispatch.context.span_id, "016x")
+
+
+@isolated
+def test_records_of_a_trace_that_is_not_sampled_name_it_all_the_same() -> None:
+    """Logs: sampled or not, the ids are there."""
+    with telling(sampled=False, audit=True) as told:
+        run(a_call())
+
+    assert all(len(one["trace_id"]) == 32 for one in told.logged("catena.chain.unmounted"))
+    assert told.spans == []
+
+
+def test_the_library_configures_nothing_global() -> None:
+    """Logs: structlog's defaults and the root logger are left as they are."""
+    before = structlog.get_config(), logging.getLogger().handlers[:]
+    with telling(audit=True):
+        announce(FORK)
+
+    assert (structlog.get_config(), logging.getLogger().handlers[:]) == before
+    assert not structlog.is_configured()
+
+
+def test_json_is_one_object_a_line(configured: Any) -> None:
+    """catena.logging: records of Catena and of the application alike; set up again, once."""
+    stream = io.StringIO()
+    catena.logging.configure_json(audit=True)
+    catena.logging.configure_json(audit=True, stream=stream)
+
+    announce(FORK)
+    error = KeyError("mine")
+    logging.getLogger("mine").error("it %s", "failed", extra={"order": 7}, exc_info=error)
+
+    ours, theirs = map(json.loads, stream.getvalue().splitlines())
+    assert (ours["event"], ours["level"], ours["logger"]) == (
+        "catena.chain.forked",
+        "debug",
+        "catena.audit",
+    )
+    assert ours["catena.chain.id"] == (b"c" * 16).hex()
+    assert (theirs["event"], theirs["order"]) == ("it failed", 7)
+    assert "KeyError" in theirs["exception"]
+
+
+def test_the_console_is_for_people(configured: Any) -> None:
+    """catena.logging: one line with the name of the event and what it says."""
+    stream = io.StringIO()
+    catena.logging.configure_console(audit=True, stream=stream)
+    announce(FORK)
+
+    (line,) = stream.getvalue().splitlines()
+    assert "catena.chain.forked" in line
+    assert f"catena.chain.id={(b'c' * 16).hex()}" in line
+
+
+@isolated
+def test_a_contention_is_a_warning(configured: Any) -> None:
+    """Logs: contention at WARNING, with both sides named, when nobody configured an SDK."""
+    stream = io.StringIO()
+    catena.logging.configure_json(stream=stream)
+    run(contend())
+
+    (record,) = map(json.loads, stream.getvalue().splitlines())
+    assert (record["event"], record["level"]) == ("catena.chain.contention", "warning")
+    assert record["catena.owner.task"] == "the owner"
+    assert record["catena.intruder.task"] == "the intruder"
+
+
+@pytest.mark.parametrize(("variable", "records"), [("1", True), ("0", False)])
+def test_the_environment_turns_the_audit_log_on(variable: str, records: bool) -> None:
+    """CATENA_AUDIT_LOG: from outside, JSON on standard error when nobody configured logging."""
+    program = """
+import asyncio, catena
+from tests.telemetry.story import add, number
+
+async def main():
+    number.set(1)
+    async with catena.WorkerPool(spawn=1):
+        await add(1)
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "CATENA_AUDIT_LOG": variable},
+    )
+
+    lines = [line[line.find("{") :] for line in done.stderr.splitlines()]
+    told = {json.loads(line)["event"] for line in lines}
+    if records:
+        here, there = {"catena.call.dispatched"}, {"catena.call.executed", "catena.token.reset"}
+        assert here | there <= told
+    else:
+        assert done.stderr == ""
