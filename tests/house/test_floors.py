@@ -65,6 +65,8 @@ LATE = {
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
     ("catena.pool.serve", "uvloop"),  # an extra
     ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK
+    ("catena.telemetry.switch", "catena.telemetry.hooks"),
+    ("catena.telemetry.switch", "catena.telemetry.pending"),
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when there is a record
     ("catena.telemetry.switch", "catena.telemetry.logs"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),

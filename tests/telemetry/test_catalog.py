@@ -28,7 +28,10 @@ SPANS = pytest.mark.parametrize(
 )
 ROWS = pytest.mark.parametrize("row", CATALOG, ids=lambda row: row.event.__name__)
 
-RARELY = {"exception.message", "catena.carrier", "error.type", "catena.chain.parent_id"}
+RARELY = {
+    *("exception.message", "error.type", "catena.carrier"),
+    *("catena.chain.parent_id", "catena.pending"),
+}
 """Attributes that only some events of a class have; other tests see to them."""
 
 ELSEWHERE = {"catena.intruder.call", "catena.owner.call"}

@@ -35,13 +35,15 @@ class WorkerPool:
     where it is installed. The environment variable CATENA_LOOP stands in for "auto". With
     ``strict`` a chain with a value that cannot be written or read is refused with one
     ChainSerializationError for all of them, here and on the workers; otherwise each is left out
-    with a SerializationWarning.
+    with a SerializationWarning. ``bootstrap`` names a function, as "module:function", that every
+    worker calls before it serves; if it returns a callable, that is called before the worker ends,
+    with the seconds it may take. CATENA_WORKER_BOOTSTRAP stands in for it.
 
     Entering raises an ExceptionGroup of WorkerStartError, one for each worker that did not come up;
     constructing raises ValueError for a senseless option. A pool is entered once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default and is given by name
         self,
         *,
         spawn: int | None = None,
@@ -49,6 +51,7 @@ class WorkerPool:
         stop_timeout: float = 2.5,
         loop: Loop = "auto",
         strict: bool = False,
+        bootstrap: str | None = None,
     ) -> None:
         if spawn is not None and spawn < 1:
             raise ValueError(f"spawn must be at least 1, it is {spawn!r}")
@@ -57,8 +60,11 @@ class WorkerPool:
         self._spawn = spawn or _processors()
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
+        if bootstrap is not None and not all(bootstrap.partition(":")):
+            raise ValueError(f"bootstrap must be module:function, it is {bootstrap!r}")
         self._loop = _loop(loop)
         self._strict = strict
+        self._bootstrap = bootstrap
         self._scratch: Scratch | None = None
         self._relay: Relay | None = None
         self._workers: list[Worker] = []
@@ -113,6 +119,7 @@ class WorkerPool:
             "loop": self._loop,
             "stop_timeout": self._stop_timeout,
             "strict": self._strict,
+            "bootstrap": self._bootstrap,
         }
         label = scratch.path.name.rpartition("-")[2]
         self._workers = [

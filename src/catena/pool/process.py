@@ -19,6 +19,7 @@ from typing import Any
 from catena.errors import WorkerStartError
 from catena.events import WorkerExited, WorkerStarted
 from catena.observe import announce
+from catena.pool.bootstrap import edited
 from catena.pool.relay import Pipe, Relay
 
 __all__ = ["Worker"]
@@ -62,7 +63,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(),
+                env=edited(_environment(), self.id),
                 pass_fds=(ready_in_child,),
                 # A group of its own: Ctrl-C at a terminal is the parent's to handle.
                 process_group=0,

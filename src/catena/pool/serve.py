@@ -1,7 +1,7 @@
 """The worker process: ``python -m catena worker``, started by a pool and by nobody else.
 
 It reads what it needs from its standard input, serves links until that ends, and is gone soon
-after, even when a routine blocks its event loop.
+after, even when a routine blocks its event loop. Its bootstrap is called before and after.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from catena.dispatch.session import Sessions
 from catena.errors import install_command
 from catena.link.link import Link
 from catena.link.server import Server
+from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, settle
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.proxy import ProxyPool
 from catena.pool.scratch import remove_abandoned
@@ -29,6 +31,8 @@ from catena.pool.scratch import remove_abandoned
 __all__ = ["main"]
 
 _GC_THRESHOLD = 20_000
+_LEAST = 0.3
+"""Seconds that a worker's bootstrap has to finish in any case; the parent waits half a second."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -39,14 +43,16 @@ def main(arguments: Sequence[str] = ()) -> int:
         return 2
     facts = json.loads(line)
     control = _settle_in(facts)
+    bootstrap = _bootstrap(facts)
     # What is imported by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
-    serving = _Serving(facts, control)
+    serving = _Serving(facts, control, bootstrap)
     with _runner(facts["loop"]) as runner:
         runner.run(serving.run())
     serving.leave()
+    bootstrap.finish(serving.left())
     return 0
 
 
@@ -57,6 +63,7 @@ def _settle_in(facts: dict[str, Any]) -> int:
         os.environ.pop("PYTHONPATH", None)
     else:
         os.environ["PYTHONPATH"] = facts["pythonpath"]
+    settle(facts["worker"])
     # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
     signal.signal(signal.SIGINT, _ignore)
     for stream in (sys.stdout, sys.stderr):
@@ -67,6 +74,16 @@ def _settle_in(facts: dict[str, Any]) -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     return control
+
+
+def _bootstrap(facts: dict[str, Any]) -> Bootstrap:
+    """Call what is to be called before the worker serves; tell the parent when it raises."""
+    name = facts["bootstrap"]
+    try:
+        return Bootstrap(os.environ.get(BOOTSTRAP, "") if name is None else name)
+    except Exception as error:
+        os.write(facts["ready"], f"bootstrap: {type(error).__name__}: {error}".encode()[:4096])
+        raise
 
 
 def _ignore(*_: object) -> None:
@@ -90,8 +107,11 @@ def _runner(loop: str) -> asyncio.Runner:
 class _Serving:
     """The life of a worker, from listening to the end of its standard input."""
 
-    def __init__(self, facts: dict[str, Any], control: int) -> None:
+    def __init__(self, facts: dict[str, Any], control: int, bootstrap: Bootstrap) -> None:
         self._control = control
+        self._bootstrap = bootstrap
+        self._deadline = 0.0
+        self._lock = threading.Lock()
         self._worker: str = facts["worker"]
         self._socket = Path(facts["socket"])
         self._ready: int = facts["ready"]
@@ -121,8 +141,13 @@ class _Serving:
         )
         watch.start()
         await over.wait()
+        self._end()
         await self._stop(server)
         heartbeat.stop()
+
+    def left(self) -> float:
+        """Return how many seconds are left until the worker ends by force."""
+        return max(self._deadline - time.monotonic(), 0.0) + _LEAST / 2
 
     def leave(self) -> None:
         """Leave nothing behind: no socket, and no directory when its owner is dead."""
@@ -150,14 +175,26 @@ class _Serving:
         await server.stop(0)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
-        """Wait for the end of standard input; leave by force when the loop does not."""
+        """Wait for the end of standard input, and pass it on."""
         with contextlib.suppress(OSError):
             while os.read(self._control, 4096):
                 pass
+        self._end()
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(over.set)
+
+    def _end(self) -> None:
+        """Begin to count the time that is left; from any thread, and more than once."""
+        with self._lock:
+            if not self._deadline:
+                self._deadline = time.monotonic() + self._grace
+                threading.Thread(target=self._force, name="catena-force", daemon=True).start()
+
+    def _force(self) -> None:
+        """Leave when the time is over, also when a routine blocks the loop."""
         threading.Event().wait(self._grace)
         self.leave()
+        self._bootstrap.finish(_LEAST)
         os._exit(1)
 
 

@@ -91,7 +91,7 @@ CATALOG: tuple[Row, ...] = (
             *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
             *("catena.worker.id", "catena.call.id", "catena.chain.id"),
             *("catena.attempts", "catena.peer.version", "catena.protocol.version"),
-            *("catena.outcome", "error.type", "exception.message"),
+            *("catena.outcome", "catena.pending", "error.type", "exception.message"),
         ),
     ),
     row(
@@ -129,7 +129,7 @@ CATALOG: tuple[Row, ...] = (
             *("code.function.name", "catena.worker.id", "catena.peer.id"),
             *("catena.call.id", "catena.chain.id", "catena.chain.parent_id"),
             *("catena.carrier", "catena.outcome", "catena.peer.version"),
-            *("catena.protocol.version", "error.type", "exception.message"),
+            *("catena.pending", "catena.protocol.version", "error.type", "exception.message"),
         ),
     ),
     row(

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
 from catena import events
@@ -21,13 +21,17 @@ from catena.observe import Event, Outcome
 from catena.telemetry.carrier import Carriers
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.facts import facts_of, outcome_of
+from catena.telemetry.hooks import Hook
+from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
 from catena.telemetry.underway import underway
 
 __all__ = ["Spans"]
 
 Closer = Callable[[Outcome], None]
+_Call = events.Dispatch | events.Execution
 
+_NO_HOOK = Hook(None)
 _KINDS = {
     "client": SpanKind.CLIENT,
     "server": SpanKind.SERVER,
@@ -39,10 +43,11 @@ class Spans:
     """The listeners that make spans, over the tracers of one provider.
 
     ``messages`` tells whether the texts of errors are recorded, ``full`` whether there are spans of
-    mounts, resets and leases.
+    mounts, resets and leases. ``hooks`` are called with the span of a call when it begins, one at
+    its caller and one at its worker; ``pending`` tells of calls before they end.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default and is given by name
         self,
         provider: trace.TracerProvider,
         carriers: Carriers,
@@ -50,11 +55,15 @@ class Spans:
         *,
         messages: bool = False,
         full: bool = True,
+        hooks: tuple[Hook, Hook] = (_NO_HOOK, _NO_HOOK),
+        pending: Pending | None = None,
     ) -> None:
         self.provider = provider
         self._carriers = carriers
         self._messages = messages
         self._full = full
+        self._dispatched, self._executed = hooks
+        self._pending = pending
         scopes = {row.span.scope for row in BY_EVENT.values() if row.span is not None}
         self._tracers = {scope: provider.get_tracer(scope, version) for scope in sorted(scopes)}
         self._calls = self._tracers["catena.dispatch"]
@@ -86,6 +95,8 @@ class Spans:
             event.context = context = trace.set_span_in_context(span)
             event.enter = partial(_enter, event, context)
             underway.began(event, span.get_span_context())
+            self._dispatched(span, event)
+            self._tell_pending(event, span, get_current())
         return partial(self._called, event, span)
 
     def execution(self, event: events.Execution) -> Closer:
@@ -106,6 +117,8 @@ class Spans:
             caller = found if found.is_valid else None
             event.context = context
             event.reply_carrier = self._carriers.write(span)
+            self._executed(span, event)
+            self._tell_pending(event, span, parent)
         event.enter = partial(_attach, event, context, caller)
         underway.began(event, span.get_span_context() if event.context else None)
         return partial(self._called, event, span)
@@ -143,6 +156,10 @@ class Spans:
         self._finish(event, span)
         return context if span.get_span_context().trace_flags.sampled else None
 
+    def _tell_pending(self, event: _Call, span: Span, parent: Context) -> None:
+        if self._pending is not None:
+            self._pending.tell(self._calls, span, event.routine, parent, facts_of(event))
+
     def _leaf(self, event: Event, linked: Sequence[SpanContext] = ()) -> Span:
         row = BY_EVENT[type(event)].span
         if row is None:
@@ -160,7 +177,7 @@ class Spans:
             span.set_attributes(facts_of(event, messages=self._messages))
         span.end()
 
-    def _called(self, event: events.Dispatch | events.Execution, span: Span, end: Outcome) -> None:
+    def _called(self, event: _Call, span: Span, end: Outcome) -> None:
         underway.ended(event)
         if span.is_recording():
             span.set_attributes(facts_of(event) | outcome_of(end, messages=self._messages))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -21,14 +22,16 @@ from catena.telemetry.rows import Row
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.trace import Span, TracerProvider
 
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
-__all__ = ["Detail", "audit", "ensure", "install", "installed", "uninstall"]
+__all__ = ["Detail", "Hooked", "audit", "ensure", "install", "installed", "uninstall"]
 
 Detail = Literal["off", "dispatch", "full"]
+Hooked = Callable[["Span", Any], object]
+"""Called with the recorded span of a call that begins, and its event."""
 
 _log = logging.getLogger("catena")
 _lock = RLock()
@@ -38,7 +41,7 @@ _SILENT = logging.NullHandler()
 _NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
-def install(
+def install(  # noqa: PLR0913 - each has its default and is given by name
     *,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
@@ -46,12 +49,19 @@ def install(
     detail: Detail | None = None,
     record_messages: bool = False,
     baggage: bool = False,
+    dispatch_hook: Hooked | None = None,
+    execution_hook: Hooked | None = None,
+    pending: bool | None = None,
 ) -> None:
     """Tell spans, metrics and logs with these options, in place of what was installed before.
 
     Without a provider, or a propagator, the global one counts, as soon as the application has
     configured it. ``detail`` outdoes CATENA_TELEMETRY. ``record_messages`` lets the texts of errors
     into spans and logs, and they may quote values; ``baggage`` lets baggage travel with calls.
+
+    ``dispatch_hook`` and ``execution_hook`` are called with the span of a call that begins and its
+    event, at its caller and at its worker, where the span is recorded. ``pending`` makes a span of
+    each recorded call when it begins, too; it outdoes CATENA_PENDING_SPANS.
 
     Raises ValueError for a detail that is none.
     """
@@ -67,6 +77,8 @@ def install(
             propagator,
             record_messages,
             baggage,
+            (dispatch_hook, execution_hook),
+            _pending() if pending is None else pending,
         )
         _switch.look()
 
@@ -116,6 +128,8 @@ class _Options:
     propagator: TextMapPropagator | None = None
     record_messages: bool = False
     baggage: bool = False
+    hooks: tuple[Hooked | None, Hooked | None] = (None, None)
+    pending: bool = False
 
 
 class _Switch:
@@ -136,7 +150,7 @@ class _Switch:
         """Subscribe what has become possible since the last look."""
         if self.off:
             return
-        options = self.options = self.options or _Options(_detail())
+        options = self.options = self.options or _Options(_detail(), pending=_pending())
         if self.audit is None:
             self.audit = os.environ.get("CATENA_AUDIT_LOG", "").lower() in _YES
             if self.audit:
@@ -230,14 +244,19 @@ _switch = _Switch()
 
 def _spans(provider: Any, options: _Options) -> Spans:
     from catena.telemetry.carrier import Carriers  # noqa: PLC0415 - with the SDK
+    from catena.telemetry.hooks import Hook  # noqa: PLC0415
+    from catena.telemetry.pending import Pending  # noqa: PLC0415
     from catena.telemetry.spans import Spans  # noqa: PLC0415
 
+    dispatched, executed = options.hooks
     return Spans(
         provider,
         Carriers(options.propagator, baggage=options.baggage),
         _version(),
         messages=options.record_messages,
         full=options.detail == "full",
+        hooks=(Hook(dispatched), Hook(executed)),
+        pending=Pending(provider) if options.pending else None,
     )
 
 
@@ -268,6 +287,10 @@ def _detail() -> Detail:
         return cast("Detail", asked)
     _log.warning("CATENA_TELEMETRY is %r, not off, dispatch or full: full it is", asked)
     return "full"
+
+
+def _pending() -> bool:
+    return os.environ.get("CATENA_PENDING_SPANS", "").lower() in _YES
 
 
 def _show_audit() -> None:

@@ -1,0 +1,39 @@
+"""Log records as span events, for backends that store traces and nothing else, such as Jaeger.
+
+Catena makes no span events: what happens within a span is a named log record. Where nobody stores
+logs, this puts the records back into the span that was current when they were written.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.catena.records import attributes_of
+
+__all__ = ["SpanEventHandler"]
+
+
+class SpanEventHandler(logging.Handler):
+    """Adds each named record to the current span as an event, if that is recorded.
+
+    A record is named when its message is one dotted word, such as ``catena.chain.contention``;
+    ``prefix`` is how the name begins. Put it on any logger.
+    """
+
+    def __init__(self, prefix: str = "catena.", level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._prefix = prefix
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a record to the current span; whatever comes, it raises nothing."""
+        name = record.msg
+        if not isinstance(name, str) or not name.startswith(self._prefix) or " " in name:
+            return
+        span = trace.get_current_span()
+        if not span.is_recording():
+            return
+        try:
+            span.add_event(name, attributes_of(record), int(record.created * 1e9))
+        except Exception:
+            self.handleError(record)

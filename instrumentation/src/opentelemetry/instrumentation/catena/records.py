@@ -1,0 +1,122 @@
+"""Records of the standard library's loggers as records of OpenTelemetry.
+
+The SDK's own handler is deprecated, and what replaces it is a pre-release; this is what Catena needs
+of either: a record keeps its name, its facts, and the span that it says it belongs to.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, cast
+
+from opentelemetry import trace
+from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger_provider
+from opentelemetry.context import Context, get_current
+
+__all__ = ["RecordHandler", "attributes_of", "unhandled"]
+
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_IDS = {"trace_id", "span_id", "catena_context"}
+_SEVERITIES = (
+    (logging.CRITICAL, SeverityNumber.FATAL),
+    (logging.ERROR, SeverityNumber.ERROR),
+    (logging.WARNING, SeverityNumber.WARN),
+    (logging.INFO, SeverityNumber.INFO),
+    (logging.DEBUG, SeverityNumber.DEBUG),
+)
+
+
+def attributes_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the facts that a record carries beside what every record has."""
+    return {
+        name: _plain(value)
+        for name, value in vars(record).items()
+        if name not in _STANDARD and name not in _IDS and value is not None
+    }
+
+
+def unhandled() -> LoggerProvider | None:
+    """Return the global logger provider if it is configured and nothing hands it records yet."""
+    provider = get_logger_provider()
+    if type(provider).__module__.startswith("opentelemetry._logs"):
+        return None
+    if any(type(one).__name__ == "LoggingHandler" for one in logging.getLogger().handlers):
+        return None
+    try:
+        elsewhere = find_spec("opentelemetry.instrumentation.logging")
+    except ModuleNotFoundError:
+        elsewhere = None
+    return provider if elsewhere is None else None
+
+
+class RecordHandler(logging.Handler):
+    """Hands records to a logger provider; those of OpenTelemetry itself are left out.
+
+    A record whose message is one dotted word has that as its event name.
+    """
+
+    def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._provider = provider
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a record on; whatever comes, it raises nothing."""
+        if record.name.startswith("opentelemetry"):
+            # An exporter that tells of its failure by exporting would never come to an end.
+            return
+        try:
+            self._provider.get_logger(record.name).emit(_told(record))
+        except Exception:
+            self.handleError(record)
+
+
+def _told(record: logging.LogRecord) -> LogRecord:
+    message = record.getMessage()
+    attributes = attributes_of(record)
+    if record.exc_info and record.exc_info[0] is not None:
+        attributes["exception.type"] = record.exc_info[0].__qualname__
+        attributes["exception.stacktrace"] = "".join(traceback.format_exception(*record.exc_info))
+    return LogRecord(
+        timestamp=int(record.created * 1e9),
+        severity_number=_severity(record.levelno),
+        severity_text=record.levelname,
+        body=message,
+        attributes=attributes,
+        event_name=message if _is_name(message) else None,
+        context=_context(record),
+    )
+
+
+def _context(record: logging.LogRecord) -> Context:
+    """Return the context of the span that a record names; without a name, the current one."""
+    known: Any = vars(record)
+    try:
+        span = trace.SpanContext(
+            int(known["trace_id"], 16),
+            int(known["span_id"], 16),
+            is_remote=False,
+            trace_flags=trace.get_current_span().get_span_context().trace_flags,
+        )
+    except (KeyError, TypeError, ValueError):
+        return get_current()
+    return trace.set_span_in_context(trace.NonRecordingSpan(span))
+
+
+def _severity(level: int) -> SeverityNumber:
+    return next((number for least, number in _SEVERITIES if level >= least), SeverityNumber.TRACE)
+
+
+def _is_name(message: str) -> bool:
+    return "." in message and message.replace(".", "").replace("_", "").isalnum()
+
+
+def _plain(value: object) -> Any:
+    """Return what an attribute may be: a plain value, or a list of texts."""
+    if isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [str(one) for one in cast("Sequence[object]", value)]
+    return str(value)

@@ -1,0 +1,56 @@
+"""Catena's own gRPC streams, kept out of the traces of whoever instruments gRPC as well.
+
+A pool and each of its workers share one stream for as long as both live; the calls in it have spans
+of their own. A span of the stream would tell each of them twice, and end with the pool.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from catena.link.service import SERVICE
+
+__all__ = ["exclude", "include", "not_catena"]
+
+_EXCLUDED = "OTEL_PYTHON_GRPC_EXCLUDED_SERVICES"
+
+Condition = Callable[[Any], bool]
+
+
+def not_catena(filter_: Condition | None = None) -> Condition:
+    """Return a filter for gRPC's instrumentors that leaves Catena's streams alone.
+
+    Another filter may be given; then a call is traced when that one says so as well.
+    """
+
+    def condition(call: Any) -> bool:
+        # As the instrumentors' own filters have it: servers and clients name a call differently.
+        method = getattr(call, "method", None) or getattr(call, "full_method", None) or ""
+        name = method.decode("utf-8", "replace") if isinstance(method, bytes) else str(method)
+        if name.lstrip("/").rpartition("/")[0] == SERVICE:
+            return False
+        return filter_ is None or filter_(call)
+
+    return condition
+
+
+def exclude() -> None:
+    """Have gRPC's instrumentors that are made from here on leave Catena's streams alone."""
+    services = _services()
+    if SERVICE not in services:
+        os.environ[_EXCLUDED] = ",".join((*services, SERVICE))
+
+
+def include() -> None:
+    """Undo what ``exclude`` did."""
+    services = [one for one in _services() if one != SERVICE]
+    if services:
+        os.environ[_EXCLUDED] = ",".join(services)
+    else:
+        os.environ.pop(_EXCLUDED, None)
+
+
+def _services() -> list[str]:
+    return [one.strip() for one in os.environ.get(_EXCLUDED, "").split(",") if one.strip()]

@@ -1,0 +1,77 @@
+"""The bootstrap of a worker: an SDK before it serves, a flush within its time when it ends.
+
+``catena.WorkerPool(bootstrap="opentelemetry.instrumentation.catena.worker:bootstrap")``, the variable
+CATENA_WORKER_BOOTSTRAP, or ``CatenaInstrumentor().instrument()`` in the parent have it called.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.instrumentation.catena.instrumentor import CatenaInstrumentor
+from opentelemetry.instrumentation.catena.once import once
+from opentelemetry.instrumentation.catena.providers import configure, configured
+from opentelemetry.instrumentation.catena.records import RecordHandler
+from opentelemetry.instrumentation.catena.resource import CatenaResourceDetector
+from opentelemetry.sdk.resources import Resource
+
+__all__ = ["bootstrap", "flush"]
+
+_log = logging.getLogger(__name__)
+
+
+def bootstrap() -> Callable[[float], None]:
+    """Set up an SDK as the OTEL_* variables say, unless there is one; return what flushes it.
+
+    Your own bootstrap may call it after having configured its own providers, and hand on what it
+    returns.
+    """
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if not disabled and not configured():
+        once()
+        # Given as attributes, they outdo those that were inherited from the parent.
+        detected = CatenaResourceDetector().detect().attributes
+        loggers = configure(Resource.create(dict(detected)))
+        if loggers is not None:
+            logging.getLogger().addHandler(RecordHandler(loggers))
+    instrumentor = CatenaInstrumentor()
+    if not instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.instrument()
+    return flush
+
+
+def flush(seconds: float) -> None:
+    """Shut the global providers down, all at once, within so many seconds.
+
+    Shutting down exports what waits. What is not done in time is told in one warning.
+    """
+    deadline = time.monotonic() + seconds
+    ending = [(one, _begun(one)) for one in configured() if hasattr(one, "shutdown")]
+    late = [type(one).__name__ for one, thread in ending if _is_late(thread, deadline)]
+    if late:
+        _log.warning("not everything was exported within %.1f s: %s", seconds, ", ".join(late))
+
+
+def _begun(provider: Any) -> threading.Thread:
+    thread = threading.Thread(
+        target=_shut_down, args=(provider,), name="catena-flush", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _shut_down(provider: Any) -> None:
+    try:
+        provider.shutdown()
+    except Exception:
+        _log.exception("%s could not be shut down", type(provider).__name__)
+
+
+def _is_late(thread: threading.Thread, deadline: float) -> bool:
+    thread.join(max(deadline - time.monotonic(), 0.0))
+    return thread.is_alive()

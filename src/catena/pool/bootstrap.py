@@ -1,0 +1,140 @@
+"""What a worker runs before it serves and before it ends, and what its environment says.
+
+A pool knows nothing of telemetry or of whatever else a process wants to have set up: it calls a
+function by its name. The rule: what that left behind to be done at the end is done once, and never
+for longer than the worker has left.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+__all__ = [
+    "BOOTSTRAP",
+    "WORKER",
+    "Bootstrap",
+    "Edit",
+    "edited",
+    "named",
+    "on_spawn",
+    "settle",
+    "worker_id",
+]
+
+BOOTSTRAP = "CATENA_WORKER_BOOTSTRAP"
+WORKER = "CATENA_WORKER_ID"
+
+Edit = Callable[[dict[str, str], str], object]
+"""Changes the environment of a worker that is about to be started; it is told the worker's id."""
+
+_log = logging.getLogger("catena")
+_edits: list[Edit] = []
+
+
+def on_spawn(edit: Edit) -> Callable[[], None]:
+    """Have ``edit`` change the environment of every worker started from here on.
+
+    Returns what ends that. The environment of this process, and of others that it starts, stays.
+    """
+    _edits.append(edit)
+
+    def end() -> None:
+        if edit in _edits:
+            _edits.remove(edit)
+
+    return end
+
+
+def edited(environment: dict[str, str], worker: str) -> dict[str, str]:
+    """Return a worker's environment: its id is put in, then every edit changes it in turn.
+
+    An edit that raises is logged, and the worker is started all the same.
+    """
+    environment[WORKER] = worker
+    for edit in tuple(_edits):
+        try:
+            edit(environment, worker)
+        except Exception:
+            _log.exception("an edit of a worker's environment raised")
+    return environment
+
+
+def worker_id() -> str:
+    """Return the id of the worker that this process is, empty in any other process."""
+    return _here or os.environ.get(WORKER, "")
+
+
+def settle(worker: str) -> None:
+    """Keep this worker's id, and hide it from the processes that this one starts."""
+    global _here  # noqa: PLW0603 - a process is one worker at most
+    _here = worker
+    os.environ.pop(WORKER, None)
+
+
+def named(name: str) -> Callable[[], Any]:
+    """Return the function that ``module:function`` names.
+
+    Raises ValueError for a name of another form and for one that names nothing to call, and what
+    importing the module raises.
+    """
+    module, colon, path = name.partition(":")
+    if not colon or not module.strip() or not path.strip():
+        raise ValueError(f"{name!r} is not of the form module:function")
+    found: object = importlib.import_module(module.strip())
+    for part in path.strip().split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise ValueError(f"{name!r} names nothing that can be called")
+    return cast("Callable[[], Any]", found)
+
+
+class Bootstrap:
+    """What was set up in this worker by a function's name; an empty name sets up nothing.
+
+    The function is called without arguments. If it returns a callable, that is called before the
+    worker ends, with the seconds that it may take, in a thread of its own.
+
+    Raises what importing and calling raise.
+    """
+
+    def __init__(self, name: str) -> None:
+        left = named(name)() if name else None
+        self._left: Callable[[float], object] | None = left if callable(left) else None
+        self._lock = threading.Lock()
+        self._ending: threading.Thread | None = None
+        self._told = False
+
+    def finish(self, seconds: float) -> None:
+        """Do what was left to be done, and wait for it so many seconds at most; from any thread.
+
+        A second call waits for what the first began.
+        """
+        if self._left is None:
+            return
+        with self._lock:
+            if self._ending is None:
+                self._ending = threading.Thread(
+                    target=self._finish, args=(seconds,), name="catena-finish", daemon=True
+                )
+                self._ending.start()
+        self._ending.join(seconds)
+        if self._ending.is_alive() and not self._told:
+            self._told = True
+            sys.stderr.write(f"catena: the worker ended, its bootstrap took over {seconds:.1f} s\n")
+
+    def _finish(self, seconds: float) -> None:
+        if self._left is None:
+            return
+        try:
+            self._left(seconds)
+        except Exception:
+            _log.exception("what the bootstrap of a worker left to be done raised")
+
+
+_here = ""

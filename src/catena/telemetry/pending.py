@@ -1,0 +1,71 @@
+"""Pending spans: a call in flight shows before it ends, also when its process never tells the end.
+
+A pending span tells of one call when it begins. It has an id of its own and the parent of the
+call's real span, to which it is linked, and ends at once. The rule: it leaves the process soon, and
+nobody waits for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Tracer
+
+from catena.telemetry.facts import Facts
+
+__all__ = ["Pending"]
+
+_log = logging.getLogger("catena")
+_PAUSE = 0.05
+"""Seconds that a first pending span waits for others, so that many leave together."""
+
+
+class Pending:
+    """Makes pending spans and has the provider flush them; ``flush`` is its ``force_flush``."""
+
+    def __init__(self, provider: Any) -> None:
+        self._flush: Any = getattr(provider, "force_flush", None)
+        self._waiting = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, tracer: Tracer, span: Span, name: str, parent: Context, facts: Facts) -> None:
+        """Tell that the call of ``span`` has begun; ``parent`` is what that one's parent is in."""
+        attributes = {**facts, "catena.pending": True}
+        # Not of the call's kind: whoever counts calls by their spans counts this one once.
+        pending = tracer.start_span(
+            name,
+            parent,
+            kind=SpanKind.INTERNAL,
+            attributes=attributes,
+            links=[Link(span.get_span_context())],
+        )
+        pending.end()
+        self._hurry()
+
+    def _hurry(self) -> None:
+        if self._flush is None:
+            return
+        self._waiting.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="catena-pending", daemon=True
+                    )
+                    self._thread.start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while self._waiting.wait():
+            pause.wait(_PAUSE)
+            self._waiting.clear()
+            try:
+                self._flush()
+            except Exception:
+                _log.exception("pending spans could not be flushed, they leave with the others")
+                self._flush = None
+                return
