@@ -107,7 +107,9 @@ def told(title: str, metric: str, *by: str) -> Panel:
 def calls(title: str, metric: str, *by: str) -> Panel:
     """Return the graph of how many values a histogram of calls counts."""
     names = " ".join(legend(one) for one in by)
-    return Panel(title, metric, (Query(rate(metric, *by), names),), "reqps", "How many calls ended.")
+    return Panel(
+        title, metric, (Query(rate(metric, *by), names),), "reqps", "How many calls ended."
+    )
 
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
@@ -223,9 +225,7 @@ def _figure(figure: Figure) -> Any:
         .with_target(_query(Query(figure.expression, name), "A"))
         .unit(figure.unit)
         .color_scheme(dashboard.FieldColor().mode(parts.FieldColorModeId.THRESHOLDS))
-        .thresholds(
-            dashboard.ThresholdsConfig().mode(parts.ThresholdsMode.ABSOLUTE).steps(steps)
-        )
+        .thresholds(dashboard.ThresholdsConfig().mode(parts.ThresholdsMode.ABSOLUTE).steps(steps))
         .graph_mode(looks.BigValueGraphMode.NONE)
         .height(4)
         .span(4)

@@ -71,9 +71,8 @@ def error_ratio(metric: str) -> str:
     """Ask which part of the calls failed; 0 where none did."""
     name = series(metric, "count")
     failed = _CHOSEN.replace("}", ',error_type!=""}')
-    return (
-        f"(sum(rate({name}{failed}{_INTERVAL})) or vector(0)) / sum(rate({name}{_CHOSEN}{_INTERVAL}))"
-    )
+    every = f"sum(rate({name}{_CHOSEN}{_INTERVAL}))"
+    return f"(sum(rate({name}{failed}{_INTERVAL})) or vector(0)) / {every}"
 
 
 def legend(label: str) -> str:
