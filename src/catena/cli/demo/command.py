@@ -140,10 +140,10 @@ def _export(endpoint: str | None) -> Callable[[float], object]:
     """Begin to export, where that was asked for; return what sends the rest in so many seconds."""
     if endpoint is None:
         return lambda _: None
-    from catena.cli.demo import exporting  # noqa: PLC0415 - an extra
+    from catena.cli.demo.exporting import export_run, reach  # noqa: PLC0415 - an extra
 
-    exporting.reach(endpoint)
-    return exporting.export(endpoint, "")
+    reach(endpoint)
+    return export_run(endpoint)
 
 
 @contextmanager

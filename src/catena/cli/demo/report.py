@@ -50,7 +50,7 @@ def show(report: Report, stream: TextIO) -> None:
         if isinstance(part, Table):
             console.print("\n", Text(part.title, style="bold"), "\n", _rich(part), sep="")
         elif isinstance(part, Tree):
-            console.print("\n", drawn(part), sep="")
+            console.print(drawn(part))
         else:
             console.print(Text(part))
 

@@ -27,9 +27,10 @@ class Tree:
 
 def tree(trace: Trace, run: str) -> Tree:
     """Return the tree of a trace; its title says what it was made from."""
-    untold = f", {trace.untold} of them untold by their worker" if trace.untold else ""
+    untold = f", {trace.untold} by its caller only" if trace.untold else ""
     calls = counted(trace.calls, "call")
-    return Tree(f"Trace of run {run}: {calls}, seen here and on the workers{untold}", trace.roots)
+    said = f"Trace of run {run}: {calls}, each as its caller and its worker saw it{untold}"
+    return Tree(said, trace.roots)
 
 
 def drawn(found: Tree) -> RichTree:

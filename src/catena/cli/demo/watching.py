@@ -1,8 +1,8 @@
 """Watching the calls of a run: listeners of the seam in this process and on each worker.
 
-No SDK is needed for it. The id of a call travels in its carrier, so a worker knows to which dispatch
-an execution belongs; what it saw it leaves in a file when it ends. Its one rule: whatever of that is
-missing is missing in the tree, and breaks no run.
+No SDK is needed for it. The id of a call travels in its carrier, so a worker knows to which
+dispatch an execution belongs; what it saw it leaves in a file when it ends. Its one rule: whatever
+of that is missing is missing in the tree, and breaks no run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from catena.cli.demo.trace import Seen
 from catena.events import Dispatch, Execution
 from catena.observe import Outcome, subscribe, use
-from catena.pool.bootstrap import on_spawn, worker_id
+from catena.pool.bootstrap import BOOTSTRAP as ENVIRONMENT, Bootstrap, on_spawn, worker_id
 
 __all__ = ["BOOTSTRAP", "OTLP", "about", "begin", "watched"]
 
@@ -104,26 +104,27 @@ def watched(otlp: str | None = None) -> Generator[Callable[[], list[Seen]]]:
 def begin() -> Callable[[float], None] | None:
     """Watch the calls of this worker; return what leaves them where the demo looks.
 
-    Returns None when no demo has started this process.
+    Returns None when no demo has started this process. A bootstrap that the environment names, as
+    under ``opentelemetry-instrument``, is called first.
     """
     folder, otlp = os.environ.pop(SEEN, ""), os.environ.pop(OTLP, "")
     if not folder:
         return None
-    flush: Callable[[float], None] | None = None
+    # Before the listeners below: they add to what those of spans leave in an event.
+    flush = Bootstrap(os.environ.get(ENVIRONMENT, "")).finish
     if otlp:
         from catena.cli.demo.exporting import export  # noqa: PLC0415 - an extra
 
-        # Before the listener below: it adds to what those of spans leave in an event.
         flush = export(otlp, worker_id())
     watcher = _Watcher(worker_id())
-    subscribe(watcher.dispatch, Dispatch)
-    subscribe(watcher.execution, Execution)
+    listening = (subscribe(watcher.dispatch, Dispatch), subscribe(watcher.execution, Execution))
 
     def leave(seconds: float) -> None:
+        for one in listening:
+            one.cancel()
         lines = [json.dumps(astuple(one)) for one in watcher.seen]
         Path(folder, worker_id()).write_text("\n".join(lines), "utf-8")
-        if flush is not None:
-            flush(seconds)
+        flush(seconds)
 
     return leave
 
