@@ -3,7 +3,7 @@
 #   make test PYTHONS="3.12 3.13"   runs the tests of contexts and tokens with these as well
 #   make demo ARGS="--json PATH"    hands ARGS to the command
 
-.PHONY: help demo test lint types docs unit versions bench long proto build format clean run dev
+.PHONY: help demo test lint types docs unit versions bench long observed proto build format clean run dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -31,9 +31,10 @@ help:
 	@echo 'make versions  tests of contexts and tokens on each Python of PYTHONS, by default on all'
 	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
 	@echo 'make long    run the long count NAME=...'
+	@echo 'make observed  the integration suite, what it tells held against the catalog'
 	@echo 'make proto   compile proto/ into src/catena/wire/v1'
 	@echo 'make format  let ruff put the sources in form'
-	@echo 'make build   wheel and source archive into dist/'
+	@echo 'make build   wheels and source archives into dist/'
 	@echo 'make clean   remove everything that was made here'
 	@echo 'PYTHON=... chooses the interpreter (3.11, 3.12 or 3.13) of .venv'
 
@@ -75,6 +76,9 @@ long: dev
 	@if [ -d tests/long ]; then $(py) -m tests.long $(NAME); \
 	else echo 'there are no long counts yet'; fi
 
+observed: dev
+	@$(py) -m tests.observed $(ARGS)
+
 proto: dev
 	@$(py) proto/generate.py
 
@@ -84,6 +88,7 @@ format: dev
 
 build: dev
 	@$(py) -m build --no-isolation --outdir dist
+	@$(py) -m build --no-isolation --outdir dist instrumentation
 
 clean:
 	rm -rf .venv .cache .hypothesis dist site

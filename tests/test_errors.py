@@ -47,6 +47,7 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.DispatchTimeout: {"routine": "app.job", "worker": "w1", "seconds": 0.5},
     errors.Busy: {"routine": "app.job", "worker": "w1, w2", "reason": "9 calls"},
     errors.WorkerStartError: {"worker": "w1", "cause": "Traceback", "exit_code": 3},
+    errors.AddressRefused: {"address": "127.0.0.1:4317", "cause": "it is in use"},
     errors.VersionRefused: {"local": "1.4", "remote": "2.0"},
     errors.ProtocolError: {"reason": "not allowed", "frame": "Next", "after": "Result"},
     errors.RemoteError: {"type_name": "app.Oops", "message": "bad", "step": "no such class"},

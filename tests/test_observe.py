@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from catena import events, observe
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
 from catena.dispatch.values import LENIENT
-from catena.observe import SILENCE, Event, Operation, Outcome, announce, subscribe
+from catena.observe import SILENCE, Event, Operation, Outcome, announce, subscribe, use
 from tests.support import isolated, run, variable
 
 
@@ -301,8 +303,25 @@ def test_nobody_listening_means_no_clock(clock: list[int]) -> None:
 
 def test_no_class_has_listeners_by_default() -> None:
     """The budget: importing Catena subscribes nobody."""
-    kinds = [one for one in vars(events).values() if isinstance(one, type)]
-    announced = [one for one in kinds if issubclass(one, Event)]
+    program = (
+        "import catena; from catena import events; from catena.observe import Event;"
+        "kinds = [one for one in vars(events).values() if isinstance(one, type)];"
+        "kinds = [one for one in kinds if issubclass(one, Event)];"
+        "print(len(kinds) > 10, [one for one in kinds if one.listeners])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
 
-    assert len(announced) > 10
-    assert [one for one in announced if one.listeners] == []
+    assert ran.stdout == "True []\n"
+
+
+def test_what_a_listener_left_is_used_and_breaks_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The seam: nothing for nothing, what a hook returns, and one line for what it raises."""
+    assert use(None) is None
+    assert use(lambda: 7) == 7
+    assert caplog.records == []
+    assert use(lambda: 1 / 0) is None
+    assert [one.levelno for one in caplog.records] == [logging.ERROR]

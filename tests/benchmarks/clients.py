@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .environment import ROOT, last_lines
-from .plan import PEERS, PREFIX, BenchmarkError, Facts, Sample, Variant
+from .plan import PEERS, PREFIX, TELEMETRY, BenchmarkError, Facts, Sample, Variant
 
 GRACE: Final = 3.0
 
@@ -36,7 +36,7 @@ class Block:
     def program(self) -> str:
         """The module among `systems` that measures it."""
         row = self.variant
-        return f"{row.system if row.section == PEERS else row.section}_client"
+        return f"{row.system if row.section in (PEERS, TELEMETRY) else row.section}_client"
 
 
 def run_client(python: Path, block: Block) -> tuple[Facts, list[Sample]]:
@@ -80,7 +80,7 @@ def _command(python: Path, block: Block) -> list[str]:
 
 def _variables() -> dict[str, str]:
     """The user's environment without what would change the interpreter or gRPC for one side."""
-    dropped = ("PYTHON", "GRPC_", "CATENA_", "WOOL_")
+    dropped = ("PYTHON", "GRPC_", "CATENA_", "OTEL_", "WOOL_")
     return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
 
 

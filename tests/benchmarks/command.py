@@ -9,6 +9,7 @@ import argparse
 import os
 import platform
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,7 @@ def _settings(arguments: Sequence[str]) -> Settings:
         loops=_unique(chosen.loops or (["uvloop"] if chosen.quick else ["uvloop", "default"])),
         workers=_unique(chosen.workers or ([2] if chosen.quick else [1, 2])),
         sections=_unique(chosen.sections),
+        has_callgrind=shutil.which("valgrind") is not None,
     )
 
 

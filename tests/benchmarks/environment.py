@@ -66,9 +66,17 @@ PARTS: Final = (
         packages=(
             *("grpcio", "uvloop", "protobuf", "cloudpickle"),
             *("opentelemetry-api", "structlog", "rich", "hatchling"),
+            *("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-common"),
         ),
         imports=("catena", "grpc", "uvloop"),
-        reported=("catena-dispatch", "grpcio", "uvloop", "cloudpickle", "protobuf"),
+        reported=(
+            "catena-dispatch",
+            "grpcio",
+            "uvloop",
+            "cloudpickle",
+            "protobuf",
+            "opentelemetry-sdk",
+        ),
         has_checkout=True,
     ),
     Part(

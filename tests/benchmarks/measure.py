@@ -101,18 +101,24 @@ async def _lane(call: Call, numbers: Iterator[int], end: int) -> int:
 
 
 async def steady(
-    call: Call, in_flight: int, budget: Budget, begin: Callable[[], None] = lambda: None
+    call: Call,
+    in_flight: int,
+    budget: Budget,
+    begin: Callable[[], Awaitable[None] | None] = lambda: None,
 ) -> Measurement:
     """`in_flight` tasks as in `together`, each of which has warmed up before the clock starts.
 
     So what a task's first call costs, on a chain that no link has met, is not in the figure.
-    `begin` is called when no call is under way, between the warm-up and the first call that counts.
+    `begin` is called when no call is under way, between the warm-up and the first call that counts;
+    what it returns is awaited.
     """
     lanes = _Steady(call, in_flight, budget)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(lanes.run()) for _ in range(in_flight)]
         await lanes.gate.wait()
-        begin()
+        beginning = begin()
+        if beginning is not None:
+            await beginning
         start = perf_counter_ns()
         lanes.end = start + int(budget.seconds * NANOSECONDS)
         await lanes.gate.wait()

@@ -10,7 +10,8 @@ from typing import Any, Final
 PEERS: Final = "peers"
 VARIABLES: Final = "variables"
 MICRO: Final = "micro"
-SECTIONS: Final = (PEERS, VARIABLES, MICRO)
+TELEMETRY: Final = "telemetry"
+SECTIONS: Final = (PEERS, VARIABLES, MICRO, TELEMETRY)
 
 SYSTEMS: Final = ("catena", "wool", "echo")
 LOOPS: Final = ("uvloop", "default", "asyncio")
@@ -38,11 +39,40 @@ MICRO_METRICS: Final = tuple(
     f"{operation}, {side}" for operation in OPERATIONS for side in (OURS, THEIRS)
 )
 
+# Who tells what of a call; those by hand make the same spans and records with the bare SDK.
+SILENT: Final = "no SDK"
+UNSAMPLED: Final = "not sampled"
+HAND_DISPATCH: Final = "bare SDK, dispatch"
+HAND_FULL: Final = "bare SDK, full"
+AT_DISPATCH: Final = "sampled, dispatch"
+AT_FULL: Final = "sampled, full"
+MODES: Final = (SILENT, UNSAMPLED, HAND_DISPATCH, AT_DISPATCH, HAND_FULL, AT_FULL)
+# µs per call: the median, the CPU time of both processes, and with 100 in flight.
+CPU_1: Final = "cpu_1"
+WALL_100: Final = "wall_100"
+CPU_100: Final = "cpu_100"
+LOADS: Final = (P50, CPU_1, WALL_100, CPU_100)
+# Guard tests of both sides per call, ns for one of them, spans per call.
+GUARDS: Final = "guards"
+GUARD: Final = "guard"
+SPANS_DISPATCH: Final = "spans at dispatch"
+SPANS_FULL: Final = "spans at full"
+TELEMETRY_METRICS: Final = (
+    *(f"{mode}, {load}" for mode in MODES for load in LOADS),
+    *(GUARDS, GUARD, SPANS_DISPATCH, SPANS_FULL),
+)
+# Counted by callgrind, once.
+INSTRUCTIONS: Final = "instructions"
+PER_CALL: Final = "instructions per call"
+PER_GUARD: Final = "instructions per guard"
+
 # What a client program tells its runner starts with this; other output is nobody's business.
 PREFIX: Final = "@benchmark "
 
 # From the second repeat on a median says something; from the seventh on a range does.
 REPEATS_TO_PUBLISH: Final = 7
+# The budget of telemetry is a few per cent, so it takes more pairs; one instruction count will do.
+PAIRS: Final = 9
 
 
 class BenchmarkError(Exception):
@@ -54,6 +84,7 @@ class Kind:
     """Which variables are bound: `count` of them, with values of `type`, `words` on the page.
 
     One that is `changing` has one variable set anew before each call, the others are left alone.
+    The routine reads one variable; of one that is `reading`, all of them.
     """
 
     name: str
@@ -61,6 +92,7 @@ class Kind:
     count: int = 0
     type: str = ""
     changing: bool = False
+    reading: bool = False
 
 
 NONE: Final = Kind("none", "none bound")
@@ -70,6 +102,7 @@ KINDS: Final = (
     Kind("str_100", "100 str", 100, "str"),
     Kind("dict_10", "10 dict", 10, "dict"),
     Kind("dict_100", "100 dict", 100, "dict"),
+    Kind("dict_read", "100 dict, all of them read", 100, "dict", reading=True),
     Kind("changed", "100 str, one of them changed", 100, "str", changing=True),
 )
 
@@ -79,7 +112,7 @@ class Variant:
     """One row of a table: a system, on an event loop, with a number of worker processes.
 
     Outside of the peers' section the system is always Catena, and `system` says what of it is
-    measured: the name of a kind of variables, or `micro`.
+    measured: the name of a kind of variables, `micro`, `telemetry` or `instructions`.
     """
 
     loop: str
@@ -99,6 +132,9 @@ class Variant:
             return METRICS
         if self.section == MICRO:
             return MICRO_METRICS
+        if self.section == TELEMETRY:
+            counted = self.system == INSTRUCTIONS
+            return (PER_CALL, PER_GUARD) if counted else TELEMETRY_METRICS
         return CALL_METRICS if self.system == NONE.name else CALL_METRICS + VALUE_METRICS
 
     def __str__(self) -> str:
@@ -113,7 +149,7 @@ class Settings:
 
     `seconds` is the time given to each metric of a block; `block_timeout` and `run_timeout` are
     deadlines, in seconds, for one client process and for all of them. Systems, loops and workers
-    are those of the peers' section.
+    are those of the peers' section. `has_callgrind` is whether instructions can be counted.
     """
 
     repeats: int
@@ -125,6 +161,14 @@ class Settings:
     block_timeout: float = 60.0
     run_timeout: float = 900.0
     sections: tuple[str, ...] = SECTIONS
+    has_callgrind: bool = False
+
+    def repeats_of(self, row: Variant) -> int:
+        """How often a row is measured."""
+        if row.system == INSTRUCTIONS:
+            return 1
+        whole = row.section == TELEMETRY and self.repeats >= REPEATS_TO_PUBLISH
+        return max(self.repeats, PAIRS) if whole else self.repeats
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -148,7 +192,8 @@ class Sample:
     """One metric of one block.
 
     `value` is in µs for `p50`, `encode` and `decode`, in calls or items per second for a rate, in
-    bytes for `bytes_out`, `bytes_back` and `value_bytes`, in ns for the micro costs. `raw` holds
+    bytes for `bytes_out`, `bytes_back` and `value_bytes`, in ns for the micro costs and one guard,
+    in µs per call for the loads of the telemetry section, else a number of things. `raw` holds
     each latency in ns for `p50` and each round in ns for `encode`, `decode` and the micro costs; it
     is empty otherwise: a rate is `count` and `seconds`.
     """
@@ -197,6 +242,10 @@ def variants(settings: Settings) -> list[Variant]:
         ],
         VARIABLES: [Variant("uvloop", 1, kind.name, VARIABLES) for kind in KINDS],
         MICRO: [Variant(loop, 0, "micro", MICRO) for loop in ("uvloop", "asyncio")],
+        TELEMETRY: [
+            Variant("uvloop", 1, "telemetry", TELEMETRY),
+            *[Variant("asyncio", 0, INSTRUCTIONS, TELEMETRY)] * settings.has_callgrind,
+        ],
     }
     return [row for section in SECTIONS if section in settings.sections for row in rows[section]]
 
@@ -204,4 +253,8 @@ def variants(settings: Settings) -> list[Variant]:
 def shuffled(rows: Sequence[Variant], settings: Settings) -> list[list[Variant]]:
     """One order of all rows per repeat; the same seed gives the same orders."""
     dice = random.Random(settings.seed)
-    return [dice.sample(list(rows), len(rows)) for _ in range(settings.repeats)]
+    orders: list[list[Variant]] = []
+    for repeat in range(max(map(settings.repeats_of, rows), default=0)):
+        due = [row for row in rows if repeat < settings.repeats_of(row)]
+        orders.append(dice.sample(due, len(due)))
+    return orders

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import Final
 
 from .plan import P50, RATE_100, BenchmarkError, Sample, Variant
@@ -34,6 +34,18 @@ class Spread:
         if not values:
             raise BenchmarkError("there are no samples to report")
         return cls(median(values), min(values), max(values))
+
+    @classmethod
+    def quartiles(cls, values: Sequence[float]) -> Spread:
+        """The median between the quartiles; between the extremes of fewer than four values.
+
+        Raises:
+            BenchmarkError: there is no value.
+        """
+        if len(values) < 4:
+            return cls.of(values)
+        first, middle, third = quantiles(values, n=4, method="inclusive")
+        return cls(middle, first, third)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,7 @@ def derived(
     samples: Iterable[Sample],
     cells: Sequence[tuple[Variant, str]],
     compute: Callable[..., float],
+    summary: Callable[[Sequence[float]], Spread] = Spread.of,
 ) -> Spread:
     """What `compute` makes of the values of these cells (a row, a metric), repeat by repeat.
 
@@ -106,7 +119,7 @@ def derived(
     samples = list(samples)
     columns = [_by_repeat(samples, row, metric) for row, metric in cells]
     whole = sorted(set(columns[0]).intersection(*columns))
-    return Spread.of([compute(*(column[repeat] for column in columns)) for repeat in whole])
+    return summary([compute(*(column[repeat] for column in columns)) for repeat in whole])
 
 
 def pairs(rows: Iterable[Variant], peer: str) -> list[tuple[Variant, Variant]]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from . import report_micro, report_variables
+from . import report_micro, report_telemetry, report_variables
 from .markdown import number, table, times
 from .plan import (
     ITEMS,
@@ -91,6 +91,10 @@ def page(run: Run) -> str:
             "",
             *report_micro.section(run.samples),
             "",
+            "## Telemetry",
+            "",
+            *report_telemetry.section(run.samples),
+            "",
             "## Settings",
             "",
             *setting_lines(run),
@@ -100,6 +104,7 @@ def page(run: Run) -> str:
             *METHOD,
             *report_variables.METHOD,
             *report_micro.METHOD,
+            *report_telemetry.METHOD,
             "",
         ]
     )

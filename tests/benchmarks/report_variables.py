@@ -35,7 +35,9 @@ BYTES_BESIDE_CHANGE: Final = 128
 METHOD: Final = (
     "- Context variables: Catena alone, one worker, uvloop, a block for each kind. A `str` has 1",
     "  KiB, a `dict` about as much when it is pickled; none of them is a default. The routine",
-    "  reads one variable, another one each call, and compares it with what must be there.",
+    "  reads one variable, another one each call, and compares it with what must be there; where",
+    "  all of them are read, all are compared. A worker decodes what a call reads, and encodes it",
+    "  once more for the answer, because it may have been changed in place.",
     "- The values are set once, in the task that then makes the calls one by one, and from which",
     "  the 100 tasks are created after that; each of these makes one call after the other on its",
     "  own fork of the chain. When one of 100 is changed, the task that makes a call sets one",
@@ -106,7 +108,7 @@ def findings(samples: Sequence[Sample]) -> list[Finding]:
             found.append(_change(samples, kind))
         elif kind.type == "str":
             found += [_share(samples, kind, metric) for metric in WORDS]
-        elif kind.type == "dict":
+        elif kind.type == "dict" and not kind.reading:
             found.append(_bytes(samples, kind))
             found += [_time(samples, kind, metric) for metric in WORDS]
     return found

@@ -227,3 +227,28 @@ def test_threads_and_tasks_of_a_call_share_what_one_of_them_decodes() -> None:
 
     assert len({id(one) for one in seen}) == 1
     assert len(seen) == 3
+
+
+def test_how_a_value_is_written_is_found_out_once_for_all_calls() -> None:
+    """C15, M9: calls that name one state compare with the same bytes, and see their own changes."""
+    link, caller, (var,) = met([])
+    first, _ = link.call(caller)
+    first.get(var)
+    base = link.contexts.base(link.capture(caller).manifest)
+    assert base is not None
+    known = base.written[var]
+    assert known is base.closed[var].value, "kept once"
+
+    second, _ = link.call(caller)
+    assert second.get(var) == []
+    assert second.capture(to_worker=False).entries == b""
+    second.get(var).append(2)
+    told = entries_of(second.capture(to_worker=False))
+
+    assert base.written == {var: known}
+    assert LENIENT.loads(told[var.key].value) == [2]
+    assert first.capture(to_worker=False).entries == b""
+    caller.set(var, ["new"])
+    third, _ = link.call(caller)
+    assert third.get(var) == ["new"]
+    assert third.capture(to_worker=False).entries == b""

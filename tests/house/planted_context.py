@@ -76,7 +76,7 @@ keep(
 )
 keep(
     "what is handed out stays sealed",
-    patch.object(Binding, "hand_out", lambda self, value: None),
+    patch.object(Binding, "hand_out", lambda self, var, value: None),
     a_chain,
 )
 keep(

@@ -104,10 +104,11 @@ def test_all_sections_are_interleaved_in_each_repeat() -> None:
 
 def test_a_client_program_stands_behind_every_row() -> None:
     """A row names a module that exists and metrics that its page shows."""
-    for row in plan.variants(SETTINGS):
+    for row in plan.variants(replace(SETTINGS, has_callgrind=True)):
         assert Block(1, row, 0.1, 10).program in {
             *("catena_client", "wool_client", "echo_client"),
             *("variables_client", "micro_client"),
+            *("telemetry_client", "instructions_client"),
         }
     assert set(report_variables.WORDS) < set(report_variables.row(NONE).metrics)
     assert set(VALUES) < set(report_variables.row(KINDS[1]).metrics)

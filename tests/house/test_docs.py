@@ -140,7 +140,7 @@ def test_the_page_of_errors_names_what_exists() -> None:
 def test_environment_variables_are_documented() -> None:
     """The variables that the source names and those of the page are the same."""
     name = re.compile(r"\bCATENA_[A-Z][A-Z_]*\b")
-    sources = (ROOT / "src").rglob("*.py")
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "instrumentation").rglob("*.py")]
     in_source = {found for path in sources for found in name.findall(read(path))}
     on_page = re.findall(r"^\| `(CATENA_\w+)`", read(REFERENCE / "environment.md"), re.MULTILINE)
 

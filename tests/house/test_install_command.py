@@ -23,10 +23,11 @@ DEFINITION = ROOT / "src" / "catena" / "errors.py"
 
 
 def known() -> set[str]:
-    """The command as the constant has it, bare and with each extra of the project."""
+    """The command as the constant has it, bare and with each extra; the instrumentation's own."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    return {errors.INSTALL, *(errors.install_command(extra) for extra in extras)}
+    of_catena = {errors.INSTALL, *(errors.install_command(extra) for extra in extras)}
+    return of_catena | {"pip install './instrumentation[otlp]'"}
 
 
 def commands(text: str) -> list[str]:

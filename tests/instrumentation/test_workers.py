@@ -171,7 +171,7 @@ def test_a_worker_that_gets_sigterm_tells_all(told: Collected, tmp_path: Path, l
 def test_a_worker_that_is_told_to_stop_tells_all(
     told: Collected, tmp_path: Path, what: str
 ) -> None:
-    """A pool that is left, also where a routine blocks the loop: what was told until then arrives."""
+    """A pool that is left, a routine may block the loop: what was told until then arrives."""
     with running(program(STOPPED, what=what), tmp_path, told) as ran:
         (pid,) = ran.facts().values()
         begun(tmp_path)
@@ -186,7 +186,7 @@ def test_a_worker_that_is_told_to_stop_tells_all(
 
 
 def test_workers_whose_parent_is_killed_tell_all(told: Collected, tmp_path: Path) -> None:
-    """kill -9 of the parent: its workers find that it is gone, and what they told arrives."""
+    """Kill -9 of the parent: its workers find that it is gone, and what they told arrives."""
     with running(program(STAYS), tmp_path, told) as ran:
         (pid,) = ran.facts().values()
         begun(tmp_path)
@@ -198,7 +198,7 @@ def test_workers_whose_parent_is_killed_tell_all(told: Collected, tmp_path: Path
 
 
 def test_after_kill_9_pending_spans_show_what_was_running(told: Collected, tmp_path: Path) -> None:
-    """kill -9 of a worker: its real spans are gone, the pending ones name the call and the worker."""
+    """Kill -9 of a worker: its real spans are gone, pending ones name the call and the worker."""
     with running(program(STAYS, "pending=True"), tmp_path, told) as ran:
         ((worker, pid),) = ran.facts().items()
         begun(tmp_path)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from typing import Any, Self
 import pytest
 
 __all__ = ["Program", "alive", "run_source", "scratch_home", "until"]
+
+_SLOW_STEP = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:
@@ -160,5 +163,6 @@ def run_source(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr == ""
+    # What a loop in debug mode says of a step that took long is about the machine.
+    assert _SLOW_STEP.sub("", done.stderr) == ""
     return done.stdout

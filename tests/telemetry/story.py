@@ -56,8 +56,11 @@ async def fail(text: str) -> None:
     raise LookupError(text)
 
 
-async def contend() -> catena.ChainContention:
-    """Have a second task touch the chain of a running one; return the refusal."""
+async def contend(shared: contextvars.Context | None = None) -> catena.ChainContention:
+    """Have a second task touch the chain of a running one; return the refusal.
+
+    Both run in ``shared``, by default in an empty Context.
+    """
     inside = asyncio.Event()
 
     async def hold() -> None:
@@ -65,7 +68,7 @@ async def contend() -> catena.ChainContention:
         inside.set()
         await asyncio.sleep(30)
 
-    shared = contextvars.Context()
+    shared = contextvars.Context() if shared is None else shared
     holding = asyncio.Task(hold(), context=shared, name="the owner")
     await inside.wait()
     try:

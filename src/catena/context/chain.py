@@ -27,16 +27,21 @@ class Shelf:
     """Values of one call that are still the bytes they came as; each is decoded when first read.
 
     ``closed`` has the entries, ``opened`` the values that were read. Forks share both, so that what
-    one of them reads is the object that the others read.
+    one of them reads is the object that the others read. ``written`` tells how this process writes
+    what the entries say: all calls that name the state share it, for the bytes are the same.
     """
 
-    __slots__ = ("closed", "loads", "opened")
+    __slots__ = ("closed", "loads", "opened", "written")
 
     def __init__(
-        self, closed: Mapping[ContextVar[Any], Entry], loads: Callable[[bytes], Any]
+        self,
+        closed: Mapping[ContextVar[Any], Entry],
+        loads: Callable[[bytes], Any],
+        written: dict[ContextVar[Any], bytes],
     ) -> None:
         self.closed = closed
         self.loads = loads
+        self.written = written
         self.opened: dict[ContextVar[Any], Any] = {}
 
     def read(self, var: ContextVar[Any]) -> Any:
@@ -47,6 +52,11 @@ class Shelf:
             pass
         # Threads of the chain's forks may do so at once; the first value counts for all.
         return self.opened.setdefault(var, self.loads(self.closed[var].value))
+
+    def note(self, var: ContextVar[Any], written: bytes) -> None:
+        """Keep how a value that was just decoded is written; mostly as the bytes it came as."""
+        came = self.closed[var].value
+        self.written[var] = came if came == written else written
 
 
 class Binding:
@@ -82,15 +92,20 @@ class Binding:
         shelf = self.shelf
         return None if shelf is None or var in shelf.opened else shelf.closed[var].value
 
-    def hand_out(self, value: Any) -> None:
+    def hand_out(self, var: ContextVar[Any], value: Any) -> None:
         """Note how this process writes a sealed value, before anybody can change it."""
         if self.seal is None:
             return
-        try:
-            written = self.seal(value)
-        except Exception:
-            # What cannot be written cannot be compared: it counts as changed.
-            written = None
+        shelf = self.shelf
+        written = None if shelf is None else shelf.written.get(var)
+        if written is None:
+            try:
+                written = self.seal(value)
+            except Exception:
+                # What cannot be written cannot be compared: it counts as changed.
+                written = None
+            if shelf is not None and written is not None:
+                shelf.note(var, written)
         # Another thread of the same chain's forks may have been quicker, and its user too.
         if self.seal is not None:
             self.written, self.seal = written, None

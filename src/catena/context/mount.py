@@ -48,13 +48,14 @@ _UNDECLARED = 4096
 class Prepared:
     """A state that a link has carried, mounted in a Context that is copied for each call.
 
-    ``state`` and ``context`` hold what cannot change. ``closed`` are the entries of what can
-    and is decoded when a call first reads it, ``mutable`` those that are decoded for each call at
-    its mount: what holds a token, which has to be known here, and what could not be read, of which
-    each call is to hear. ``size`` is how many bytes all entries count for.
+    ``state`` and ``context`` hold what cannot change. ``closed`` are the entries of what can and is
+    decoded when a call first reads it, ``written`` tells how this process writes it. ``mutable``
+    are those that are decoded for each call at its mount: what holds a token, which has to be known
+    here, and what could not be read, of which each call is to hear. ``size`` is how many bytes all
+    entries count for.
     """
 
-    __slots__ = ("baseline", "closed", "context", "mutable", "size", "sizes", "state")
+    __slots__ = ("baseline", "closed", "context", "mutable", "size", "sizes", "state", "written")
 
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
         self.context = context
@@ -62,6 +63,7 @@ class Prepared:
         # For every call that names the state and nothing else: which chain it is does not matter.
         self.baseline = Baseline(b"", state)
         self.closed: dict[ContextVar[Any], Entry] = {}
+        self.written: dict[ContextVar[Any], bytes] = {}
         self.mutable: dict[ContextVar[Any], Entry] = {}
         self.sizes: dict[Key, int] = {}
         self.size = 0
@@ -76,10 +78,11 @@ class Prepared:
         state.stubs = self.state.stubs or found.stubs > 0
         then = Prepared(self.context.copy(), state)
         then.closed, then.mutable = dict(self.closed), dict(self.mutable)
-        then.sizes = dict(self.sizes)
+        then.written, then.sizes = dict(self.written), dict(self.sizes)
         for var in found.mentioned:
             then.sizes.pop(var.key, None)
             then.closed.pop(var, None)
+            then.written.pop(var, None)
             then.mutable.pop(var, None)
         for var in gone:
             then.context.run(var.backing.set, UNSET)
@@ -106,7 +109,7 @@ class Prepared:
         if values.strict or not self.closed:
             return self.state
         state = State(self.state)
-        shelf = Shelf(self.closed, values.loads)
+        shelf = Shelf(self.closed, values.loads, self.written)
         for var in self.closed:
             if var not in changed:
                 state[var] = Binding(False, values.dumps, shelf)

@@ -139,7 +139,7 @@ class Token(Generic[T]):
             if old is UNREAD:
                 old = self._read(self._before)
             # As ``get`` does it: from now on somebody can change the value in place.
-            self._before.hand_out(old)
+            self._before.hand_out(self._var, old)
         return Token.MISSING if old is UNSET else old
 
     @property

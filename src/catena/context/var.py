@@ -269,7 +269,7 @@ class ContextVar(Generic[T]):
             except Exception as error:
                 settle([problem(self._key, error, "read")], strict=False)
                 return UNSET
-        binding.hand_out(value)
+        binding.hand_out(self, value)
         return value
 
     def suppose(self, default: Any) -> None:

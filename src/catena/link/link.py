@@ -117,9 +117,12 @@ class Link:
                     raise theirs
                 case _:
                     raise ProtocolError(reason="the first frame must be hello, alone")
-            if not first:
-                await self._transport.write([mine])
-        self.capabilities = versions.agree(hello)
+            try:
+                # Before the answer: a peer that refuses us may cut the stream as soon as it has it.
+                self.capabilities = versions.agree(hello)
+            finally:
+                if not first:
+                    await self._transport.write([mine])
 
     def start(self, receiver: Receiver) -> None:
         """Begin to move frames; the receiver is told what comes."""

@@ -90,7 +90,9 @@ def named(name: str) -> Callable[[], Any]:
     for part in path.strip().split("."):
         found = getattr(found, part, None)
     if not callable(found):
-        raise ValueError(f"{name!r} names nothing that can be called")
+        raise ValueError(  # noqa: TRY004 - it is the name that is wrong
+            f"{name!r} names nothing that can be called"
+        )
     return cast("Callable[[], Any]", found)
 
 

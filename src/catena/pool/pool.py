@@ -43,7 +43,7 @@ class WorkerPool:
     constructing raises ValueError for a senseless option. A pool is entered once.
     """
 
-    def __init__(  # noqa: PLR0913 - each has its default and is given by name
+    def __init__(
         self,
         *,
         spawn: int | None = None,

@@ -31,8 +31,10 @@ from catena.pool.scratch import remove_abandoned
 __all__ = ["main"]
 
 _GC_THRESHOLD = 20_000
+_CLEAN_UP = 0.8
+"""The share of its time that a worker has for routines and links; its bootstrap has the rest."""
 _LEAST = 0.3
-"""Seconds that a worker's bootstrap has to finish in any case; the parent waits half a second."""
+"""Seconds that a bootstrap has in any case; the parent waits half a second before it kills."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -147,7 +149,7 @@ class _Serving:
 
     def left(self) -> float:
         """Return how many seconds are left until the worker ends by force."""
-        return max(self._deadline - time.monotonic(), 0.0) + _LEAST / 2
+        return max(self._deadline - time.monotonic(), 0.0) + _LEAST
 
     def leave(self) -> None:
         """Leave nothing behind: no socket, and no directory when its owner is dead."""
@@ -192,9 +194,11 @@ class _Serving:
 
     def _force(self) -> None:
         """Leave when the time is over, also when a routine blocks the loop."""
-        threading.Event().wait(self._grace)
+        never = threading.Event()
+        never.wait(self._grace * _CLEAN_UP)
+        self._bootstrap.finish(self.left())
+        never.wait(self._deadline - time.monotonic())
         self.leave()
-        self._bootstrap.finish(_LEAST)
         os._exit(1)
 
 

@@ -38,8 +38,8 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.owner.thread": "The thread that runs the chain.",
     "catena.peer.id": "Who is on the other side of a link.",
     "catena.peer.version": "The software version of the other side.",
-    "catena.pending": "`true` on a span that tells of a call when it begins; it has its own id and a "
-    "link to the span of the call. Made where pending spans are switched on.",
+    "catena.pending": "`true` on a span that tells of a call when it begins, with an id of its own "
+    "and a link to the span of the call; made where pending spans are switched on.",
     "catena.protocol.version": "The protocol version of the other side.",
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
     "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",

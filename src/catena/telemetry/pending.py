@@ -21,6 +21,8 @@ __all__ = ["Pending"]
 _log = logging.getLogger("catena")
 _PAUSE = 0.05
 """Seconds that a first pending span waits for others, so that many leave together."""
+_IDLE = 5.0
+"""Seconds after which the thread that flushes ends, when nothing came."""
 
 
 class Pending:
@@ -60,7 +62,7 @@ class Pending:
 
     def _run(self) -> None:
         pause = threading.Event()
-        while self._waiting.wait():
+        while self._waiting.wait(_IDLE) or not self._idle():
             pause.wait(_PAUSE)
             self._waiting.clear()
             try:
@@ -69,3 +71,11 @@ class Pending:
                 _log.exception("pending spans could not be flushed, they leave with the others")
                 self._flush = None
                 return
+
+    def _idle(self) -> bool:
+        """Say that the thread ends, unless something came at the last moment."""
+        with self._lock:
+            if self._waiting.is_set():
+                return False
+            self._thread = None
+            return True

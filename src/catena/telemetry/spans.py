@@ -94,9 +94,9 @@ class Spans:
         if span.is_recording():
             event.context = context = trace.set_span_in_context(span)
             event.enter = partial(_enter, event, context)
-            underway.began(event, span.get_span_context())
             self._dispatched(span, event)
             self._tell_pending(event, span, get_current())
+            underway.began(event, span.get_span_context())
         return partial(self._called, event, span)
 
     def execution(self, event: events.Execution) -> Closer:
@@ -179,6 +179,8 @@ class Spans:
 
     def _called(self, event: _Call, span: Span, end: Outcome) -> None:
         underway.ended(event)
+        # The two refer to each other: whoever is done lets go, and the collector has no work.
+        event.enter = None
         if span.is_recording():
             span.set_attributes(facts_of(event) | outcome_of(end, messages=self._messages))
             if end.end == "failed" and end.error is not None:

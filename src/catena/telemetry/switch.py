@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from catena import events
 from catena.observe import Event, Subscription, subscribe
-from catena.telemetry.catalog import AUDIT, CATALOG
+from catena.telemetry.catalog import AUDIT, BY_EVENT, CATALOG
 from catena.telemetry.rows import Row
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def installed() -> frozenset[str]:
         told = {
             "traces": _switch.spans is not None,
             "metrics": _switch.metrics is not None,
-            "logs": bool(_switch.logged),
+            "logs": any(_switch.writes(event) for event in _switch.logged),
         }
     return frozenset(name for name, is_told in told.items() if is_told)
 
@@ -185,10 +185,16 @@ class _Switch:
                 context = self.spans.contention(event)
             if self.metrics is not None:
                 self.metrics.contention(event, context)
+        if not self.writes(type(event)):
+            return None
         from catena.telemetry import logs  # noqa: PLC0415 - with the first record
 
         messages = self.options is not None and self.options.record_messages
         return logs.record(event, messages=messages, context=context)
+
+    def writes(self, event: type[Event]) -> bool:
+        """Say whether some log record of an event would be written."""
+        return any(self._enabled(log.logger, log.level) for log in BY_EVENT[event].logs)
 
     def _subscribe(self) -> None:
         """Subscribe spans and metrics; spans first, for what they leave in an event."""
@@ -230,13 +236,13 @@ class _Switch:
     def _wants(self, row: Row) -> bool:
         if row.event is events.ContentionRefused and (self.spans or self.metrics):
             return True
-        return any(self._enabled(log.logger, log.level) for log in row.logs)
+        return self.writes(row.event)
 
     def _enabled(self, name: str, level: int) -> bool:
         logger = logging.getLogger(name)
         # Whoever turns all loggers on has not asked for a record of each mount.
         asked = name != AUDIT or self.audit or logger.level != logging.NOTSET
-        return bool(asked) and logger.isEnabledFor(level)
+        return bool(asked) and logger.isEnabledFor(level) and _heard(logger)
 
 
 _switch = _Switch()
@@ -297,10 +303,19 @@ def _show_audit() -> None:
     """Turn the audit log on; where nobody handles its records, they go to standard error."""
     logger = logging.getLogger(AUDIT)
     logger.setLevel(logging.DEBUG)
-    if not any(one is not _SILENT for one in (*logger.handlers, *logging.getLogger().handlers)):
+    if not _heard(logger):
         from catena.telemetry.logging import json_handler  # noqa: PLC0415 - when it is asked for
 
         logger.addHandler(json_handler())
+
+
+def _heard(logger: logging.Logger | None) -> bool:
+    """Say whether somebody handles the records of a logger."""
+    while logger is not None:
+        if any(one is not _SILENT for one in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def _version() -> str:

@@ -56,7 +56,7 @@ def changed_text(serial: int) -> str:
 
 @catena.routine
 async def echo(serial: int, kind: int) -> int:
-    """The number, there and back, after a look at one variable: another one each call."""
+    """The number, there and back, after a look at one variable, another one each call, or all."""
     _check(serial, KINDS[kind])
     return serial
 
@@ -69,10 +69,14 @@ async def here() -> tuple[int, str]:
 
 def _check(serial: int, kind: Kind) -> None:
     if kind.changing:
-        index, expected = changed_index(serial), changed_text(serial)
-    else:
-        index = serial % (kind.count or 1)
-        expected = _VALUES[kind.type][index]
+        _look(changed_index(serial), changed_text(serial))
+        return
+    one = serial % (kind.count or 1)
+    for index in range(kind.count) if kind.reading else (one,):
+        _look(index, _VALUES[kind.type][index])
+
+
+def _look(index: int, expected: Any) -> None:
     found = variables[index].get(None)
     if found != expected:
         raise WrongContext(f"variable {index} was {found!r} instead of {expected!r}")

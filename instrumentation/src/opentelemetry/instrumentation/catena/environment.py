@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from catena.pool.bootstrap import BOOTSTRAP, Edit
 
-__all__ = ["SPAN_EVENTS", "YES", "WORKER_BOOTSTRAP", "for_worker", "instance_of"]
+__all__ = ["SPAN_EVENTS", "WORKER_BOOTSTRAP", "YES", "for_worker", "instance_of"]
 
 SPAN_EVENTS = "CATENA_SPAN_EVENTS"
 YES = ("1", "true", "yes", "on")
@@ -22,11 +22,11 @@ _ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 _INSTANCE = "service.instance.id"
 
 
-def for_worker(workers: bool | str, told: Mapping[str, str]) -> Edit:  # noqa: FBT001
+def for_worker(workers: bool | str, on: Mapping[str, bool | None], detail: str | None) -> Edit:  # noqa: FBT001
     """Return what changes the environment of a worker so that it tells as its parent does.
 
-    ``workers`` names the bootstrap; True stands for ours, unless the environment names one. What
-    the parent was told in code is ``told`` as variables.
+    ``workers`` names the bootstrap; True stands for ours, unless the environment names one. ``on``
+    are the switches, by their variables, that the parent was given in code, None where it was not.
     """
 
     def edit(environment: dict[str, str], worker: str) -> None:
@@ -34,7 +34,10 @@ def for_worker(workers: bool | str, told: Mapping[str, str]) -> Edit:  # noqa: F
             environment[BOOTSTRAP] = workers
         else:
             environment.setdefault(BOOTSTRAP, WORKER_BOOTSTRAP)
-        environment.update(told)
+        said = {name: is_on for name, is_on in on.items() if is_on is not None}
+        environment.update({name: "1" if is_on else "0" for name, is_on in said.items()})
+        if detail is not None:
+            environment["CATENA_TELEMETRY"] = detail
         # An SDK that is configured before the worker knows who it is asks the detector.
         detectors = [one for one in environment.get(_DETECTORS, "").split(",") if one.strip()]
         if not {"catena", "*"} & {one.strip() for one in detectors}:

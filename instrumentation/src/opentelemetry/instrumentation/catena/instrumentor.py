@@ -1,8 +1,8 @@
 """The instrumentor: what ``opentelemetry-instrument``, or an application, switches on and off.
 
-Its class is what ``opentelemetry.instrumentation.instrumentor.BaseInstrumentor`` describes, and does
-not inherit from it: that package is a pre-release which others pin exactly. Whoever loads an
-instrumentor calls it without arguments, then ``instrument`` with options of its own.
+Its class does what ``opentelemetry.instrumentation.instrumentor.BaseInstrumentor`` promises, and
+does not inherit from it: that package is a pre-release which others pin exactly. Whoever loads it
+calls the class without arguments, then ``instrument`` with options of its own.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Self
 
-from catena import telemetry
-from catena.pool.bootstrap import on_spawn
 from opentelemetry.instrumentation.catena.bridge import SpanEventHandler
 from opentelemetry.instrumentation.catena.environment import SPAN_EVENTS, YES, for_worker
 from opentelemetry.instrumentation.catena.records import RecordHandler, unhandled
 from opentelemetry.instrumentation.catena.streams import exclude, include
 
+from catena import telemetry
+from catena.pool.bootstrap import on_spawn
+
 if TYPE_CHECKING:
-    from catena.telemetry.switch import Detail, Hooked
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
+
+    from catena.telemetry.switch import Detail, Hooked
 
 __all__ = ["CatenaInstrumentor"]
 
@@ -40,7 +42,7 @@ class CatenaInstrumentor:
 
     _only: CatenaInstrumentor | None = None
 
-    def __new__(cls) -> Self:
+    def __new__(cls) -> Self:  # noqa: D102 - the class tells
         if not isinstance(cls._only, cls):
             cls._only = super().__new__(cls)
         return cls._only
@@ -80,17 +82,15 @@ class CatenaInstrumentor:
         """Switch telemetry on; when it is on already, there is one warning and nothing changes.
 
         Without providers and propagator the global ones count, as soon as somebody configures them.
-        Log records go to ``logger_provider`` if one is given; under ``opentelemetry-instrument`` they
-        go to the global one, unless something else hands it records. ``dispatch_hook(span, event)`` is
-        called when the span of a call begins at its caller, ``execution_hook(span, event)`` when it
-        begins at its worker, in this process. ``detail``, ``record_messages``, ``baggage`` and
-        ``pending`` are those of ``catena.telemetry.install``. ``span_events`` turns log records into
-        events of the current span; it outdoes CATENA_SPAN_EVENTS.
+        Log records go to ``logger_provider``; ``opentelemetry-instrument``, which is who says
+        ``skip_dep_check``, has them go to the global one, unless something else hands it records.
 
-        ``workers`` says what the workers do that this process starts: set up an SDK as the OTEL_*
+        ``dispatch_hook(span, event)`` is called when the span of a call begins at its caller,
+        ``execution_hook(span, event)`` when it begins at its worker, both in this process only.
+        ``detail``, ``record_messages``, ``baggage`` and ``pending`` are those of
+        ``catena.telemetry.install``. ``span_events`` turns log records into events of the current
+        span. ``workers`` says what workers do that this process starts: set up an SDK as the OTEL_*
         variables say, call the function of that name ("module:function"), or nothing.
-
-        The last two are what ``opentelemetry-instrument`` says.
         """
         if self._on:
             _log.warning("Catena is instrumented already; what is new is not looked at")
@@ -110,19 +110,16 @@ class CatenaInstrumentor:
         self._undo.append(telemetry.uninstall)
         exclude()
         self._undo.append(include)
-        if span_events is None:
-            span_events = os.environ.get(SPAN_EVENTS, "").lower() in YES
-        if span_events:
+        in_environment = os.environ.get(SPAN_EVENTS, "").lower() in YES
+        if in_environment if span_events is None else span_events:
             self._handle(SpanEventHandler())
         if logger_provider is None and skip_dep_check:
             logger_provider = unhandled()
         if logger_provider is not None:
             self._handle(RecordHandler(logger_provider))
         if workers:
-            told = {"CATENA_TELEMETRY": detail, "CATENA_PENDING_SPANS": pending and "1"}
-            told[SPAN_EVENTS] = span_events and "1"
-            edit = for_worker(workers, {name: value for name, value in told.items() if value})
-            self._undo.append(on_spawn(edit))
+            told = {"CATENA_PENDING_SPANS": pending, SPAN_EVENTS: span_events}
+            self._undo.append(on_spawn(for_worker(workers, told, detail)))
 
     def uninstrument(self, **_: Any) -> None:
         """Switch it off again; calls under way are told to their end."""

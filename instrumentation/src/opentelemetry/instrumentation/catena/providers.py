@@ -1,7 +1,7 @@
 """Providers of an SDK, as the OTEL_* variables describe them.
 
-Samplers, limits, intervals and endpoints are read by the SDK and the exporters themselves; read here
-is which exporters there are. The rule: what cannot be set up is told in one warning and left out.
+The SDK and the exporters themselves read samplers, limits, intervals and endpoints; read here is
+which exporters there are. The rule: what cannot be set up is told in one warning and left out.
 """
 
 from __future__ import annotations

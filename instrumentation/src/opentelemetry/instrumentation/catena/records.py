@@ -1,7 +1,7 @@
 """Records of the standard library's loggers as records of OpenTelemetry.
 
-The SDK's own handler is deprecated, and what replaces it is a pre-release; this is what Catena needs
-of either: a record keeps its name, its facts, and the span that it says it belongs to.
+The SDK's own handler is deprecated, and what replaces it is a pre-release; this does what Catena
+wants of either: a record keeps its name, its facts, and the span that it says it belongs to.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def unhandled() -> LoggerProvider | None:
 class RecordHandler(logging.Handler):
     """Hands records to a logger provider; those of OpenTelemetry itself are left out.
 
-    A record whose message is one dotted word has that as its event name.
+    A record whose message is one dotted word has that as its event name. Where it is the only
+    handler, warnings are on standard error as well, as without any.
     """
 
     def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
@@ -64,6 +65,10 @@ class RecordHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record on; whatever comes, it raises nothing."""
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and self._is_alone(record.name):
+            # What would be on standard error without this handler is there with it.
+            last.handle(record)
         if record.name.startswith("opentelemetry"):
             # An exporter that tells of its failure by exporting would never come to an end.
             return
@@ -71,6 +76,15 @@ class RecordHandler(logging.Handler):
             self._provider.get_logger(record.name).emit(_told(record))
         except Exception:
             self.handleError(record)
+
+    def _is_alone(self, name: str) -> bool:
+        """Say whether no other handler gets the records of a logger."""
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(one is not self for one in logger.handlers):
+                return False
+            logger = logger.parent if logger.propagate else None
+        return True
 
 
 def _told(record: logging.LogRecord) -> LogRecord:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import uuid
 
-from catena.pool.bootstrap import worker_id
 from opentelemetry.instrumentation.catena.environment import instance_of
 from opentelemetry.sdk.resources import Resource, ResourceDetector
+
+from catena.pool.bootstrap import worker_id
 
 __all__ = ["CatenaResourceDetector"]
 

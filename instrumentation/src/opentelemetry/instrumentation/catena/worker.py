@@ -1,11 +1,13 @@
 """The bootstrap of a worker: an SDK before it serves, a flush within its time when it ends.
 
-``catena.WorkerPool(bootstrap="opentelemetry.instrumentation.catena.worker:bootstrap")``, the variable
-CATENA_WORKER_BOOTSTRAP, or ``CatenaInstrumentor().instrument()`` in the parent have it called.
+It is called in each worker whose parent is instrumented, and wherever it is named,
+``opentelemetry.instrumentation.catena.worker:bootstrap``, as the bootstrap of a pool or in
+CATENA_WORKER_BOOTSTRAP.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -23,6 +25,7 @@ from opentelemetry.sdk.resources import Resource
 __all__ = ["bootstrap", "flush"]
 
 _log = logging.getLogger(__name__)
+_SHARE = 0.9
 
 
 def bootstrap() -> Callable[[float], None]:
@@ -31,9 +34,9 @@ def bootstrap() -> Callable[[float], None]:
     Your own bootstrap may call it after having configured its own providers, and hand on what it
     returns.
     """
+    once()
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if not disabled and not configured():
-        once()
         # Given as attributes, they outdo those that were inherited from the parent.
         detected = CatenaResourceDetector().detect().attributes
         loggers = configure(Resource.create(dict(detected)))
@@ -50,17 +53,20 @@ def flush(seconds: float) -> None:
 
     Shutting down exports what waits. What is not done in time is told in one warning.
     """
-    deadline = time.monotonic() + seconds
+    # Whoever gave us the time need not wait to the last moment to learn that it did not suffice.
+    deadline = time.monotonic() + seconds * _SHARE
     ending = [(one, _begun(one)) for one in configured() if hasattr(one, "shutdown")]
-    late = [type(one).__name__ for one, thread in ending if _is_late(thread, deadline)]
+    late = [one for one, thread in ending if _is_late(thread, deadline)]
+    for one in late:
+        # It goes on as long as the process does; nobody need begin it again.
+        atexit.unregister(one.shutdown)
     if late:
-        _log.warning("not everything was exported within %.1f s: %s", seconds, ", ".join(late))
+        names = ", ".join(type(one).__name__ for one in late)
+        _log.warning("not everything was exported within %.1f s: %s", seconds * _SHARE, names)
 
 
 def _begun(provider: Any) -> threading.Thread:
-    thread = threading.Thread(
-        target=_shut_down, args=(provider,), name="catena-flush", daemon=True
-    )
+    thread = threading.Thread(target=_shut_down, args=(provider,), name="catena-flush", daemon=True)
     thread.start()
     return thread
 

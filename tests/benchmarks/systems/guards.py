@@ -1,0 +1,54 @@
+"""Counts the guard tests: how often somebody asks whether anybody listens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from catena import events
+from catena.observe import Event, Listener
+
+__all__ = ["KINDS", "counted", "total"]
+
+KINDS = [
+    kind
+    for kind in (getattr(events, name) for name in events.__all__)
+    if isinstance(kind, type) and issubclass(kind, Event)
+]
+
+
+class _Counting:
+    """Stands in a class for its ``listeners``: each look at it is counted, and finds nobody."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+
+    def __get__(self, instance: object, owner: type[Event]) -> tuple[Listener, ...]:
+        self._counts[owner.__name__] += 1
+        return ()
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Count, by class of event, while the block runs. Nobody may listen, and nobody may begin to.
+
+    Raises RuntimeError when somebody does.
+    """
+    if heard := [kind.__name__ for kind in KINDS if kind.listeners]:
+        raise RuntimeError(f"somebody listens to {heard}")
+    counts: Counter[str] = Counter()
+    plain: Any = KINDS
+    for kind in plain:
+        kind.listeners = _Counting(counts)
+    try:
+        yield counts
+    finally:
+        for kind in plain:
+            kind.listeners = ()
+
+
+def total(counts: Counter[str]) -> int:
+    """Return how many guard tests there were."""
+    return counts.total()

@@ -1,0 +1,205 @@
+"""Log records: handed to OpenTelemetry, and as events of spans for backends without logs."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import _logs, context, trace
+from opentelemetry.instrumentation.catena import CatenaInstrumentor, SpanEventHandler
+from opentelemetry.instrumentation.catena.records import RecordHandler, unhandled
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import Tracer
+
+from tests.support import run
+from tests.telemetry.story import contend
+
+LOGGER = logging.getLogger("tests.records")
+
+
+@pytest.fixture
+def exporter() -> InMemoryLogRecordExporter:
+    """Where log records arrive."""
+    return InMemoryLogRecordExporter()
+
+
+@pytest.fixture
+def loggers(exporter: InMemoryLogRecordExporter) -> Iterator[LoggerProvider]:
+    """A provider that exports at once."""
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    yield provider
+    provider.shutdown()
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """Where spans arrive."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracer(spans: InMemorySpanExporter) -> Iterator[Tracer]:
+    """A tracer that exports at once."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    yield provider.get_tracer("tests")
+    provider.shutdown()
+
+
+@pytest.fixture
+def handle() -> Iterator[Any]:
+    """Put handlers on the logger of these tests; they are off for the next."""
+    added: list[logging.Handler] = []
+
+    def put(handler: logging.Handler) -> None:
+        added.append(handler)
+        LOGGER.addHandler(handler)
+
+    LOGGER.setLevel(logging.DEBUG)
+    yield put
+    for one in added:
+        LOGGER.removeHandler(one)
+    LOGGER.setLevel(logging.NOTSET)
+
+
+def test_a_record_keeps_what_it_says(
+    loggers: LoggerProvider, exporter: InMemoryLogRecordExporter, handle: Any
+) -> None:
+    """Name, severity, facts and logger arrive; ids are in the record's own fields."""
+    handle(RecordHandler(loggers))
+    facts = {"catena.var": "a:b", "keys": ("x", 1), "other": object, "n": 2, "nothing": None}
+    ids = {"trace_id": "0" * 31 + "1", "span_id": "0" * 15 + "2"}
+    LOGGER.warning("catena.chain.contention", extra={**facts, **ids})
+
+    (told,) = exporter.get_finished_logs()
+    record = told.log_record
+    assert record.event_name == record.body == "catena.chain.contention"
+    assert (record.severity_text, record.trace_id, record.span_id) == ("WARNING", 1, 2)
+    assert dict(record.attributes or {}) == {
+        "catena.var": "a:b",
+        "keys": ("x", "1"),
+        "other": "<class 'object'>",
+        "n": 2,
+    }
+    scope = told.instrumentation_scope
+    assert scope is not None
+    assert scope.name == LOGGER.name
+
+
+def test_a_sentence_is_no_event(
+    loggers: LoggerProvider, exporter: InMemoryLogRecordExporter, handle: Any, tracer: Tracer
+) -> None:
+    """A record of the application: its text with arguments, its traceback, the current span."""
+    handle(RecordHandler(loggers))
+    with tracer.start_as_current_span("work") as span:
+        try:
+            {}["gone"]
+        except LookupError:
+            LOGGER.exception("could not find %s", "it")
+
+    (told,) = exporter.get_finished_logs()
+    record = told.log_record
+    assert (record.body, record.event_name) == ("could not find it", None)
+    assert record.span_id == span.get_span_context().span_id
+    assert "gone" in str((record.attributes or {})["exception.stacktrace"])
+
+
+def test_what_cannot_be_told_breaks_nothing(
+    loggers: LoggerProvider,
+    exporter: InMemoryLogRecordExporter,
+    handle: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bad input: wrong arguments and ids are told as logging does, and nothing is raised."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handle(RecordHandler(loggers))
+    LOGGER.info("one %s and %s", "only")  # noqa: PLE1206 - the mistake
+    LOGGER.info("a.name", extra={"trace_id": "no number", "span_id": None})
+    logging.getLogger("opentelemetry.tests").addHandler(handler := RecordHandler(loggers))
+    logging.getLogger("opentelemetry.tests").warning("an exporter's complaint")
+    logging.getLogger("opentelemetry.tests").removeHandler(handler)
+
+    assert [one.log_record.body for one in exporter.get_finished_logs()] == ["a.name"]
+
+
+def test_records_become_events_of_the_current_span(
+    tracer: Tracer, spans: InMemorySpanExporter, handle: Any
+) -> None:
+    """The bridge: named records of Catena, in the span that was current, with their facts."""
+    handle(SpanEventHandler())
+    LOGGER.info("catena.nobody.listens")
+    with tracer.start_as_current_span("work"):
+        LOGGER.info("catena.token.reset", extra={"catena.outcome": "ok", "span_id": "ff"})
+        LOGGER.info("catena is not a name here")
+        LOGGER.info("theirs.event")
+
+    (span,) = spans.get_finished_spans()
+    assert [(one.name, dict(one.attributes or {})) for one in span.events] == [
+        ("catena.token.reset", {"catena.outcome": "ok"})
+    ]
+
+
+def test_a_span_that_is_not_recorded_gets_no_event(handle: Any) -> None:
+    """The bridge: an unsampled span, and one that has ended, is left alone."""
+    handle(SpanEventHandler())
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    with provider.get_tracer("tests").start_as_current_span("work") as span:
+        LOGGER.info("catena.token.reset")
+    recorded = TracerProvider().get_tracer("tests").start_span("ended")
+    recorded.end()
+
+    assert not span.is_recording()
+    assert not recorded.is_recording()
+
+
+def test_a_contention_is_seen_in_jaeger(tracer: Tracer, spans: InMemorySpanExporter) -> None:
+    """The bridge, switched on by the instrumentor: both sides are named in the caller's span."""
+    CatenaInstrumentor().instrument(span_events=True)
+    try:
+        with tracer.start_as_current_span("work"):
+            isolated_contention()
+    finally:
+        CatenaInstrumentor().uninstrument()
+    with tracer.start_as_current_span("later"):
+        isolated_contention()
+
+    events = {one.name: list(one.events) for one in spans.get_finished_spans()}
+    (event,) = events["work"]
+    assert event.name == "catena.chain.contention"
+    assert (event.attributes or {})["catena.owner.task"] == "the owner"
+    assert (event.attributes or {})["catena.intruder.task"] == "the intruder"
+    assert events["later"] == []
+
+
+def isolated_contention() -> None:
+    """Contend, in a Context that has the current span and no chain of a test's."""
+    shared = contextvars.Context()
+    shared.run(context.attach, trace.set_span_in_context(trace.get_current_span()))
+    run(contend(shared))
+
+
+def test_nobody_is_told_twice(monkeypatch: pytest.MonkeyPatch, loggers: LoggerProvider) -> None:
+    """Zero-code: records go to the global provider only where nothing else hands it records."""
+    monkeypatch.setattr(_logs._internal, "_LOGGER_PROVIDER", None)
+    before = unhandled()
+    monkeypatch.setattr(_logs._internal, "_LOGGER_PROVIDER", loggers)
+    configured = unhandled()
+
+    class LoggingHandler(logging.Handler):
+        """What the SDK's own is called."""
+
+    theirs = LoggingHandler()
+    logging.getLogger().addHandler(theirs)
+    handled = unhandled()
+    logging.getLogger().removeHandler(theirs)
+
+    assert (before, configured, handled) == (None, loggers, None)

@@ -1,0 +1,95 @@
+"""What a call that is not sampled asks of the SDK: one decision and one duration a side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from catena.telemetry import spans
+from catena.telemetry.metrics import Metrics
+from tests.dispatch.ends import connected
+from tests.support import isolated, run
+from tests.telemetry.sdk import telling
+from tests.telemetry.story import add, count_up, nest, number
+from tests.telemetry.test_spans import Counting
+
+DURATIONS = {"rpc.client.call.duration": 1, "rpc.server.call.duration": 1}
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, of: str) -> tuple[Counter[str], Counter[str]]:
+    """Return what the tracer and the instruments were asked for by one thing, not sampled."""
+    found: list[Counting] = []
+
+    async def work() -> None:
+        number.set(1)
+        async with connected():
+            await add(1)
+            found.append(Counting(monkeypatch, told))
+            if of == "call":
+                await add(2)
+            elif of == "nested":
+                await nest(2)
+            elif of == "stream":
+                async for _ in count_up(3):
+                    pass
+            else:
+                number.reset(number.set(5))
+
+    with telling(sampled=False) as told, monkeypatch.context() as within:
+        monkeypatch = within
+        run(work())
+    return Counter(found[0].tracer), Counter(found[0].instruments)
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("of", "spans_asked", "records"),
+    [
+        ("call", {"add": 2}, 1),
+        ("nested", {"nest": 2, "add": 2}, 2),
+        ("stream", {"count_up": 2}, 1),
+        ("reset", {}, 0),
+    ],
+)
+def test_one_decision_and_one_duration_a_side(
+    of: str, spans_asked: dict[str, int], records: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Budget: mounts, unmounts, leases, resets, forks and frames ask for nothing."""
+    tracer, instruments = asked(monkeypatch, of)
+
+    assert tracer == spans_asked
+    assert instruments == {name: number * records for name, number in DURATIONS.items() if records}
+
+
+@pytest.mark.parametrize("name", ["mount", "lease", "fact"])
+@isolated
+def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: the tracer is asked for a mount, a lease, a reset, whether sampled or not."""
+    plain: Any = getattr(spans.Spans, name)
+
+    def asking(self: spans.Spans, event: Any) -> Any:
+        self._leaf(event).end()
+        return plain(self, event)
+
+    with patch.object(spans.Spans, name, asking):
+        tracer, _ = asked(monkeypatch, "call")
+
+    assert tracer.total() > 2
+
+
+@isolated
+def test_an_instrument_on_the_hot_path_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: a mount is told to an instrument at once."""
+    plain = Metrics.mount
+
+    def telling_at_once(self: Metrics, event: Any) -> Any:
+        self._direct["catena.manifest.size"].record(event.bytes)
+        return plain(self, event)
+
+    with patch.object(Metrics, "mount", telling_at_once):
+        _, instruments = asked(monkeypatch, "call")
+
+    assert instruments.total() > 2
