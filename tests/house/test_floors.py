@@ -58,6 +58,8 @@ TYPING = {
 LATE = {
     ("catena.activation", "catena.telemetry.switch"),  # a process without a pool needs none of it
     ("catena.cli.main", "catena.cli.collect.command"),  # it needs an extra
+    ("catena.cli.demo.command", "catena.cli.demo.exporting"),  # it needs an extra
+    ("catena.cli.demo.watching", "catena.cli.demo.exporting"),
     ("catena.cli.main", "catena.cli.demo.command"),  # a worker need not load the demo
     ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
@@ -74,7 +76,8 @@ LATE = {
 }
 
 GRPC = ("catena.link", "catena.collect")
-TELLING = ("catena.telemetry", "catena.collect")
+# The demo is an application, and configures an SDK as one.
+TELLING = ("catena.telemetry", "catena.collect", "catena.cli.demo.exporting")
 PURE = {
     "catena.context.carried",
     "catena.context.chain",

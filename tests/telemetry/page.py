@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from catena.collect.translate import family_name
 from catena.observe import Event
 from catena.telemetry.attributes import ATTRIBUTES, LABELS
 from catena.telemetry.catalog import CATALOG, metrics_of
@@ -110,7 +111,7 @@ def page() -> str:
     return "".join(parts)
 
 
-_METRIC = ("metric", "kind", "unit", "labels", "kept", "what it counts")
+_METRIC = ("metric, and its name in Prometheus", "kind", "unit", "labels", "kept", "what it counts")
 
 
 def _row(row: Row) -> str:
@@ -137,7 +138,13 @@ def _summary(event: type[Event]) -> str:
 def _metric(metric: Metric) -> tuple[str, ...]:
     names = ", ".join(f"`{name}`" for name in metric.labels)
     told = (metric.kind, metric.unit, names, metric.keeping, metric.description)
-    return (f"`{metric.name}`", *told)
+    return (f"`{metric.name}`<br>`{_in_prometheus(metric)}`", *told)
+
+
+def _in_prometheus(metric: Metric) -> str:
+    kind = metric.kind if metric.kind in ("counter", "histogram") else "gauge"
+    name = family_name(metric.name, metric.unit, kind)
+    return f"{name}_total" if kind == "counter" else name
 
 
 def _words(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ _DESCRIPTION = """\
 Reads every .py file of the running Python's standard library, or of PATH. Each file is parsed by a
 routine on a worker process, which dispatches one more routine for each of its large functions and
 streams the figures back. A context variable goes along with every call and comes back changed.
+The report ends with the tree of all calls, as this process and the workers saw them.
 """
 
 _EPILOG = """\
@@ -24,7 +25,7 @@ directory and a link that is not followed are counted and named; they are not fa
 exit codes:
   0    done
   1    failed: a worker was lost, a file took longer than two minutes, or --check found a difference
-  2    the command line is wrong, or PATH does not exist
+  2    the command line is wrong, PATH does not exist, or what --otlp needs is not installed
   130  interrupted by Ctrl-C; the workers are gone
 """
 
@@ -38,6 +39,7 @@ class Arguments:
     skip: frozenset[str]
     json: bool
     check: bool
+    otlp: str | None = None
 
     @classmethod
     def of(cls, asked: argparse.Namespace) -> Arguments:
@@ -49,6 +51,7 @@ class Arguments:
             skip=skip,
             json=asked.json,
             check=asked.check,
+            otlp=asked.otlp,
         )
 
 
@@ -82,6 +85,12 @@ def fill(demo: argparse.ArgumentParser) -> None:
         "--check",
         action="store_true",
         help="analyse again in this process without Catena, and compare every row",
+    )
+    demo.add_argument(
+        "--otlp",
+        metavar="ENDPOINT",
+        help="send spans and metrics of all processes there by OTLP over gRPC, for instance to"
+        " http://127.0.0.1:4317, where `catena collect` listens",
     )
 
 

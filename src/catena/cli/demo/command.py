@@ -20,11 +20,14 @@ from catena.cli.demo.local import analyse
 from catena.cli.demo.machine import machine
 from catena.cli.demo.outcome import Check, Outcome, Progress, Report
 from catena.cli.demo.progress import Display, display, so_far
-from catena.cli.demo.report import counted, show, shown
+from catena.cli.demo.report import show
 from catena.cli.demo.rows import differences
 from catena.cli.demo.run import ContextLost, run
 from catena.cli.demo.state import RunState
 from catena.cli.demo.target import Target, TargetRefused, choose
+from catena.cli.demo.trace import Trace, trace_of
+from catena.cli.demo.watching import watched
+from catena.cli.demo.words import counted, shown
 from catena.errors import CatenaError
 from catena.ids import new_id
 
@@ -32,6 +35,9 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _PATIENCE = 5.0
 """Seconds from a first Ctrl-C until another one ends everything where it stands."""
+
+_FLUSH = 5.0
+"""Seconds for sending the last spans of this process."""
 
 _TOLD = (CatenaError, ContextLost, OSError)
 """Errors whose own text says enough; any other is a mistake of ours and keeps its traceback."""
@@ -44,6 +50,14 @@ def demo(asked: Arguments) -> int:
     except TargetRefused as error:
         _say(str(error))
         return USAGE
+    try:
+        flush = _export(asked.otlp)
+    except ModuleNotFoundError as missing:
+        _say(str(missing))
+        return USAGE
+    except OSError as error:
+        _say(f"failed: {error}")
+        return FAILED
     work = _Demo(target, asked)
     try:
         with _held():
@@ -58,6 +72,8 @@ def demo(asked: Arguments) -> int:
         for line in lines:
             _say(f"failed: {line}")
         return FAILED
+    finally:
+        flush(_FLUSH)
     return _hand_over(report, as_json=asked.json)
 
 
@@ -72,7 +88,7 @@ class _Demo:
         """Run on workers, then check when that was asked."""
         with display(sys.stderr) as shown_as:
             started = time.perf_counter()
-            outcome = self._run(shown_as)
+            outcome, trace = self._run(shown_as)
             seconds = time.perf_counter() - started
             check = self._check(outcome, shown_as) if self._asked.check else None
         return Report(
@@ -81,17 +97,20 @@ class _Demo:
             outcome=outcome,
             seconds=seconds,
             check=check,
+            trace=trace,
         )
 
     def so_far(self) -> str:
         """How far it came, in words."""
         return so_far(self._progress) or "no file was read"
 
-    def _run(self, shown_as: Display) -> Outcome:
+    def _run(self, shown_as: Display) -> tuple[Outcome, Trace | None]:
         shown_as.phase(f"starting {counted(self._asked.workers, 'worker')}")
         state = RunState(run=new_id().hex()[:12], skip=self._target.skip)
         report = self._teller(shown_as, f"reading on {counted(self._asked.workers, 'worker')}")
-        return asyncio.run(_run(self._target, state, self._asked.workers, report))
+        with watched(self._asked.otlp) as seen:
+            outcome = asyncio.run(_run(self._target, state, self._asked.workers, report))
+            return outcome, trace_of(seen())
 
     def _check(self, outcome: Outcome, shown_as: Display) -> Check:
         started = time.perf_counter()
@@ -115,6 +134,16 @@ class _Demo:
             shown_as.update(progress)
 
         return tell
+
+
+def _export(endpoint: str | None) -> Callable[[float], object]:
+    """Begin to export, where that was asked for; return what sends the rest in so many seconds."""
+    if endpoint is None:
+        return lambda _: None
+    from catena.cli.demo.exporting import export_run, reach  # noqa: PLC0415 - an extra
+
+    reach(endpoint)
+    return export_run(endpoint)
 
 
 @contextmanager

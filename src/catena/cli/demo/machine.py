@@ -27,7 +27,7 @@ def machine(report: Report) -> str:
 
 def _report(report: Report) -> dict[str, Any]:
     analysis = report.outcome.analysis
-    return {
+    found = {
         "schema": SCHEMA,
         "root": report.root,
         "workers": report.workers,
@@ -45,6 +45,7 @@ def _report(report: Report) -> dict[str, Any]:
         "files": [_row(row) for row in analysis.files],
         "functions": [_row(row) for row in analysis.functions],
     }
+    return found if report.trace is None else {**found, "trace": asdict(report.trace)}
 
 
 def _row(row: FileRow | FunctionRow) -> dict[str, Any]:

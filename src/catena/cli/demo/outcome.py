@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from catena.cli.demo.rows import Analysis
+from catena.cli.demo.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class Report:
     outcome: Outcome
     seconds: float
     check: Check | None = None
+    trace: Trace | None = None
 
     @property
     def failed(self) -> bool:

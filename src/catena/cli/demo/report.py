@@ -1,7 +1,7 @@
 """The report of a finished run, in words: two tables and a few lines, for a person.
 
 Its one rule: nothing is computed here that the machine output does not have too, and no name of a
-file reaches a terminal with a character that it would obey.
+file reaches a terminal with a character that it would obey. ``tree`` shows the calls.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from rich.text import Text
 from catena.cli.demo.analysis import LARGE
 from catena.cli.demo.outcome import Calls, Check, Context, Report
 from catena.cli.demo.rows import FunctionRow, Problem
+from catena.cli.demo.tree import Tree, drawn, lines, tree
+from catena.cli.demo.words import counted, shown
 
 MOST_COMPLEX = 10
 """Functions in the first table."""
@@ -35,7 +37,7 @@ class Table:
     rows: tuple[tuple[str | int, ...], ...]
 
 
-Part = Table | str
+Part = Table | Tree | str
 
 
 def show(report: Report, stream: TextIO) -> None:
@@ -47,13 +49,23 @@ def show(report: Report, stream: TextIO) -> None:
     for part in parts(report):
         if isinstance(part, Table):
             console.print("\n", Text(part.title, style="bold"), "\n", _rich(part), sep="")
+        elif isinstance(part, Tree):
+            console.print(drawn(part))
         else:
             console.print(Text(part))
 
 
 def plain(report: Report) -> str:
     """The report as plain text, ending with a line feed."""
-    blocks = [_plain(part) if isinstance(part, Table) else part for part in parts(report)]
+    blocks: list[str] = []
+    for part in parts(report):
+        match part:
+            case Table():
+                blocks.append(_plain(part))
+            case Tree():
+                blocks += ["", *lines(part)]
+            case str():
+                blocks.append(part)
     return "\n".join(blocks) + "\n"
 
 
@@ -63,24 +75,14 @@ def parts(report: Report) -> list[Part]:
     found: list[Part] = [_summary(report)]
     if outcome.analysis.functions:
         found.append(_functions(outcome.analysis.most_complex(MOST_COMPLEX)))
-    found += [_processes(outcome.calls), "", _nested(outcome.calls), _context(outcome.context)]
+    found.append(_processes(outcome.calls))
+    if report.trace is not None:
+        found.append(tree(report.trace, outcome.context.run))
+    found += ["", _nested(outcome.calls), _context(outcome.context)]
     found += _problems(outcome.analysis.problems)
     if report.check is not None:
         found += _check(report.check)
     return found
-
-
-def shown(text: str) -> str:
-    """``text`` with every character that a terminal would obey or cannot show written out."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """``1 file``, ``2 files``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _summary(report: Report) -> str:

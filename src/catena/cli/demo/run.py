@@ -25,6 +25,7 @@ from catena.cli.demo.routines import (
 from catena.cli.demo.rows import Analysis, FileRow, FunctionRow, Problem
 from catena.cli.demo.state import RunState
 from catena.cli.demo.target import Target
+from catena.cli.demo.watching import BOOTSTRAP, about
 from catena.pool.pool import WorkerPool
 
 IN_FLIGHT = 32
@@ -55,7 +56,7 @@ async def run(
     ExceptionGroup when files were being read. Cancelled, it leaves no worker behind.
     """
     work = _Run(target, started, report)
-    async with WorkerPool(spawn=workers, stop_timeout=STOP):
+    async with WorkerPool(spawn=workers, stop_timeout=STOP, bootstrap=BOOTSTRAP):
         await work.find()
         async with asyncio.TaskGroup() as group:
             for _ in range(min(IN_FLIGHT, len(work.pending))):
@@ -94,6 +95,7 @@ class _Run:
         while self.pending:
             path = self.pending.popleft()
             before = state.get()
+            about.set(path)
             nested = await self._read_file(path)
             self._see(path, before, nested)
             self._read += 1

@@ -1,0 +1,269 @@
+"""The board that shows every metric of the catalog once, and the six figures to look at first.
+
+Titles and order are written here; names, units, labels and descriptions come from the catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as looks, dashboard as parts
+
+from dashboards.queries import (
+    METRICS,
+    error_ratio,
+    legend,
+    level,
+    quantile,
+    rate,
+    series,
+    within,
+)
+
+__all__ = ["BOARD", "board", "text"]
+
+BOARD = Path(__file__).parent / "grafana" / "overview.json"
+
+CALLS, WORK = "rpc.client.call.duration", "rpc.server.call.duration"
+CONTENTIONS = "catena.chain.contentions"
+ACTIVE, WORKERS = "catena.worker.calls.active", "catena.worker.count"
+
+_SOURCE = parts.DataSourceRef(type_val="prometheus", uid="${source}")
+_UNITS = {"s": "s", "By": "bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One line of a panel, or one for each value of its labels."""
+
+    expression: str
+    legend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A graph of one metric."""
+
+    title: str
+    metric: str
+    queries: tuple[Query, ...]
+    unit: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number, and from which value on it is coloured; never, where that is None."""
+
+    title: str
+    metric: str
+    expression: str
+    unit: str = "short"
+    warn: float | None = None
+
+
+FIGURES = (
+    Figure("Calls", CALLS, rate(CALLS), "reqps"),
+    Figure("Calls that failed", CALLS, error_ratio(CALLS), "percentunit", 0.01),
+    Figure("99 % of calls take less than", CALLS, quantile(CALLS, 0.99), "s"),
+    Figure("Calls that run", ACTIVE, level(ACTIVE)),
+    Figure("Workers and what became of them", WORKERS, level(WORKERS, "state")),
+    Figure("Contentions", CONTENTIONS, within(CONTENTIONS), warn=0.5),
+)
+
+
+def told(title: str, metric: str, *by: str) -> Panel:
+    """Return the graph of a metric: a counter's rate, a level, or two quantiles."""
+    found = METRICS[metric]
+    name = " ".join(legend(one) for one in by) or title.lower()
+    match found.kind:
+        case "histogram":
+            queries = tuple(
+                Query(quantile(metric, part, *by), f"{part:.0%} {name if by else ''}".strip())
+                for part in (0.5, 0.99)
+            )
+            unit = _UNITS[found.unit]
+        case "counter":
+            queries = (Query(rate(metric, *by), name),)
+            unit = f"suffix: {found.unit.strip('{}')}s/s"
+        case _:
+            queries = (Query(level(metric, *by), name),)
+            unit = "short"
+    return Panel(title, metric, queries, unit, found.description)
+
+
+def calls(title: str, metric: str, *by: str) -> Panel:
+    """Return the graph of how many values a histogram of calls counts."""
+    names = " ".join(legend(one) for one in by)
+    return Panel(
+        title, metric, (Query(rate(metric, *by), names),), "reqps", "How many calls ended."
+    )
+
+
+ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+    (
+        "Calls",
+        (
+            calls("Calls by routine", CALLS, "rpc.method"),
+            calls("Calls by how they ended", CALLS, "rpc.status_code", "error.type"),
+            told("How long callers waited", CALLS),
+            told("How long workers took", WORK),
+            told("From sending to start", "catena.dispatch.queue.duration"),
+            told("Calls that run, by process", ACTIVE, "instance"),
+            told("Refused by workers", "catena.calls.nacked", "code"),
+            told("Payload of frames", "catena.frame.size", "direction"),
+        ),
+    ),
+    (
+        "Context",
+        (
+            told("Contentions", CONTENTIONS, "kind"),
+            told("Mounts", "catena.chain.mounts", "direction", "error.type"),
+            told("Unmounts", "catena.chain.unmounts"),
+            told("Forks", "catena.chain.forks"),
+            told("Token resets", "catena.token.resets", "outcome"),
+            told("Size of manifests", "catena.manifest.size", "direction"),
+            told("Not written or read", "catena.serialization.failures", "direction", "error.type"),
+            told("Variables left out", "catena.entries.lost", "direction"),
+            told("Task factory displaced", "catena.task_factory.displacements"),
+        ),
+    ),
+    (
+        "Proxies",
+        (
+            told("Leases", "catena.proxy.leases", "source", "outcome"),
+            told("Leases that are held", "catena.proxy.lease.active", "source"),
+            told("How long leases lasted", "catena.proxy.lease.duration", "outcome"),
+        ),
+    ),
+    (
+        "Processes",
+        (
+            told("Workers", WORKERS, "state"),
+            told("Lag of event loops", "catena.worker.event_loop.lag"),
+            told("Links by version", "catena.peer.count", "local", "remote"),
+            told("Versions refused", "catena.version.refusals"),
+            told("Frames dropped", "catena.frames.dropped"),
+            told("Telemetry dropped", "catena.telemetry.dropped", "signal", "reason"),
+        ),
+    ),
+)
+
+
+def board() -> Any:
+    """Return the board."""
+    made = (
+        dashboard.Dashboard("Catena: overview")
+        .uid("catena-overview")
+        .description("Calls, context, proxies and processes; every metric of Catena's catalog.")
+        .tags(["catena"])
+        .time("now-1h", "now")
+        .refresh("30s")
+        .timezone("browser")
+        .tooltip(parts.DashboardCursorSync.CROSSHAIR)
+        .readonly()
+    )
+    made.with_variable(dashboard.DatasourceVariable("source").label("Source").type("prometheus"))
+    made.with_variable(_choice("job", "Service", ""))
+    made.with_variable(_choice("instance", "Process", 'job=~"$job"'))
+    ids = count(1)
+    for figure in FIGURES:
+        made.with_panel(_figure(figure).id(next(ids)))
+    for title, panels in ROWS:
+        made.with_row(dashboard.Row(title).id(next(ids)))
+        for panel in panels:
+            made.with_panel(_graph(panel).id(next(ids)))
+    return made.build()
+
+
+def text() -> str:
+    """Return the board as JSON, as it is kept."""
+    return json.dumps(board(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+
+
+def _choice(label: str, title: str, among: str) -> Any:
+    """Return a variable whose values are those of a label, all of them unless some are chosen."""
+    # Every process counts its unmounts from zero on.
+    every = series("catena.chain.unmounts")
+    chosen = f"{every}{{{among}}}" if among else every
+    return (
+        dashboard.QueryVariable(label)
+        .label(title)
+        .datasource(_SOURCE)
+        .query(f"label_values({chosen}, {label})")
+        .refresh(parts.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(parts.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(parts.VariableOption(selected=True, text="All", value="$__all"))
+    )
+
+
+def _figure(figure: Figure) -> Any:
+    steps = [parts.Threshold(value=None, color="green")]
+    if figure.warn is not None:
+        steps.append(parts.Threshold(value=figure.warn, color="red"))
+    name = "{{state}}" if "by (state)" in figure.expression else ""
+    return (
+        stat.Panel()
+        .title(figure.title)
+        .description(METRICS[figure.metric].description)
+        .datasource(_SOURCE)
+        .with_target(_query(Query(figure.expression, name), "A"))
+        .unit(figure.unit)
+        .color_scheme(dashboard.FieldColor().mode(parts.FieldColorModeId.THRESHOLDS))
+        .thresholds(dashboard.ThresholdsConfig().mode(parts.ThresholdsMode.ABSOLUTE).steps(steps))
+        .graph_mode(looks.BigValueGraphMode.NONE)
+        .height(4)
+        .span(4)
+    )
+
+
+def _graph(panel: Panel) -> Any:
+    made = (
+        timeseries.Panel()
+        .title(panel.title)
+        .description(f"{panel.about} (`{panel.metric}`)")
+        .datasource(_SOURCE)
+        .unit(panel.unit)
+        .min(0)
+        .fill_opacity(8)
+        .show_points(looks.VisibilityMode.NEVER)
+        .legend(
+            common.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(looks.LegendDisplayMode.LIST)
+            .placement(looks.LegendPlacement.BOTTOM)
+        )
+        .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI))
+        .height(7)
+        .span(6)
+    )
+    for query, name in zip(panel.queries, "ABCD", strict=False):
+        made.with_target(_query(query, name))
+    return made
+
+
+def _query(query: Query, name: str) -> Any:
+    return (
+        prometheus.Dataquery()
+        .datasource(_SOURCE)
+        .expr(query.expression)
+        .legend_format(query.legend or "__auto")
+        .exemplar(True)
+        .range()
+        .ref_id(name)
+    )

@@ -1,0 +1,137 @@
+"""Watching the calls of a run: listeners of the seam in this process and on each worker.
+
+No SDK is needed for it. The id of a call travels in its carrier, so a worker knows to which
+dispatch an execution belongs; what it saw it leaves in a file when it ends. Its one rule: whatever
+of that is missing is missing in the tree, and breaks no run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from catena.cli.demo.trace import Seen
+from catena.events import Dispatch, Execution
+from catena.observe import Outcome, subscribe, use
+from catena.pool.bootstrap import BOOTSTRAP as ENVIRONMENT, Bootstrap, on_spawn, worker_id
+
+__all__ = ["BOOTSTRAP", "OTLP", "about", "begin", "watched"]
+
+BOOTSTRAP = f"{__name__}:begin"
+"""What workers of the demo run before they serve."""
+
+SEEN, OTLP = "CATENA_DEMO_SEEN", "CATENA_DEMO_OTLP"
+"""What the demo tells its workers: where to leave what they saw, and where spans are sent to."""
+
+about: contextvars.ContextVar[str] = contextvars.ContextVar("catena.demo.about", default="")
+"""What the calls of this Context are made for."""
+
+_CALL = "catena.demo.call"
+_here: contextvars.ContextVar[str] = contextvars.ContextVar(_CALL, default="")
+
+
+class _Watcher:
+    """Everything that one process sees of calls."""
+
+    def __init__(self, process: str) -> None:
+        self.seen: list[Seen] = []
+        self._ids = (f"{process}.{number}" for number in count())
+
+    def dispatch(self, event: Dispatch) -> Callable[[Outcome], None]:
+        """A call is made here: it takes its id along."""
+        mine = next(self._ids)
+        event.carrier = {**(event.carrier or {}), _CALL: mine}
+        return partial(self._dispatched, event, mine, _here.get(), about.get())
+
+    def execution(self, event: Execution) -> Callable[[Outcome], None]:
+        """A call is run here: those that it makes belong to it."""
+        mine, before = next(self._ids), event.enter
+
+        def enter() -> None:
+            use(before)
+            _here.set(mine)
+
+        event.enter = enter
+        return partial(self._executed, event, mine, (event.carrier or {}).get(_CALL, ""))
+
+    def _dispatched(
+        self, event: Dispatch, mine: str, parent: str, whatfor: str, end: Outcome
+    ) -> None:
+        seconds = end.elapsed_ns / 1e9
+        self.seen.append(
+            Seen(mine, parent, "dispatch", event.routine, event.worker, seconds, end.end, whatfor)
+        )
+
+    def _executed(self, event: Execution, mine: str, parent: str, end: Outcome) -> None:
+        seconds = end.elapsed_ns / 1e9
+        self.seen.append(
+            Seen(mine, parent, "execution", event.routine, event.worker, seconds, end.end)
+        )
+
+
+@contextmanager
+def watched(otlp: str | None = None) -> Generator[Callable[[], list[Seen]]]:
+    """Watch the calls of this process, and of workers that are started meanwhile with BOOTSTRAP.
+
+    Yields what returns everything that was seen; complete when the workers have ended. With
+    ``otlp``, workers send spans there.
+    """
+    watcher = _Watcher("here")
+    with tempfile.TemporaryDirectory(prefix="catena-demo-") as folder:
+
+        def edit(environment: dict[str, str], _: str) -> None:
+            environment[SEEN] = folder
+            if otlp is not None:
+                environment[OTLP] = otlp
+
+        end = on_spawn(edit)
+        try:
+            with subscribe(watcher.dispatch, Dispatch):
+                yield lambda: [*watcher.seen, *_left(Path(folder))]
+        finally:
+            end()
+
+
+def begin() -> Callable[[float], None] | None:
+    """Watch the calls of this worker; return what leaves them where the demo looks.
+
+    Returns None when no demo has started this process. A bootstrap that the environment names, as
+    under ``opentelemetry-instrument``, is called first.
+    """
+    folder, otlp = os.environ.pop(SEEN, ""), os.environ.pop(OTLP, "")
+    if not folder:
+        return None
+    # Before the listeners below: they add to what those of spans leave in an event.
+    flush = Bootstrap(os.environ.get(ENVIRONMENT, "")).finish
+    if otlp:
+        from catena.cli.demo.exporting import export  # noqa: PLC0415 - an extra
+
+        flush = export(otlp, worker_id())
+    watcher = _Watcher(worker_id())
+    listening = (subscribe(watcher.dispatch, Dispatch), subscribe(watcher.execution, Execution))
+
+    def leave(seconds: float) -> None:
+        for one in listening:
+            one.cancel()
+        lines = [json.dumps(astuple(one)) for one in watcher.seen]
+        Path(folder, worker_id()).write_text("\n".join(lines), "utf-8")
+        flush(seconds)
+
+    return leave
+
+
+def _left(folder: Path) -> Iterator[Seen]:
+    """Yield what workers left behind, up to a line that a worker could not end."""
+    for path in sorted(folder.iterdir()):
+        with contextlib.suppress(ValueError, TypeError):
+            for line in path.read_text("utf-8").splitlines():
+                yield Seen(*json.loads(line))
