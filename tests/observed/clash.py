@@ -20,6 +20,8 @@ number: catena.ContextVar[int] = catena.ContextVar("number", namespace="tests.cl
 
 Facts = dict[str, Any]
 
+_open: list[tuple[contextvars.Context, asyncio.Event]] = []
+
 
 @catena.routine
 async def by_thread() -> Facts:
@@ -31,6 +33,30 @@ async def by_thread() -> Facts:
 async def by_task() -> Facts:
     """Have a second task touch a chain that a task runs; tell who did."""
     return await touched_by_a_task()
+
+
+@catena.routine
+async def left_open() -> None:
+    """Leave this call's Context where other calls find it, until one of them has been there."""
+    number.set(1)
+    owner = asyncio.current_task()
+    assert owner is not None
+    owner.set_name("the owner")
+    over = asyncio.Event()
+    _open.append((contextvars.copy_context(), over))
+    await over.wait()
+
+
+@catena.routine
+async def by_another_call() -> Facts:
+    """Have a thread touch the chain of the call above, and be refused."""
+    number.set(2)
+    while not _open:
+        await asyncio.sleep(0.01)
+    context, over = _open.pop()
+    refused = await asyncio.to_thread(context.run, _touch)
+    over.set()
+    return _here("thread") | {"owner_task": "the owner", "owner_thread": get_ident()} | refused
 
 
 async def touched_by_a_thread() -> Facts:
@@ -86,6 +112,7 @@ async def main() -> None:
         number.set(1)
         with tracer.start_as_current_span("app"):
             told = {"worker thread": await by_thread(), "worker task": await by_task()}
+            told["two calls"] = (await asyncio.gather(left_open(), by_another_call()))[1]
             told["caller thread"] = await asyncio.create_task(touched_by_a_thread())
             told["caller task"] = await touched_by_a_task()
             told["calling caller"] = await _while_a_call_runs()

@@ -9,7 +9,14 @@ import pytest
 from catena.collect.reading import Span
 from tests.observed.runs import Run, observed, pid
 
-CASES = ("worker thread", "worker task", "caller thread", "caller task", "calling caller")
+CASES = (
+    "worker thread",
+    "worker task",
+    "two calls",
+    "caller thread",
+    "caller task",
+    "calling caller",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +66,18 @@ def test_the_calls_of_both_are_named_on_a_worker(told: Run, case: str, name: str
     if span.attributes["catena.chain.id"] == execution.attributes["catena.chain.id"]:
         assert span.attributes["catena.owner.call"] == call
         assert [link.span_id for link in span.links] == [execution.span_id]
+
+
+def test_a_call_whose_context_got_about_is_named(told: Run) -> None:
+    """Both sides: another call runs code in its Context; a Context is what a call is known by."""
+    known, span = contention(told, "two calls")
+    (owner,) = told.spans(".left_open", "SERVER")
+
+    assert span.attributes["catena.chain.id"] == owner.attributes["catena.chain.id"]
+    assert span.attributes["catena.owner.call"] == owner.attributes["catena.call.id"]
+    assert span.attributes["catena.intruder.call"] == owner.attributes["catena.call.id"]
+    assert span.attributes["catena.intruder.thread"] == known["intruder_thread"]
+    assert [link.span_id for link in span.links] == [owner.span_id]
 
 
 def test_the_call_that_the_owner_has_under_way_is_named(told: Run) -> None:
