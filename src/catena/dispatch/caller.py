@@ -19,9 +19,9 @@ from catena.context.manifest import ChainManifest
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.values import mount_frame, wire
 from catena.errors import ProtocolError, WorkerLost
-from catena.events import CallNacked, FrameDropped
+from catena.events import CallNacked, Dispatch, FrameDropped
 from catena.link.link import Link
-from catena.observe import NO_CARRIER, Carrier, announce
+from catena.observe import NO_CARRIER, Carrier, announce, use
 from catena.wire.frames import (
     Ack,
     Cancel,
@@ -51,7 +51,7 @@ callers: WeakSet[Caller] = WeakSet()
 class Call(Position):
     """One open call: where it stands, and the frame that its driver waits for."""
 
-    __slots__ = ("caller", "captured", "declared", "id", "lost", "refusal", "waiter")
+    __slots__ = ("caller", "captured", "declared", "id", "lost", "observed", "refusal", "waiter")
 
     # What its Task tells of time; a bounded call has its own.
     timeout_ns: int | None = None
@@ -71,6 +71,7 @@ class Call(Position):
         self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: ProtocolError | None = None
+        self.observed: Dispatch | None = None
 
     @property
     def baseline(self) -> Baseline | None:
@@ -131,8 +132,19 @@ class Call(Position):
         if self.refusal is not None:
             raise self.refusal from None
         if type(last) is Result:
-            mount_frame(last.manifest, self.caller.values, self.baseline, to_worker=False)
+            self.mount_last(last)
         raise cancelled
+
+    def mount_last(self, frame: Result) -> None:
+        """Mount what an answer tells whose value comes too late."""
+        observed = self.observed
+        if observed is not None:
+            observed.frame = (frame.symbol, observed.frame[1] + 1)
+        leave = use(observed and observed.enter)
+        try:
+            mount_frame(frame.manifest, self.caller.values, self.baseline, to_worker=False)
+        finally:
+            use(leave)
 
     def checked(self, frame: Frame | None) -> Frame:
         """Return the frame, or raise why there is none."""

@@ -16,7 +16,7 @@ from catena.context.runtime import NO_OPTIONS, options
 from catena.dispatch.caller import Call, Caller
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
-from catena.dispatch.values import mount_frame, take
+from catena.dispatch.values import take
 from catena.errors import DispatchTimeout
 from catena.observe import NO_CARRIER, Carrier
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Throw
@@ -191,7 +191,7 @@ class BoundCall(Call):
             self._take(frame, verdict, whatever=handing_over)
         elif type(frame) is Result:
             # Whether it crossed the Cancel or came in spite of it, it is too late.
-            mount_frame(frame.manifest, self.caller.values, self.baseline, to_worker=False)
+            self.mount_last(frame)
             self.cancel()
         raise verdict
 

@@ -26,7 +26,7 @@ __all__ = ["Watched", "sent", "taken"]
 
 def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
     """Note an attempt: to whom it went, and what."""
-    caller = call.caller
+    caller, call.observed = call.caller, observed
     observed.worker, observed.call = caller.worker, call.id
     observed.attempts += 1
     observed.sent_bytes = len(payload)
