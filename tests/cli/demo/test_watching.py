@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections import Counter
 from pathlib import Path
@@ -95,6 +96,16 @@ def test_a_wrong_endpoint_is_told_before_anything_runs(
         assert main(["demo", "--otlp", endpoint, str(tree)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"catena demo: failed: nobody takes telemetry at {endpoint}: ")
+
+
+def test_an_endpoint_that_does_not_answer_is_told(tree: Path) -> None:
+    """It takes connections and is silent: the run is done, and ends within its patience."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        code, out, err = finished("--workers", 1, "--otlp", endpoint, tree / "pkg0" / "m0.py")
+
+    assert (code, "Trace of run" in out) == (0, True)
+    assert f"catena demo: not everything was sent to {endpoint} within 5 seconds\n" in err
 
 
 def test_otlp_without_its_extra_names_the_command(

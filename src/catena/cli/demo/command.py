@@ -73,7 +73,8 @@ def demo(asked: Arguments) -> int:
             _say(f"failed: {line}")
         return FAILED
     finally:
-        flush(_FLUSH)
+        if not flush(_FLUSH):
+            _say(f"not everything was sent to {asked.otlp} within {_FLUSH:g} seconds")
     return _hand_over(report, as_json=asked.json)
 
 
@@ -136,10 +137,10 @@ class _Demo:
         return tell
 
 
-def _export(endpoint: str | None) -> Callable[[float], object]:
-    """Begin to export, where that was asked for; return what sends the rest in so many seconds."""
+def _export(endpoint: str | None) -> Callable[[float], bool]:
+    """Begin to export, where that was asked for; return what sends the rest, if it can."""
     if endpoint is None:
-        return lambda _: None
+        return lambda _: True
     from catena.cli.demo.exporting import export_run, reach  # noqa: PLC0415 - an extra
 
     reach(endpoint)

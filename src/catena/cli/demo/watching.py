@@ -111,7 +111,7 @@ def begin() -> Callable[[float], None] | None:
     if not folder:
         return None
     # Before the listeners below: they add to what those of spans leave in an event.
-    flush = Bootstrap(os.environ.get(ENVIRONMENT, "")).finish
+    flush: Callable[[float], object] = Bootstrap(os.environ.get(ENVIRONMENT, "")).finish
     if otlp:
         from catena.cli.demo.exporting import export  # noqa: PLC0415 - an extra
 
