@@ -27,12 +27,13 @@ __all__ = ["Watched", "sent", "taken"]
 def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
     """Note an attempt: to whom it went, and what."""
     caller = call.caller
+    link = caller.link
     observed.worker, observed.call = caller.worker, call.id
     observed.attempts += 1
     observed.sent_bytes = len(payload)
-    observed.protocol = caller.link.protocol
-    if caller.link.peer is not None:
-        observed.peer_version = caller.link.peer.software
+    observed.protocol = link.protocol
+    if link.peer is not None:
+        observed.peer_version = link.peer.software
     if call.captured is not None:
         observed.chain_id = call.captured.manifest.chain_id
 
@@ -47,6 +48,8 @@ def taken(
     observed.frame = (frame.symbol, observed.frame[1] + 1)
     if isinstance(frame, Result | ExceptionFrame):
         observed.received_bytes += len(frame.payload)
+    if observed.enter is None:
+        return take(frame, name, values, baseline)
     leave = use(observed.enter)
     try:
         return take(frame, name, values, baseline)

@@ -98,7 +98,8 @@ class RunningCall:
             ended = error if watched is not None else None
         unmount()
         if watched is not None:
-            answer = answer._replace(manifest=watched.answering(answer.manifest))
+            if answer.manifest is not None:
+                answer = answer._replace(manifest=watched.answering(answer.manifest))
             watched.end(ended)
         session.reply(answer)
 
