@@ -19,7 +19,7 @@ from catena.observe import Event, Outcome
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
-from catena.telemetry.names import Names
+from catena.telemetry.names import OTHER, Names
 from catena.telemetry.rows import Metric
 from catena.telemetry.tally import Samples, Tally, dropped
 
@@ -44,7 +44,9 @@ class Metrics:
         self._labels = {one.name: one.labels for one in metrics_of()}
         self._tallies: dict[str, Tally] = {}
         self._samples: dict[str, Samples] = {}
+        self._sent = Samples()
         self._direct: dict[str, Any] = {}
+        self._ok: dict[str, dict[str, str]] = {}
         meter = provider.get_meter("catena", version)
         for one in metrics_of():
             self._make(meter, one)
@@ -83,10 +85,9 @@ class Metrics:
         self._tallies[name].add(labels, number)
 
     def dispatch(self, event: events.Dispatch) -> Closer:
-        """Note when a call was sent; its end is recorded."""
-        carrier = dict(event.carrier) if event.carrier else {}
-        carrier[SENT] = str(time_ns())
-        event.carrier = carrier
+        """Note when a call was sent, of one call of sixteen; its end is recorded."""
+        if self._sent.wanted():
+            event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
         return partial(self._dispatched, event)
 
     def _dispatched(self, event: events.Dispatch, end: Outcome) -> None:
@@ -102,7 +103,7 @@ class Metrics:
         """Note how long a call has waited, and that it runs."""
         queue = self._samples["catena.dispatch.queue.duration"]
         sent = event.carrier.get(SENT) if event.carrier else None
-        if sent is not None and queue.wanted() and sent.isascii() and sent.isdigit():
+        if sent is not None and sent.isascii() and sent.isdigit():
             waited = max(time_ns() - int(sent[:20]), 0) / 1e9
             queue.keep((self._methods(event.routine),), waited)
         self.count("catena.worker.calls.active", "running")
@@ -163,12 +164,15 @@ class Metrics:
         self.count("catena.peer.count", event.local, event.protocol, number=number)
 
     def _call(self, name: str, event: events.Dispatch | events.Execution, outcome: Outcome) -> None:
-        labels = {
-            "rpc.method": self._methods(event.routine),
-            "rpc.status_code": status_of(outcome),
-        }
-        if outcome.end == "failed":
-            labels["error.type"] = self._errors(_named(outcome.error))
+        done = outcome.end == "done"
+        labels = self._ok.get(event.routine) if done else None
+        if labels is None:
+            method = self._methods(event.routine)
+            labels = {"rpc.method": method, "rpc.status_code": status_of(outcome)}
+            if outcome.end == "failed":
+                labels["error.type"] = self._errors(_named(outcome.error))
+            if done and method != OTHER:
+                self._ok[method] = labels
         self._direct[name].record(outcome.elapsed_ns / 1e9, labels, event.context)
 
     def _tell(self, name: str, number: float, *values: str, context: Context | None = None) -> None:

@@ -14,7 +14,15 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+)
 
 from catena import events
 from catena.observe import Event, Outcome
@@ -84,13 +92,15 @@ class Spans:
             events.Unmounted: self.fact,
         }
 
-    def dispatch(self, event: events.Dispatch) -> Closer:
+    def dispatch(self, event: events.Dispatch) -> Closer | None:
         """Begin the span of a call on its caller, and send its context along."""
         attributes = {"rpc.system.name": "catena", "rpc.method": event.routine}
         span = self._calls.start_span(event.routine, kind=SpanKind.CLIENT, attributes=attributes)
         event.carrier = self._carriers.write(span)
         if event.carrier is None:
             dropped.add(("traces", "oversized"))
+        if type(span) is NonRecordingSpan:
+            return None
         if span.is_recording():
             event.context = context = trace.set_span_in_context(span)
             event.enter = partial(_enter, event, context)
