@@ -87,7 +87,6 @@ class Spans:
         return {
             **calls,
             events.Mount: self.mount,
-            events.Lease: self.lease,
             events.TokenReset: self.fact,
             events.Unmounted: self.fact,
         }
@@ -131,6 +130,9 @@ class Spans:
             self._tell_pending(event, span, parent)
         event.enter = partial(_attach, event, context, caller)
         underway.began(event, span.get_span_context() if event.context else None)
+        if self._full and event.lease is not None and span.get_span_context().trace_flags.sampled:
+            lease = self._leaf(event.lease, context=context)
+            return partial(self._served, event, span, event.lease, lease)
         return partial(self._called, event, span)
 
     def mount(self, event: events.Mount) -> Closer | None:
@@ -140,12 +142,6 @@ class Spans:
         captured = underway.note_here() if event.to_worker else self._carriers.link(event.carrier)
         span = self._leaf(event, [captured] if captured is not None else [])
         return partial(self._ended, event, span)
-
-    def lease(self, event: events.Lease) -> Closer | None:
-        """Begin the span of a lease."""
-        if not _sampled():
-            return None
-        return partial(self._ended, event, self._leaf(event))
 
     def fact(self, event: Event) -> None:
         """Tell of what takes no time."""
@@ -170,12 +166,18 @@ class Spans:
         if self._pending is not None:
             self._pending.tell(self._calls, span, event.routine, parent, facts_of(event))
 
-    def _leaf(self, event: Event, linked: Sequence[SpanContext] = ()) -> Span:
+    def _leaf(
+        self,
+        event: Event,
+        linked: Sequence[SpanContext] = (),
+        context: Context | None = None,
+    ) -> Span:
         row = BY_EVENT[type(event)].span
         if row is None:
             raise KeyError(f"{type(event).__name__} has no span in the catalog")
         links = [Link(one) for one in linked]
-        return self._tracers[row.scope].start_span(row.name, kind=_KINDS[row.kind], links=links)
+        tracer = self._tracers[row.scope]
+        return tracer.start_span(row.name, context, kind=_KINDS[row.kind], links=links)
 
     def _ended(self, event: Event, span: Span, outcome: Outcome) -> None:
         if outcome.end == "failed" and outcome.error is not None:
@@ -186,6 +188,13 @@ class Spans:
         if span.is_recording():
             span.set_attributes(facts_of(event, messages=self._messages))
         span.end()
+
+    def _served(
+        self, event: events.Execution, span: Span, lease: events.Lease, leased: Span, end: Outcome
+    ) -> None:
+        """End the span of a lease, and that of the execution that it served."""
+        self._finish(lease, leased)
+        self._called(event, span, end)
 
     def _called(self, event: _Call, span: Span, end: Outcome) -> None:
         underway.ended(event)
