@@ -120,6 +120,10 @@ class Spans:
             span.set_attribute("catena.carrier", state)
             if state != "absent":
                 dropped.add(("traces", state))
+        if type(span) is NonRecordingSpan:
+            event.enter = partial(_attach, event, context, None)
+            underway.began(event)
+            return partial(_let_go, event)
         caller: SpanContext | None = None
         if span.is_recording():
             found = trace.get_current_span(parent).get_span_context()
@@ -197,9 +201,7 @@ class Spans:
         self._called(event, span, end)
 
     def _called(self, event: _Call, span: Span, end: Outcome) -> None:
-        underway.ended(event)
-        # The two refer to each other: whoever is done lets go, and the collector has no work.
-        event.enter = None
+        _let_go(event, end)
         if span.is_recording():
             span.set_attributes(facts_of(event) | outcome_of(end, messages=self._messages))
             if end.end == "failed" and end.error is not None:
@@ -212,6 +214,12 @@ class Spans:
 
 def _sampled() -> bool:
     return trace.get_current_span().get_span_context().trace_flags.sampled
+
+
+def _let_go(event: _Call, _: Outcome) -> None:
+    underway.ended(event)
+    # The two refer to each other: whoever is done lets go, and the collector has no work.
+    event.enter = None
 
 
 def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:
