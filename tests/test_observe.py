@@ -296,7 +296,7 @@ def test_nobody_listening_means_no_clock(clock: list[int]) -> None:
     run(main())
     assert clock == []
 
-    with subscribe(lambda _: None, events.Mount):
+    with subscribe(lambda _: lambda _: None, events.Mount):
         run(main())
     assert len(clock) == 2
 

@@ -86,7 +86,8 @@ class Execution(Operation):
     """One call of a routine, seen by the worker that runs it, from before its chain is mounted.
 
     ``carrier`` is what the caller's listener sent along, ``caller`` the peer that calls, ``frame``
-    the kind of the last drive and which one it was.
+    the kind of the last drive and which one it was. ``lease`` is that of the proxy that serves the
+    call; it ends with the execution, and is told to those who listen to leases besides.
 
     A listener may assign ``reply_carrier``, which answers take along when they carry a chain;
     ``context``, for listeners that come after it; and ``enter``, called once in every Context that
@@ -104,6 +105,7 @@ class Execution(Operation):
     protocol: str = ""
     carrier: Carrier | None = None
     frame: tuple[str, int] = ("", 0)
+    lease: Lease | None = None
     reply_carrier: Carrier | None = None
     context: Any = None
     enter: Callable[[], Any] | None = None

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter_ns
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 __all__ = [
     "CARRIER_LIMIT",
@@ -66,8 +66,7 @@ OVERSIZED: Carrier = MappingProxyType({})
 _attendants: list[Callable[[], object]] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an operation ended: after how many nanoseconds, in which way, and with which error."""
 
     elapsed_ns: int
@@ -98,11 +97,16 @@ class Operation(Event):
     __slots__ = ("_closers", "_started")
 
     def __enter__(self) -> Self:
-        self._closers = [
-            (listener, closer)
-            for listener in type(self).listeners
-            if callable(closer := _tell(type(self), listener, self))
-        ]
+        closers: list[tuple[Listener, Listener]] = []
+        for listener in type(self).listeners:
+            try:
+                closer = listener(self)
+            except Exception:
+                _fell(type(self), listener)
+            else:
+                if callable(closer):
+                    closers.append((listener, closer))
+        self._closers = closers
         self._started = perf_counter_ns()
         return self
 
@@ -116,11 +120,16 @@ class Operation(Event):
 
     def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
         """Tell the outcome to every listener that asked for it; later calls do nothing."""
+        closers, self._closers = self._closers, ()
+        if not closers:
+            return
         elapsed = perf_counter_ns() - self._started
         outcome = Outcome(elapsed, "abandoned" if abandoned else _end(error), error)
-        closers, self._closers = self._closers, []
         for listener, closer in closers:
-            _tell(type(self), listener, outcome, through=closer)
+            try:
+                closer(outcome)
+            except Exception:
+                _fell(type(self), listener)
 
 
 class Silence:
@@ -149,7 +158,10 @@ SILENCE = Silence()
 def announce(event: Event) -> None:
     """Hand a fact to the listeners of its class."""
     for listener in type(event).listeners:
-        _tell(type(event), listener, event)
+        try:
+            listener(event)
+        except Exception:
+            _fell(type(event), listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,19 +234,10 @@ def _end(error: BaseException | None) -> End:
     return "abandoned" if isinstance(error, GeneratorExit) else "failed"
 
 
-def _tell(
-    event: type[Event],
-    listener: Listener,
-    what: object,
-    *,
-    through: Callable[[Any], object] | None = None,
-) -> object:
-    try:
-        return (through or listener)(what)
-    except Exception:
-        _detach(event, listener)
-        _log.exception("a listener of %s raised and was detached", event.__name__)
-        return None
+def _fell(event: type[Event], listener: Listener) -> None:
+    """Detach a listener that has just raised."""
+    _detach(event, listener)
+    _log.exception("a listener of %s raised and was detached", event.__name__)
 
 
 def _detach(event: type[Event], listener: Listener) -> None:

@@ -6,11 +6,13 @@ import contextvars
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from catena.context.capture import capture_answer, capture_first
 from catena.context.manifest import ChainManifest
 from catena.dispatch.values import LENIENT
+from catena.errors import ProtocolError
 from catena.wire import manifests as closed
 from tests.laws.chains import run_program
 from tests.laws.law import Seen, law
@@ -140,3 +142,56 @@ def test_the_order_of_ledgers_and_carriers_leaves_no_trace(
     read = closed.decode_manifest(data)
     assert (read.spent, read.live) == (tuple(sorted(spent)), tuple(sorted(live)))
     assert dict(read.carrier) == carrier
+
+
+NUMBERS = st.integers(0, 2**31 - 1) | st.integers(0, 200)
+TEXTS = st.text(max_size=70)
+LONG = st.text(min_size=60, max_size=150)
+HEADER = st.just({"traceparent": "00-" + "0af7651916cd43dd" * 2 + "-b7ad6b7169203331-00"})
+
+
+BARE = st.tuples(
+    st.sampled_from([b"", bytes(range(16))]),
+    st.sampled_from([b"", bytes(range(16, 32))]),
+    st.just(b""),
+    st.booleans(),
+    NUMBERS,
+).map(lambda fields: ChainManifest(*fields))
+
+
+@law(
+    BARE,
+    HEADER | st.dictionaries(TEXTS, TEXTS, max_size=3) | st.dictionaries(LONG, LONG, min_size=1),
+    st.binary(max_size=6),
+    examples=300,
+    floors={"short": 60, "long": 40, "none": 5, "followed by another field": 40, "refused": 20},
+)
+def test_a_short_carrier_means_the_same_by_either_way(
+    seen: Seen, bare: ChainManifest, carrier: dict[str, str], more: bytes
+) -> None:
+    """M1, V1: what is written and read without protobuf is what protobuf would write and read."""
+    manifest = bare._replace(carrier=carrier)
+
+    data = closed.seal(manifest)
+    long = closed.encode_manifest(manifest)
+
+    size = len(data) - len(closed.seal(manifest._replace(carrier={})))
+    seen["none" if not carrier else "short" if size < 130 else "long"] += 1
+    assert closed.seal(manifest) == data
+    for one in (data, long):
+        assert closed.unseal(one) == closed.decode_manifest(one) == manifest
+    seen["followed by another field"] += bool(more)
+    _agree(seen, data + more)
+    _agree(seen, data[: len(data) - len(more)])
+
+
+def _agree(seen: Seen, data: bytes) -> None:
+    """Both ways of reading say the same of bytes that may be no manifest."""
+    try:
+        expected = closed.decode_manifest(data)
+    except ProtocolError:
+        seen["refused"] += 1
+        with pytest.raises(ProtocolError):
+            closed.unseal(data)
+        return
+    assert closed.unseal(data) == expected

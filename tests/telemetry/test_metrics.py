@@ -173,3 +173,36 @@ def test_what_listeners_of_metrics_say_goes_to_nobody_after_uninstall() -> None:
 
 def _forks(told: Told) -> list[int]:
     return [one.value for one in told.metrics().get("catena.chain.forks", [])]
+
+
+@isolated
+def test_every_call_is_in_the_duration_before_metrics_are_collected() -> None:
+    """Metrics: ends of calls wait for each other, and none is missing when somebody reads."""
+
+    async def main() -> None:
+        async with connected():
+            for count in (1, 16, 40):
+                for _ in range(count):
+                    await add(1)
+                counts.append(sum(one.count for one in told.metrics()["rpc.client.call.duration"]))
+
+    counts: list[int] = []
+    with telling(sampled=False) as told:
+        run(main())
+    assert counts == [1, 17, 57]
+
+
+@isolated
+def test_a_duration_carries_the_span_of_its_call() -> None:
+    """Metrics: also when it is recorded after the call, its exemplar is of the call's trace."""
+
+    async def main() -> None:
+        async with connected():
+            await add(1)
+
+    with telling() as told:
+        run(main())
+        points = told.metrics()["rpc.client.call.duration"]
+    spans = {span.context.span_id for span in told.named("add")}
+    assert {one.span_id for point in points for one in point.exemplars} <= spans
+    assert [len(point.exemplars) for point in points] == [1]

@@ -32,8 +32,10 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     """
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        if Dispatch.listeners or options.get() is not None:
+        if options.get() is not None:
             return await apart(*args, **kwargs)
+        if Dispatch.listeners:
+            return await _told(declared, args, kwargs)
         payload = dump_arguments(declared, args, kwargs)
         caller = _through(declared).pick()
         if caller is None or caller.link.congested:
@@ -59,6 +61,26 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
             return taken(observed, frame, opened, opened.baseline)[0]
 
     return call if declared.timeout is declared.dispatch_timeout is None else apart
+
+
+async def _told(declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a call as ``dispatching`` does, and tell listeners of it."""
+    with Dispatch(declared.name, stream=False) as observed:
+        payload = dump_arguments(declared, args, kwargs)
+        caller = _through(declared).pick()
+        if caller is None or caller.link.congested:
+            opened, frame = await _opened(declared, payload, caller, observed=observed)
+        else:
+            opened = caller.open(declared, payload, carrier=observed.carrier or NO_CARRIER)
+            sent(observed, opened, payload)
+            frame = await opened.answer()
+            if type(frame) is Nack:
+                busy = _refusal(opened, frame)
+                caller = _through(declared).pick()
+                opened, frame = await _opened(
+                    declared, payload, caller, busy=busy, observed=observed
+                )
+        return taken(observed, frame, opened, opened.baseline)[0]
 
 
 async def open_call(

@@ -41,7 +41,6 @@ from catena.wire.versions import DELTA, NAMES
 __all__ = ["Call", "Caller", "callers"]
 
 _FUNCTIONS = 1024
-_UNARMED = ChainManifest(b"")
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 callers: WeakSet[Caller] = WeakSet()
@@ -261,7 +260,10 @@ class Caller:
         self.calls[call.id] = call
         manifest = None if captured is None else captured.manifest
         if carrier:
-            manifest = (manifest or _UNARMED)._replace(carrier=carrier)
+            if manifest is None:
+                manifest = ChainManifest(b"", carrier=carrier)
+            else:
+                manifest = manifest._replace(carrier=carrier)
         self.link.send(
             Task(
                 call.id,

@@ -16,23 +16,26 @@ from catena.dispatch.values import take
 from catena.events import Dispatch, Execution, Lease
 from catena.ids import new_id
 from catena.observe import use
-from catena.wire.frames import ExceptionFrame, Frame, Result
+from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send, Throw
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
 __all__ = ["Watched", "sent", "taken"]
 
+_NO_CHAIN = ChainManifest(b"")
+
 
 def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
     """Note an attempt: to whom it went, and what."""
     caller, call.observed = call.caller, observed
+    link = caller.link
     observed.worker, observed.call = caller.worker, call.id
     observed.attempts += 1
     observed.sent_bytes = len(payload)
-    observed.protocol = caller.link.protocol
-    if caller.link.peer is not None:
-        observed.peer_version = caller.link.peer.software
+    observed.protocol = link.protocol
+    if link.peer is not None:
+        observed.peer_version = link.peer.software
     if call.captured is not None:
         observed.chain_id = call.captured.manifest.chain_id
 
@@ -47,6 +50,8 @@ def taken(
     observed.frame = (frame.symbol, observed.frame[1] + 1)
     if isinstance(frame, Result | ExceptionFrame):
         observed.received_bytes += len(frame.payload)
+    if observed.enter is None:
+        return take(frame, name, values, baseline)
     leave = use(observed.enter)
     try:
         return take(frame, name, values, baseline)
@@ -64,17 +69,26 @@ class Watched:
     __slots__ = ("_execution", "_lease")
 
     def __init__(
-        self, session: Session, name: str, contexts: Contexts, manifest: ChainManifest | None
+        self,
+        session: Session,
+        name: str,
+        contexts: Contexts,
+        drive: Next | Send | Throw,
     ) -> None:
-        told = manifest or ChainManifest(b"")
-        self._execution = _execution(session, name, told) if Execution.listeners else None
+        manifest = drive.manifest or _NO_CHAIN
+        lease = _lease(session, contexts, manifest) if session.task.proxy_id else None
+        self._execution: Execution | None = None
         self._lease: Lease | None = None
-        if self._execution is not None:
-            self._execution.__enter__()
-            self.attach()
-        if Lease.listeners and session.task.proxy_id:
-            self._lease = _lease(session, contexts, told.chain_id)
-            self._lease.__enter__()
+        if Execution.listeners:
+            self._execution = execution = _execution(session, name, manifest)
+            execution.lease = lease
+            execution.frame = (drive.symbol, 1)
+            execution.__enter__()
+            if execution.enter is not None:
+                use(execution.enter)
+        if lease is not None and Lease.listeners:
+            self._lease = lease
+            lease.__enter__()
 
     def attach(self) -> None:
         """Make the execution known in a Context that the routine is about to run in."""
@@ -104,22 +118,24 @@ class Watched:
 
 
 def _execution(session: Session, name: str, manifest: ChainManifest) -> Execution:
-    task, link = session.task, session.sessions.link
+    task, sessions = session.task, session.sessions
+    link = sessions.link
+    peer = link.peer
     return Execution(
         name,
         task.stream,
         task.call,
         manifest.chain_id,
         manifest.parent_id,
-        session.sessions.worker,
-        link.peer.peer if link.peer else "",
-        link.peer.software if link.peer else "",
+        sessions.worker,
+        peer.peer if peer else "",
+        peer.software if peer else "",
         link.protocol,
         manifest.carrier,
     )
 
 
-def _lease(session: Session, contexts: Contexts, chain_id: bytes) -> Lease:
+def _lease(session: Session, contexts: Contexts, manifest: ChainManifest) -> Lease:
     cached, contexts.leased = contexts.leased, True
     task = session.task
-    return Lease(new_id(), task.proxy_id, "fields", cached, task.call, chain_id)
+    return Lease(new_id(), task.proxy_id, "fields", cached, task.call, manifest.chain_id)

@@ -23,7 +23,7 @@ from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed", "watch"]
+__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed"]
 
 
 class Admitted(NamedTuple):
@@ -86,7 +86,7 @@ class RunningCall:
             if session.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:
-                watched = watch(session, declared, contexts, frame)
+                watched = Watched(session, declared.name, contexts, frame)
             baseline = contexts.enter(frame.manifest, base, self._task)
             args, kwargs = arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
@@ -98,18 +98,10 @@ class RunningCall:
             ended = error if watched is not None else None
         unmount()
         if watched is not None:
-            answer = answer._replace(manifest=watched.answering(answer.manifest))
+            if answer.manifest is not None:
+                answer = answer._replace(manifest=watched.answering(answer.manifest))
             watched.end(ended)
         session.reply(answer)
-
-
-def watch(
-    session: Session, declared: Declaration, contexts: Contexts, frame: Next | Send | Throw
-) -> Watched:
-    """Return what tells of a call that begins with this frame; call it when somebody listens."""
-    watched = Watched(session, declared.name, contexts, frame.manifest)
-    watched.driven(frame)
-    return watched
 
 
 def arguments(payload: bytes, declared: Declaration) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -16,7 +16,7 @@ from catena.context.current import current
 from catena.context.manifest import ChainManifest
 from catena.context.mount import Prepared, unmount
 from catena.dispatch.observing import Watched
-from catena.dispatch.running import Admitted, arguments, failed, watch
+from catena.dispatch.running import Admitted, arguments, failed
 from catena.dispatch.values import mount_frame, opened, written
 from catena.events import Execution, Lease
 from catena.wire import failure
@@ -130,7 +130,7 @@ class RunningStream:
             if not driver.watched:
                 watched.attach()
         elif self._base is not None and (Execution.listeners or Lease.listeners):
-            self._watched = watch(self.session, self._declared, self._contexts, frame)
+            self._watched = Watched(self.session, self._declared.name, self._contexts, frame)
         driver.watched = True
 
     def _mount(self, manifest: ChainManifest | None, driver: _Driver) -> None:

@@ -76,6 +76,8 @@ class Link:
     def __init__(self, transport: Transport, name: str) -> None:
         self.name = name
         self.peer: Hello | None = None
+        # The version that the peer speaks, empty before it said hello.
+        self.protocol = ""
         self.capabilities: frozenset[str] = frozenset()
         self.up = False
         self._transport = transport
@@ -93,11 +95,6 @@ class Link:
         """How many frames have arrived in part."""
         return len(self._joiner)
 
-    @property
-    def protocol(self) -> str:
-        """The version that the peer speaks, empty before it said hello."""
-        return f"{self.peer.major}.{self.peer.minor}" if self.peer else ""
-
     async def open(self, *, first: bool) -> None:
         """Exchange Hello; the side that opened the stream speaks ``first``.
 
@@ -111,6 +108,7 @@ class Link:
             match theirs:
                 case [Hello() as hello]:
                     self.peer = hello
+                    self.protocol = f"{hello.major}.{hello.minor}"
                 case None:
                     raise ConnectionError("the stream ended before the peer said hello")
                 case ProtocolError():

@@ -5,12 +5,16 @@ Whatever arrives, a call goes on: what cannot be read is noted and counts as abs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from opentelemetry import propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from catena.observe import CARRIER_LIMIT, OVERSIZED, Carrier
 
@@ -22,6 +26,10 @@ SENT = "catena-sent"
 State = Literal["present", "absent", "malformed", "oversized"]
 
 _ROOM = 64
+_PARENT = "traceparent"
+_KNOWN = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+_NOWHERE = Context()
+_STANDARD = (TraceContextTextMapPropagator, W3CBaggagePropagator)
 
 
 class Carriers:
@@ -35,13 +43,22 @@ class Carriers:
     ) -> None:
         self._propagator = propagator
         self._baggage = baggage
+        # The propagator that was looked at last, and whether it writes the standard's header alone.
+        self._seen: TextMapPropagator | None = None
+        self._plain = False
 
     def write(self, span: trace.Span) -> dict[str, str] | None:
         """Return a span's trace as a carrier, None when it would exceed the limit."""
+        asked = self._asked()
+        if self._plain and not self._baggage:
+            found = span.get_span_context()
+            if found.is_valid and not found.trace_state:
+                flags = int(found.trace_flags)
+                return {_PARENT: f"00-{found.trace_id:032x}-{found.span_id:016x}-{flags:02x}"}
         # Nothing but the span: what else the current context holds is not for others.
         context = trace.set_span_in_context(span, None if self._baggage else Context())
         carrier: dict[str, str] = {}
-        self._asked().inject(cast("Any", carrier), context)
+        asked.inject(cast("Any", carrier), context)
         size = sum(map(len, carrier)) + sum(map(len, carrier.values()))
         return carrier if size <= CARRIER_LIMIT - _ROOM else None
 
@@ -52,8 +69,14 @@ class Carriers:
         fields = self._fields(carrier or {})
         if not fields:
             return Context(), "absent"
+        asked = self._asked()
+        if self._plain and len(fields) == 1:
+            known = _KNOWN(fields.get(_PARENT, ""))
+            span = known and _span(*known.groups())
+            if span:
+                return trace.set_span_in_context(span, _NOWHERE), "present"
         try:
-            context = self._asked().extract(fields, Context())
+            context = asked.extract(fields, Context())
         except Exception:
             # A propagator of somebody's that a header of somebody's made stumble.
             return Context(), "malformed"
@@ -69,8 +92,31 @@ class Carriers:
         return found if state == "present" else None
 
     def _asked(self) -> TextMapPropagator:
-        return self._propagator or propagate.get_global_textmap()
+        asked = self._propagator or propagate.get_global_textmap()
+        if asked is not self._seen:
+            self._seen, self._plain = asked, _is_plain(asked)
+        return asked
 
     @staticmethod
-    def _fields(carrier: Mapping[str, str]) -> dict[str, str]:
+    def _fields(carrier: Mapping[str, str]) -> Mapping[str, str]:
+        if SENT not in carrier:
+            return carrier
         return {name: value for name, value in carrier.items() if name != SENT}
+
+
+def _is_plain(propagator: TextMapPropagator) -> bool:
+    """Say whether it writes what the W3C describes, and without baggage nothing but the trace."""
+    if type(propagator) is CompositePropagator:
+        # Nothing public tells what it is made of; without that it is asked, which is slower.
+        parts: Any = getattr(propagator, "_propagators", None)
+        kinds: list[Any] = [type(one) for one in parts or ()]
+        return TraceContextTextMapPropagator in kinds and all(kind in _STANDARD for kind in kinds)
+    return type(propagator) is TraceContextTextMapPropagator
+
+
+def _span(trace_id: str, span_id: str, flags: str) -> trace.Span | None:
+    """Return the span that a header of the standard tells of, None for one that is none."""
+    found = trace.SpanContext(
+        int(trace_id, 16), int(span_id, 16), True, trace.TraceFlags(int(flags, 16))
+    )
+    return trace.NonRecordingSpan(found) if found.is_valid else None

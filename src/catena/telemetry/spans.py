@@ -14,7 +14,15 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+)
 
 from catena import events
 from catena.observe import Event, Outcome
@@ -79,18 +87,19 @@ class Spans:
         return {
             **calls,
             events.Mount: self.mount,
-            events.Lease: self.lease,
             events.TokenReset: self.fact,
             events.Unmounted: self.fact,
         }
 
-    def dispatch(self, event: events.Dispatch) -> Closer:
+    def dispatch(self, event: events.Dispatch) -> Closer | None:
         """Begin the span of a call on its caller, and send its context along."""
         attributes = {"rpc.system.name": "catena", "rpc.method": event.routine}
         span = self._calls.start_span(event.routine, kind=SpanKind.CLIENT, attributes=attributes)
         event.carrier = self._carriers.write(span)
         if event.carrier is None:
             dropped.add(("traces", "oversized"))
+        if type(span) is NonRecordingSpan:
+            return None
         if span.is_recording():
             event.context = context = trace.set_span_in_context(span)
             event.enter = partial(_enter, event, context)
@@ -111,6 +120,10 @@ class Spans:
             span.set_attribute("catena.carrier", state)
             if state != "absent":
                 dropped.add(("traces", state))
+        if type(span) is NonRecordingSpan:
+            event.enter = partial(_attach, event, context, None)
+            underway.began(event)
+            return partial(_let_go, event)
         caller: SpanContext | None = None
         if span.is_recording():
             found = trace.get_current_span(parent).get_span_context()
@@ -121,6 +134,9 @@ class Spans:
             self._tell_pending(event, span, parent)
         event.enter = partial(_attach, event, context, caller)
         underway.began(event, span.get_span_context() if event.context else None)
+        if self._full and event.lease is not None and span.get_span_context().trace_flags.sampled:
+            lease = self._leaf(event.lease, context=context)
+            return partial(self._served, event, span, event.lease, lease)
         return partial(self._called, event, span)
 
     def mount(self, event: events.Mount) -> Closer | None:
@@ -130,12 +146,6 @@ class Spans:
         captured = underway.note_here() if event.to_worker else self._carriers.link(event.carrier)
         span = self._leaf(event, [captured] if captured is not None else [])
         return partial(self._ended, event, span)
-
-    def lease(self, event: events.Lease) -> Closer | None:
-        """Begin the span of a lease."""
-        if not _sampled():
-            return None
-        return partial(self._ended, event, self._leaf(event))
 
     def fact(self, event: Event) -> None:
         """Tell of what takes no time."""
@@ -160,12 +170,18 @@ class Spans:
         if self._pending is not None:
             self._pending.tell(self._calls, span, event.routine, parent, facts_of(event))
 
-    def _leaf(self, event: Event, linked: Sequence[SpanContext] = ()) -> Span:
+    def _leaf(
+        self,
+        event: Event,
+        linked: Sequence[SpanContext] = (),
+        context: Context | None = None,
+    ) -> Span:
         row = BY_EVENT[type(event)].span
         if row is None:
             raise KeyError(f"{type(event).__name__} has no span in the catalog")
         links = [Link(one) for one in linked]
-        return self._tracers[row.scope].start_span(row.name, kind=_KINDS[row.kind], links=links)
+        tracer = self._tracers[row.scope]
+        return tracer.start_span(row.name, context, kind=_KINDS[row.kind], links=links)
 
     def _ended(self, event: Event, span: Span, outcome: Outcome) -> None:
         if outcome.end == "failed" and outcome.error is not None:
@@ -177,10 +193,15 @@ class Spans:
             span.set_attributes(facts_of(event, messages=self._messages))
         span.end()
 
+    def _served(
+        self, event: events.Execution, span: Span, lease: events.Lease, leased: Span, end: Outcome
+    ) -> None:
+        """End the span of a lease, and that of the execution that it served."""
+        self._finish(lease, leased)
+        self._called(event, span, end)
+
     def _called(self, event: _Call, span: Span, end: Outcome) -> None:
-        underway.ended(event)
-        # The two refer to each other: whoever is done lets go, and the collector has no work.
-        event.enter = None
+        _let_go(event, end)
         if span.is_recording():
             span.set_attributes(facts_of(event) | outcome_of(end, messages=self._messages))
             if end.end == "failed" and end.error is not None:
@@ -193,6 +214,12 @@ class Spans:
 
 def _sampled() -> bool:
     return trace.get_current_span().get_span_context().trace_flags.sampled
+
+
+def _let_go(event: _Call, _: Outcome) -> None:
+    underway.ended(event)
+    # The two refer to each other: whoever is done lets go, and the collector has no work.
+    event.enter = None
 
 
 def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:

@@ -5,6 +5,7 @@ A counter of OpenTelemetry takes as long to add to as an unsampled span takes to
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from threading import Lock
 
@@ -14,6 +15,7 @@ MANY = 1024
 """So many samples are kept between two collections; further ones are dropped."""
 
 _EVERY = 16
+_TOGETHER = 128
 
 Labels = tuple[str, ...]
 
@@ -24,16 +26,28 @@ class Tally:
     def __init__(self, zero: Iterable[Labels] = ()) -> None:
         self._lock = Lock()
         self._numbers: dict[Labels, int] = dict.fromkeys(zero, 0)
+        # What came and is not added up: to append needs no lock.
+        self._came: deque[tuple[Labels, int]] = deque()
 
     def add(self, labels: Labels, number: int = 1) -> None:
         """Add to the number of these labels."""
-        with self._lock:
-            self._numbers[labels] = self._numbers.get(labels, 0) + number
+        came = self._came
+        came.append((labels, number))
+        if len(came) >= _TOGETHER:
+            self._add_up()
 
     def read(self) -> list[tuple[Labels, int]]:
         """Return all numbers."""
+        self._add_up()
         with self._lock:
             return list(self._numbers.items())
+
+    def _add_up(self) -> None:
+        numbers, came = self._numbers, self._came
+        with self._lock:
+            while came:
+                labels, number = came.popleft()
+                numbers[labels] = numbers.get(labels, 0) + number
 
 
 class Samples:

@@ -1,0 +1,95 @@
+"""The carrier: the header that is written without a propagator is the one that it would write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from catena.telemetry.carrier import Carriers
+
+HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+STANDARD = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+
+
+class Asked(TraceContextTextMapPropagator):
+    """Does what the standard's does, and counts how often it is asked."""
+
+    asked = 0
+
+    def inject(self, *args: Any, **options: Any) -> None:
+        self.asked += 1
+        super().inject(*args, **options)
+
+    def extract(self, *args: Any, **options: Any) -> Context:
+        self.asked += 1
+        return super().extract(*args, **options)
+
+
+def span(flags: int, state: dict[str, str] | None = None) -> trace.Span:
+    """Return a span with the ids of the header."""
+    ids = (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+    known = trace.TraceState(list((state or {}).items()))
+    return trace.NonRecordingSpan(trace.SpanContext(*ids, False, trace.TraceFlags(flags), known))
+
+
+@pytest.mark.parametrize("state", [None, {"a": "1"}])
+@pytest.mark.parametrize("flags", [0, 1, 3])
+def test_both_ways_of_writing_agree(flags: int, state: dict[str, str] | None) -> None:
+    """Carrier: what the propagator would have written is written, with or without asking it."""
+    asked: dict[str, str] = {}
+    STANDARD.inject(asked, trace.set_span_in_context(span(flags, state), Context()))
+
+    assert Carriers(STANDARD).write(span(flags, state)) == asked
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER,
+        HEADER[:-2] + "00",
+        HEADER[:-2] + "ff",
+        HEADER + " ",
+        HEADER + "-x",
+        HEADER.upper(),
+        HEADER.replace("0af7", "-af7"),
+        HEADER.replace("0af7", "0_f7"),
+        "01" + HEADER[2:],
+        "ff" + HEADER[2:],
+        "00-" + "0" * 32 + "-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-" + "0" * 16 + "-01",
+        HEADER + "\n",
+        "",
+    ],
+)
+def test_both_ways_of_reading_agree(header: str) -> None:
+    """Carrier: the same span, or none, as the propagator would have found."""
+    carrier = {"traceparent": header}
+    found = trace.get_current_span(STANDARD.extract(carrier, Context())).get_span_context()
+
+    context, state = Carriers(STANDARD).read(carrier)
+
+    read = trace.get_current_span(context).get_span_context()
+    assert (read, read.is_remote) == (found, found.is_remote)
+    assert state == ("present" if found.is_valid else "malformed")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_propagator_of_somebody_is_asked(inside: bool) -> None:
+    """Carrier: only what is exactly the standard's is done without asking."""
+    own = Asked()
+    carriers = Carriers(CompositePropagator([own]) if inside else own)
+
+    assert carriers.write(span(1)) == {"traceparent": HEADER}
+    assert carriers.read({"traceparent": HEADER})[1] == "present"
+    assert own.asked == 2
+
+
+def test_an_invalid_span_writes_nothing() -> None:
+    """Carrier: a span without a trace has nothing to send."""
+    assert Carriers(STANDARD).write(trace.INVALID_SPAN) == {}
