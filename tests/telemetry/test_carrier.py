@@ -80,7 +80,7 @@ def test_both_ways_of_reading_agree(header: str) -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_propagator_of_somebody_is_asked(inside: bool) -> None:  # noqa: FBT001
+def test_a_propagator_of_somebody_is_asked(inside: bool) -> None:
     """Carrier: only what is exactly the standard's is done without asking."""
     own = Asked()
     carriers = Carriers(CompositePropagator([own]) if inside else own)

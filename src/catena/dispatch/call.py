@@ -35,7 +35,7 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
         if options.get() is not None:
             return await apart(*args, **kwargs)
         if Dispatch.listeners:
-            return await told(Dispatch(declared.name, stream=False), args, kwargs)
+            return await _told(Dispatch(declared.name, stream=False), declared, args, kwargs)
         payload = dump_arguments(declared, args, kwargs)
         caller = _through(declared).pick()
         if caller is None or caller.link.congested:
@@ -52,24 +52,6 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
                 caller = _through(declared).pick()
                 opened, frame = await _opened(declared, payload, caller, busy=busy)
         return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
-
-    async def told(observed: Dispatch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with observed:
-            payload = dump_arguments(declared, args, kwargs)
-            caller = _through(declared).pick()
-            if caller is None or caller.link.congested:
-                opened, frame = await _opened(declared, payload, caller, observed=observed)
-            else:
-                opened = caller.open(declared, payload, carrier=observed.carrier or NO_CARRIER)
-                sent(observed, opened, payload)
-                frame = await opened.answer()
-                if type(frame) is Nack:
-                    busy = _refusal(opened, frame)
-                    caller = _through(declared).pick()
-                    opened, frame = await _opened(
-                        declared, payload, caller, busy=busy, observed=observed
-                    )
-            return taken(observed, frame, opened, opened.baseline)[0]
 
     async def apart(*args: Any, **kwargs: Any) -> Any:
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
@@ -92,6 +74,28 @@ async def open_call(
     """
     bounds = bounds_of(declared)
     return await _opened(declared, payload, _through(declared).pick(), bounds, observed=observed)
+
+
+async def _told(
+    observed: Dispatch, declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run a call that somebody listens to, and that has no bounds."""
+    with observed:
+        payload = dump_arguments(declared, args, kwargs)
+        caller = _through(declared).pick()
+        if caller is None or caller.link.congested:
+            opened, frame = await _opened(declared, payload, caller, observed=observed)
+        else:
+            opened = caller.open(declared, payload, carrier=observed.carrier or NO_CARRIER)
+            sent(observed, opened, payload)
+            frame = await opened.answer()
+            if type(frame) is Nack:
+                busy = _refusal(opened, frame)
+                caller = _through(declared).pick()
+                opened, frame = await _opened(
+                    declared, payload, caller, busy=busy, observed=observed
+                )
+        return taken(observed, frame, opened, opened.baseline)[0]
 
 
 async def _opened(
