@@ -146,7 +146,7 @@ def mount_first(
     manifest names one and nothing but values that cannot be read is wrong with it. Raises
     ChainSerializationError for a malformed manifest, and in strict mode for a bad entry.
     """
-    chain_id, parent_id, entries, _, number, name, spent, live, _, flaw = manifest
+    chain_id, parent_id, entries, _, _, name, spent, live, _, flaw = manifest
     loose = base.closed or base.mutable
     whole_ids = len(chain_id) == ID_BYTES and len(parent_id) in _PARENT_BYTES
     if whole_ids and not (entries or name or loose or spent or live or flaw):
@@ -156,9 +156,6 @@ def mount_first(
             with _mounting(manifest, to_worker=True) as mounting:
                 mounting.keys_set = _keys(base.state)
         return base.baseline, None
-    if not (chain_id or parent_id or entries or number or name or spent or live or flaw):
-        # It brings a carrier and nothing else.
-        return None, None
     _check(manifest)
     if not chain_id:
         if manifest.base:

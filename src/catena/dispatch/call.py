@@ -35,7 +35,7 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
         if options.get() is not None:
             return await apart(*args, **kwargs)
         if Dispatch.listeners:
-            return await _told(declared, args, kwargs)
+            return await _told(Dispatch(declared.name, stream=False), declared, args, kwargs)
         payload = dump_arguments(declared, args, kwargs)
         caller = _through(declared).pick()
         if caller is None or caller.link.congested:
@@ -63,9 +63,24 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     return call if declared.timeout is declared.dispatch_timeout is None else apart
 
 
-async def _told(declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a call as ``dispatching`` does, and tell listeners of it."""
-    with Dispatch(declared.name, stream=False) as observed:
+async def open_call(
+    declared: Declaration, payload: bytes, observed: Dispatch | None = None
+) -> tuple[Call, Frame]:
+    """Open a call on some worker and return it with its first answer.
+
+    A worker that refuses before the call began is passed over for another one. What is ``observed``
+    is told of each attempt. Raises TimeoutError
+    and DispatchTimeout when the call's bounds are over.
+    """
+    bounds = bounds_of(declared)
+    return await _opened(declared, payload, _through(declared).pick(), bounds, observed=observed)
+
+
+async def _told(
+    observed: Dispatch, declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run a call that somebody listens to, and that has no bounds."""
+    with observed:
         payload = dump_arguments(declared, args, kwargs)
         caller = _through(declared).pick()
         if caller is None or caller.link.congested:
@@ -81,19 +96,6 @@ async def _told(declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, 
                     declared, payload, caller, busy=busy, observed=observed
                 )
         return taken(observed, frame, opened, opened.baseline)[0]
-
-
-async def open_call(
-    declared: Declaration, payload: bytes, observed: Dispatch | None = None
-) -> tuple[Call, Frame]:
-    """Open a call on some worker and return it with its first answer.
-
-    A worker that refuses before the call began is passed over for another one. What is ``observed``
-    is told of each attempt. Raises TimeoutError
-    and DispatchTimeout when the call's bounds are over.
-    """
-    bounds = bounds_of(declared)
-    return await _opened(declared, payload, _through(declared).pick(), bounds, observed=observed)
 
 
 async def _opened(

@@ -108,8 +108,8 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
     """Say whether it writes what the W3C describes, and without baggage nothing but the trace."""
     if type(propagator) is CompositePropagator:
         # Nothing public tells what it is made of; without that it is asked, which is slower.
-        parts: Any = getattr(propagator, "_propagators", None)
-        kinds: list[Any] = [type(one) for one in parts or ()]
+        parts: tuple[Any, ...] = tuple(getattr(propagator, "_propagators", ()))
+        kinds: list[Any] = [type(one) for one in parts]
         return TraceContextTextMapPropagator in kinds and all(kind in _STANDARD for kind in kinds)
     return type(propagator) is TraceContextTextMapPropagator
 

@@ -126,7 +126,11 @@ def _short_carrier(carrier: Carrier) -> bytes | None:
     """Return the field of a carrier, None for a long one."""
     fields = b""
     for name in sorted(carrier) if len(carrier) > 1 else carrier:
-        key, value = name.encode(), carrier[name].encode()
+        try:
+            key, value = name.encode(), carrier[name].encode()
+        except (AttributeError, UnicodeError):
+            # Not the text that it should be: protobuf decides.
+            return None
         if len(key) + len(value) > _SHORT:
             return None
         size = len(key) + len(value) + 4
