@@ -29,7 +29,7 @@ _ROOM = 64
 _PARENT = "traceparent"
 _KNOWN = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 _NOWHERE = Context()
-_STANDARD = (TraceContextTextMapPropagator, W3CBaggagePropagator)
+_STANDARD: set[Any] = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 
 
 class Carriers:
@@ -109,8 +109,8 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
     if type(propagator) is CompositePropagator:
         # Nothing public tells what it is made of; without that it is asked, which is slower.
         parts: tuple[object, ...] = tuple(getattr(propagator, "_propagators", ()))
-        kinds: list[object] = [type(one) for one in parts]
-        return TraceContextTextMapPropagator in kinds and all(kind in _STANDARD for kind in kinds)
+        kinds: set[Any] = {type(one) for one in parts}
+        return TraceContextTextMapPropagator in kinds and kinds <= _STANDARD
     return type(propagator) is TraceContextTextMapPropagator
 
 
