@@ -94,8 +94,9 @@ listens on its account.
 Numbers on hot paths are counted in the process and read when metrics are collected (`plain`).
 Refusals tell their counters as they come (`direct`), so that these carry exemplars; of calls the
 duration is told so, one record at either end. Sizes and waiting times are `sampled`: every
-sixteenth is kept, at most 1024 between two collections. Series of a small enumeration begin at
-zero, so that the first contention is an increase.
+sixteenth is kept, at most 1024 between two collections. Durations of calls wait until sixteen have
+come, or until metrics are collected, and are recorded together, each in the context of its own
+call. Series of a small enumeration begin at zero, so that the first contention is an increase.
 
 """
 

@@ -21,7 +21,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.exit.code": "How a worker process ended; negative for a signal.",
     "catena.frame.kind": "The kind of the frame that the call was at.",
     "catena.frame.seq": "Which frame of the call that was, from 1, in its direction.",
-    "catena.intruder.call": "The call that the intruder works for, where it works for one.",
+    "catena.intruder.call": "The call that the Context belongs to in which the intruder ran.",
     "catena.intruder.process": "The process of the intruder.",
     "catena.intruder.task": "The name of the task that was refused, where there was one.",
     "catena.intruder.thread": "The thread that was refused.",

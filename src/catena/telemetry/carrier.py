@@ -29,7 +29,7 @@ _ROOM = 64
 _PARENT = "traceparent"
 _KNOWN = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 _NOWHERE = Context()
-_STANDARD = (TraceContextTextMapPropagator, W3CBaggagePropagator)
+_STANDARD: set[Any] = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 
 
 class Carriers:
@@ -108,9 +108,9 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
     """Say whether it writes what the W3C describes, and without baggage nothing but the trace."""
     if type(propagator) is CompositePropagator:
         # Nothing public tells what it is made of; without that it is asked, which is slower.
-        parts: tuple[Any, ...] = tuple(getattr(propagator, "_propagators", ()))
-        kinds: list[Any] = [type(one) for one in parts]
-        return TraceContextTextMapPropagator in kinds and all(kind in _STANDARD for kind in kinds)
+        parts: tuple[object, ...] = tuple(getattr(propagator, "_propagators", ()))
+        kinds: set[Any] = {type(one) for one in parts}
+        return TraceContextTextMapPropagator in kinds and kinds <= _STANDARD
     return type(propagator) is TraceContextTextMapPropagator
 
 
