@@ -12,6 +12,10 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from catena.telemetry.carrier import Carriers
+from tests.dispatch.ends import connected
+from tests.support import isolated, run
+from tests.telemetry.sdk import telling
+from tests.telemetry.story import add, number
 
 HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 STANDARD = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
@@ -93,3 +97,31 @@ def test_a_propagator_of_somebody_is_asked(inside: bool) -> None:
 def test_an_invalid_span_writes_nothing() -> None:
     """Carrier: a span without a trace has nothing to send."""
     assert Carriers(STANDARD).write(trace.INVALID_SPAN) == {}
+
+
+class Odd(TraceContextTextMapPropagator):
+    """Writes half of a character."""
+
+    def inject(self, carrier: Any, *args: Any, **options: Any) -> None:
+        carrier["odd"] = "\ud800"
+
+
+@isolated
+def test_a_text_that_cannot_travel_stops_the_listener_and_no_call() -> None:
+    """Bad input: a propagator's half character never comes to a frame, and calls go on."""
+    with pytest.raises(UnicodeEncodeError):
+        Carriers(Odd()).write(span(1))
+
+    async def work() -> None:
+        number.set(1)
+        async with connected():
+            await add(1)
+            await add(1)
+        seen.append(number.get())
+
+    seen: list[int] = []
+    with telling(propagator=Odd()) as told:
+        run(work())
+
+    assert seen == [3]
+    assert [one for one in told.records if "was detached" in one.getMessage()]

@@ -48,7 +48,10 @@ class Carriers:
         self._plain = False
 
     def write(self, span: trace.Span) -> dict[str, str] | None:
-        """Return a span's trace as a carrier, None when it would exceed the limit."""
+        """Return a span's trace as a carrier, None when it would exceed the limit.
+
+        Raises what the propagator raises, and UnicodeEncodeError for a text that cannot travel.
+        """
         asked = self._asked()
         if self._plain and not self._baggage:
             found = span.get_span_context()
@@ -59,7 +62,7 @@ class Carriers:
         context = trace.set_span_in_context(span, None if self._baggage else Context())
         carrier: dict[str, str] = {}
         asked.inject(cast("Any", carrier), context)
-        size = sum(map(len, carrier)) + sum(map(len, carrier.values()))
+        size = len("".join((*carrier, *carrier.values())).encode())
         return carrier if size <= CARRIER_LIMIT - _ROOM else None
 
     def read(self, carrier: Carrier | None) -> tuple[Context, State]:
