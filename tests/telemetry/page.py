@@ -55,16 +55,16 @@ from can be had directly, too.
 
 A span that is recorded takes 13 to 27 µs, which is what the SDK itself needs. A call has two at
 `dispatch` and five to seven at `full`: its dispatch, its execution, the lease of the proxy, the
-mount on the worker, the unmount there, the mount of the answer if that changed anything, and those of the
-resets that the routine makes. Where the trace is not sampled, the tracer is asked once at either
-end, for the sampling decision, and for nothing in between.
+mount on the worker, the unmount there, the mount of the answer if that changed anything, and
+those of the resets that the routine makes. Where the trace is not sampled, the tracer is asked
+once at either end, for the sampling decision, and for nothing in between.
 
 What that comes to is measured beside the bare SDK in [Benchmarks](benchmarks.md#telemetry). With
-one call in flight, which took 0.65 ms without an SDK on that machine, 0.2 ms were added where the trace
-was not sampled, 0.3 ms at `dispatch` and 0.5 ms at `full`; the same spans and records made by hand
-took 0.2 and 0.4 ms. Under load the share is larger, because a call without an SDK costs little: a
-hundred in flight take four times as long when none of them is sampled. Who needs that throughput
-sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
+one call in flight, which took 0.65 ms without an SDK on that machine, 0.2 ms were added where the
+trace was not sampled, 0.3 ms at `dispatch` and 0.5 ms at `full`; the same spans and records made
+by hand took 0.2 and 0.4 ms. Under load the share is larger, because a call without an SDK costs
+little: a hundred in flight take four times as long when none of them is sampled. Who needs that
+throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
 
 The trace travels in the manifest of a call, through the propagator that the application has
 configured, and so does the time of sending, which tells how long a call waited. Baggage stays
