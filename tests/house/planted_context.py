@@ -27,6 +27,7 @@ a_chain = manifests.test_a_chain_of_calls_goes_as_in_one_process
 all_anew = manifests.test_without_deltas_a_chain_of_calls_goes_the_same_way
 order_of_sets = manifests.test_the_order_of_sets_leaves_no_trace
 order_of_ledgers = manifests.test_the_order_of_ledgers_and_carriers_leaves_no_trace
+short_carrier = manifests.test_a_short_carrier_means_the_same_by_either_way
 merging = entries.test_merging_states_is_associative_and_idempotent
 mounted = entries.test_mounting_is_associative_and_idempotent_and_the_receiver_keeps_its_id
 a_bad_one = entries.test_a_bad_entry_harms_no_other
@@ -35,6 +36,7 @@ a_lost_one = entries.test_a_value_that_cannot_be_written_harms_no_other
 _Changes = capturing.Changes
 _bind, _merge, _put = Chain.bind, State.merge, mounting._put
 _keep = Carried.keep
+_sealed_bare = closed._sealed_bare
 _dumps, _numbers = LENIENT.dumps, count()
 
 # ---- what changed
@@ -151,6 +153,23 @@ keep(
 )
 # ---- bytes
 
+keep(
+    "a short carrier is read to its first field",
+    returning(closed, "_read_short_carrier", lambda one: one and dict([*one.items()][:1])),
+    short_carrier,
+)
+keep(
+    "a short carrier is looked for where the data may end behind it",
+    patch.object(closed, "_carrier_at", lambda data: data.find(b"\x32")),
+    short_carrier,
+)
+keep(
+    "a bare manifest is always whole",
+    patch.object(
+        closed, "_sealed_bare", lambda one, parent, _, base: _sealed_bare(one, parent, True, base)
+    ),
+    short_carrier,
+)
 keep(
     "entries are sorted by their values",
     patch.object(capturing, "_by_key", lambda entry: entry.value),
