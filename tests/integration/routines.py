@@ -21,6 +21,17 @@ class Missing(LookupError):
         self.key, self.tried = key, tried
 
 
+class Carrying(Exception):
+    """An exception with a token for an attribute."""
+
+    def __init__(self, token: catena.Token[Any]) -> None:
+        super().__init__("look inside")
+        self.token = token
+
+    def __reduce__(self) -> Any:
+        return Carrying, (self.token,)
+
+
 @catena.routine
 async def pid() -> int:
     """Return the process it runs in."""

@@ -17,6 +17,7 @@ import pytest
 import catena
 from catena.errors import SerializationError
 from tests.integration.pools import pooled
+from tests.integration.routines import Carrying
 from tests.texts import normalise
 
 SPACE = "tests.tokens"
@@ -28,17 +29,6 @@ Token = catena.Token[Any]
 MINTERS = ("caller", "worker", "second worker")
 WAYS = ("plain", "generator step", "two hops deep", "back through two hops")
 FATES = ("ok", "used", "other variable", "other context", "never reset")
-
-
-class Carrying(Exception):
-    """An exception with a token for an attribute."""
-
-    def __init__(self, token: Token) -> None:
-        super().__init__("look inside")
-        self.token = token
-
-    def __reduce__(self) -> Any:
-        return Carrying, (self.token,)
 
 
 class OneWay:

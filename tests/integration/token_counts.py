@@ -17,6 +17,7 @@ from catena.wire import codec
 from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send
 from tests.integration.halves import Left, counted, halves, no_growth, unchanged
 from tests.integration.pools import pooled
+from tests.integration.routines import Carrying
 
 __all__ = ["PERIOD", "ROUND", "dispatch", "prepare", "step"]
 
@@ -30,17 +31,6 @@ Token = catena.Token[Any]
 color: catena.ContextVar[Any] = catena.ContextVar(
     "color", namespace="tests.token_counts", default="none"
 )
-
-
-class Carrying(Exception):
-    """An exception with a token for an attribute."""
-
-    def __init__(self, token: Token) -> None:
-        super().__init__("look inside")
-        self.token = token
-
-    def __reduce__(self) -> Any:
-        return Carrying, (self.token,)
 
 
 @catena.routine

@@ -5,31 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator
 
 from opentelemetry import trace
 
 import catena
+from tests.telemetry.traced import leaf, number, steps
 
 __all__ = ["main"]
-
-number: catena.ContextVar[int] = catena.ContextVar("number", namespace="tests.tree", default=0)
-
-
-@catena.routine
-async def leaf(value: int) -> int:
-    """Set the variable, reset it, and set it again."""
-    number.reset(number.set(value))
-    number.set(value)
-    return os.getpid()
-
-
-@catena.routine
-async def steps(to: int) -> AsyncGenerator[int, None]:
-    """Call on at each step."""
-    for value in range(to):
-        await leaf(value)
-        yield os.getpid()
 
 
 @catena.routine

@@ -90,7 +90,7 @@ async def steps(to: int) -> AsyncGenerator[int, None]:
     """Call on at each step."""
     for value in range(to):
         await leaf(value)
-        yield value
+        yield os.getpid()
 
 
 @catena.routine
