@@ -99,7 +99,7 @@ class Operation(Event):
     __slots__ = ("_closers", "_started")
 
     def __enter__(self) -> Self:
-        self._closers: tuple[tuple[Listener, Listener], ...] = ()
+        closers: tuple[tuple[Listener, Listener], ...] = ()
         for listener in self.listeners:
             try:
                 closer = listener(self)
@@ -107,7 +107,8 @@ class Operation(Event):
                 _fell(type(self), listener)
             else:
                 if callable(closer):
-                    self._closers = (*self._closers, (listener, closer))
+                    closers += ((listener, closer),)
+        self._closers = closers
         self._started = perf_counter_ns()
         return self
 
@@ -121,11 +122,10 @@ class Operation(Event):
 
     def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
         """Tell the outcome to every listener that asked for it; later calls do nothing."""
-        closers = self._closers
+        closers, self._closers = self._closers, ()
         if not closers:
             return
         elapsed = perf_counter_ns() - self._started
-        self._closers = ()
         end = "abandoned" if abandoned else "done" if error is None else _end(error)
         # Past the constructor, which is Python code: this is the way of every operation.
         outcome = _new(Outcome, (elapsed, end, error))

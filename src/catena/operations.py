@@ -223,7 +223,7 @@ class Execution(Operation):
     """
 
     drive: Kind | None = None
-    drives: int = 0
+    drives: int = 1
     leased: tuple[str, str] | None = None
     context: Any = None
     span: Any = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watched", "sent", "taken"]
 
+_ANSWERS = (Result, ExceptionFrame)
 _NO_CHAIN = ChainManifest(b"")
 _BUILT, _CACHED = ("fields", "built"), ("fields", "cached")
 
@@ -29,8 +30,8 @@ _BUILT, _CACHED = ("fields", "built"), ("fields", "cached")
 def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
     """Note an attempt: to whom it went, and what."""
     observed.attempt = call
-    call.observed = observed
     observed.attempts += 1
+    call.observed = observed
     if observed.measured:
         observed.sent_bytes = len(payload)
 
@@ -44,14 +45,16 @@ def taken(
         return take(frame, name, values, baseline)
     observed.answer = frame
     observed.answers += 1
-    if not isinstance(frame, Result | ExceptionFrame):
+    if not isinstance(frame, _ANSWERS):
         return take(frame, name, values, baseline)
     if type(frame) is not Result or not frame.more:
         call.observed = None
     if observed.measured:
         observed.received_bytes += len(frame.payload)
     # Without a manifest nothing is mounted, and nobody can be told of anything.
-    leave = None if frame.manifest is None else use(observed.enter)
+    if frame.manifest is None or observed.enter is None:
+        return take(frame, name, values, baseline)
+    leave = use(observed.enter)
     try:
         return take(frame, name, values, baseline)
     finally:
@@ -75,11 +78,11 @@ class Watched:
         drive: Next | Send | Throw,
     ) -> None:
         task = session.task
-        execution = Execution(name, task.stream, session, drive.manifest or _NO_CHAIN)
-        self._execution: Execution | None = execution
         self._lease: Lease | None = None
+        self._execution = execution = Execution(
+            name, task.stream, session, drive.manifest or _NO_CHAIN
+        )
         execution.drive = drive
-        execution.drives = 1
         if task.proxy_id:
             execution.leased = _CACHED if contexts.leased else _BUILT
             contexts.leased = True
@@ -94,29 +97,20 @@ class Watched:
 
     def attach(self) -> None:
         """Make the execution known in a Context that the routine is about to run in."""
-        if self._execution is not None:
-            use(self._execution.enter)
+        use(self._execution.enter)
 
     def driven(self, frame: Next | Send | Throw) -> None:
         """Note the next drive."""
-        execution = self._execution
-        if execution is not None:
-            execution.drive = frame
-            execution.drives += 1
+        self._execution.drive = frame
+        self._execution.drives += 1
 
     def answering(self, manifest: ChainManifest | None) -> ChainManifest | None:
         """Return an answer's manifest with the carrier that a listener has for it."""
-        execution = self._execution
-        if manifest is None or execution is None:
-            return manifest
-        carrier = use(execution.reply)
-        return manifest._replace(carrier=carrier) if carrier else manifest
+        carrier = None if manifest is None else use(self._execution.reply)
+        return manifest._replace(carrier=carrier) if manifest and carrier else manifest
 
     def end(self, error: BaseException | None) -> None:
         """Tell how it ended; later calls do nothing."""
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            lease.finish()
-        execution, self._execution = self._execution, None
-        if execution is not None:
-            execution.finish(None if isinstance(error, GeneratorExit) else error)
+        if self._lease is not None:
+            self._lease.finish()
+        self._execution.finish(None if isinstance(error, GeneratorExit) else error)

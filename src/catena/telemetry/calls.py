@@ -14,8 +14,9 @@ from opentelemetry.trace import Span
 
 from catena import events
 from catena.observe import Event, Outcome
+from catena.telemetry.carrier import SENT
 from catena.telemetry.metrics import Metrics
-from catena.telemetry.spans import Spans
+from catena.telemetry.spans import Spans, sampled
 from catena.telemetry.underway import underway
 
 __all__ = ["Calls"]
@@ -47,18 +48,21 @@ class Calls:
     def dispatch(self, event: events.Dispatch) -> Closer | None:
         """Begin to tell of a call on its caller."""
         span = None if self._spans is None else self._spans.dispatch(event)
-        if self._metrics is not None:
-            self._metrics.sending(event)
-        elif span is None:
-            return None
+        metrics = self._metrics
+        if metrics is None:
+            return None if span is None else partial(self._dispatched, event, span)
+        if metrics.measured():
+            metrics.sending(event)
         return partial(self._dispatched, event, span)
 
     def _dispatched(self, event: events.Dispatch, span: Span | None, end: Outcome) -> None:
-        if span is not None and self._spans is not None:
-            _let_go(event)
-            self._spans.called(event, span, end)
-        if self._metrics is not None:
-            self._metrics.dispatched(event, end)
+        if span is not None:
+            self._end(event, span, end)
+        metrics = self._metrics
+        if metrics is not None:
+            metrics.ended(metrics.client, event, end)
+            if event.measured:
+                metrics.sent(event)
 
     def execution(self, event: events.Execution) -> Closer:
         """Begin to tell of a call on its worker, and of the lease that serves it."""
@@ -67,49 +71,57 @@ class Calls:
             span = self._spans.execution(event)
             if span is not None and self._leaves is not None and span.is_recording():
                 lease = self._leaves.lease(event)
-        if self._metrics is not None:
-            self._metrics.executing(event)
+        metrics = self._metrics
+        if metrics is not None:
+            metrics.begun(event.leased or ())
+            if SENT in event.told.carrier:
+                metrics.waited(event)
         return partial(self._executed, event, span, lease)
 
     def _executed(
         self, event: events.Execution, span: Span | None, lease: Span | None, end: Outcome
     ) -> None:
-        if self._spans is not None:
-            _let_go(event)
-            if lease is not None:
-                lease.end()
-            if span is not None:
-                self._spans.called(event, span, end)
-        if self._metrics is not None:
-            self._metrics.executed(event, end)
+        if lease is not None:
+            lease.end()
+        self._end(event, span, end)
+        metrics = self._metrics
+        if metrics is not None:
+            metrics.over(event.leased or ())
+            metrics.ended(metrics.server, event, end)
+            if event.leased is not None and metrics.held():
+                metrics.released(event.leased, end)
 
-    def mount(self, event: events.Mount) -> Closer:
+    def _end(
+        self, event: events.Dispatch | events.Execution, span: Span | None, end: Outcome
+    ) -> None:
+        # The two refer to each other: whoever is done lets go, and the collector has no work.
+        event.enter = None
+        underway.calls.pop(id(event), None)
+        if span is not None and self._spans is not None:
+            self._spans.called(event, span, end)
+
+    def mount(self, event: events.Mount) -> Closer | None:
         """Begin to tell of a mount."""
-        span = None if self._leaves is None else self._leaves.mount(event)
-        return partial(self._mounted, event, span)
+        if self._leaves is not None and sampled():
+            return partial(self._mounted, event, self._leaves.mount(event))
+        return None if self._metrics is None else partial(self._metrics.mounted, event)
 
-    def _mounted(self, event: events.Mount, span: Span | None, end: Outcome) -> None:
-        if span is not None and self._leaves is not None:
+    def _mounted(self, event: events.Mount, span: Span, end: Outcome) -> None:
+        if self._leaves is not None:
             self._leaves.mounted(event, span, end)
         if self._metrics is not None:
             self._metrics.mounted(event, end)
 
     def unmounted(self, event: events.Unmounted) -> None:
         """Tell that a chain was taken out."""
-        if self._leaves is not None:
-            self._leaves.fact(event)
         if self._metrics is not None:
-            self._metrics.unmounted()
+            self._metrics.unmounted(())
+        if self._leaves is not None and sampled():
+            self._leaves.fact(event)
 
     def reset(self, event: events.TokenReset) -> None:
         """Tell of a reset."""
-        if self._leaves is not None:
-            self._leaves.fact(event)
         if self._metrics is not None:
             self._metrics.count("catena.token.resets", event.outcome)
-
-
-def _let_go(event: events.Dispatch | events.Execution) -> None:
-    underway.ended(event)
-    # The two refer to each other: whoever is done lets go, and the collector has no work.
-    event.enter = None
+        if self._leaves is not None and sampled():
+            self._leaves.fact(event)

@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from catena.observe import CARRIER_LIMIT, OVERSIZED, Carrier
 
-__all__ = ["SENT", "Carriers", "State", "inside", "span_in"]
+__all__ = ["SENT", "SPAN", "Carriers", "Dropped", "State", "inside"]
 
 SENT = "catena-sent"
 """When the call was sent: nanoseconds since 1970, by the caller's clock."""
@@ -26,22 +26,34 @@ State = Literal["present", "absent", "malformed", "oversized"]
 
 _ROOM = 64
 _PARENT = "traceparent"
-_KNOWN = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+_KNOWN = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+# The last digit of flags without that of a sampled trace, which is 1.
+_EVEN = "02468ace"
 _NOWHERE = Context()
 _STANDARD: set[Any] = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 _FLAGS = {f"{flags:02x}": trace.TraceFlags(flags) for flags in range(256)}
-# The name under which a context holds its span; nothing public but this tells it.
-(_SPAN,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
+(SPAN,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
+"""The name under which a context holds its span; nothing public but this tells it."""
 
 
 def inside(span: trace.Span, context: Context) -> Context:
     """Return ``context`` with a span in it, as ``trace.set_span_in_context`` does, but quicker."""
-    return Context({**context, _SPAN: span})
+    return Context({**context, SPAN: span})
 
 
-def span_in(context: Context) -> trace.Span | None:
-    """Return the span that a context holds, None without one."""
-    return cast("trace.Span | None", context.get(_SPAN))
+class Dropped(trace.NonRecordingSpan):
+    """The span of a caller whose trace is not sampled: what its header says, if somebody asks."""
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Return the ids of the header."""
+        _, trace_id, span_id, flags = self._header.split("-")
+        return trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
+
+    def __repr__(self) -> str:
+        return f"Dropped({self._header!r})"
 
 
 class Carriers:
@@ -64,7 +76,9 @@ class Carriers:
 
         Raises what the propagator raises, and UnicodeEncodeError for a text that cannot travel.
         """
-        asked = self._asked()
+        asked = self._propagator or propagate.get_global_textmap()
+        if asked is not self._seen:
+            self._look_at(asked)
         if self._plain and not self._baggage:
             found = span.get_span_context()
             state = found.trace_state
@@ -82,12 +96,15 @@ class Carriers:
         """Return the context that a carrier tells of, and whether it told of one."""
         if not carrier:
             return _NOWHERE, "oversized" if carrier is OVERSIZED else "absent"
-        asked = self._asked()
+        asked = self._propagator or propagate.get_global_textmap()
+        if asked is not self._seen:
+            self._look_at(asked)
         if self._plain and len(carrier) == (2 if SENT in carrier else 1):
-            known = _KNOWN(carrier.get(_PARENT, ""))
-            span = known and _span(*known.groups())
-            if span:
-                return Context({_SPAN: span}), "present"
+            header = carrier.get(_PARENT, "")
+            known = _KNOWN(header)
+            if known is not None:
+                span = Dropped(header) if header[-1] in _EVEN else _span(*known.groups())
+                return Context({SPAN: span}), "present"
         fields = {name: value for name, value in carrier.items() if name != SENT}
         if not fields:
             return _NOWHERE, "absent"
@@ -107,11 +124,8 @@ class Carriers:
         found = trace.get_current_span(context).get_span_context()
         return found if state == "present" else None
 
-    def _asked(self) -> TextMapPropagator:
-        asked = self._propagator or propagate.get_global_textmap()
-        if asked is not self._seen:
-            self._seen, self._plain = asked, _is_plain(asked)
-        return asked
+    def _look_at(self, propagator: TextMapPropagator) -> None:
+        self._seen, self._plain = propagator, _is_plain(propagator)
 
 
 def _is_plain(propagator: TextMapPropagator) -> bool:
@@ -124,7 +138,8 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
     return type(propagator) is TraceContextTextMapPropagator
 
 
-def _span(trace_id: str, span_id: str, flags: str) -> trace.Span | None:
-    """Return the span that a header of the standard tells of, None for one that is none."""
-    found = trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
-    return trace.NonRecordingSpan(found) if found.is_valid else None
+def _span(trace_id: str, span_id: str, flags: str) -> trace.NonRecordingSpan:
+    """Return the span that a header of the standard tells of."""
+    return trace.NonRecordingSpan(
+        trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
+    )

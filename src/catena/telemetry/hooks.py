@@ -14,13 +14,13 @@ _log = logging.getLogger("catena")
 
 
 class Hook:
-    """Calls ``hook(span, event)`` for spans that are recorded; without one it does nothing.
+    """Calls ``hook(span, event)`` for spans that are recorded.
 
     A hook that raises is logged once and not called again; the call and its span go on.
     """
 
-    def __init__(self, hook: Callable[[Span, Any], object] | None) -> None:
-        self._hook = hook
+    def __init__(self, hook: Callable[[Span, Any], object]) -> None:
+        self._hook: Callable[[Span, Any], object] | None = hook
 
     def __call__(self, span: Span, event: Any) -> None:
         """Let the application look at a call that begins."""

@@ -26,8 +26,12 @@ from catena.telemetry.tally import Labels, Samples, Tally, dropped
 
 __all__ = ["Metrics"]
 
+# Instrument, nanoseconds, routine, labels where it was not well done, and the call's context.
+_Ended = tuple[Any, int, str, dict[str, str] | None, Context]
+
 _METHODS, _ERRORS = 500, 100
 _TOGETHER = 16
+_TO_WORKER, _TO_CALLER = ("to_worker", ""), ("to_caller", "")
 
 
 class Metrics:
@@ -46,23 +50,23 @@ class Metrics:
         self._samples: dict[str, Samples] = {}
         self._sent = Samples()
         self._direct: dict[str, Any] = {}
-        self._ok: dict[str, dict[str, str]] = {}
-        self._ended: deque[tuple[Any, float, dict[str, str], Context]] = deque()
+        self._done: dict[str, dict[str, str]] = {}
+        self._ended: deque[_Ended] = deque()
         meter = provider.get_meter("catena", version)
         for one in metrics_of():
             self._make(meter, one)
         for one in DROPPED.zero:
             dropped.add(one, 0)
-        # What each call asks for.
-        self._client = self._direct["rpc.client.call.duration"]
-        self._server = self._direct["rpc.server.call.duration"]
-        self._sizes = self._samples["catena.frame.size"]
-        self._held = self._samples["catena.proxy.lease.duration"]
+        # What each call asks for, with nothing in between.
+        self._begun, self._over = Tally(), Tally()
+        self.begun, self.over = self._begun.came, self._over.came
+        self.client = self._direct["rpc.client.call.duration"]
+        self.server = self._direct["rpc.server.call.duration"]
+        self.measured = self._samples["catena.frame.size"].wanted
+        self.held = self._samples["catena.proxy.lease.duration"].wanted
+        self.unmounted = self._tallies["catena.chain.unmounts"].came
+        self._mounts = self._tallies["catena.chain.mounts"].came
         self._manifests = self._samples["catena.manifest.size"]
-        self._begun = Tally()
-        self._over = Tally()
-        self._mounts = self._tallies["catena.chain.mounts"]
-        self.unmounted = partial(self._tallies["catena.chain.unmounts"].came, ())
         self._read_apart: dict[str, Callable[[], list[tuple[Labels, int]]]] = {
             "catena.worker.calls.active": self._running,
             "catena.proxy.leases": self._leases,
@@ -95,46 +99,40 @@ class Metrics:
         self._tallies[name].add(labels, number)
 
     def sending(self, event: events.Dispatch) -> None:
-        """Note when a call is sent, and have its payloads measured: one call of sixteen."""
-        if self._sizes.wanted():
-            event.measured = True
-            event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
+        """Note when a call is sent, and have its payloads measured."""
+        event.measured = True
+        event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
 
-    def dispatched(self, event: events.Dispatch, end: Outcome) -> None:
-        """Note how a call ended on its caller."""
-        self._call(self._client, event, end)
-        if event.measured and event.attempts:
-            sizes = self._sizes
+    def sent(self, event: events.Dispatch) -> None:
+        """Keep the sizes of a call's payloads."""
+        sizes = self._samples["catena.frame.size"]
+        if event.attempts:
             sizes.keep(("to_worker", "task"), event.sent_bytes)
-            kind, answers = event.frame
-            if answers:
-                kind = "exception" if "exception" in kind else "result"
-                sizes.keep(("to_caller", kind), event.received_bytes / answers)
+        kind, answers = event.frame
+        if answers:
+            kind = "exception" if "exception" in kind else "result"
+            sizes.keep(("to_caller", kind), event.received_bytes / answers)
 
-    def executing(self, event: events.Execution) -> None:
-        """Note how long a call has waited, and that it runs."""
-        sent = event.told.carrier.get(SENT)
-        if sent is not None and sent.isascii() and sent.isdigit():
+    def waited(self, event: events.Execution) -> None:
+        """Keep how long a call has waited that tells when it was sent."""
+        sent = event.told.carrier[SENT]
+        if sent.isascii() and sent.isdigit():
             waited = max(time_ns() - int(sent[:20]), 0) / 1e9
             queue = self._samples["catena.dispatch.queue.duration"]
             queue.keep((self._methods(event.routine),), waited)
-        self._begun.came(event.leased or ())
 
-    def executed(self, event: events.Execution, end: Outcome) -> None:
-        """Note that a call does not run any more."""
-        self._over.came(event.leased or ())
-        self._call(self._server, event, end)
-        if event.leased is not None and self._held.wanted():
-            self._held.keep(event.leased, end.elapsed_ns / 1e9)
+    def released(self, leased: Labels, end: Outcome) -> None:
+        """Keep how long a lease lasted."""
+        self._samples["catena.proxy.lease.duration"].keep(leased, end.elapsed_ns / 1e9)
 
     def mounted(self, event: events.Mount, end: Outcome) -> None:
         """Count a mount, when it has ended."""
-        direction = "to_worker" if event.to_worker else "to_caller"
-        failed = end.error if end.end == "failed" else None
-        self._mounts.came((direction, "" if failed is None else self._errors(error_type(failed))))
-        sizes = self._manifests
-        if sizes.wanted():
-            sizes.keep((direction, "delta" if event.delta else "whole"), event.bytes)
+        labels = _TO_WORKER if event.to_worker else _TO_CALLER
+        if end[1] == "failed" and end.error is not None:
+            labels = (labels[0], self._errors(error_type(end.error)))
+        self._mounts(labels)
+        if self._manifests.wanted():
+            self._manifests.keep((labels[0], "delta" if event.delta else "whole"), event.bytes)
 
     def contention(self, event: events.ContentionRefused, context: Context | None) -> None:
         """Count a contention, in the context of its span."""
@@ -161,25 +159,21 @@ class Metrics:
         """Count a link that came or went."""
         self.count("catena.peer.count", event.local, event.protocol, number=number)
 
-    def _call(
+    def ended(
         self, instrument: Any, event: events.Dispatch | events.Execution, outcome: Outcome
     ) -> None:
-        elapsed, end, _ = outcome
-        labels = self._ok.get(event.routine) if end == "done" else None
-        if labels is None:
-            labels = self._labels_of(event.routine, outcome)
+        """Note how a call ended at one side; the histograms are told when there are more."""
+        # An error would keep its traceback alive, and with it what the routine held.
+        how = None if outcome[1] == "done" else self._labels_of(event.routine, outcome)
         ended = self._ended
-        ended.append((instrument, elapsed / 1e9, labels, event.context or get_current()))
+        ended.append((instrument, outcome[0], event.routine, how, event.context or get_current()))
         if len(ended) >= _TOGETHER:
             self._record()
 
     def _labels_of(self, routine: str, outcome: Outcome) -> dict[str, str]:
-        method = self._methods(routine)
-        labels = {"rpc.method": method, "rpc.status_code": status_of(outcome)}
+        labels = {"rpc.method": self._methods(routine), "rpc.status_code": status_of(outcome)}
         if outcome.end == "failed" and outcome.error is not None:
             labels["error.type"] = self._errors(error_type(outcome.error))
-        if outcome.end == "done" and method != OTHER:
-            self._ok[method] = labels
         return labels
 
     def _record(self) -> None:
@@ -190,13 +184,22 @@ class Metrics:
         ended = self._ended
         while ended:
             try:
-                instrument, seconds, labels, context = ended.popleft()
+                instrument, elapsed, routine, labels, context = ended.popleft()
             except IndexError:
                 # Another thread was faster.
                 return
-            instrument.record(seconds, labels, context)
+            instrument.record(elapsed / 1e9, labels or self._labels_done(routine), context)
         for tally in (self._begun, self._over, *self._tallies.values()):
             tally.settle()
+
+    def _labels_done(self, routine: str) -> dict[str, str]:
+        labels = self._done.get(routine)
+        if labels is None:
+            method = self._methods(routine)
+            labels = {"rpc.method": method, "rpc.status_code": "OK"}
+            if method != OTHER:
+                self._done[method] = labels
+        return labels
 
     def _tell(self, name: str, number: float, *values: str, context: Context | None = None) -> None:
         labels = dict(zip(self._labels[name], values, strict=True))

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 
 from catena import events
 from catena.observe import Event, Outcome
-from catena.telemetry.carrier import Carriers, inside, span_in
+from catena.telemetry.carrier import SPAN, Carriers, Dropped, inside
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.facts import Facts, begun, facts_of, outcome_of, sent
 from catena.telemetry.hooks import Hook
@@ -39,7 +39,6 @@ __all__ = ["Spans", "sampled"]
 
 _Call = events.Dispatch | events.Execution
 
-_NO_HOOK = Hook(None)
 _SAMPLED = trace.TraceFlags.SAMPLED
 _KINDS = {
     "client": SpanKind.CLIENT,
@@ -64,7 +63,7 @@ class Spans:
         *,
         messages: bool = False,
         full: bool = True,
-        hooks: tuple[Hook, Hook] = (_NO_HOOK, _NO_HOOK),
+        hooks: tuple[Hook | None, Hook | None] = (None, None),
         pending: Pending | None = None,
     ) -> None:
         self.provider = provider
@@ -73,6 +72,7 @@ class Spans:
         self._messages = messages
         self._dispatched, self._executed = hooks
         self._pending = pending
+        self._tells = pending is not None or hooks != (None, None)
         rows = {row.event: row.span for row in BY_EVENT.values() if row.span is not None}
         tracers = {
             scope: provider.get_tracer(scope, version)
@@ -91,8 +91,8 @@ class Spans:
         Returns None where nobody is to be told of its end.
         """
         current = get_current()
-        outer = span_in(current) if self._follows else None
-        if outer is not None and _is_dropped(outer):
+        outer: Any = current.get(SPAN)
+        if outer is not None and self._follows and _is_dropped(outer):
             event.context = current
             event.carrier = self._carriers.write(outer)
             return None
@@ -108,7 +108,9 @@ class Spans:
         if span.is_recording():
             event.span = span
             event.enter = partial(_enter, event, context)
-            self._tell_begun(event, span, current, self._dispatched)
+            underway.began(event)
+            if self._tells:
+                self._tell(event, span, current, self._dispatched)
         return span
 
     def execution(self, event: events.Execution) -> Span | None:
@@ -117,8 +119,10 @@ class Spans:
         Returns None where nobody is to be told of its end.
         """
         parent, state = self._carriers.read(event.told.carrier)
-        outer = span_in(parent) if self._follows else None
-        if outer is not None and _is_dropped(outer):
+        outer: Any = parent.get(SPAN)
+        if self._follows and (
+            type(outer) is Dropped or (state == "present" and _is_dropped(outer))
+        ):
             event.context = parent
             event.enter = partial(_attach, event, parent)
             underway.began(event)
@@ -134,11 +138,11 @@ class Spans:
         event.context = context = inside(span, parent)
         event.enter = partial(_attach, event, context)
         if span.is_recording():
-            event.span, event.origin = span, outer or span_in(parent)
+            event.span, event.origin = span, outer
             event.reply = partial(self._carriers.write, span)
-            self._tell_begun(event, span, parent, self._executed)
-        else:
-            underway.began(event)
+            if self._tells:
+                self._tell(event, span, parent, self._executed)
+        underway.began(event)
         return None if type(span) is NonRecordingSpan else span
 
     def lease(self, event: events.Execution) -> Span | None:
@@ -148,13 +152,8 @@ class Spans:
             return None
         return self._leaf(lease, facts_of(lease), context=event.context)
 
-    def mount(self, event: events.Mount) -> Span | None:
-        """Begin the span of a mount, linked to the span that captured the manifest.
-
-        Returns None where the trace is not sampled.
-        """
-        if not sampled():
-            return None
+    def mount(self, event: events.Mount) -> Span:
+        """Begin the span of a mount, linked to the span that captured the manifest."""
         if event.to_worker:
             call = underway.here()
             origin = call.origin if isinstance(call, events.Execution) else None
@@ -165,8 +164,7 @@ class Spans:
 
     def fact(self, event: Event) -> None:
         """Tell of what takes no time."""
-        if sampled():
-            self._leaf(event, facts_of(event, messages=self._messages)).end()
+        self._leaf(event, facts_of(event, messages=self._messages)).end()
 
     def contention(self, event: events.ContentionRefused) -> Context | None:
         """Tell of a contention, linked to the owner's span; return the context of the span.
@@ -194,17 +192,14 @@ class Spans:
         """End the span of a call."""
         if span.is_recording():
             facts = outcome_of(end, messages=self._messages)
-            if isinstance(event, events.Dispatch):
-                facts = sent(event) | facts
-            span.set_attributes(facts)
-            if end.end == "failed" and end.error is not None:
+            span.set_attributes(sent(event) | facts if type(event) is events.Dispatch else facts)
+            if end[1] == "failed" and end.error is not None:
                 span.set_status(self._status(end.error))
         span.end()
 
-    def _tell_begun(self, event: _Call, span: Span, parent: Context, hook: Hook) -> None:
-        """Tell everybody of a recorded call that begins."""
-        underway.began(event)
-        if hook is not _NO_HOOK:
+    def _tell(self, event: _Call, span: Span, parent: Context, hook: Hook | None) -> None:
+        """Tell of a recorded call that begins."""
+        if hook is not None:
             hook(span, event)
         if self._pending is not None:
             self._pending.tell(self._calls, span, event.routine, parent, facts_of(event))
@@ -225,8 +220,10 @@ class Spans:
 
 def sampled() -> bool:
     """Say whether the current trace is sampled."""
-    span = span_in(get_current())
-    return span is not None and span.get_span_context().trace_flags & _SAMPLED != 0
+    span: Any = get_current().get(SPAN)
+    if span is None or type(span) is Dropped:
+        return False
+    return span.get_span_context().trace_flags & _SAMPLED != 0
 
 
 def _is_dropped(span: Span) -> bool:

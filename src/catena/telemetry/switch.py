@@ -261,7 +261,7 @@ def _spans(provider: Any, options: _Options) -> Spans:
         _version(),
         messages=options.record_messages,
         full=options.detail == "full",
-        hooks=(Hook(dispatched), Hook(executed)),
+        hooks=(dispatched and Hook(dispatched), executed and Hook(executed)),
         pending=Pending(provider) if options.pending else None,
     )
 

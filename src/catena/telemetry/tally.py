@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import cycle
 from threading import Lock
 
 __all__ = ["MANY", "Labels", "Samples", "Tally", "dropped"]
@@ -55,17 +56,15 @@ class Tally:
 
 
 class Samples:
-    """Every sixteenth of the values that come, the first included, until they are taken."""
+    """Every sixteenth of the values that come, the first included, until they are taken.
+
+    ``wanted`` counts a value that came, and says whether it is one to keep.
+    """
 
     def __init__(self) -> None:
-        self._came = 0
+        # Nothing but C, which no other thread interrupts.
+        self.wanted: Callable[[], bool] = cycle([True] + [False] * (_EVERY - 1)).__next__
         self._kept: list[tuple[Labels, float]] = []
-
-    def wanted(self) -> bool:
-        """Count a value that came; say whether it is one to keep."""
-        came = self._came
-        self._came = came + 1
-        return not came % _EVERY
 
     def keep(self, labels: Labels, value: float) -> None:
         """Keep a value that was wanted, unless too many wait."""

@@ -22,7 +22,8 @@ class Underway:
     """Calls that have begun and not ended; ``enter`` and ``leave`` say which one runs here."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, Call] = {}
+        self.calls: dict[int, Call] = {}
+        """Those that have begun and not ended, by their identity in this process."""
         self._here: contextvars.ContextVar[Call | None] = contextvars.ContextVar(
             "catena.telemetry.call", default=None
         )
@@ -33,19 +34,16 @@ class Underway:
 
     def began(self, call: Call) -> None:
         """Enter a call."""
-        self._calls[id(call)] = call
-        if len(self._calls) > _MOST:
+        calls = self.calls
+        calls[id(call)] = call
+        if len(calls) > _MOST:
             # A stream that was collected when its loop had ended never tells its end.
-            del self._calls[next(iter(self._calls))]
-
-    def ended(self, call: Call) -> None:
-        """Strike a call out."""
-        self._calls.pop(id(call), None)
+            del calls[next(iter(calls))]
 
     def of(self, chain_id: str) -> Call | None:
         """Return a call of a chain, given in hexadecimal; rather one that runs here."""
         sought = bytes.fromhex(chain_id)
-        calls = [one for one in tuple(self._calls.values()) if one.chain_id == sought]
+        calls = [one for one in tuple(self.calls.values()) if one.chain_id == sought]
         executions = [one for one in calls if isinstance(one, Execution)]
         return next(iter(executions or calls), None)
 
