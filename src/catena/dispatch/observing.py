@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catena.context.capture import Baseline
-from catena.context.manifest import ChainManifest
+from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.dispatch.caller import Call
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import take
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
 __all__ = ["Watched", "sent", "taken"]
-
-_NO_CHAIN = ChainManifest(b"")
 
 
 def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
@@ -75,7 +73,7 @@ class Watched:
         contexts: Contexts,
         drive: Next | Send | Throw,
     ) -> None:
-        manifest = drive.manifest or _NO_CHAIN
+        manifest = drive.manifest or NO_CHAIN
         lease = _lease(session, contexts, manifest) if session.task.proxy_id else None
         self._execution: Execution | None = None
         self._lease: Lease | None = None
@@ -105,7 +103,7 @@ class Watched:
         execution = self._execution
         if manifest is None or execution is None or not execution.reply_carrier:
             return manifest
-        return manifest._replace(carrier=execution.reply_carrier)
+        return manifest.carrying(execution.reply_carrier)
 
     def end(self, error: BaseException | None) -> None:
         """Tell how it ended; later calls do nothing."""
