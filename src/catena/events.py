@@ -6,9 +6,8 @@ them. Ids are bytes here, as in the core; whoever shows them turns them into hex
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from catena.errors import (
     CatenaError,
@@ -18,7 +17,8 @@ from catena.errors import (
     VersionRefused,
 )
 from catena.ids import ID_BYTES
-from catena.observe import Carrier, Event, Operation, announce
+from catena.observe import Event, announce
+from catena.operations import Dispatch, Execution, Key, Lease, Mount
 
 __all__ = [
     "CallNacked",
@@ -46,103 +46,6 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=CatenaError)
-Key = tuple[str, str]
-
-
-# ---- operations
-
-
-@dataclass(slots=True)
-class Dispatch(Operation):
-    """One call of a routine, seen by its caller, all attempts; for a stream, the whole stream.
-
-    ``worker``, ``call``, ``peer_version`` and ``protocol`` are those of the last attempt, filled in
-    when it is sent, as is ``chain_id``: empty for an unarmed call. ``frame`` is the kind of the
-    last answer and which one it was; ``sent_bytes`` and ``received_bytes`` count payloads.
-
-    A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
-    that come after it; and ``enter``, called before an answer is mounted: what that returns is
-    called afterwards.
-    """
-
-    routine: str
-    stream: bool
-    worker: str = ""
-    call: int = 0
-    chain_id: bytes = b""
-    peer_version: str = ""
-    protocol: str = ""
-    attempts: int = 0
-    frame: tuple[str, int] = ("", 0)
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    carrier: Carrier | None = None
-    context: Any = None
-    enter: Callable[[], Any] | None = None
-
-
-@dataclass(slots=True)
-class Execution(Operation):
-    """One call of a routine, seen by the worker that runs it, from before its chain is mounted.
-
-    ``carrier`` is what the caller's listener sent along, ``caller`` the peer that calls, ``frame``
-    the kind of the last drive and which one it was. ``lease`` is that of the proxy that serves the
-    call; it ends with the execution, and is told to those who listen to leases besides.
-
-    A listener may assign ``reply_carrier``, which answers take along when they carry a chain;
-    ``context``, for listeners that come after it; and ``enter``, called once in every Context that
-    the routine runs in. Those Contexts end with the call, so nothing is left there.
-    """
-
-    routine: str
-    stream: bool
-    call: int
-    chain_id: bytes = b""
-    parent_id: bytes = b""
-    worker: str = ""
-    caller: str = ""
-    peer_version: str = ""
-    protocol: str = ""
-    carrier: Carrier | None = None
-    frame: tuple[str, int] = ("", 0)
-    lease: Lease | None = None
-    reply_carrier: Carrier | None = None
-    context: Any = None
-    enter: Callable[[], Any] | None = None
-
-
-@dataclass(slots=True)
-class Mount(Operation):
-    """A manifest is put into the current context, on the worker or back on the caller.
-
-    ``bytes`` is the size of its entries, ``delta`` whether it tells only what changed, ``carrier``
-    what came with it; ``keys_set`` and ``keys_reset`` are filled in.
-    """
-
-    chain_id: bytes
-    to_worker: bool
-    parent_id: bytes = b""
-    bytes: int = 0
-    delta: bool = False
-    carrier: Carrier | None = None
-    keys_set: tuple[Key, ...] = ()
-    keys_reset: tuple[Key, ...] = ()
-
-
-@dataclass(slots=True)
-class Lease(Operation):
-    """A proxy serves a call on a worker, from the mount of its chain until that is unmounted.
-
-    ``source`` tells where the proxy was found: in the ``fields`` of the Task. ``cached`` is whether
-    an earlier call of the same link used it.
-    """
-
-    lease_id: bytes
-    proxy_id: bytes
-    source: str
-    cached: bool
-    call: int
-    chain_id: bytes = b""
 
 
 # ---- facts

@@ -74,6 +74,8 @@ class Outcome(NamedTuple):
     error: BaseException | None = None
 
 
+_new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
+
 Listener = Callable[[Any], object]
 """Called with the event. For an operation it may return a callable that is told the outcome."""
 
@@ -97,16 +99,15 @@ class Operation(Event):
     __slots__ = ("_closers", "_started")
 
     def __enter__(self) -> Self:
-        closers: list[tuple[Listener, Listener]] = []
-        for listener in type(self).listeners:
+        self._closers: tuple[tuple[Listener, Listener], ...] = ()
+        for listener in self.listeners:
             try:
                 closer = listener(self)
             except Exception:
                 _fell(type(self), listener)
             else:
                 if callable(closer):
-                    closers.append((listener, closer))
-        self._closers = closers
+                    self._closers = (*self._closers, (listener, closer))
         self._started = perf_counter_ns()
         return self
 
@@ -120,11 +121,14 @@ class Operation(Event):
 
     def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
         """Tell the outcome to every listener that asked for it; later calls do nothing."""
-        closers, self._closers = self._closers, ()
+        closers = self._closers
         if not closers:
             return
         elapsed = perf_counter_ns() - self._started
-        outcome = Outcome(elapsed, "abandoned" if abandoned else _end(error), error)
+        self._closers = ()
+        end = "abandoned" if abandoned else "done" if error is None else _end(error)
+        # Past the constructor, which is Python code: this is the way of every operation.
+        outcome = _new(Outcome, (elapsed, end, error))
         for listener, closer in closers:
             try:
                 closer(outcome)
@@ -226,9 +230,7 @@ def attend() -> None:
             _log.exception("an attendant raised and is not called again")
 
 
-def _end(error: BaseException | None) -> End:
-    if error is None:
-        return "done"
+def _end(error: BaseException) -> End:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     return "abandoned" if isinstance(error, GeneratorExit) else "failed"

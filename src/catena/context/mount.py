@@ -153,8 +153,8 @@ def mount_first(
         # As below; most calls name a state and nothing else.
         _arm(manifest, base.state, task)
         if Mount.listeners:
-            with _mounting(manifest, to_worker=True) as mounting:
-                mounting.keys_set = _keys(base.state)
+            with Mount(manifest, to_worker=True) as mounting:
+                mounting.bound = base.state
         return base.baseline, None
     _check(manifest)
     if not chain_id:
@@ -321,7 +321,7 @@ def _put(
 
     ``named`` are the variables that the Context got from a named state already.
     """
-    mounting = _mounting(manifest, to_worker=to_worker) if Mount.listeners else None
+    mounting = Mount(manifest, to_worker=to_worker) if Mount.listeners else None
     with mounting or SILENCE:
         for var, value, _, _ in found.bound:
             var.backing.set(value)
@@ -336,15 +336,8 @@ def _put(
             current.set(chain.holding(state))
         if mounting:
             told = {*named, *(var for var, _ in found.bindings)}
-            mounting.keys_set = _keys(told.difference(unbound))
-            mounting.keys_reset = _keys(unbound)
+            mounting.bound, mounting.unbound = told.difference(unbound), unbound
     return state
-
-
-def _mounting(manifest: ChainManifest, *, to_worker: bool) -> Mount:
-    chain_id, parent_id, entries, whole, *_ = manifest
-    carrier = manifest.carrier
-    return Mount(chain_id, to_worker, parent_id, len(entries), not whole, carrier)
 
 
 def _bind_forward(manifest: ChainManifest, values: Values) -> None:
@@ -365,7 +358,3 @@ def _tell_undeclared(chain: Chain) -> None:
     if new and len(_undeclared) < _UNDECLARED:
         _undeclared.update(new)
         announce(KeysUndeclared(chain.id, tuple(sorted(new))))
-
-
-def _keys(variables: Iterable[ContextVar[Any]]) -> tuple[Key, ...]:
-    return tuple(sorted(var.key for var in variables))

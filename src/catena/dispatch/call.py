@@ -88,9 +88,12 @@ async def _told(
         else:
             opened = caller.open(declared, payload, carrier=observed.carrier or NO_CARRIER)
             sent(observed, opened, payload)
-            frame = await opened.answer()
-            if type(frame) is Nack:
-                busy = _refusal(opened, frame)
+            try:
+                frame = await opened.waiter
+            except asyncio.CancelledError as cancelled:
+                frame = await opened.last_word(cancelled)
+            if frame is None or type(frame) is Nack:
+                busy = _refusal(opened, opened.checked(frame))
                 caller = _through(declared).pick()
                 opened, frame = await _opened(
                     declared, payload, caller, busy=busy, observed=observed

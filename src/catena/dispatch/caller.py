@@ -70,12 +70,34 @@ class Call(Position):
         self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: ProtocolError | None = None
+        # They refer to each other, so whoever takes the last answer lets go of it.
         self.observed: Dispatch | None = None
 
     @property
     def baseline(self) -> Baseline | None:
         """What the worker had once the first drive was mounted."""
         return None if self.captured is None else self.captured.baseline
+
+    @property
+    def worker(self) -> str:
+        """Who was asked to take it."""
+        return self.caller.worker
+
+    @property
+    def chain_id(self) -> bytes:
+        """The chain that it took along, empty for an unarmed call."""
+        return b"" if self.captured is None else self.captured.manifest.chain_id
+
+    @property
+    def peer_version(self) -> str:
+        """The worker's software version."""
+        peer = self.caller.link.peer
+        return "" if peer is None else peer.software
+
+    @property
+    def protocol(self) -> str:
+        """The worker's protocol version."""
+        return self.caller.link.protocol
 
     @property
     def over(self) -> bool:
@@ -135,10 +157,11 @@ class Call(Position):
         raise cancelled
 
     def mount_last(self, frame: Result) -> None:
-        """Mount what an answer tells whose value comes too late."""
+        """Mount what an answer tells whose value comes too late, and note it."""
         observed = self.observed
         if observed is not None:
-            observed.frame = (frame.symbol, observed.frame[1] + 1)
+            observed.answer = frame
+            observed.answers += 1
         leave = use(observed and observed.enter)
         try:
             mount_frame(frame.manifest, self.caller.values, self.baseline, to_worker=False)

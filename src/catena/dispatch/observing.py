@@ -14,7 +14,6 @@ from catena.dispatch.caller import Call
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import take
 from catena.events import Dispatch, Execution, Lease
-from catena.ids import new_id
 from catena.observe import use
 from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send, Throw
 
@@ -23,19 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Watched", "sent", "taken"]
 
+_BUILT, _CACHED = ("fields", "built"), ("fields", "cached")
+
 
 def sent(observed: Dispatch, call: Call, payload: bytes) -> None:
     """Note an attempt: to whom it went, and what."""
-    caller, call.observed = call.caller, observed
-    link = caller.link
-    observed.worker, observed.call = caller.worker, call.id
+    observed.attempt = call
+    call.observed = observed
     observed.attempts += 1
-    observed.sent_bytes = len(payload)
-    observed.protocol = link.protocol
-    if link.peer is not None:
-        observed.peer_version = link.peer.software
-    if call.captured is not None:
-        observed.chain_id = call.captured.manifest.chain_id
+    if observed.measured:
+        observed.sent_bytes = len(payload)
 
 
 def taken(
@@ -45,12 +41,16 @@ def taken(
     name, values = call.declared.name, call.caller.values
     if observed is None:
         return take(frame, name, values, baseline)
-    observed.frame = (frame.symbol, observed.frame[1] + 1)
-    if isinstance(frame, Result | ExceptionFrame):
-        observed.received_bytes += len(frame.payload)
-    if observed.enter is None:
+    observed.answer = frame
+    observed.answers += 1
+    if not isinstance(frame, Result | ExceptionFrame):
         return take(frame, name, values, baseline)
-    leave = use(observed.enter)
+    if type(frame) is not Result or not frame.more:
+        call.observed = None
+    if observed.measured:
+        observed.received_bytes += len(frame.payload)
+    # Without a manifest nothing is mounted, and nobody can be told of anything.
+    leave = None if frame.manifest is None else use(observed.enter)
     try:
         return take(frame, name, values, baseline)
     finally:
@@ -73,37 +73,43 @@ class Watched:
         contexts: Contexts,
         drive: Next | Send | Throw,
     ) -> None:
-        manifest = drive.manifest or NO_CHAIN
-        lease = _lease(session, contexts, manifest) if session.task.proxy_id else None
-        self._execution: Execution | None = None
+        task = session.task
+        execution = Execution(name, task.stream, session, drive.manifest or NO_CHAIN)
+        self._execution: Execution | None = execution
         self._lease: Lease | None = None
+        execution.drive = drive
+        execution.drives = 1
+        if task.proxy_id:
+            execution.leased = _CACHED if contexts.leased else _BUILT
+            contexts.leased = True
         if Execution.listeners:
-            self._execution = execution = _execution(session, name, manifest)
-            execution.lease = lease
-            execution.frame = (drive.symbol, 1)
             execution.__enter__()
             if execution.enter is not None:
                 use(execution.enter)
-        if lease is not None and Lease.listeners:
-            self._lease = lease
-            lease.__enter__()
+        if Lease.listeners:
+            self._lease = execution.lease
+            if self._lease is not None:
+                self._lease.__enter__()
 
     def attach(self) -> None:
         """Make the execution known in a Context that the routine is about to run in."""
         if self._execution is not None:
             use(self._execution.enter)
 
-    def driven(self, frame: Frame) -> None:
+    def driven(self, frame: Next | Send | Throw) -> None:
         """Note the next drive."""
-        if self._execution is not None:
-            self._execution.frame = (frame.symbol, self._execution.frame[1] + 1)
+        execution = self._execution
+        if execution is not None:
+            execution.drive = frame
+            execution.drives += 1
 
     def answering(self, manifest: ChainManifest | None) -> ChainManifest | None:
-        """Return an answer's manifest with the carrier that a listener left for it."""
+        """Return an answer's manifest with the carrier that a listener has for it."""
         execution = self._execution
-        if manifest is None or execution is None or not execution.reply_carrier:
+        if manifest is None or execution is None:
             return manifest
-        return manifest.carrying(execution.reply_carrier)
+        carrier = use(execution.reply)
+        return manifest.carrying(carrier) if carrier else manifest
 
     def end(self, error: BaseException | None) -> None:
         """Tell how it ended; later calls do nothing."""
@@ -113,27 +119,3 @@ class Watched:
         execution, self._execution = self._execution, None
         if execution is not None:
             execution.finish(None if isinstance(error, GeneratorExit) else error)
-
-
-def _execution(session: Session, name: str, manifest: ChainManifest) -> Execution:
-    task, sessions = session.task, session.sessions
-    link = sessions.link
-    peer = link.peer
-    return Execution(
-        name,
-        task.stream,
-        task.call,
-        manifest.chain_id,
-        manifest.parent_id,
-        sessions.worker,
-        peer.peer if peer else "",
-        peer.software if peer else "",
-        link.protocol,
-        manifest.carrier,
-    )
-
-
-def _lease(session: Session, contexts: Contexts, manifest: ChainManifest) -> Lease:
-    cached, contexts.leased = contexts.leased, True
-    task = session.task
-    return Lease(new_id(), task.proxy_id, "fields", cached, task.call, manifest.chain_id)

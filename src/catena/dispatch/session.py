@@ -108,6 +108,38 @@ class Session(Position):
         self.sessions.link.send(frame)
 
     @property
+    def call(self) -> int:
+        """The number of the call on its link."""
+        return self.task.call
+
+    @property
+    def proxy_id(self) -> bytes:
+        """The pool that nested calls go to, empty without one."""
+        return self.task.proxy_id
+
+    @property
+    def worker(self) -> str:
+        """This worker."""
+        return self.sessions.worker
+
+    @property
+    def caller(self) -> str:
+        """The peer that calls."""
+        peer = self.sessions.link.peer
+        return "" if peer is None else peer.peer
+
+    @property
+    def peer_version(self) -> str:
+        """The caller's software version."""
+        peer = self.sessions.link.peer
+        return "" if peer is None else peer.software
+
+    @property
+    def protocol(self) -> str:
+        """The caller's protocol version."""
+        return self.sessions.link.protocol
+
+    @property
     def over(self) -> bool:
         """Whether nobody waits for an answer any more."""
         return self.state == END

@@ -12,14 +12,15 @@ from typing import Any
 
 from catena import errors, events
 from catena.observe import Event, Outcome
+from catena.operations import Key, Keyed
 from catena.telemetry.underway import underway
 
-__all__ = ["Facts", "error_type", "facts_of", "outcome_of", "status_of"]
+__all__ = ["Facts", "begun", "error_type", "facts_of", "outcome_of", "sent", "status_of"]
 
 Facts = dict[str, Any]
-Key = tuple[str, str]
 
 _KEYS = 100
+_DONE: Facts = {"catena.outcome": "done", "rpc.status_code": "OK"}
 _STATUS: tuple[tuple[type[BaseException], str], ...] = (
     (errors.Busy, "RESOURCE_EXHAUSTED"),
     (errors.WorkerLost, "UNAVAILABLE"),
@@ -51,9 +52,12 @@ def status_of(outcome: Outcome) -> str:
 
 def outcome_of(outcome: Outcome, *, messages: bool = False) -> Facts:
     """Return how an operation ended; a cancellation is no error."""
-    facts: Facts = {"catena.outcome": outcome.end, "rpc.status_code": status_of(outcome)}
-    if outcome.end == "failed" and outcome.error is not None:
-        facts |= _error(outcome.error, messages=messages)
+    _, end, error = outcome
+    if error is None and end == "done":
+        return _DONE
+    facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(outcome)}
+    if end == "failed" and error is not None:
+        facts |= _error(error, messages=messages)
     return facts
 
 
@@ -75,73 +79,79 @@ def _error(error: BaseException, *, messages: bool) -> Facts:
     return facts
 
 
-def _key(key: Key) -> str:
-    return f"{key[0]}:{key[1]}"
+def begun(event: events.Dispatch | events.Execution) -> Facts:
+    """Return what is known of a call when it begins, for whoever decides whether to sample it."""
+    return {"rpc.system.name": "catena", "rpc.method": event.routine}
 
 
-def _keys(keys: Iterable[Key]) -> tuple[str, ...]:
-    return tuple(map(_key, tuple(keys)[:_KEYS]))
-
-
-def _id(name: str, id: bytes) -> Facts:
-    return {name: id.hex()} if id else {}
+def sent(event: events.Dispatch) -> Facts:
+    """Return what is known of a dispatch when it ends, beside what was when it began."""
+    facts: Facts = {"catena.stream": event.stream, "catena.attempts": event.attempts}
+    attempt = event.attempt
+    if attempt is None:
+        return facts
+    facts["catena.worker.id"] = attempt.worker
+    facts["catena.call.id"] = attempt.id
+    facts["catena.peer.version"] = attempt.peer_version
+    facts["catena.protocol.version"] = attempt.protocol
+    if chain_id := attempt.chain_id:
+        facts["catena.chain.id"] = chain_id.hex()
+    return facts
 
 
 def _dispatch(event: events.Dispatch) -> Facts:
-    facts: Facts = {
-        "rpc.system.name": "catena",
-        "rpc.method": event.routine,
-        "catena.stream": event.stream,
-        "catena.attempts": event.attempts,
-    }
-    if event.attempts:
-        facts["catena.worker.id"] = event.worker
-        facts["catena.call.id"] = event.call
-        facts["catena.peer.version"] = event.peer_version
-        facts["catena.protocol.version"] = event.protocol
-    return facts | _id("catena.chain.id", event.chain_id)
+    return begun(event) | sent(event)
 
 
 def _execution(event: events.Execution) -> Facts:
-    return {
+    serving, told = event.serving, event.told
+    facts: Facts = {
         "rpc.system.name": "catena",
         "rpc.method": event.routine,
         "code.function.name": event.routine,
         "catena.stream": event.stream,
-        "catena.worker.id": event.worker,
-        "catena.peer.id": event.caller,
-        "catena.call.id": event.call,
-        "catena.peer.version": event.peer_version,
-        "catena.protocol.version": event.protocol,
-        **_id("catena.chain.id", event.chain_id),
-        **_id("catena.chain.parent_id", event.parent_id),
+        "catena.worker.id": serving.worker,
+        "catena.peer.id": serving.caller,
+        "catena.call.id": serving.call,
+        "catena.peer.version": serving.peer_version,
+        "catena.protocol.version": serving.protocol,
     }
+    return _with_chain(facts, told.chain_id, told.parent_id)
+
+
+def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:
+    if chain_id:
+        facts["catena.chain.id"] = chain_id.hex()
+    if parent_id:
+        facts["catena.chain.parent_id"] = parent_id.hex()
+    return facts
 
 
 def _mount(event: events.Mount) -> Facts:
+    told = event.told
     facts: Facts = {
-        **_id("catena.chain.id", event.chain_id),
-        **_id("catena.chain.parent_id", event.parent_id),
         "catena.mount.direction": "to_worker" if event.to_worker else "to_caller",
-        "catena.manifest.bytes": event.bytes,
-        "catena.manifest.kind": "delta" if event.delta else "whole",
-        "catena.vars.set": _keys(event.keys_set),
-        "catena.vars.reset": _keys(event.keys_reset),
+        "catena.manifest.bytes": len(told.entries),
+        "catena.manifest.kind": "whole" if told.whole else "delta",
+        "catena.vars.set": _keys(event.bound),
+        "catena.vars.reset": _keys(event.unbound),
     }
     call = underway.here()
     if call is not None:
         facts["catena.call.id"] = call.call
         facts["catena.frame.kind"], facts["catena.frame.seq"] = call.frame
-    return facts
+    return _with_chain(facts, told.chain_id, told.parent_id)
 
 
 def _of_call(facts: Facts) -> Facts:
     call = underway.here()
-    return facts if call is None else facts | {"catena.call.id": call.call}
+    if call is not None:
+        facts["catena.call.id"] = call.call
+    return facts
 
 
 def _unmounted(event: events.Unmounted) -> Facts:
-    return _of_call({**_id("catena.chain.id", event.chain_id), "catena.mount.direction": "out"})
+    return _of_call(_with_chain({"catena.mount.direction": "out"}, event.chain_id))
 
 
 def _token_reset(event: events.TokenReset) -> Facts:
@@ -156,14 +166,24 @@ def _token_reset(event: events.TokenReset) -> Facts:
 
 
 def _lease(event: events.Lease) -> Facts:
-    return {
+    facts: Facts = {
         "catena.lease.id": event.lease_id.hex(),
         "catena.proxy.id": event.proxy_id.hex(),
         "catena.proxy.source": event.source,
         "catena.proxy.cached": event.cached,
         "catena.call.id": event.call,
-        **_id("catena.chain.id", event.chain_id),
     }
+    return _with_chain(facts, event.chain_id)
+
+
+def _key(key: Key) -> str:
+    return f"{key[0]}:{key[1]}"
+
+
+def _keys(variables: Iterable[Keyed]) -> tuple[str, ...]:
+    return tuple([f"{space}:{name}" for space, name in sorted([var.key for var in variables])])[
+        :_KEYS
+    ]
 
 
 def _contention(event: events.ContentionRefused) -> Facts:
@@ -230,7 +250,7 @@ _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.ForwardDropped: lambda event: {"catena.var": _key(event.key)},
     events.KeysUndeclared: lambda event: {
         "catena.chain.id": event.chain_id.hex(),
-        "catena.vars.set": _keys(event.keys),
+        "catena.vars.set": tuple(map(_key, event.keys[:_KEYS])),
     },
     events.FrameDropped: lambda event: {
         "catena.call.id": event.call,

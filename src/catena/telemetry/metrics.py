@@ -22,11 +22,9 @@ from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
 from catena.telemetry.names import OTHER, Names
 from catena.telemetry.rows import Metric
-from catena.telemetry.tally import Samples, Tally, dropped
+from catena.telemetry.tally import Labels, Samples, Tally, dropped
 
 __all__ = ["Metrics"]
-
-Closer = Callable[[Outcome], None]
 
 _METHODS, _ERRORS = 500, 100
 _TOGETHER = 16
@@ -58,22 +56,24 @@ class Metrics:
         # What each call asks for.
         self._client = self._direct["rpc.client.call.duration"]
         self._server = self._direct["rpc.server.call.duration"]
-        self._running = self._tallies["catena.worker.calls.active"]
-        self._leases = self._tallies["catena.proxy.leases"]
-        self._leased = self._tallies["catena.proxy.lease.active"]
-        self._held = self._samples["catena.proxy.lease.duration"]
         self._sizes = self._samples["catena.frame.size"]
+        self._held = self._samples["catena.proxy.lease.duration"]
+        self._manifests = self._samples["catena.manifest.size"]
+        self._begun = Tally()
+        self._over = Tally()
+        self._mounts = self._tallies["catena.chain.mounts"]
+        self.unmounted = partial(self._tallies["catena.chain.unmounts"].came, ())
+        self._read_apart: dict[str, Callable[[], list[tuple[Labels, int]]]] = {
+            "catena.worker.calls.active": self._running,
+            "catena.proxy.leases": self._leases,
+            "catena.proxy.lease.active": self._leased,
+        }
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
-        """Return what is to be subscribed; contentions are told by hand."""
+        """Return what is to be subscribed beside calls; contentions are told by hand."""
         return {
-            events.Dispatch: self.dispatch,
-            events.Execution: self.execution,
-            events.Mount: self.mount,
-            events.Unmounted: self._counting("catena.chain.unmounts"),
             events.ChainForked: self._counting("catena.chain.forks"),
             events.FactoryDisplaced: self._counting("catena.task_factory.displacements"),
-            events.TokenReset: lambda event: self.count("catena.token.resets", event.outcome),
             events.CallNacked: lambda event: self.count("catena.calls.nacked", event.code),
             events.FrameDropped: lambda event: self.count("catena.frames.dropped", event.kind),
             events.EntryLost: lambda event: self.count(
@@ -94,54 +94,45 @@ class Metrics:
         """Add to a plain number."""
         self._tallies[name].add(labels, number)
 
-    def dispatch(self, event: events.Dispatch) -> Closer:
-        """Note when a call was sent, of one call of sixteen; its end is recorded."""
-        if self._sent.wanted():
+    def sending(self, event: events.Dispatch) -> None:
+        """Note when a call is sent, and have its payloads measured: one call of sixteen."""
+        if self._sizes.wanted():
+            event.measured = True
             event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
-        return partial(self._dispatched, event)
 
-    def _dispatched(self, event: events.Dispatch, end: Outcome) -> None:
+    def dispatched(self, event: events.Dispatch, end: Outcome) -> None:
+        """Note how a call ended on its caller."""
         self._call(self._client, event, end)
-        sizes = self._sizes
-        if event.attempts and sizes.wanted():
+        if event.measured and event.attempts:
+            sizes = self._sizes
             sizes.keep(("to_worker", "task"), event.sent_bytes)
-            if event.frame[0]:
-                kind = "exception" if "exception" in event.frame[0] else "result"
-                sizes.keep(("to_caller", kind), event.received_bytes / event.frame[1])
+            kind, answers = event.frame
+            if answers:
+                kind = "exception" if "exception" in kind else "result"
+                sizes.keep(("to_caller", kind), event.received_bytes / answers)
 
-    def execution(self, event: events.Execution) -> Closer:
+    def executing(self, event: events.Execution) -> None:
         """Note how long a call has waited, and that it runs."""
-        sent = event.carrier.get(SENT) if event.carrier else None
+        sent = event.told.carrier.get(SENT)
         if sent is not None and sent.isascii() and sent.isdigit():
             waited = max(time_ns() - int(sent[:20]), 0) / 1e9
             queue = self._samples["catena.dispatch.queue.duration"]
             queue.keep((self._methods(event.routine),), waited)
-        self._running.add(("running",))
-        if event.lease is not None:
-            source = event.lease.source
-            self._leases.add((source, "cached" if event.lease.cached else "built"))
-            self._leased.add((source,))
-        return partial(self._executed, event)
+        self._begun.came(event.leased or ())
 
-    def _executed(self, event: events.Execution, end: Outcome) -> None:
-        self._running.add(("running",), -1)
+    def executed(self, event: events.Execution, end: Outcome) -> None:
+        """Note that a call does not run any more."""
+        self._over.came(event.leased or ())
         self._call(self._server, event, end)
-        lease = event.lease
-        if lease is not None:
-            self._leased.add((lease.source,), -1)
-            if self._held.wanted():
-                labels = (lease.source, "cached" if lease.cached else "built")
-                self._held.keep(labels, end.elapsed_ns / 1e9)
+        if event.leased is not None and self._held.wanted():
+            self._held.keep(event.leased, end.elapsed_ns / 1e9)
 
-    def mount(self, event: events.Mount) -> Closer:
+    def mounted(self, event: events.Mount, end: Outcome) -> None:
         """Count a mount, when it has ended."""
-        return partial(self._mounted, event)
-
-    def _mounted(self, event: events.Mount, end: Outcome) -> None:
         direction = "to_worker" if event.to_worker else "to_caller"
         failed = end.error if end.end == "failed" else None
-        self.count("catena.chain.mounts", direction, self._errors(_named(failed)))
-        sizes = self._samples["catena.manifest.size"]
+        self._mounts.came((direction, "" if failed is None else self._errors(error_type(failed))))
+        sizes = self._manifests
         if sizes.wanted():
             sizes.keep((direction, "delta" if event.delta else "whole"), event.bytes)
 
@@ -173,19 +164,23 @@ class Metrics:
     def _call(
         self, instrument: Any, event: events.Dispatch | events.Execution, outcome: Outcome
     ) -> None:
-        done = outcome.end == "done"
-        labels = self._ok.get(event.routine) if done else None
+        elapsed, end, _ = outcome
+        labels = self._ok.get(event.routine) if end == "done" else None
         if labels is None:
-            method = self._methods(event.routine)
-            labels = {"rpc.method": method, "rpc.status_code": status_of(outcome)}
-            if outcome.end == "failed":
-                labels["error.type"] = self._errors(_named(outcome.error))
-            if done and method != OTHER:
-                self._ok[method] = labels
-        context = event.context or get_current()
-        self._ended.append((instrument, outcome.elapsed_ns / 1e9, labels, context))
-        if len(self._ended) >= _TOGETHER:
+            labels = self._labels_of(event.routine, outcome)
+        ended = self._ended
+        ended.append((instrument, elapsed / 1e9, labels, event.context or get_current()))
+        if len(ended) >= _TOGETHER:
             self._record()
+
+    def _labels_of(self, routine: str, outcome: Outcome) -> dict[str, str]:
+        method = self._methods(routine)
+        labels = {"rpc.method": method, "rpc.status_code": status_of(outcome)}
+        if outcome.end == "failed" and outcome.error is not None:
+            labels["error.type"] = self._errors(error_type(outcome.error))
+        if outcome.end == "done" and method != OTHER:
+            self._ok[method] = labels
+        return labels
 
     def _record(self) -> None:
         """Tell the histograms of the calls that have ended, one after the other.
@@ -200,6 +195,8 @@ class Metrics:
                 # Another thread was faster.
                 return
             instrument.record(seconds, labels, context)
+        for tally in (self._begun, self._over, *self._tallies.values()):
+            tally.settle()
 
     def _tell(self, name: str, number: float, *values: str, context: Context | None = None) -> None:
         labels = dict(zip(self._labels[name], values, strict=True))
@@ -241,10 +238,28 @@ class Metrics:
     def _read(self, metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
         if not self.active:
             return []
-        return [
-            Observation(number, _labels(metric.labels, values))
-            for values, number in self._tallies[metric.name].read()
-        ]
+        read = self._read_apart.get(metric.name, self._tallies[metric.name].read)
+        return [Observation(number, _labels(metric.labels, values)) for values, number in read()]
+
+    def _running(self) -> list[tuple[Labels, int]]:
+        """Return how many calls run: those that have begun and are not over."""
+        over = sum(number for _, number in self._over.read())
+        begun = sum(number for _, number in self._begun.read())
+        return [(("running",), begun - over)]
+
+    def _leases(self) -> list[tuple[Labels, int]]:
+        taken = dict(self._tallies["catena.proxy.leases"].read())
+        return [*(taken | {leased: n for leased, n in self._begun.read() if leased}).items()]
+
+    def _leased(self) -> list[tuple[Labels, int]]:
+        """Return how many leases there are at each source: those taken and not released."""
+        active = dict(self._tallies["catena.proxy.lease.active"].read())
+        for tally, sign in ((self._over, -1), (self._begun, 1)):
+            for leased, number in tally.read():
+                if leased:
+                    source = leased[:1]
+                    active[source] = active.get(source, 0) + sign * number
+        return [*active.items()]
 
     def _read_dropped(self, options: CallbackOptions) -> Iterable[Observation]:
         """Tell the histograms what was sampled: they cannot be observed themselves."""
@@ -259,7 +274,3 @@ class Metrics:
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
     """Return the labels that say something: an empty one is left out."""
     return {name: value for name, value in zip(names, values, strict=True) if value}
-
-
-def _named(error: BaseException | None) -> str:
-    return "" if error is None else error_type(error)

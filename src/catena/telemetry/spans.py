@@ -2,8 +2,9 @@
 
 The span of an execution is current in every Context that its routine runs in; it is attached once
 and never detached, for those Contexts end with the call. The span of a dispatch is made current
-only while an answer is mounted, which takes no ``await``. Where the trace is not sampled the
-tracer is asked once for each end of a call, and for nothing that happens in between.
+only while a chain that came back is mounted, which takes no ``await``. Where the trace is not
+sampled the tracer is asked at most once for each end of a call, and for nothing in between; where
+its sampler would only repeat what the parent says, it is not asked at all.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from opentelemetry.trace import (
 
 from catena import events
 from catena.observe import Event, Outcome
-from catena.telemetry.carrier import Carriers
+from catena.telemetry.carrier import Carriers, inside, span_in
 from catena.telemetry.catalog import BY_EVENT
-from catena.telemetry.facts import facts_of, outcome_of
+from catena.telemetry.facts import Facts, begun, facts_of, outcome_of, sent
 from catena.telemetry.hooks import Hook
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
 from catena.telemetry.underway import underway
 
-__all__ = ["Spans"]
+__all__ = ["Spans", "sampled"]
 
-Closer = Callable[[Outcome], None]
 _Call = events.Dispatch | events.Execution
 
 _NO_HOOK = Hook(None)
+_SAMPLED = trace.TraceFlags.SAMPLED
 _KINDS = {
     "client": SpanKind.CLIENT,
     "server": SpanKind.SERVER,
@@ -48,7 +49,7 @@ _KINDS = {
 
 
 class Spans:
-    """The listeners that make spans, over the tracers of one provider.
+    """Makes the spans of events, over the tracers of one provider.
 
     ``messages`` tells whether the texts of errors are recorded, ``full`` whether there are spans of
     mounts, resets and leases. ``hooks`` are called with the span of a call when it begins, one at
@@ -67,159 +68,186 @@ class Spans:
         pending: Pending | None = None,
     ) -> None:
         self.provider = provider
+        self.full = full
         self._carriers = carriers
         self._messages = messages
-        self._full = full
         self._dispatched, self._executed = hooks
         self._pending = pending
-        scopes = {row.span.scope for row in BY_EVENT.values() if row.span is not None}
-        self._tracers = {scope: provider.get_tracer(scope, version) for scope in sorted(scopes)}
-        self._calls = self._tracers["catena.dispatch"]
-
-    def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
-        """Return what is to be subscribed; contentions are told by hand."""
-        calls: dict[type[Event], Callable[[Any], object]] = {
-            events.Dispatch: self.dispatch,
-            events.Execution: self.execution,
+        rows = {row.event: row.span for row in BY_EVENT.values() if row.span is not None}
+        tracers = {
+            scope: provider.get_tracer(scope, version)
+            for scope in sorted({span.scope for span in rows.values()})
         }
-        if not self._full:
-            return calls
-        return {
-            **calls,
-            events.Mount: self.mount,
-            events.TokenReset: self.fact,
-            events.Unmounted: self.fact,
+        self._leaves = {
+            event: partial(tracers[span.scope].start_span, span.name, kind=_KINDS[span.kind])
+            for event, span in rows.items()
         }
+        self._calls = tracers["catena.dispatch"]
+        self._follows = _follows(self._calls)
 
-    def dispatch(self, event: events.Dispatch) -> Closer | None:
-        """Begin the span of a call on its caller, and send its context along."""
-        attributes = {"rpc.system.name": "catena", "rpc.method": event.routine}
-        span = self._calls.start_span(event.routine, kind=SpanKind.CLIENT, attributes=attributes)
+    def dispatch(self, event: events.Dispatch) -> Span | None:
+        """Begin the span of a call on its caller, and send its context along.
+
+        Returns None where nobody is to be told of its end.
+        """
+        current = get_current()
+        outer = span_in(current) if self._follows else None
+        if outer is not None and _is_dropped(outer):
+            event.context = current
+            event.carrier = self._carriers.write(outer)
+            return None
+        span = self._calls.start_span(
+            event.routine, current, kind=SpanKind.CLIENT, attributes=begun(event)
+        )
+        event.context = context = inside(span, current)
         event.carrier = self._carriers.write(span)
         if event.carrier is None:
             dropped.add(("traces", "oversized"))
         if type(span) is NonRecordingSpan:
             return None
         if span.is_recording():
-            event.context = context = trace.set_span_in_context(span)
+            event.span = span
             event.enter = partial(_enter, event, context)
-            self._dispatched(span, event)
-            self._tell_pending(event, span, get_current())
-            underway.began(event, span.get_span_context())
-        return partial(self._called, event, span)
+            self._tell_begun(event, span, current, self._dispatched)
+        return span
 
-    def execution(self, event: events.Execution) -> Closer:
-        """Begin the span of a call on its worker, as a child of its dispatch."""
-        parent, state = self._carriers.read(event.carrier)
-        attributes = {"rpc.system.name": "catena", "rpc.method": event.routine}
+    def execution(self, event: events.Execution) -> Span | None:
+        """Begin the span of a call on its worker, as a child of its dispatch.
+
+        Returns None where nobody is to be told of its end.
+        """
+        parent, state = self._carriers.read(event.told.carrier)
+        outer = span_in(parent) if self._follows else None
+        if outer is not None and _is_dropped(outer):
+            event.context = parent
+            event.enter = partial(_attach, event, parent)
+            underway.began(event)
+            return None
+        attributes = facts_of(event)
+        if state != "present":
+            attributes["catena.carrier"] = state
+            if state != "absent":
+                dropped.add(("traces", state))
         span = self._calls.start_span(
             event.routine, parent, kind=SpanKind.SERVER, attributes=attributes
         )
-        context = trace.set_span_in_context(span, parent)
-        if state != "present":
-            span.set_attribute("catena.carrier", state)
-            if state != "absent":
-                dropped.add(("traces", state))
-        if type(span) is NonRecordingSpan:
-            event.enter = partial(_attach, event, context, None)
-            underway.began(event)
-            return partial(_let_go, event)
-        caller: SpanContext | None = None
+        event.context = context = inside(span, parent)
+        event.enter = partial(_attach, event, context)
         if span.is_recording():
-            found = trace.get_current_span(parent).get_span_context()
-            caller = found if found.is_valid else None
-            event.context = context
-            event.reply_carrier = self._carriers.write(span)
-            self._executed(span, event)
-            self._tell_pending(event, span, parent)
-        event.enter = partial(_attach, event, context, caller)
-        underway.began(event, span.get_span_context() if event.context else None)
-        if self._full and event.lease is not None and span.get_span_context().trace_flags.sampled:
-            lease = self._leaf(event.lease, context=context)
-            return partial(self._served, event, span, event.lease, lease)
-        return partial(self._called, event, span)
+            event.span, event.origin = span, outer or span_in(parent)
+            event.reply = partial(self._carriers.write, span)
+            self._tell_begun(event, span, parent, self._executed)
+        else:
+            underway.began(event)
+        return None if type(span) is NonRecordingSpan else span
 
-    def mount(self, event: events.Mount) -> Closer | None:
-        """Begin the span of a mount, linked to the span that captured the manifest."""
-        if not _sampled():
+    def lease(self, event: events.Execution) -> Span | None:
+        """Begin the span of the lease that serves an execution, None where there is none."""
+        span, lease = event.span, event.lease
+        if lease is None or not span.get_span_context().trace_flags & _SAMPLED:
             return None
-        captured = underway.note_here() if event.to_worker else self._carriers.link(event.carrier)
-        span = self._leaf(event, [captured] if captured is not None else [])
-        return partial(self._ended, event, span)
+        return self._leaf(lease, facts_of(lease), context=event.context)
+
+    def mount(self, event: events.Mount) -> Span | None:
+        """Begin the span of a mount, linked to the span that captured the manifest.
+
+        Returns None where the trace is not sampled.
+        """
+        if not sampled():
+            return None
+        if event.to_worker:
+            call = underway.here()
+            origin = call.origin if isinstance(call, events.Execution) else None
+            captured = origin and origin.get_span_context()
+        else:
+            captured = self._carriers.link(event.told.carrier)
+        return self._leaf(event, None, () if captured is None else (captured,))
 
     def fact(self, event: Event) -> None:
         """Tell of what takes no time."""
-        if _sampled():
-            self._finish(event, self._leaf(event))
+        if sampled():
+            self._leaf(event, facts_of(event, messages=self._messages)).end()
 
     def contention(self, event: events.ContentionRefused) -> Context | None:
         """Tell of a contention, linked to the owner's span; return the context of the span.
 
         None where the trace is not sampled.
         """
-        if trace.get_current_span().get_span_context().is_valid and not _sampled():
+        if trace.get_current_span().get_span_context().is_valid and not sampled():
             return None
-        owner = underway.note_of(event.error.chain_id)
-        span = self._leaf(event, [owner] if isinstance(owner, SpanContext) else [])
+        owner = underway.of(event.error.chain_id)
+        linked = () if owner is None or owner.span is None else (owner.span.get_span_context(),)
+        span = self._leaf(event, facts_of(event, messages=self._messages), linked)
         span.set_status(self._status(event.error))
         context = trace.set_span_in_context(span)
-        self._finish(event, span)
+        span.end()
         return context if span.get_span_context().trace_flags.sampled else None
 
-    def _tell_pending(self, event: _Call, span: Span, parent: Context) -> None:
+    def mounted(self, event: events.Mount, span: Span, end: Outcome) -> None:
+        """End the span of a mount."""
+        span.set_attributes(facts_of(event, messages=self._messages))
+        if end.end == "failed" and end.error is not None:
+            span.set_status(self._status(end.error))
+        span.end()
+
+    def called(self, event: _Call, span: Span, end: Outcome) -> None:
+        """End the span of a call."""
+        if span.is_recording():
+            facts = outcome_of(end, messages=self._messages)
+            if isinstance(event, events.Dispatch):
+                facts = sent(event) | facts
+            span.set_attributes(facts)
+            if end.end == "failed" and end.error is not None:
+                span.set_status(self._status(end.error))
+        span.end()
+
+    def _tell_begun(self, event: _Call, span: Span, parent: Context, hook: Hook) -> None:
+        """Tell everybody of a recorded call that begins."""
+        underway.began(event)
+        if hook is not _NO_HOOK:
+            hook(span, event)
         if self._pending is not None:
             self._pending.tell(self._calls, span, event.routine, parent, facts_of(event))
 
     def _leaf(
         self,
         event: Event,
+        attributes: Facts | None,
         linked: Sequence[SpanContext] = (),
         context: Context | None = None,
     ) -> Span:
-        row = BY_EVENT[type(event)].span
-        if row is None:
-            raise KeyError(f"{type(event).__name__} has no span in the catalog")
-        links = [Link(one) for one in linked]
-        tracer = self._tracers[row.scope]
-        return tracer.start_span(row.name, context, kind=_KINDS[row.kind], links=links)
-
-    def _ended(self, event: Event, span: Span, outcome: Outcome) -> None:
-        if outcome.end == "failed" and outcome.error is not None:
-            span.set_status(self._status(outcome.error))
-        self._finish(event, span)
-
-    def _finish(self, event: Event, span: Span) -> None:
-        if span.is_recording():
-            span.set_attributes(facts_of(event, messages=self._messages))
-        span.end()
-
-    def _served(
-        self, event: events.Execution, span: Span, lease: events.Lease, leased: Span, end: Outcome
-    ) -> None:
-        """End the span of a lease, and that of the execution that it served."""
-        self._finish(lease, leased)
-        self._called(event, span, end)
-
-    def _called(self, event: _Call, span: Span, end: Outcome) -> None:
-        _let_go(event, end)
-        if span.is_recording():
-            span.set_attributes(facts_of(event) | outcome_of(end, messages=self._messages))
-            if end.end == "failed" and end.error is not None:
-                span.set_status(self._status(end.error))
-        span.end()
+        links = [Link(one) for one in linked] if linked else None
+        return self._leaves[type(event)](context=context, attributes=attributes, links=links)
 
     def _status(self, error: BaseException) -> Status:
         return Status(StatusCode.ERROR, str(error) if self._messages else None)
 
 
-def _sampled() -> bool:
-    return trace.get_current_span().get_span_context().trace_flags.sampled
+def sampled() -> bool:
+    """Say whether the current trace is sampled."""
+    span = span_in(get_current())
+    return span is not None and span.get_span_context().trace_flags & _SAMPLED != 0
 
 
-def _let_go(event: _Call, _: Outcome) -> None:
-    underway.ended(event)
-    # The two refer to each other: whoever is done lets go, and the collector has no work.
-    event.enter = None
+def _is_dropped(span: Span) -> bool:
+    known = span.get_span_context()
+    return known.is_valid and not known.trace_flags & _SAMPLED
+
+
+def _follows(tracer: trace.Tracer) -> bool:
+    """Say whether the tracer's sampler drops each child of a parent that is not sampled.
+
+    That is what the SDK's parent-based sampler does unless it is told otherwise, and what it says
+    of itself. It then need not be asked, and such a child needs no id of its own.
+    """
+    sampler: Any = getattr(tracer, "sampler", None)
+    if not type(sampler).__module__.startswith("opentelemetry.sdk."):
+        return False
+    says = str(sampler.get_description())
+    kinds = ("remoteParentNotSampled", "localParentNotSampled")
+    return says.startswith("ParentBased{") and all(
+        f"{one}:AlwaysOffSampler" in says for one in kinds
+    )
 
 
 def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:
@@ -233,7 +261,7 @@ def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:
     return leave
 
 
-def _attach(event: events.Execution, context: Context, caller: SpanContext | None) -> None:
+def _attach(event: events.Execution, context: Context) -> None:
     """Make an execution current in a Context that is its own."""
-    underway.enter(event, caller)
+    underway.enter(event)
     attach(context)

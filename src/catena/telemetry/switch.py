@@ -197,15 +197,15 @@ class _Switch:
         return any(self._enabled(log.logger, log.level) for log in BY_EVENT[event].logs)
 
     def _subscribe(self) -> None:
-        """Subscribe spans and metrics; spans first, for what they leave in an event."""
+        """Subscribe spans and metrics."""
         for one in self._told:
             one.cancel()
-        self._told = [
-            subscribe(listener, event)
-            for signal in (self.spans, self.metrics)
-            if signal is not None
-            for event, listener in signal.listeners().items()
-        ]
+        from catena.telemetry.calls import Calls  # noqa: PLC0415 - with the SDK
+
+        told = [Calls(self.spans, self.metrics).listeners()]
+        if self.metrics is not None:
+            told.append(self.metrics.listeners())
+        self._told = [subscribe(listener, event) for one in told for event, listener in one.items()]
         self._look_at_loggers()
 
     def _metrics(self, provider: Any) -> Metrics:

@@ -5,49 +5,53 @@ A counter of OpenTelemetry takes as long to add to as an unsampled span takes to
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from threading import Lock
 
-__all__ = ["MANY", "Samples", "Tally", "dropped"]
+__all__ = ["MANY", "Labels", "Samples", "Tally", "dropped"]
 
 MANY = 1024
 """So many samples are kept between two collections; further ones are dropped."""
 
 _EVERY = 16
-_TOGETHER = 128
 
 Labels = tuple[str, ...]
 
 
 class Tally:
-    """Numbers by their label values; safe from any thread."""
+    """Numbers by their label values; safe from any thread.
+
+    ``came`` counts one for the labels it is given, in a single call of C: to append to a list needs
+    no lock. Whoever uses it calls ``settle`` now and then, for until then the labels are kept.
+    """
 
     def __init__(self, zero: Iterable[Labels] = ()) -> None:
         self._lock = Lock()
-        self._numbers: dict[Labels, int] = dict.fromkeys(zero, 0)
-        # What came and is not added up: to append needs no lock.
-        self._came: deque[tuple[Labels, int]] = deque()
+        self._numbers: Counter[Labels] = Counter(dict.fromkeys(zero, 0))
+        self._came: list[Labels] = []
+        self.came: Callable[[Labels], None] = self._came.append
 
     def add(self, labels: Labels, number: int = 1) -> None:
         """Add to the number of these labels."""
+        with self._lock:
+            self._numbers[labels] += number
+
+    def settle(self) -> None:
+        """Add up what came."""
         came = self._came
-        came.append((labels, number))
-        if len(came) >= _TOGETHER:
-            self._add_up()
+        if came:
+            with self._lock:
+                # What other threads append meanwhile comes behind, and stays.
+                count = len(came)
+                self._numbers.update(came[:count])
+                del came[:count]
 
     def read(self) -> list[tuple[Labels, int]]:
         """Return all numbers."""
-        self._add_up()
+        self.settle()
         with self._lock:
             return list(self._numbers.items())
-
-    def _add_up(self) -> None:
-        numbers, came = self._numbers, self._came
-        with self._lock:
-            while came:
-                labels, number = came.popleft()
-                numbers[labels] = numbers.get(labels, 0) + number
 
 
 class Samples:
@@ -59,8 +63,9 @@ class Samples:
 
     def wanted(self) -> bool:
         """Count a value that came; say whether it is one to keep."""
-        self._came += 1
-        return self._came % _EVERY == 1
+        came = self._came
+        self._came = came + 1
+        return not came % _EVERY
 
     def keep(self, labels: Labels, value: float) -> None:
         """Keep a value that was wanted, unless too many wait."""

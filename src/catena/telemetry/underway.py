@@ -8,7 +8,6 @@ created tasks inherit. So an ended call may still be found there, by what outliv
 from __future__ import annotations
 
 import contextvars
-from typing import Any
 
 from catena.events import Dispatch, Execution
 
@@ -20,17 +19,21 @@ _MOST = 65536
 
 
 class Underway:
-    """Calls that have begun and not ended; each with what a tracer wants to know of it."""
+    """Calls that have begun and not ended; ``enter`` and ``leave`` say which one runs here."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, tuple[Call, Any]] = {}
-        self._here: contextvars.ContextVar[tuple[Call, Any] | None] = contextvars.ContextVar(
+        self._calls: dict[int, Call] = {}
+        self._here: contextvars.ContextVar[Call | None] = contextvars.ContextVar(
             "catena.telemetry.call", default=None
         )
+        # Each call passes here, so nothing stands in between.
+        self.enter = self._here.set
+        self.leave = self._here.reset
+        self.here = self._here.get
 
-    def began(self, call: Call, note: Any = None) -> None:
-        """Enter a call; ``note`` is whatever the caller wants to get back."""
-        self._calls[id(call)] = (call, note)
+    def began(self, call: Call) -> None:
+        """Enter a call."""
+        self._calls[id(call)] = call
         if len(self._calls) > _MOST:
             # A stream that was collected when its loop had ended never tells its end.
             del self._calls[next(iter(self._calls))]
@@ -39,38 +42,11 @@ class Underway:
         """Strike a call out."""
         self._calls.pop(id(call), None)
 
-    def enter(self, call: Call, note: Any = None) -> contextvars.Token[tuple[Call, Any] | None]:
-        """Make a call the one that the current Context belongs to."""
-        return self._here.set((call, note))
-
-    def leave(self, token: contextvars.Token[tuple[Call, Any] | None]) -> None:
-        """Undo what ``enter`` did, in the same Context."""
-        self._here.reset(token)
-
-    def here(self) -> Call | None:
-        """Return the call that the running code belongs to."""
-        found = self._here.get()
-        return None if found is None else found[0]
-
-    def note_here(self) -> Any:
-        """Return the note of that call."""
-        found = self._here.get()
-        return None if found is None else found[1]
-
     def of(self, chain_id: str) -> Call | None:
         """Return a call of a chain, given in hexadecimal; rather one that runs here."""
-        found = self._find(chain_id)
-        return None if found is None else found[0]
-
-    def note_of(self, chain_id: str) -> Any:
-        """Return the note of that call."""
-        found = self._find(chain_id)
-        return None if found is None else found[1]
-
-    def _find(self, chain_id: str) -> tuple[Call, Any] | None:
         sought = bytes.fromhex(chain_id)
-        calls = [one for one in tuple(self._calls.values()) if one[0].chain_id == sought]
-        executions = [one for one in calls if isinstance(one[0], Execution)]
+        calls = [one for one in tuple(self._calls.values()) if one.chain_id == sought]
+        executions = [one for one in calls if isinstance(one, Execution)]
         return next(iter(executions or calls), None)
 
 

@@ -1,0 +1,115 @@
+"""The listeners of what each call brings: one for spans and metrics together.
+
+A call pays for every listener that hears of it, so what both signals want to know of calls and
+mounts is told them by one; each of the two may be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from opentelemetry.trace import Span
+
+from catena import events
+from catena.observe import Event, Outcome
+from catena.telemetry.metrics import Metrics
+from catena.telemetry.spans import Spans
+from catena.telemetry.underway import underway
+
+__all__ = ["Calls"]
+
+Closer = Callable[[Outcome], None]
+
+
+class Calls:
+    """Listens to calls, mounts and resets for ``spans`` and ``metrics``."""
+
+    def __init__(self, spans: Spans | None, metrics: Metrics | None) -> None:
+        self._spans = spans
+        self._metrics = metrics
+        # What happens within a call is a span of its own only there.
+        self._leaves = spans if spans is not None and spans.full else None
+
+    def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
+        """Return what is to be subscribed."""
+        told: dict[type[Event], Callable[[Any], object]] = {
+            events.Dispatch: self.dispatch,
+            events.Execution: self.execution,
+        }
+        if self._leaves is not None or self._metrics is not None:
+            told[events.Mount] = self.mount
+            told[events.Unmounted] = self.unmounted
+            told[events.TokenReset] = self.reset
+        return told
+
+    def dispatch(self, event: events.Dispatch) -> Closer | None:
+        """Begin to tell of a call on its caller."""
+        span = None if self._spans is None else self._spans.dispatch(event)
+        if self._metrics is not None:
+            self._metrics.sending(event)
+        elif span is None:
+            return None
+        return partial(self._dispatched, event, span)
+
+    def _dispatched(self, event: events.Dispatch, span: Span | None, end: Outcome) -> None:
+        if span is not None and self._spans is not None:
+            _let_go(event)
+            self._spans.called(event, span, end)
+        if self._metrics is not None:
+            self._metrics.dispatched(event, end)
+
+    def execution(self, event: events.Execution) -> Closer:
+        """Begin to tell of a call on its worker, and of the lease that serves it."""
+        span = lease = None
+        if self._spans is not None:
+            span = self._spans.execution(event)
+            if span is not None and self._leaves is not None and span.is_recording():
+                lease = self._leaves.lease(event)
+        if self._metrics is not None:
+            self._metrics.executing(event)
+        return partial(self._executed, event, span, lease)
+
+    def _executed(
+        self, event: events.Execution, span: Span | None, lease: Span | None, end: Outcome
+    ) -> None:
+        if self._spans is not None:
+            _let_go(event)
+            if lease is not None:
+                lease.end()
+            if span is not None:
+                self._spans.called(event, span, end)
+        if self._metrics is not None:
+            self._metrics.executed(event, end)
+
+    def mount(self, event: events.Mount) -> Closer:
+        """Begin to tell of a mount."""
+        span = None if self._leaves is None else self._leaves.mount(event)
+        return partial(self._mounted, event, span)
+
+    def _mounted(self, event: events.Mount, span: Span | None, end: Outcome) -> None:
+        if span is not None and self._leaves is not None:
+            self._leaves.mounted(event, span, end)
+        if self._metrics is not None:
+            self._metrics.mounted(event, end)
+
+    def unmounted(self, event: events.Unmounted) -> None:
+        """Tell that a chain was taken out."""
+        if self._leaves is not None:
+            self._leaves.fact(event)
+        if self._metrics is not None:
+            self._metrics.unmounted()
+
+    def reset(self, event: events.TokenReset) -> None:
+        """Tell of a reset."""
+        if self._leaves is not None:
+            self._leaves.fact(event)
+        if self._metrics is not None:
+            self._metrics.count("catena.token.resets", event.outcome)
+
+
+def _let_go(event: events.Dispatch | events.Execution) -> None:
+    underway.ended(event)
+    # The two refer to each other: whoever is done lets go, and the collector has no work.
+    event.enter = None
