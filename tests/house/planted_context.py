@@ -16,7 +16,7 @@ from catena.context.problems import settle
 from catena.context.var import ContextVar
 from catena.dispatch import contexts
 from catena.dispatch.values import LENIENT
-from catena.wire import manifests as closed
+from catena.wire import codec, manifests as closed
 from tests.context.ends import BAD
 from tests.laws import chains, test_entries as entries, test_manifests as manifests
 from tests.laws.fault import given, keep, returning
@@ -27,7 +27,7 @@ a_chain = manifests.test_a_chain_of_calls_goes_as_in_one_process
 all_anew = manifests.test_without_deltas_a_chain_of_calls_goes_the_same_way
 order_of_sets = manifests.test_the_order_of_sets_leaves_no_trace
 order_of_ledgers = manifests.test_the_order_of_ledgers_and_carriers_leaves_no_trace
-short_carrier = manifests.test_a_short_carrier_means_the_same_by_either_way
+a_carrier = manifests.test_a_carrier_beside_its_manifest_means_the_same_as_inside
 merging = entries.test_merging_states_is_associative_and_idempotent
 mounted = entries.test_mounting_is_associative_and_idempotent_and_the_receiver_keeps_its_id
 a_bad_one = entries.test_a_bad_entry_harms_no_other
@@ -36,7 +36,8 @@ a_lost_one = entries.test_a_value_that_cannot_be_written_harms_no_other
 _Changes = capturing.Changes
 _bind, _merge, _put = Chain.bind, State.merge, mounting._put
 _keep = Carried.keep
-_sealed_bare = closed._sealed_bare
+_seal, _sealed_bare = closed.seal, closed._sealed_bare
+_carrying, _manifest_of = codec._carrying, codec._manifest_of
 _dumps, _numbers = LENIENT.dumps, count()
 
 # ---- what changed
@@ -154,21 +155,44 @@ keep(
 # ---- bytes
 
 keep(
-    "a short carrier is read to its first field",
-    returning(closed, "_read_short_carrier", lambda one: one and dict([*one.items()][:1])),
-    short_carrier,
+    "a carrier is read to its first field",
+    returning(closed, "read_carrier", lambda one: dict([*one.items()][:1])),
+    a_carrier,
 )
 keep(
-    "a short carrier is looked for where the data may end behind it",
-    patch.object(closed, "_carrier_at", lambda data: data.find(b"\x32")),
-    short_carrier,
+    "a carrier alone does not arrive",
+    patch.object(
+        codec,
+        "_manifest_of",
+        lambda frame: _manifest_of(frame) if frame.HasField("manifest") else None,
+    ),
+    a_carrier,
+)
+keep(
+    "the carrier inside a manifest wins",
+    patch.object(
+        codec,
+        "_carrying",
+        lambda manifest, frame: manifest if manifest.carrier else _carrying(manifest, frame),
+    ),
+    a_carrier,
+)
+keep(
+    "a carrier is sealed with its manifest",
+    patch.object(closed, "seal", closed.encode_manifest),
+    a_carrier,
+)
+keep(
+    "a traced manifest without a chain counts as nothing",
+    patch.object(closed, "seal", lambda one: None if one.carrier and not one[0] else _seal(one)),
+    a_carrier,
 )
 keep(
     "a bare manifest is always whole",
     patch.object(
         closed, "_sealed_bare", lambda one, parent, _, base: _sealed_bare(one, parent, True, base)
     ),
-    short_carrier,
+    a_carrier,
 )
 keep(
     "entries are sorted by their values",

@@ -75,8 +75,9 @@ def test_the_wire_has_the_fields_that_later_releases_need() -> None:
     """V5: whole or delta, entry kinds, policy, ledgers, carrier, deadlines and credit are there."""
     fields = {
         message: {field.name for field in pb.DESCRIPTOR.message_types_by_name[message].fields}
-        for message in ("Manifest", "Ledgers", "Entry", "Task", "Hello")
+        for message in ("Frame", "Manifest", "Ledgers", "Entry", "Task", "Hello")
     }
+    assert fields["Frame"] >= {"manifest", "carrier"}
     assert fields["Manifest"] >= {"chain_id", "delta", "ledgers", "carrier", "base", "name"}
     assert fields["Ledgers"] >= {"spent", "live"}
     assert fields["Entry"] >= {"kind", "policy", "default"}

@@ -145,6 +145,11 @@ def _foreign_manifest(random: Random, batch: Any) -> None:
     frame.manifest = _another_manifest(random).SerializeToString()
 
 
+def _carrier_beside(random: Random, batch: Any) -> None:
+    frame = random.choice(batch.frames)
+    frame.carrier.fields["traceparent"] = random.choice(("", "00-zz", "x" * 3000, "x" * 9000))
+
+
 _FRAMES: tuple[Callable[[Random, Any], None], ...] = (
     _drop_frame,
     _repeat_frame,
@@ -155,6 +160,7 @@ _FRAMES: tuple[Callable[[Random, Any], None], ...] = (
     _other_payload,
     _other_task,
     _foreign_manifest,
+    _carrier_beside,
 )
 
 # ---- manifests

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from catena.context.capture import capture_answer, capture_first
 from catena.context.manifest import ChainManifest
 from catena.dispatch.values import LENIENT
-from catena.errors import ProtocolError
-from catena.wire import manifests as closed
+from catena.wire import codec, manifests as closed
+from catena.wire.frames import ExceptionFrame, Next, Result, Send, Task, Throw
+from catena.wire.v1 import catena_pb2 as pb
 from tests.laws.chains import run_program
 from tests.laws.law import Seen, law
 from tests.laws.programs import PROGRAMS, VALUES, Step
@@ -144,56 +145,66 @@ def test_the_order_of_ledgers_and_carriers_leaves_no_trace(
     assert dict(read.carrier) == carrier
 
 
-NUMBERS = st.integers(0, 2**31 - 1) | st.integers(0, 200)
 TEXTS = st.text(max_size=70)
-LONG = st.text(min_size=60, max_size=150)
-HEADER = st.just({"traceparent": "00-" + "0af7651916cd43dd" * 2 + "-b7ad6b7169203331-00"})
-
-
+CARRIERS = st.dictionaries(TEXTS, TEXTS, max_size=3)
+CHAIN_IDS = st.just(b"") | st.binary(min_size=16, max_size=16)
 BARE = st.tuples(
-    st.sampled_from([b"", bytes(range(16))]),
-    st.sampled_from([b"", bytes(range(16, 32))]),
-    st.just(b""),
+    CHAIN_IDS,
+    CHAIN_IDS,
+    st.sampled_from([b"", b"", b"entries"]),
     st.booleans(),
-    NUMBERS,
+    st.just(0) | st.integers(0, 2**31 - 1),
+    st.sampled_from([0, 0, 1]),
 ).map(lambda fields: ChainManifest(*fields))
+KINDS: tuple[Callable[[ChainManifest], Any], ...] = (
+    lambda told: Task(1, 2, b"x", drive=Next(1, told)),
+    lambda told: Task(1, 2, b"x", stream=True, drive=Next(1, told)),
+    lambda told: Next(1, told),
+    lambda told: Send(1, b"x", told),
+    lambda told: Throw(1, b"x", told),
+    lambda told: Result(1, b"x", told),
+    lambda told: ExceptionFrame(1, b"x", told),
+)
 
 
 @law(
-    BARE,
-    HEADER | st.dictionaries(TEXTS, TEXTS, max_size=3) | st.dictionaries(LONG, LONG, min_size=1),
-    st.binary(max_size=6),
+    st.sampled_from(KINDS),
+    BARE | st.just(ChainManifest(b"")),
+    CARRIERS,
+    st.none() | CARRIERS,
     examples=300,
-    floors={"short": 60, "long": 40, "none": 5, "followed by another field": 40, "refused": 20},
+    floors={
+        "alone": 40,
+        "beside a chain": 50,
+        "none": 20,
+        "inside alone": 15,
+        "in both places": 40,
+        "several fields": 60,
+    },
 )
-def test_a_short_carrier_means_the_same_by_either_way(
-    seen: Seen, bare: ChainManifest, carrier: dict[str, str], more: bytes
+def test_a_carrier_beside_its_manifest_means_the_same_as_inside(
+    seen: Seen,
+    kind: Callable[[ChainManifest], Any],
+    bare: ChainManifest,
+    carrier: dict[str, str],
+    inside: dict[str, str] | None,
 ) -> None:
-    """M1, V1: what is written and read without protobuf is what protobuf would write and read."""
-    manifest = bare._replace(carrier=carrier)
+    """M1, V1: the manifest of a frame is sealed without its carrier and comes back with it."""
+    frame, untraced = kind(bare._replace(carrier=carrier)), kind(bare)
+    seen["several fields"] += len(carrier) > 1
+    if not carrier:
+        seen["none"] += 1
+    else:
+        seen["alone" if bare == ChainManifest(b"") else "beside a chain"] += 1
+    message = pb.Frame.FromString(codec.encode_frame(frame))
 
-    data = closed.seal(manifest)
-    long = closed.encode_manifest(manifest)
-
-    size = len(data) - len(closed.seal(manifest._replace(carrier={})))
-    seen["none" if not carrier else "short" if size < 130 else "long"] += 1
-    assert closed.seal(manifest) == data
-    for one in (data, long):
-        assert closed.unseal(one) == closed.decode_manifest(one) == manifest
-    seen["followed by another field"] += bool(more)
-    _agree(seen, data + more)
-    _agree(seen, data[: len(data) - len(more)])
-
-
-def _agree(seen: Seen, data: bytes) -> None:
-    """Both ways of reading say the same of bytes that may be no manifest."""
-    expected, found = _read(closed.decode_manifest, data), _read(closed.unseal, data)
-    seen["refused"] += expected is None
-    assert found == expected
-
-
-def _read(read: Callable[[bytes], ChainManifest], data: bytes) -> ChainManifest | None:
-    try:
-        return read(data)
-    except ProtocolError:
-        return None
+    assert codec.decode(codec.encode([frame, untraced])) == [frame, untraced]
+    assert message.manifest == pb.Frame.FromString(codec.encode_frame(untraced)).manifest
+    assert message.HasField("carrier") == bool(carrier)
+    if inside is None:
+        return
+    # As a foreign writer may have it.
+    message.manifest = closed.encode_manifest(bare._replace(carrier=inside))
+    seen["in both places" if carrier else "inside alone"] += bool(inside)
+    read = codec.decode_frame(message.SerializeToString())
+    assert read == kind(bare._replace(carrier=carrier or inside))

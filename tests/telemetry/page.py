@@ -66,7 +66,7 @@ by hand took 0.2 and 0.4 ms. Under load the share is larger, because a call with
 little: a hundred in flight take four times as long when none of them is sampled. Who needs that
 throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
 
-The trace travels in the manifest of a call, through the propagator that the application has
+The trace travels beside the manifest of a call, through the propagator that the application has
 configured, and so does the time of sending, which tells how long a call waited. Baggage stays
 behind unless `install(baggage=True)`. What arrives malformed, or beyond 8 KiB, never fails a call:
 its span begins a trace of its own, and `catena.carrier` tells why.

@@ -17,6 +17,7 @@ from catena.observe import NO_CARRIER, Carrier
 __all__ = [
     "ENTRY_LIMIT",
     "MANIFEST_LIMIT",
+    "NO_CHAIN",
     "VALUE_LIMIT",
     "ChainManifest",
     "Entry",
@@ -54,6 +55,9 @@ class Entry(NamedTuple):
     default: bytes | None = None
 
 
+_new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
+
+
 class ChainManifest(NamedTuple):
     """A chain as data.
 
@@ -79,6 +83,19 @@ class ChainManifest(NamedTuple):
     live: tuple[bytes, ...] = ()
     carrier: Carrier = NO_CARRIER
     flaw: str = ""
+
+    def carrying(self, carrier: Carrier) -> ChainManifest:
+        """Return the same manifest with another carrier."""
+        chain_id, parent_id, entries, whole, base, name, spent, live, _, flaw = self
+        # Past the constructor, which is Python code: every traced frame needs one.
+        return _new(
+            ChainManifest,
+            (chain_id, parent_id, entries, whole, base, name, spent, live, carrier, flaw),
+        )
+
+
+NO_CHAIN = ChainManifest(b"")
+"""The manifest of who is unarmed and tells nothing else."""
 
 
 class Values(Protocol):

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from catena.context.capture import Baseline, Captured, capture_first
 from catena.context.carried import Carried, Known
-from catena.context.manifest import ChainManifest
+from catena.context.manifest import NO_CHAIN
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.values import mount_frame, wire
 from catena.errors import ProtocolError, WorkerLost
@@ -283,10 +283,7 @@ class Caller:
         self.calls[call.id] = call
         manifest = None if captured is None else captured.manifest
         if carrier:
-            if manifest is None:
-                manifest = ChainManifest(b"", carrier=carrier)
-            else:
-                manifest = manifest._replace(carrier=carrier)
+            manifest = (manifest or NO_CHAIN).carrying(carrier)
         self.link.send(
             Task(
                 call.id,

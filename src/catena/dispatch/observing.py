@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catena.context.capture import Baseline
-from catena.context.manifest import ChainManifest
+from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.dispatch.caller import Call
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import take
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Watched", "sent", "taken"]
 
 _ANSWERS = (Result, ExceptionFrame)
-_NO_CHAIN = ChainManifest(b"")
 _BUILT, _CACHED = ("fields", "built"), ("fields", "cached")
 
 
@@ -80,7 +79,7 @@ class Watched:
         task = session.task
         self._lease: Lease | None = None
         self._execution = execution = Execution(
-            name, task.stream, session, drive.manifest or _NO_CHAIN
+            name, task.stream, session, drive.manifest or NO_CHAIN
         )
         execution.drive = drive
         if task.proxy_id:
@@ -107,7 +106,7 @@ class Watched:
     def answering(self, manifest: ChainManifest | None) -> ChainManifest | None:
         """Return an answer's manifest with the carrier that a listener has for it."""
         carrier = None if manifest is None else use(self._execution.reply)
-        return manifest._replace(carrier=carrier) if manifest and carrier else manifest
+        return manifest.carrying(carrier) if manifest and carrier else manifest
 
     def end(self, error: BaseException | None) -> None:
         """Tell how it ended; later calls do nothing."""

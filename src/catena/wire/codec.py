@@ -110,6 +110,8 @@ def _write_task(add: _Add, frame: frames.Task) -> None:
         driven=drive is not None,
         manifest=None if manifest is None else manifests.seal(manifest),
     )
+    if manifest is not None and manifest.carrier:
+        to.carrier.fields.update(manifest.carrier)
     if callable or proxy:
         task = to.task
         task.callable, task.routine = callable, routine
@@ -125,7 +127,9 @@ def _write_next(add: _Add, frame: frames.Next) -> None:
     if manifest is None:
         add(call=frame.call, kind=_NEXT)
     else:
-        add(call=frame.call, kind=_NEXT, manifest=manifests.seal(manifest))
+        to = add(call=frame.call, kind=_NEXT, manifest=manifests.seal(manifest))
+        if manifest.carrier:
+            to.carrier.fields.update(manifest.carrier)
 
 
 def _write_result(add: _Add, frame: frames.Result) -> None:
@@ -136,6 +140,8 @@ def _write_result(add: _Add, frame: frames.Result) -> None:
         payload=frame.payload,
         manifest=None if manifest is None else manifests.seal(manifest),
     )
+    if manifest is not None and manifest.carrier:
+        to.carrier.fields.update(manifest.carrier)
     if frame.more:
         to.more = True
     if frame.after_cancel:
@@ -147,12 +153,14 @@ def _write_value(kind: int) -> Callable[[_Add, Any], None]:
 
     def write(add: _Add, frame: frames.Send | frames.Throw | frames.ExceptionFrame) -> None:
         manifest = frame.manifest
-        add(
+        to = add(
             call=frame.call,
             kind=kind,
             payload=frame.payload,
             manifest=None if manifest is None else manifests.seal(manifest),
         )
+        if manifest is not None and manifest.carrier:
+            to.carrier.fields.update(manifest.carrier)
 
     return write
 
@@ -300,10 +308,13 @@ def _manifest_of(frame: pb.Frame) -> ChainManifest | None:
     if not frame.HasField("manifest"):
         return None
     try:
-        return manifests.unseal(frame.manifest)
+        manifest = manifests.unseal(frame.manifest)
     except ProtocolError as error:
         # That is the call's business alone, to be raised where the chain is mounted.
-        return ChainManifest(b"", flaw=error.reason)
+        manifest = ChainManifest(b"", flaw=error.reason)
+    if not frame.HasField("carrier"):
+        return manifest
+    return manifest.carrying(manifests.read_carrier(frame.carrier))
 
 
 _NACK_CODES = frozenset(int(code) for code in NackCode)

@@ -16,21 +16,26 @@ from catena.errors import ChainSerializationError, ProtocolError
 from catena.observe import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["decode_manifest", "encode_manifest", "pack", "seal", "unpack", "unseal"]
+__all__ = [
+    "decode_manifest",
+    "encode_manifest",
+    "pack",
+    "read_carrier",
+    "seal",
+    "unpack",
+    "unseal",
+]
 
 _KEPT = 1024
 _KEPT_BYTES = 64
-_SHORT = 127
-_CARRIER = 0x32
-_BYTES = frozenset((0x0A, 0x12, 0x22, 0x2A))
-_NUMBERS = frozenset((0x18, 0x38, 0x40))
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
 
 
 def encode_manifest(manifest: ChainManifest) -> bytes:
     """Return a manifest alone; the same manifest makes the same bytes in every process."""
-    message = pb.Manifest()
-    _write_manifest(message, manifest)
+    message = _message_of(manifest)
+    if manifest.carrier:
+        message.carrier.fields.update(manifest.carrier)
     return message.SerializeToString(deterministic=True)
 
 
@@ -66,9 +71,9 @@ def unpack(data: bytes) -> tuple[Entry, ...]:
         raise ChainSerializationError(cause=f"its entries do not parse: {error}") from None
 
 
-def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
-    to.chain_id = manifest.chain_id
-    to.entries = manifest.entries
+def _message_of(manifest: ChainManifest) -> pb.Manifest:
+    """Return a manifest without its carrier."""
+    to = pb.Manifest(chain_id=manifest.chain_id, entries=manifest.entries)
     if manifest.parent_id:
         to.parent_id = manifest.parent_id
     if not manifest.whole:
@@ -80,21 +85,18 @@ def _write_manifest(to: pb.Manifest, manifest: ChainManifest) -> None:
     if manifest.spent or manifest.live:
         to.ledgers.spent.extend(sorted(manifest.spent))
         to.ledgers.live.extend(sorted(manifest.live))
-    if manifest.carrier:
-        to.carrier.fields.update(manifest.carrier)
+    return to
 
 
 def seal(manifest: ChainManifest) -> bytes:
-    """Return an encoded manifest; a chain that is named again and again is encoded once."""
-    chain_id, parent_id, entries, whole, base, name, spent, live, carrier, _ = manifest
+    """Return a manifest without its carrier, which goes beside it.
+
+    A chain that is named again and again is encoded once.
+    """
+    chain_id, parent_id, entries, whole, base, name, spent, live, _, _ = manifest
     if entries or name or spent or live:
-        return encode_manifest(manifest)
-    bare = _sealed_bare(chain_id, parent_id, whole, base)
-    if not carrier:
-        return bare
-    field = _short_carrier(carrier)
-    # The order of fields is free, so what changes with each call can follow what does not.
-    return encode_manifest(manifest) if field is None else bare + field
+        return _message_of(manifest).SerializeToString(deterministic=True)
+    return _sealed_bare(chain_id, parent_id, whole, base)
 
 
 @lru_cache(_KEPT)
@@ -103,78 +105,16 @@ def _sealed_bare(chain_id: bytes, parent_id: bytes, whole: bool, base: int) -> b
 
 
 def unseal(data: bytes) -> ChainManifest:
-    """Return a decoded manifest; one that comes again and again is decoded once."""
-    at = _carrier_at(data)
-    if at < 0:
-        return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
-    carrier = _read_short_carrier(data, at)
-    if carrier is None:
-        return decode_manifest(data)
-    chain_id, parent_id, entries, whole, base, name, spent, live, _, flaw = _unsealed_short(
-        data[:at]
-    )
-    return ChainManifest(
-        chain_id, parent_id, entries, whole, base, name, spent, live, carrier, flaw
-    )
+    """Return a decoded manifest; one that comes again and again is decoded once.
+
+    Raises ProtocolError when it is not one.
+    """
+    return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
 
 
-# What a tracer sends with each call, in the form that it nearly always has: a last field of less
-# than 128 bytes. Anything else goes the long way, and means the same.
-
-
-def _short_carrier(carrier: Carrier) -> bytes | None:
-    """Return the field of a carrier, None for a long one."""
-    fields = b""
-    for name in sorted(carrier) if len(carrier) > 1 else carrier:
-        try:
-            key, value = name.encode(), carrier[name].encode()
-        except (AttributeError, UnicodeError):
-            # Not the text that it should be: protobuf decides.
-            return None
-        if len(key) + len(value) > _SHORT:
-            return None
-        size = len(key) + len(value) + 4
-        fields += b"\n%c\n%c%b\x12%c%b" % (size, len(key), key, len(value), value)
-    return b"%c%c%b" % (_CARRIER, len(fields), fields) if len(fields) <= _SHORT else None
-
-
-def _carrier_at(data: bytes) -> int:
-    """Return where the field of a short carrier begins that ends the data, -1 without one."""
-    at, size = 0, len(data)
-    if size > _KEPT_BYTES + _SHORT:
-        return -1
-    while at + 1 < size:
-        tag = data[at]
-        following = at + 2 + data[at + 1]
-        if tag == _CARRIER:
-            return at if following == size else -1
-        if tag in _NUMBERS:
-            following = at + 2
-        elif tag not in _BYTES:
-            return -1
-        if data[at + 1] > _SHORT:
-            return -1
-        at = following
-    return -1
-
-
-def _read_short_carrier(data: bytes, at: int) -> Carrier | None:
-    """Return the carrier whose field begins there, None unless it is as we write it."""
-    carrier: dict[str, str] = {}
-    at, size = at + 2, len(data)
-    try:
-        while at < size:
-            tag, whole, first, key = data[at : at + 4]
-            middle = at + 4 + key
-            second, value = data[middle : middle + 2]
-            end = middle + 2 + value
-            if (tag, first, second) != (10, 10, 18) or at + 2 + whole != end or end > size:
-                return None
-            carrier[data[at + 4 : middle].decode()] = data[middle + 2 : end].decode()
-            at = end
-    except ValueError:
-        return None
-    return carrier
+def read_carrier(message: pb.Carrier) -> Carrier:
+    """Return a carrier, OVERSIZED for one that exceeds the limit."""
+    return OVERSIZED if message.ByteSize() > CARRIER_LIMIT else dict(message.fields)
 
 
 def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
@@ -185,10 +125,10 @@ def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
         ledgers = manifest.ledgers
         spent, live = tuple(ledgers.spent), tuple(ledgers.live)
     if manifest.HasField("carrier"):
-        carrier = OVERSIZED
-        if manifest.carrier.ByteSize() <= CARRIER_LIMIT:
+        carrier = read_carrier(manifest.carrier)
+        if carrier is not OVERSIZED:
             # Shared by whoever reads the same bytes again.
-            carrier = MappingProxyType(dict(manifest.carrier.fields))
+            carrier = MappingProxyType(carrier)
     return ChainManifest(
         manifest.chain_id,
         manifest.parent_id,

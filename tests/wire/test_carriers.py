@@ -1,0 +1,253 @@
+"""Carriers: they travel beside the manifest that they belong to, which stays as it was."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from catena.context.manifest import NO_CHAIN, ChainManifest
+from catena.errors import CatenaError, ProtocolError
+from catena.observe import CARRIER_LIMIT, OVERSIZED
+from catena.wire import codec
+from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send, Task, Throw
+from catena.wire.manifests import decode_manifest, encode_manifest, seal, unseal
+from catena.wire.v1 import catena_pb2 as pb
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+HEADER = {"traceparent": PARENT}
+SENT = {"traceparent": PARENT, "catena-sent": "1" * 19}
+CHAIN = ChainManifest(b"c" * 16, b"p" * 16, base=300)
+
+FRAMES: dict[str, Callable[[ChainManifest | None], Any]] = {
+    "task": lambda told: Task(1, 2, b"payload", drive=Next(1, told)),
+    "stream": lambda told: Task(1, 2, b"payload", "name", True, b"body", drive=Next(1, told)),
+    "next": lambda told: Next(1, told),
+    "send": lambda told: Send(1, b"payload", told),
+    "throw": lambda told: Throw(1, b"payload", told),
+    "return": lambda told: Result(1, b"payload", told),
+    "yield": lambda told: Result(1, b"payload", told, True),
+    "exception": lambda told: ExceptionFrame(1, b"payload", told),
+}
+every_kind = pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
+CARRIERS = [HEADER, SENT, {"": ""}, {"é": "ü"}, {"a": "x" * 8000}]
+CHAINS = [
+    NO_CHAIN,
+    ChainManifest(b"c" * 16),
+    CHAIN,
+    ChainManifest(b"c" * 16, b"p" * 16, whole=False),
+    ChainManifest(b"", whole=False),
+    ChainManifest(b"", base=1),
+    ChainManifest(b"", b"p" * 16),
+    ChainManifest(b"", b"", b"e" * 20),
+    ChainManifest(b"c" * 16, b"p" * 16, b"e" * 200, base=300, name=7),
+    ChainManifest(b"c" * 16, spent=(b"s" * 16,), live=(b"l" * 16,)),
+]
+
+
+def told(frame: Any) -> ChainManifest | None:
+    """Return the manifest of a frame, or of the drive inside it."""
+    return frame.drive.manifest if isinstance(frame, Task) and frame.drive else frame.manifest
+
+
+def message(frame: Frame) -> pb.Frame:
+    """Return a frame as protobuf has it."""
+    return pb.Frame.FromString(codec.encode_frame(frame))
+
+
+def read(frame: pb.Frame) -> ChainManifest:
+    """Return the manifest that the codec finds in a frame."""
+    manifest = told(codec.decode_frame(frame.SerializeToString()))
+    assert manifest is not None
+    return manifest
+
+
+@every_kind
+@pytest.mark.parametrize("carrier", CARRIERS, ids=lambda one: str(one)[:30])
+@pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
+def test_a_carrier_arrives_with_its_manifest(
+    make: Callable[[ChainManifest | None], Frame], chain: ChainManifest, carrier: dict[str, str]
+) -> None:
+    """M1, M9: every kind of frame brings both, and its manifest has the bytes of the untraced."""
+    frame, bare = make(chain.carrying(carrier)), make(chain)
+
+    assert codec.decode(codec.encode([frame, bare])) == [frame, bare]
+    assert codec.decode_frame(codec.encode_frame(frame)) == frame
+    assert message(frame).manifest == message(bare).manifest
+    assert not pb.Manifest.FromString(message(frame).manifest).HasField("carrier")
+
+
+@every_kind
+def test_a_frame_without_a_carrier_has_no_field_of_it(
+    make: Callable[[ChainManifest | None], Frame],
+) -> None:
+    """C4: who is not traced sends nothing more, with a chain, without one, and unarmed."""
+    for manifest in (None, NO_CHAIN, CHAIN, CHAIN.carrying(OVERSIZED)):
+        frame = make(manifest)
+        assert not message(frame).HasField("carrier")
+        assert message(frame).HasField("manifest") == (manifest is not None)
+        assert codec.decode_frame(codec.encode_frame(frame)) == frame
+
+
+@every_kind
+def test_a_carrier_alone_stands_beside_an_empty_manifest(
+    make: Callable[[ChainManifest | None], Frame],
+) -> None:
+    """C4: an unarmed call that is traced brings its carrier and nothing else."""
+    frame = make(ChainManifest(b"", carrier=HEADER))
+
+    assert message(frame).HasField("manifest")
+    assert message(frame).manifest == b""
+    assert codec.decode_frame(codec.encode_frame(frame)) == frame
+
+
+@every_kind
+@pytest.mark.parametrize("chain", [NO_CHAIN, CHAIN], ids=["alone", "beside a chain"])
+def test_a_carrier_beyond_the_limit_costs_itself_alone(
+    make: Callable[[ChainManifest | None], Frame], chain: ChainManifest
+) -> None:
+    """Trust: a frame's carrier has the limit of a manifest's."""
+    text = "x" * (CARRIER_LIMIT - 9)
+    fits = chain.carrying({"a": text})
+    assert message(make(fits)).carrier.ByteSize() == CARRIER_LIMIT
+    assert read(message(make(fits))) == fits
+    for long in ({"a": text + "x"}, {str(n): "x" * 100 for n in range(2000)}):
+        manifest = read(message(make(chain.carrying(long))))
+        assert manifest.carrier is OVERSIZED
+        assert manifest == chain
+
+
+@every_kind
+def test_the_frames_own_carrier_wins(make: Callable[[ChainManifest | None], Frame]) -> None:
+    """V1: a carrier inside a frame's manifest is read, unless the frame has one itself."""
+    for chain in CHAINS:
+        frame = message(make(CHAIN))
+        frame.manifest = encode_manifest(chain.carrying({"inside": "x"}))
+        assert read(frame) == chain.carrying({"inside": "x"})
+        frame.carrier.fields.update(HEADER)
+        assert read(frame) == chain.carrying(HEADER)
+        frame.carrier.fields["long"] = "x" * CARRIER_LIMIT
+        assert read(frame).carrier is OVERSIZED
+
+
+def test_a_manifest_that_is_none_keeps_the_carrier() -> None:
+    """M6: a call whose chain cannot be read is traced all the same."""
+    frame = message(Next(1, CHAIN.carrying(HEADER)))
+    frame.manifest = b"\xff" * 40
+
+    manifest = read(frame)
+
+    assert "does not parse" in manifest.flaw
+    assert manifest.carrier == HEADER
+
+
+def test_a_carrier_without_a_manifest_says_nothing() -> None:
+    """V1: it is the manifest's, and a frame without one changes nothing."""
+    frame = pb.Frame(call=1, kind=pb.Frame.NEXT)
+    frame.carrier.fields.update(HEADER)
+    assert codec.decode_frame(frame.SerializeToString()) == Next(1)
+
+
+def test_a_carrier_of_no_fields_is_none() -> None:
+    """V1: a carrier that is there and empty says as little as none."""
+    frame = pb.Frame(call=1, kind=pb.Frame.NEXT, manifest=b"", carrier=pb.Carrier())
+    assert frame.HasField("carrier")
+    assert read(frame) == NO_CHAIN
+
+
+def test_what_a_trace_costs_in_bytes() -> None:
+    """Carrier: the header, its name, and two bytes for each of the four fields that hold them."""
+    fields = sum(len(name) + len(text) for name, text in HEADER.items())
+    for chain in (NO_CHAIN, CHAIN):
+        frame, bare = Next(1, chain.carrying(HEADER)), Next(1, chain)
+        more = len(codec.encode_frame(frame)) - len(codec.encode_frame(bare))
+        assert more == fields + 8 == 74
+
+
+@every_kind
+@pytest.mark.parametrize("chain", [NO_CHAIN, CHAIN], ids=["alone", "beside a chain"])
+@pytest.mark.parametrize(
+    ("carrier", "error"),
+    [
+        ({"a": "\ud800"}, UnicodeEncodeError),
+        ({"\ud800": "a"}, UnicodeEncodeError),
+        ({"a": 1}, TypeError),
+    ],
+    ids=["a surrogate", "a surrogate's name", "a number"],
+)
+def test_what_is_no_text_is_not_written(
+    make: Callable[[ChainManifest | None], Frame],
+    chain: ChainManifest,
+    carrier: Any,
+    error: type[Exception],
+) -> None:
+    """Carrier: who traces looks for that first; the codec lets nothing of it out."""
+    frame = make(chain.carrying(carrier))
+    for write in (lambda: codec.encode([frame]), lambda: codec.encode_frame(frame)):
+        with pytest.raises(error):
+            write()
+
+
+def test_a_carrier_that_is_no_text_is_a_protocol_error() -> None:
+    """M7: it is a field of the frame, and a frame that does not parse is refused."""
+    data = codec.encode_frame(Next(1, ChainManifest(b"", carrier={"a": "xyz"})))
+    with pytest.raises(ProtocolError, match="does not parse"):
+        codec.decode_frame(data.replace(b"xyz", b"x\xffz"))
+
+
+# ---- what is sealed
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
+def test_what_is_sealed_has_no_carrier(chain: ChainManifest) -> None:
+    """M9: the same chain makes the same bytes in each call, and whoever met them knows them."""
+    data = seal(chain)
+    assert unseal(data) == decode_manifest(data) == chain
+    assert seal(chain.carrying(HEADER)) == data
+    if len(data) < 64:
+        assert unseal(data) is unseal(data)
+
+
+@pytest.mark.parametrize("carrier", [*CARRIERS, {"a": "x" * CARRIER_LIMIT}], ids=range(6))
+@pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
+def test_a_manifest_alone_has_its_carrier_inside(
+    chain: ChainManifest, carrier: dict[str, str]
+) -> None:
+    """M1: what is stored beside a task is one message; what exceeds the limit is left out."""
+    manifest = chain.carrying(carrier)
+    data = encode_manifest(manifest)
+    if len(carrier.get("a", "")) < CARRIER_LIMIT:
+        assert unseal(data) == decode_manifest(data) == manifest
+    else:
+        assert unseal(data).carrier is OVERSIZED
+        assert decode_manifest(data) == chain
+
+
+def test_nobody_changes_a_carrier_that_is_kept() -> None:
+    """M9: manifests that are read once are shared, with what a foreign writer put into them."""
+    data = encode_manifest(ChainManifest(b"c" * 16, carrier={"a": "x"}))
+    one: Any = unseal(data).carrier
+    with pytest.raises(TypeError):
+        one["a"] = "y"
+    assert unseal(data).carrier == {"a": "x"}
+
+
+@pytest.mark.parametrize("chain", CHAINS[:4], ids=range(4))
+def test_whatever_came_is_read_as_any_other_message(chain: ChainManifest) -> None:
+    """Trust: with each byte changed, or with its end cut off, it says what protobuf reads."""
+    data = encode_manifest(chain.carrying({"a": "x"}))
+    odd = (0, 1, 10, 0x12, 0x18, 0x32, 0x3A, 127, 128, 255)
+    for at, byte in itertools.product(range(len(data)), odd):
+        changed = data[:at] + bytes([byte]) + data[at + 1 :]
+        assert _answer(unseal, changed) == _answer(decode_manifest, changed)
+    for end in range(len(data)):
+        assert _answer(unseal, data[:end]) == _answer(decode_manifest, data[:end])
+
+
+def _answer(read: Callable[[bytes], ChainManifest], data: bytes) -> Any:
+    try:
+        return read(data)
+    except CatenaError as error:
+        return type(error)
