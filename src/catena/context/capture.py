@@ -16,7 +16,7 @@ from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
 from catena.context.changes import NOTHING, Changes
 from catena.context.current import Home, current, task_of
-from catena.context.factory import ensure_task_factory
+from catena.context.factory import ForkingFactory, ensure_task_factory
 from catena.context.guard import admit
 from catena.context.ledger import CallLedger
 from catena.context.manifest import ChainManifest, Values
@@ -74,17 +74,24 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
     chain = current.get()
     if chain is None:
         return None
-    chain = admit(chain)
-    ensure_task_factory(chain.task)
-    home = chain.home
-    ready: _Ready | None = None
-    if home.ready is not None and carried is not None:
-        ready = home.ready.get(carried)
-    if ready is not None and ready.state is chain.state and ready.known.usable:
+    _, _, thread, task, home, state = chain
+    owner = task and task()
+    # What admit and ensure_task_factory find out first.
+    if (
+        owner is None
+        or task_of(loop := owner.get_loop()) is not owner
+        or thread != get_ident()
+        or type(loop.get_task_factory()) is not ForkingFactory
+    ):
+        chain = admit(chain)
+        ensure_task_factory(chain.task)
+        home, state = chain.home, chain.state
+    ready: _Ready | None = home.ready.get(carried)
+    if ready is not None and ready.state is state and ready.known.usable:
         captured = ready.captured
     else:
         captured = _whole(chain, values) if carried is None else _named(chain, values, carried)
-    return _with_tokens(captured, home)
+    return captured if home.ledger is None else _with_tokens(captured, home)
 
 
 def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
@@ -220,10 +227,9 @@ def _with_news(
 
 def _make_ready(chain: Chain, carried: Carried, ready: _Ready) -> None:
     home = chain.home
-    if home.ready is None or len(home.ready) >= _READY:
-        # Links come and go, and nobody tells the chains of this.
-        home.ready = {}
-    home.ready[carried] = ready
+    # Links come and go, and nobody tells the chains of this.
+    before = home.ready if len(home.ready) < _READY else {}
+    home.ready = {**before, carried: ready}
 
 
 def _whole(chain: Chain, values: Values) -> Captured:

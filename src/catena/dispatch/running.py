@@ -10,13 +10,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from catena.context.capture import Baseline, capture_answer
-from catena.context.mount import Prepared, unmount
+from catena.context.chain import Chain
+from catena.context.current import current
+from catena.context.mount import Prepared, mount_named, unmount
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.observing import Watched
 from catena.dispatch.values import Wire, append_context, opened, written
 from catena.errors import ChainSerializationError, SerializationError
-from catena.events import Execution, Lease, refused
+from catena.events import Execution, KeysUndeclared, Lease, Unmounted, refused
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
@@ -78,8 +80,10 @@ class RunningCall:
     async def _run(self, frame: Next | Send | Throw, contexts: Contexts, base: Prepared) -> None:
         self._started = True
         session, declared = self._session, self._declared
-        task, sessions = session.task, session.sessions
+        task, whole = session.task, session.sessions.whole
         baseline: Baseline | None = None
+        mounted: Chain | None = None
+        untouched = False
         watched: Watched | None = None
         ended: BaseException | None = None
         try:
@@ -87,16 +91,28 @@ class RunningCall:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:
                 watched = Watched(session, declared.name, contexts, frame)
-            baseline = contexts.enter(frame.manifest, base, self._task)
+            if frame.manifest is not None:
+                mounted = mount_named(frame.manifest, base, self._task)
+                baseline = base.baseline
+                if mounted is None:
+                    baseline = contexts.enter_told(frame.manifest, base, self._task)
             args, kwargs = arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
             payload = written(value, "the result", declared.name)
-            manifest, _ = capture_answer(contexts.values, baseline, whole=sessions.whole)
+            untouched = current.get() is mounted and (
+                mounted is None or (mounted.home.ledger is None and not whole)
+            )
+            manifest = None
+            if not untouched:
+                manifest, _ = capture_answer(contexts.values, baseline, whole=whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
             answer = failed(error, session, declared, contexts.values, baseline)
             ended = error if watched is not None else None
-        unmount()
+        if not untouched or KeysUndeclared.listeners or Unmounted.listeners:
+            unmount()
+        elif mounted is not None:
+            mounted.home.proof = None
         if watched is not None:
             if answer.manifest is not None:
                 answer = answer._replace(manifest=watched.answering(answer.manifest))
