@@ -164,8 +164,9 @@ def mount_named(
     if task is None or type(task.get_loop().get_task_factory()) is not ForkingFactory:
         check_task_factory(task)
     home = Home()
-    owner = task and ref(task)
-    chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), owner, home, base.state))
+    chain: Chain = new(
+        Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, base.state)
+    )
     home.proof = current.set(chain)
     if Mount.listeners:
         with _mounting(manifest, to_worker=True) as mounting:

@@ -45,10 +45,11 @@ class Contexts:
         """Return what a call's first manifest builds on, None when that is not known (any more)."""
         if manifest is None or not manifest.base:
             return self.plain
-        known = self._kept.get(manifest.base)
-        if known is not None:
+        try:
             self._kept.move_to_end(manifest.base)
-        return known
+        except KeyError:
+            return None
+        return self._kept[manifest.base]
 
     def enter(
         self,

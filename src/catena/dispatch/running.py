@@ -53,17 +53,15 @@ class Running(Protocol):
 class RunningCall:
     """Runs a coroutine routine in one task."""
 
-    __slots__ = ("_declared", "_session", "_started", "_task")
+    __slots__ = ("_started", "_task")
 
     idle = False
 
     def __init__(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
-        self._session = session
-        self._declared = admitted.declared
         self._started = False
         # Not through the loop's task factory: nothing is forked here, the chain is about to come.
         self._task: asyncio.Task[None] = asyncio.Task(
-            self._run(frame, admitted.contexts, admitted.base),
+            self._run(session, admitted, frame),
             loop=session.sessions.link.loop,
             context=admitted.base.context.copy(),
         )
@@ -77,10 +75,10 @@ class RunningCall:
         if self._started:
             self._task.cancel()
 
-    async def _run(self, frame: Next | Send | Throw, contexts: Contexts, base: Prepared) -> None:
+    async def _run(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
         self._started = True
-        session, declared = self._session, self._declared
-        task, whole = session.task, session.sessions.whole
+        declared, contexts, base = admitted
+        task = session.task
         baseline: Baseline | None = None
         mounted: Chain | None = None
         untouched = False
@@ -99,10 +97,13 @@ class RunningCall:
             args, kwargs = arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
             payload = written(value, "the result", declared.name)
+            manifest, whole = None, session.sessions.whole
+            # The very chain that was mounted, or none as before: nobody has set or reset a thing,
+            # and nothing that a bare name mounts can change in place. The guard would let pass who
+            # runs here: it is the chain's owner, for whoever claims a chain makes it another one.
             untouched = current.get() is mounted and (
-                mounted is None or (mounted.home.ledger is None and not whole)
+                mounted is None or not (whole or mounted.home.ledger)
             )
-            manifest = None
             if not untouched:
                 manifest, _ = capture_answer(contexts.values, baseline, whole=whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
