@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import get_ident
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
@@ -27,6 +27,7 @@ __all__ = [
     "capture_answer",
     "capture_drive",
     "capture_first",
+    "untouched",
 ]
 
 
@@ -151,6 +152,19 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     return Captured(*_with_news(manifest, now, chain.home))
 
 
+def untouched(mounted: Chain | None, *, whole: bool) -> bool:
+    """Say whether an answer has nothing to tell: then no capture is needed, and no guard either.
+
+    ``mounted`` is the chain that ``mount_named`` put here, None when nothing did; ``whole`` as in
+    ``capture_answer``. Whoever sets or resets makes another chain, and what is mounted by name
+    cannot change in place. Whoever claims a chain makes another one, too: this one is still owned
+    by the task that mounted it, which is the one that answers, so the guard would let it pass.
+    """
+    if current.get() is not mounted:
+        return False
+    return mounted is None or not (whole or mounted.home.ledger)
+
+
 def capture_answer(
     values: Values, baseline: Baseline | None, *, whole: bool = False
 ) -> tuple[ChainManifest | None, Baseline | None]:
@@ -228,7 +242,7 @@ def _with_news(
 def _make_ready(chain: Chain, carried: Carried, ready: _Ready) -> None:
     home = chain.home
     # Links come and go, and nobody tells the chains of this.
-    before = home.ready if len(home.ready) < _READY else {}
+    before: Mapping[object, Any] = home.ready if len(home.ready) < _READY else {}
     home.ready = {**before, carried: ready}
 
 

@@ -156,6 +156,7 @@ class ForkingFactory:
         self._forks = inner is None or _takes_context(inner)
 
     def __call__(self, loop: Loop, coro: Coro, **options: Any) -> asyncio.Future[Any]:
+        """Create a task, on a chain of its own where the context is armed."""
         top: Any = loop.get_task_factory()
         if top is not self and not (self.proven and self.above is top):
             self._called_through(loop, top)

@@ -161,7 +161,8 @@ def mount_named(
     if len(chain_id) != ID_BYTES or len(parent_id) not in _PARENT_BYTES:
         return None
     # As _arm does it, without calls in between.
-    if task is None or type(task.get_loop().get_task_factory()) is not ForkingFactory:
+    top: Any = task and task.get_loop().get_task_factory()
+    if type(top) is not ForkingFactory:
         check_task_factory(task)
     home = Home()
     chain: Chain = new(

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from catena.context.capture import Baseline, capture_answer
+from catena.context.capture import Baseline, capture_answer, untouched
 from catena.context.chain import Chain
-from catena.context.current import current
 from catena.context.mount import Prepared, mount_named, unmount
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
@@ -81,7 +80,7 @@ class RunningCall:
         task = session.task
         baseline: Baseline | None = None
         mounted: Chain | None = None
-        untouched = False
+        same = False
         watched: Watched | None = None
         ended: BaseException | None = None
         try:
@@ -91,28 +90,26 @@ class RunningCall:
                 watched = Watched(session, declared.name, contexts, frame)
             if frame.manifest is not None:
                 mounted = mount_named(frame.manifest, base, self._task)
-                baseline = base.baseline
-                if mounted is None:
-                    baseline = contexts.enter_told(frame.manifest, base, self._task)
+                baseline = (
+                    contexts.enter_told(frame.manifest, base, self._task)
+                    if mounted is None
+                    else base.baseline
+                )
             args, kwargs = arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
             payload = written(value, "the result", declared.name)
             manifest, whole = None, session.sessions.whole
-            # The very chain that was mounted, or none as before: nobody has set or reset a thing,
-            # and nothing that a bare name mounts can change in place. The guard would let pass who
-            # runs here: it is the chain's owner, for whoever claims a chain makes it another one.
-            untouched = current.get() is mounted and (
-                mounted is None or not (whole or mounted.home.ledger)
-            )
-            if not untouched:
+            same = untouched(mounted, whole=whole)
+            if not same:
                 manifest, _ = capture_answer(contexts.values, baseline, whole=whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
             answer = failed(error, session, declared, contexts.values, baseline)
             ended = error if watched is not None else None
-        if not untouched or KeysUndeclared.listeners or Unmounted.listeners:
+        if not same or KeysUndeclared.listeners or Unmounted.listeners:
             unmount()
         elif mounted is not None:
+            # As unmount does it when nobody listens.
             mounted.home.proof = None
         if watched is not None:
             if answer.manifest is not None:
