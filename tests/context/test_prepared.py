@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import catena
 from catena.context.current import current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import Prepared, mount_first, unmount
+from catena.context.mount import Prepared, mount_first, mount_named, unmount
 from catena.dispatch import contexts
 from catena.dispatch.values import LENIENT
 from tests.context.ends import (
@@ -183,3 +184,66 @@ def test_only_a_first_frame_builds_on_a_state() -> None:
         with pytest.raises(catena.ChainSerializationError, match="first manifest"):
             scope.mount(manifest_of(value_of(var, 1))._replace(base=1), to_worker=to_worker)
         assert (scope.chain, scope.get(var)) == (None, "unset")
+
+
+NOTHING_ELSE: dict[str, Any] = {
+    "entries": b"any",
+    "name": 2,
+    "spent": (OTHER,),
+    "live": (OTHER,),
+    "flaw": "unreadable",
+    "chain_id": b"short",
+    "parent_id": b"short",
+}
+
+
+@pytest.mark.parametrize("field", NOTHING_ELSE)
+def test_a_bare_name_has_nothing_else(field: str) -> None:
+    """M2, M9: whoever says more, or says it wrong, is left alone by the short way."""
+    named = manifest_of()._replace(base=1)
+    scope, base = Scope(), plain()
+
+    assert (
+        scope.run(mount_named, named._replace(**{field: NOTHING_ELSE[field]}), base, None) is None
+    )
+    assert scope.chain is None
+
+    chain = scope.run(mount_named, named, base, None)
+    assert chain is scope.chain is not None
+    assert (chain.id, chain.state) == (named.chain_id, base.state)
+
+
+@pytest.mark.parametrize("value", [[1], "fixed"])
+def test_what_can_change_is_in_no_bare_name(value: Any) -> None:
+    """C15: a state that holds a value which can change has to be looked at for each call."""
+    manifest = manifest_of(value_of(variable(), value))._replace(name=1)
+    _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
+    assert kept is not None
+
+    chain = Scope().run(mount_named, manifest_of()._replace(base=1), kept, None)
+
+    assert (chain is None) == kept.loose == (value == [1])
+
+
+def test_both_ways_mount_the_same() -> None:
+    """M3: a bare name is a manifest like any other, to the way that is for all of them."""
+    var = variable()
+    manifest = manifest_of(value_of(var, 1))._replace(name=1)
+    _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
+    assert kept is not None
+    named = ChainManifest(ID, OTHER, base=1)
+    short, long = Scope(kept.context.copy()), Scope(kept.context.copy())
+
+    chain = short.run(mount_named, named, kept, None)
+    baseline, again = long.run(mount_first, named, LENIENT, kept)
+
+    assert again is None
+    assert baseline is not None
+    assert baseline.state is kept.baseline.state
+    assert chain is short.chain
+    for scope in (short, long):
+        assert scope.get(var) == 1
+        assert scope.chain is not None
+        assert scope.chain[:4] == (ID, OTHER, threading.get_ident(), None)
+        assert scope.chain.state is kept.state
+        assert scope.run(scope.chain.home.is_here)

@@ -120,9 +120,23 @@ def _without_differences(manifest: Any) -> Any:
     return manifest._replace(entries=b"") if manifest.base else manifest
 
 
+def _as_a_bare_name(manifest: Any) -> Any:
+    return manifest._replace(entries=b"", name=0) if manifest.base else manifest
+
+
 keep(
     "a named state ignores its differences",
     given(contexts, "mount_first", _without_differences),
+    a_chain,
+)
+keep(
+    "a bare name ignores what comes with it",
+    given(contexts, "mount_named", _as_a_bare_name),
+    a_chain,
+)
+keep(
+    "what was mounted by its name counts as untouched",
+    patch.object(chains, "untouched", lambda mounted, whole: mounted is not None),
     a_chain,
 )
 keep("a state is named before it arrived", patch.object(Carried, "keep", _keep_and_use), a_chain)

@@ -20,8 +20,10 @@ from catena.context.capture import (
     capture_answer,
     capture_drive,
     capture_first,
+    untouched,
 )
 from catena.context.carried import Carried, Known
+from catena.context.chain import Chain
 from catena.context.current import current
 from catena.context.fork import fork_here
 from catena.context.manifest import ChainManifest
@@ -65,6 +67,7 @@ class Scope:
     parked: list[Call] = field(default_factory=list)
     serves: Call | None = None
     baseline: Baseline | None = None
+    mounted: Chain | None = None
 
     @property
     def chain_id(self) -> bytes:
@@ -224,6 +227,9 @@ class Chains:
             assert manifest.base in self.arrived
             worker.context = base.context.copy()
             worker.baseline = worker.context.run(self.contexts.enter, manifest, base)
+            if worker.baseline is base.baseline:
+                worker.mounted = worker.context.get(current)
+                self.seen["a bare name"] += 1
             call.calling = captured.baseline
             self.pending += [captured.told] if captured.told else []
             self._count_first(manifest, kept=len(base.closed))
@@ -268,11 +274,14 @@ class Chains:
         caller, call = self.top, worker.serves
         assert call is not None
         whole = not self.deltas
+        same = worker.context.run(untouched, worker.mounted, whole=whole)
+        self.seen["a bare name that nobody touched"] += same and bool(worker.model)
         manifest, worker.baseline = worker.context.run(
             capture_answer, LENIENT, worker.baseline, whole=whole
         )
         told = news(worker, call.back, BOTH, again=whole)
         assert (set() if manifest is None else self._named(manifest)) == told.keys()
+        assert manifest is None or not same
         if manifest is not None:
             call.calling = caller.context.run(
                 mount, trip(manifest), LENIENT, to_worker=False, baseline=call.calling

@@ -19,6 +19,7 @@ from catena.context.ledger import Ledger
 from catena.context.registry import tokens
 from catena.context.token import Token
 from catena.context.var import ContextVar
+from catena.dispatch import running
 
 __all__ = ["FAULTS", "Planted", "plant_what_is_asked_for"]
 
@@ -67,6 +68,9 @@ FAULTS: dict[str, Callable[[], Any]] = {
     ),
     "a spent id is forgotten at the next set": lambda: patch.object(
         ContextVar, "set", _set_and_forget
+    ),
+    "a call that began with a name tells nothing back": lambda: patch.object(
+        running, "untouched", lambda mounted, whole: mounted is not None
     ),
 }
 """What makes the patch, by a sentence that is true while it is open."""

@@ -9,6 +9,7 @@ from tests.laws.oracle_scripts import (
     Drop,
     Fail,
     Fork,
+    Get,
     Mint,
     Open,
     Put,
@@ -20,6 +21,8 @@ from tests.laws.oracle_scripts import (
 __all__ = ["REGRESSIONS"]
 
 REGRESSIONS: tuple[Body, ...] = (
+    # A set where the caller's state went by its name, which takes a few calls to each worker.
+    (Set(0, 0, 0), *(Call(()),) * 4, Call((Set(0, 1, 1),)), Get(0), Call((Get(0),))),
     # A token that came inside the old value of another one.
     (
         Call((Set(0, 0, 0), Put(0, 0, 2), Set(0, 1, 1)), gives=((1, "result"),)),

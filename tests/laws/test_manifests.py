@@ -49,6 +49,8 @@ NAMED = {
     "told nothing back": 200,
     "a state given a name": 500,
     "a name alone": 50,
+    "a bare name": 100,
+    "a bare name that nobody touched": 80,
     "a name with differences": 300,
     "a base that was forgotten": 30,
     "kept as bytes": 200,

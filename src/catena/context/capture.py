@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import get_ident
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
 from catena.context.changes import NOTHING, Changes
 from catena.context.current import Home, current, task_of
-from catena.context.factory import ensure_task_factory
+from catena.context.factory import ForkingFactory, ensure_task_factory
 from catena.context.guard import admit
 from catena.context.ledger import CallLedger
 from catena.context.manifest import ChainManifest, Values
@@ -27,6 +27,7 @@ __all__ = [
     "capture_answer",
     "capture_drive",
     "capture_first",
+    "untouched",
 ]
 
 
@@ -74,17 +75,24 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
     chain = current.get()
     if chain is None:
         return None
-    chain = admit(chain)
-    ensure_task_factory(chain.task)
-    home = chain.home
-    ready: _Ready | None = None
-    if home.ready is not None and carried is not None:
-        ready = home.ready.get(carried)
-    if ready is not None and ready.state is chain.state and ready.known.usable:
+    _, _, thread, task, home, state = chain
+    owner = task and task()
+    # What admit and ensure_task_factory find out first.
+    if (
+        owner is None
+        or task_of(loop := owner.get_loop()) is not owner
+        or thread != get_ident()
+        or type(loop.get_task_factory()) is not ForkingFactory
+    ):
+        chain = admit(chain)
+        ensure_task_factory(chain.task)
+        home, state = chain.home, chain.state
+    ready: _Ready | None = home.ready.get(carried)
+    if ready is not None and ready.state is state and ready.known.usable:
         captured = ready.captured
     else:
         captured = _whole(chain, values) if carried is None else _named(chain, values, carried)
-    return _with_tokens(captured, home)
+    return captured if home.ledger is None else _with_tokens(captured, home)
 
 
 def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
@@ -142,6 +150,19 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     manifest = ChainManifest(chain.id, chain.parent, changes.block(), False)
     now = Baseline(chain.id, chain.state, changes.written, baseline.ledger)
     return Captured(*_with_news(manifest, now, chain.home))
+
+
+def untouched(mounted: Chain | None, *, whole: bool) -> bool:
+    """Say whether an answer has nothing to tell: then no capture is needed, and no guard either.
+
+    ``mounted`` is the chain that ``mount_named`` put here, None when nothing did; ``whole`` as in
+    ``capture_answer``. Whoever sets or resets makes another chain, and what is mounted by name
+    cannot change in place. Whoever claims a chain makes another one, too: this one is still owned
+    by the task that mounted it, which is the one that answers, so the guard would let it pass.
+    """
+    if current.get() is not mounted:
+        return False
+    return mounted is None or not (whole or mounted.home.ledger)
 
 
 def capture_answer(
@@ -220,10 +241,9 @@ def _with_news(
 
 def _make_ready(chain: Chain, carried: Carried, ready: _Ready) -> None:
     home = chain.home
-    if home.ready is None or len(home.ready) >= _READY:
-        # Links come and go, and nobody tells the chains of this.
-        home.ready = {}
-    home.ready[carried] = ready
+    # Links come and go, and nobody tells the chains of this.
+    before: Mapping[object, Any] = home.ready if len(home.ready) < _READY else {}
+    home.ready = {**before, carried: ready}
 
 
 def _whole(chain: Chain, values: Values) -> Captured:

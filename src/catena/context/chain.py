@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catena.context.registry import Key
     from catena.context.var import ContextVar
 
-__all__ = ["EMPTY", "Binding", "Chain", "Shelf", "State"]
+__all__ = ["EMPTY", "Binding", "Chain", "Shelf", "State", "new"]
 
 
 class Shelf:
@@ -151,7 +151,10 @@ class State(dict["ContextVar[Any]", Binding]):
 
 EMPTY = State()
 EMPTY.fixed = True
-_new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
+
+# Past a chain's constructor, which is Python code: this is the way of every set and most calls.
+new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
+"""Make a chain of its class and all of its fields."""
 
 
 class Chain(NamedTuple):
@@ -180,8 +183,7 @@ class Chain(NamedTuple):
         state[var] = binding
         if before.sealed or before.stubs:
             state.sealed, state.stubs = before.sealed, before.stubs
-        # Past the constructor, which is Python code: this is the way of every set.
-        return _new(Chain, (id, parent, thread, task, home, state))
+        return new(Chain, (id, parent, thread, task, home, state))
 
     def unbind(self, var: ContextVar[Any]) -> Chain:
         """Return the chain after a reset that left the variable without a value."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import get_ident
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Literal
 from weakref import ref
 
@@ -69,28 +69,29 @@ class Home:
     # Of the class, for most homes never have any of it: one is made for each call.
     ledger: Ledger | None = None
     """Of the tokens that have crossed; most Contexts never see one."""
-    ready: dict[object, Any] | None = None
+    ready: Mapping[object, Any] = MappingProxyType({})
     """What a link is told of the chain here, by link, so that it is put together once."""
     keeps_pins = False
     """Whether somebody asks what tokens do; most Contexts are kept by those who run in them."""
+    proof: contextvars.Token[Chain | None] | None = None
+    """The token; None when the Context is done with."""
     _pin: ref[Pin] | None = None
-    _token: contextvars.Token[Chain | None] | None = None
 
     def settle(self, chain: Chain) -> None:
         """Make the current Context home, and the chain current in it."""
-        self._token = current.set(chain)
+        self.proof = current.set(chain)
 
     def is_here(self) -> bool:
         """Say whether the running code is in that very Context and not in a copy of it."""
-        if self._token is None:
+        if self.proof is None:
             return False
         chain = current.get()
         try:
-            current.reset(self._token)
+            current.reset(self.proof)
         except (ValueError, RuntimeError):
             # Minted in another Context; or used, by a thread that asks at this very moment.
             return False
-        self._token = current.set(chain)
+        self.proof = current.set(chain)
         return True
 
     def book(self) -> Ledger:
@@ -116,7 +117,7 @@ class Home:
 
     def release(self) -> bool:
         """Give up the proof, so that no Context is home; say whether there was one to give up."""
-        token, self._token = self._token, None
+        token, self.proof = self.proof, None
         return token is not None
 
 

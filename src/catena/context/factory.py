@@ -43,7 +43,13 @@ from catena.context.fork import fork_here
 from catena.errors import TaskFactoryDisplaced
 from catena.events import refused
 
-__all__ = ["check_task_factory", "ensure_task_factory", "install_task_factory", "met_unforked"]
+__all__ = [
+    "ForkingFactory",
+    "check_task_factory",
+    "ensure_task_factory",
+    "install_task_factory",
+    "met_unforked",
+]
 
 Coro = Coroutine[Any, Any, Any]
 Loop = asyncio.AbstractEventLoop
@@ -71,9 +77,9 @@ def install_task_factory(loop: Loop | None = None) -> None:
             ) from None
     with _lock:
         top: Any = loop.get_task_factory()
-        if type(top) is _Factory or not _drops(loop, top):
+        if type(top) is ForkingFactory or not _drops(loop, top):
             return
-        ours: Any = _Factory(loop, top)
+        ours: Any = ForkingFactory(loop, top)
         loop.set_task_factory(ours)
         key = id(loop)
         _known[key] = _Known(ref(loop, lambda _: _known.pop(key, None)), ref(ours))
@@ -92,7 +98,7 @@ def ensure_task_factory(owner: ref[asyncio.Task[Any]] | None) -> None:
         return
     top: Any = loop.get_task_factory()
     # Ours on top, or buried under one that calls it, costs no further call.
-    if type(top) is _Factory or (
+    if type(top) is ForkingFactory or (
         (known := _known.get(id(loop))) is not None
         and (ours := known.ours()) is not None
         and ours.above is top
@@ -110,7 +116,7 @@ def check_task_factory(task: asyncio.Task[Any] | None) -> None:
     if loop is None:
         return
     top: Any = loop.get_task_factory()
-    if type(top) is _Factory:
+    if type(top) is ForkingFactory:
         return
     if _lacks(loop, top) and _known[id(loop)].announced != id(top):
         _known[id(loop)].announced = id(top)
@@ -125,7 +131,7 @@ def met_unforked(task: asyncio.Task[Any]) -> None:
     """
     loop = task.get_loop()
     top: Any = loop.get_task_factory()
-    if type(top) is _Factory:
+    if type(top) is ForkingFactory:
         return
     if id(loop) not in _known:
         install_task_factory(loop)
@@ -133,7 +139,7 @@ def met_unforked(task: asyncio.Task[Any]) -> None:
         task.add_done_callback(functools.partial(_completed, top))
 
 
-class _Factory:
+class ForkingFactory:
     """The task factory; ``inner`` is the one that was installed before, if any.
 
     ``above`` is the later factory that is known to call this one, ``proven`` when it has been seen
@@ -150,6 +156,7 @@ class _Factory:
         self._forks = inner is None or _takes_context(inner)
 
     def __call__(self, loop: Loop, coro: Coro, **options: Any) -> asyncio.Future[Any]:
+        """Create a task, on a chain of its own where the context is armed."""
         top: Any = loop.get_task_factory()
         if top is not self and not (self.proven and self.above is top):
             self._called_through(loop, top)
@@ -183,9 +190,9 @@ class _Factory:
     def _called_through(self, loop: Loop, top: Any) -> None:
         """Note that the loop's factory calls this one."""
         known = _known.get(id(loop))
-        if known is not None and top is not None and type(top) is not _Factory:
+        if known is not None and top is not None and type(top) is not ForkingFactory:
             self.above, self.proven = top, True
-            known.ours = cast("ref[_Factory]", ref(self))
+            known.ours = cast("ref[ForkingFactory]", ref(self))
 
 
 class _Known:
@@ -197,7 +204,7 @@ class _Known:
 
     __slots__ = ("announced", "loop", "ours", "told")
 
-    def __init__(self, loop: ref[Loop], ours: ref[_Factory]) -> None:
+    def __init__(self, loop: ref[Loop], ours: ref[ForkingFactory]) -> None:
         self.loop = loop
         self.ours = ours
         self.announced = 0
@@ -227,7 +234,7 @@ def _drops(loop: Loop, top: Any) -> bool:
         return False
     if known.told == id(top):
         return True
-    found = buried(top, _Factory, lambda one: one.loop() is loop)
+    found = buried(top, ForkingFactory, lambda one: one.loop() is loop)
     if found is None:
         return True
     found.above, found.proven = top, False

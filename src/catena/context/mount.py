@@ -16,16 +16,17 @@ from typing import Any
 from weakref import ref
 
 from catena.context.capture import Baseline
-from catena.context.chain import EMPTY, Binding, Chain, Shelf, State
+from catena.context.chain import EMPTY, Binding, Chain, Shelf, State, new
 from catena.context.changes import size_of
 from catena.context.current import Home, current, running_task
 from catena.context.decoding import Found, decode
-from catena.context.factory import check_task_factory
+from catena.context.factory import ForkingFactory, check_task_factory
 from catena.context.guard import admit
 from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
+    NO_CHAIN,
     ChainManifest,
     Entry,
     Values,
@@ -39,7 +40,7 @@ from catena.events import KeysUndeclared, Mount, Unmounted
 from catena.ids import ID_BYTES
 from catena.observe import SILENCE, announce
 
-__all__ = ["Prepared", "mount", "mount_first", "unmount"]
+__all__ = ["Prepared", "mount", "mount_first", "mount_named", "unmount"]
 
 _PARENT_BYTES = (0, ID_BYTES)
 _undeclared: set[Key] = set()
@@ -52,17 +53,28 @@ class Prepared:
     ``state`` and ``context`` hold what cannot change. ``closed`` are the entries of what can and is
     decoded when a call first reads it, ``written`` tells how this process writes it. ``mutable``
     are those that are decoded for each call at its mount: what holds a token, which has to be known
-    here, and what could not be read, of which each call is to hear. ``size`` is how many bytes all
-    entries count for.
+    here, and what could not be read, of which each call is to hear. ``loose`` says whether there is
+    any of either. ``size`` is how many bytes all entries count for.
     """
 
-    __slots__ = ("baseline", "closed", "context", "mutable", "size", "sizes", "state", "written")
+    __slots__ = (
+        "baseline",
+        "closed",
+        "context",
+        "loose",
+        "mutable",
+        "size",
+        "sizes",
+        "state",
+        "written",
+    )
 
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
         self.context = context
         self.state = state
         # For every call that names the state and nothing else: which chain it is does not matter.
         self.baseline = Baseline(b"", state)
+        self.loose = False
         self.closed: dict[ContextVar[Any], Entry] = {}
         self.written: dict[ContextVar[Any], bytes] = {}
         self.mutable: dict[ContextVar[Any], Entry] = {}
@@ -99,6 +111,7 @@ class Prepared:
         for var, entry in found.unread:
             # Told again to each call, which is cheaper than to have the sender tell all of it.
             then.mutable[var], then.sizes[var.key] = entry, size_of(entry)
+        then.loose = bool(then.closed or then.mutable)
         then.size = sum(then.sizes.values())
         return then
 
@@ -134,6 +147,37 @@ class Prepared:
                 changes.problems.append(problem(var.key, error, "read"))
 
 
+def mount_named(
+    manifest: ChainManifest, base: Prepared, task: asyncio.Task[Any] | None
+) -> Chain | None:
+    """Mount a manifest that names the state of ``base`` and says nothing else; return the chain.
+
+    Most calls begin with one. The call's baseline is that of ``base`` then. Returns None, and has
+    done nothing, when there is more to a manifest, or something wrong with it: ``mount_first`` is
+    for all of them. ``task`` is the running task.
+    """
+    chain_id, parent_id, entries, _, _, name, spent, live, _, flaw = manifest
+    if entries or name or base.loose or spent or live or flaw:
+        return None
+    if len(chain_id) != ID_BYTES or len(parent_id) not in _PARENT_BYTES:
+        return None
+    # As _arm does it, without calls in between.
+    top: Any = task and task.get_loop().get_task_factory()
+    if type(top) is not ForkingFactory:
+        check_task_factory(task)
+    home = Home()
+    chain: Chain = new(
+        Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, base.state)
+    )
+    home.proof = current.set(chain)
+    if Mount.listeners:
+        mounting = Mount(manifest, to_worker=True)
+        mounting.bound = base.state
+        mounting.__enter__()
+        mounting.finish()
+    return chain
+
+
 def mount_first(
     manifest: ChainManifest,
     values: Values,
@@ -146,18 +190,11 @@ def mount_first(
     manifest names one and nothing but values that cannot be read is wrong with it. Raises
     ChainSerializationError for a malformed manifest, and in strict mode for a bad entry.
     """
-    chain_id, parent_id, entries, _, _, name, spent, live, _, flaw = manifest
-    loose = base.closed or base.mutable
-    whole_ids = len(chain_id) == ID_BYTES and len(parent_id) in _PARENT_BYTES
-    if whole_ids and not (entries or name or loose or spent or live or flaw):
-        # As below; most calls name a state and nothing else.
-        _arm(manifest, base.state, task)
-        if Mount.listeners:
-            with Mount(manifest, to_worker=True) as mounting:
-                mounting.bound = base.state
-        return base.baseline, None
+    if manifest[:8] == NO_CHAIN[:8] and not manifest.flaw:
+        # An unarmed call that is traced: its manifest is there for the carrier.
+        return None, None
     _check(manifest)
-    if not chain_id:
+    if not manifest.chain_id:
         if manifest.base:
             raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
         _bind_forward(manifest, values)
@@ -171,12 +208,12 @@ def mount_first(
     if manifest.name and len(changes.problems) == len(changes.unread):
         kept = base.after(changes)
     state = base.state
-    if loose:
+    if base.loose:
         state = base.with_shelf(values, changes.mentioned)
         base.open(values, changes)
     if changes.problems:
         settle(changes.problems, strict=values.strict)
-    chain = _arm(manifest, state, task)
+    chain = _arm(manifest, state, task or running_task())
     state = _put(manifest, chain, changes, changes.unbound, to_worker=True, named=state)
     return _knowing(Baseline(manifest.chain_id, state), manifest, chain), kept
 
@@ -215,7 +252,7 @@ def mount(
     if found.problems:
         settle(found.problems, strict=values.strict)
     if chain is None:
-        chain = _arm(manifest, EMPTY)
+        chain = _arm(manifest, EMPTY, running_task())
         call = _tell(manifest, chain, call, to_worker=to_worker)
     else:
         check_task_factory(chain.task and chain.task())
@@ -299,9 +336,9 @@ def _entries(manifest: ChainManifest, values: Values) -> tuple[Entry, ...]:
     return entries
 
 
-def _arm(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None = None) -> Chain:
+def _arm(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None) -> Chain:
     """Put a chain of the sender's id into the current Context, in a state that is mounted there."""
-    task, home = task or running_task(), Home()
+    home = Home()
     check_task_factory(task)
     chain = Chain(manifest[0], manifest[1], get_ident(), task and ref(task), home, state)
     home.settle(chain)
@@ -343,7 +380,6 @@ def _put(
 def _bind_forward(manifest: ChainManifest, values: Values) -> None:
     """Bind forward-only values in a context that stays unarmed."""
     if not manifest.entries:
-        # It brings a carrier and nothing else.
         return
     entries = [entry for entry in _entries(manifest, values) if entry.forward]
     found = decode(entries, values, to_worker=True)

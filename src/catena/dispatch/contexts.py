@@ -13,8 +13,9 @@ from typing import Any
 
 from catena.context.capture import Baseline
 from catena.context.carried import CARRIED_BYTES, CARRIED_STATES
+from catena.context.current import running_task
 from catena.context.manifest import ChainManifest
-from catena.context.mount import Prepared, mount_first
+from catena.context.mount import Prepared, mount_first, mount_named
 from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import Wire
 from catena.errors import ChainSerializationError
@@ -44,10 +45,11 @@ class Contexts:
         """Return what a call's first manifest builds on, None when that is not known (any more)."""
         if manifest is None or not manifest.base:
             return self.plain
-        known = self._kept.get(manifest.base)
-        if known is not None:
+        try:
             self._kept.move_to_end(manifest.base)
-        return known
+        except KeyError:
+            return None
+        return self._kept[manifest.base]
 
     def enter(
         self,
@@ -61,6 +63,14 @@ class Contexts:
         """
         if manifest is None:
             return None
+        task = task or running_task()
+        named = mount_named(manifest, base, task)
+        return self.enter_told(manifest, base, task) if named is None else base.baseline
+
+    def enter_told(
+        self, manifest: ChainManifest, base: Prepared, task: asyncio.Task[Any] | None
+    ) -> Baseline | None:
+        """Do the same for a manifest that may tell more than a name; the state it makes is kept."""
         try:
             baseline, kept = mount_first(manifest, self.values, base, task)
         except ChainSerializationError as error:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from catena.context.capture import Baseline, capture_answer
-from catena.context.mount import Prepared, unmount
+from catena.context.capture import Baseline, capture_answer, untouched
+from catena.context.chain import Chain
+from catena.context.mount import Prepared, mount_named, unmount
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.observing import Watched
 from catena.dispatch.values import Wire, append_context, opened, written
 from catena.errors import ChainSerializationError, SerializationError
-from catena.events import Execution, Lease, refused
+from catena.events import Execution, KeysUndeclared, Lease, Unmounted, refused
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
@@ -51,17 +52,15 @@ class Running(Protocol):
 class RunningCall:
     """Runs a coroutine routine in one task."""
 
-    __slots__ = ("_declared", "_session", "_started", "_task")
+    __slots__ = ("_started", "_task")
 
     idle = False
 
     def __init__(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
-        self._session = session
-        self._declared = admitted.declared
         self._started = False
         # Not through the loop's task factory: nothing is forked here, the chain is about to come.
         self._task: asyncio.Task[None] = asyncio.Task(
-            self._run(frame, admitted.contexts, admitted.base),
+            self._run(session, admitted, frame),
             loop=session.sessions.link.loop,
             context=admitted.base.context.copy(),
         )
@@ -75,11 +74,13 @@ class RunningCall:
         if self._started:
             self._task.cancel()
 
-    async def _run(self, frame: Next | Send | Throw, contexts: Contexts, base: Prepared) -> None:
+    async def _run(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
         self._started = True
-        session, declared = self._session, self._declared
-        task, sessions = session.task, session.sessions
+        declared, contexts, base = admitted
+        task = session.task
         baseline: Baseline | None = None
+        mounted: Chain | None = None
+        same = False
         watched: Watched | None = None
         ended: BaseException | None = None
         try:
@@ -87,16 +88,29 @@ class RunningCall:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:
                 watched = Watched(session, declared.name, contexts, frame)
-            baseline = contexts.enter(frame.manifest, base, self._task)
+            if frame.manifest is not None:
+                mounted = mount_named(frame.manifest, base, self._task)
+                baseline = (
+                    contexts.enter_told(frame.manifest, base, self._task)
+                    if mounted is None
+                    else base.baseline
+                )
             args, kwargs = arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
             payload = written(value, "the result", declared.name)
-            manifest, _ = capture_answer(contexts.values, baseline, whole=sessions.whole)
+            manifest, whole = None, session.sessions.whole
+            same = untouched(mounted, whole=whole)
+            if not same:
+                manifest, _ = capture_answer(contexts.values, baseline, whole=whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
             answer = failed(error, session, declared, contexts.values, baseline)
             ended = error if watched is not None else None
-        unmount()
+        if not same or KeysUndeclared.listeners or Unmounted.listeners:
+            unmount()
+        elif mounted is not None:
+            # As unmount does it when nobody listens.
+            mounted.home.proof = None
         if watched is not None:
             if answer.manifest is not None:
                 answer = answer._replace(manifest=watched.answering(answer.manifest))
