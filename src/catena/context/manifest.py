@@ -86,12 +86,8 @@ class ChainManifest(NamedTuple):
 
     def carrying(self, carrier: Carrier) -> ChainManifest:
         """Return the same manifest with another carrier."""
-        chain_id, parent_id, entries, whole, base, name, spent, live, _, flaw = self
         # Past the constructor, which is Python code: every traced frame needs one.
-        return _new(
-            ChainManifest,
-            (chain_id, parent_id, entries, whole, base, name, spent, live, carrier, flaw),
-        )
+        return _new(ChainManifest, (*self[:8], carrier, self[9]))
 
 
 NO_CHAIN = ChainManifest(b"")

@@ -111,7 +111,7 @@ def _write_task(add: _Add, frame: frames.Task) -> None:
         manifest=None if manifest is None else manifests.seal(manifest),
     )
     if manifest is not None and manifest.carrier:
-        to.carrier.fields.update(manifest.carrier)
+        manifests.write_carrier(to.carrier, manifest.carrier)
     if callable or proxy:
         task = to.task
         task.callable, task.routine = callable, routine
@@ -129,7 +129,7 @@ def _write_next(add: _Add, frame: frames.Next) -> None:
     else:
         to = add(call=frame.call, kind=_NEXT, manifest=manifests.seal(manifest))
         if manifest.carrier:
-            to.carrier.fields.update(manifest.carrier)
+            manifests.write_carrier(to.carrier, manifest.carrier)
 
 
 def _write_result(add: _Add, frame: frames.Result) -> None:
@@ -141,7 +141,7 @@ def _write_result(add: _Add, frame: frames.Result) -> None:
         manifest=None if manifest is None else manifests.seal(manifest),
     )
     if manifest is not None and manifest.carrier:
-        to.carrier.fields.update(manifest.carrier)
+        manifests.write_carrier(to.carrier, manifest.carrier)
     if frame.more:
         to.more = True
     if frame.after_cancel:
@@ -160,7 +160,7 @@ def _write_value(kind: int) -> Callable[[_Add, Any], None]:
             manifest=None if manifest is None else manifests.seal(manifest),
         )
         if manifest is not None and manifest.carrier:
-            to.carrier.fields.update(manifest.carrier)
+            manifests.write_carrier(to.carrier, manifest.carrier)
 
     return write
 

@@ -35,7 +35,7 @@ def encode_manifest(manifest: ChainManifest) -> bytes:
     """Return a manifest alone; the same manifest makes the same bytes in every process."""
     message = _message_of(manifest)
     if manifest.carrier:
-        message.carrier.fields.update(manifest.carrier)
+        write_carrier(message.carrier, manifest.carrier)
     return message.SerializeToString(deterministic=True)
 
 
@@ -112,9 +112,20 @@ def unseal(data: bytes) -> ChainManifest:
     return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
 
 
+def write_carrier(to: pb.Carrier, carrier: Carrier) -> None:
+    """Write a carrier. Raises UnicodeEncodeError and TypeError for what is not text."""
+    fields = to.fields
+    # The map's own update is Python code, and most carriers have one field.
+    for name in carrier:
+        fields[name] = carrier[name]
+
+
 def read_carrier(message: pb.Carrier) -> Carrier:
     """Return a carrier, OVERSIZED for one that exceeds the limit."""
-    return OVERSIZED if message.ByteSize() > CARRIER_LIMIT else dict(message.fields)
+    if message.ByteSize() > CARRIER_LIMIT:
+        return OVERSIZED
+    fields = message.fields
+    return {name: fields[name] for name in fields}
 
 
 def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
