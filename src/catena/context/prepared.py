@@ -1,4 +1,4 @@
-"""Prepared: a state that a worker has kept, in a Context of which each call that names it gets a copy.
+"""Prepared: a state that a worker keeps, in a Context that is copied for each call that names it.
 
 Whatever can change is kept as bytes there and decoded anew for each call that reads it, so that no
 two calls ever share a mutable object.
