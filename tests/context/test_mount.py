@@ -12,7 +12,8 @@ import pytest
 from catena.context.capture import capture_first
 from catena.context.current import current
 from catena.context.manifest import EntryKind
-from catena.context.mount import Prepared, mount, mount_first, unmount
+from catena.context.mount import mount, mount_first, unmount
+from catena.context.prepared import Prepared
 from catena.dispatch.values import LENIENT
 from catena.events import Mount
 from catena.testing import recording

@@ -11,7 +11,8 @@ import pytest
 import catena
 from catena.context.current import current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import Prepared, mount_first, mount_named, unmount
+from catena.context.mount import mount_first, mount_named, unmount
+from catena.context.prepared import Prepared
 from catena.dispatch import contexts
 from catena.dispatch.values import LENIENT
 from tests.context.ends import (

@@ -16,7 +16,8 @@ import catena
 from catena.context.capture import capture_first
 from catena.context.carried import Carried
 from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import Prepared, mount_first
+from catena.context.mount import mount_first
+from catena.context.prepared import Prepared
 from catena.dispatch.values import LENIENT, STRICT, Wire, take
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed

@@ -12,6 +12,7 @@ from catena.context import changes as capturing, mount as mounting
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, Shelf, State
 from catena.context.manifest import Entry, EntryKind
+from catena.context.prepared import Prepared
 from catena.context.problems import settle
 from catena.context.var import ContextVar
 from catena.dispatch import contexts
@@ -147,7 +148,7 @@ keep(
 )
 keep(
     "a named state is told by what is fixed alone",
-    patch.object(mounting.Prepared, "with_shelf", lambda self, *_: self.state),
+    patch.object(Prepared, "with_shelf", lambda self, *_: self.state),
     a_chain,
 )
 

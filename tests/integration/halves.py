@@ -19,7 +19,7 @@ from catena.context.carried import CARRIED_STATES, Known
 from catena.context.chain import Binding, Chain, State
 from catena.context.current import Home, Pin
 from catena.context.ledger import CallLedger, Ledger
-from catena.context.mount import Prepared
+from catena.context.prepared import Prepared
 from catena.context.registry import tokens
 from catena.context.token import Token
 from catena.dispatch.caller import Call

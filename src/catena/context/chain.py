@@ -152,7 +152,7 @@ class State(dict["ContextVar[Any]", Binding]):
 EMPTY = State()
 EMPTY.fixed = True
 
-# Past a chain's constructor, which is Python code: this is the way of every set and most calls.
+# Past a chain's constructor, which is Python code: the way of sets, of forks and of most calls.
 new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
 """Make a chain of its class and all of its fields."""
 
@@ -174,7 +174,7 @@ class Chain(NamedTuple):
 
     def owned_by(self, thread: int, task: ref[Any] | None) -> Chain:
         """Return the same state with another owner."""
-        return Chain(self.id, self.parent, thread, task, self.home, self.state)
+        return new(Chain, (self.id, self.parent, thread, task, self.home, self.state))
 
     def bind(self, var: ContextVar[Any], binding: Binding) -> Chain:
         """Return the chain after a set."""
@@ -195,7 +195,7 @@ class Chain(NamedTuple):
 
     def fork(self, id: bytes, thread: int, task: ref[Any] | None, home: Home) -> Chain:
         """Return a branch of its own in the same state, which names this one as parent."""
-        return Chain(id, self.id, thread, task, home, self.state)
+        return new(Chain, (id, self.id, thread, task, home, self.state))
 
     __hash__ = object.__hash__
     __eq__ = object.__eq__

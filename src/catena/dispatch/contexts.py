@@ -15,7 +15,8 @@ from catena.context.capture import Baseline
 from catena.context.carried import CARRIED_BYTES, CARRIED_STATES
 from catena.context.current import running_task
 from catena.context.manifest import ChainManifest
-from catena.context.mount import Prepared, mount_first, mount_named
+from catena.context.mount import mount_first, mount_named
+from catena.context.prepared import Prepared
 from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import Wire
 from catena.errors import ChainSerializationError

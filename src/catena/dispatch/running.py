@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from catena.context.capture import Baseline, capture_answer, untouched
 from catena.context.chain import Chain
-from catena.context.mount import Prepared, mount_named, unmount
+from catena.context.mount import mount_named, unmount
+from catena.context.prepared import Prepared
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.observing import Watched

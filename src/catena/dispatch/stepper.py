@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from catena.context.capture import Baseline, capture_answer
 from catena.context.current import current
 from catena.context.manifest import ChainManifest
-from catena.context.mount import Prepared, unmount
+from catena.context.mount import unmount
+from catena.context.prepared import Prepared
 from catena.dispatch.observing import Watched
 from catena.dispatch.running import Admitted, arguments, failed
 from catena.dispatch.values import mount_frame, opened, written
