@@ -120,12 +120,17 @@ class Operation(Event):
     ) -> None:
         self.finish(error)
 
-    def finish(self, error: BaseException | None = None, *, abandoned: bool = False) -> None:
-        """Tell the outcome to every listener that asked for it; later calls do nothing."""
+    def finish(
+        self, error: BaseException | None = None, *, abandoned: bool = False, at: int = 0
+    ) -> None:
+        """Tell the outcome to every listener that asked for it; later calls do nothing.
+
+        ``at`` is when it ended, by ``perf_counter_ns``, for those who tell it later.
+        """
         closers, self._closers = self._closers, ()
         if not closers:
             return
-        elapsed = perf_counter_ns() - self._started
+        elapsed = (at or perf_counter_ns()) - self._started
         end = "abandoned" if abandoned else "done" if error is None else _end(error)
         # Past the constructor, which is Python code: this is the way of every operation.
         outcome = _new(Outcome, (elapsed, end, error))

@@ -153,9 +153,9 @@ class Dispatch(Operation):
     is the last of ``answers``, and ``frame`` its kind and which one it was.
 
     A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
-    that come after it; ``span``, for its own use; and ``enter``, called before an answer that
-    brings a chain is mounted: what that returns is called afterwards. One that sets ``measured``
-    finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
+    that come after it; ``span`` and ``sampled``, for its own use; and ``enter``, called before an
+    answer that brings a chain is mounted: what that returns is called afterwards. One that sets
+    ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
     """
 
     attempt: Attempt | None = None
@@ -168,6 +168,7 @@ class Dispatch(Operation):
     carrier: Carrier | None = None
     context: Any = None
     span: Any = None
+    sampled: bool = False
     enter: Callable[[], Any] | None = None
 
     def __init__(self, routine: str, stream: bool) -> None:  # noqa: FBT001 - as its facts are named
@@ -217,9 +218,9 @@ class Execution(Operation):
     ends with the execution, and is told to those who listen to leases besides.
 
     A listener may assign ``reply``, which returns the carrier of an answer that carries a chain;
-    ``context``, for listeners that come after it; ``span`` and ``origin``, for its own use; and
-    ``enter``, called once in every Context that the routine runs in. Those Contexts end with the
-    call, so nothing is left there.
+    ``context``, for listeners that come after it; ``span``, ``sampled`` and ``origin``, for its own
+    use; and ``enter``, called once in every Context that the routine runs in. Those Contexts end
+    with the call, so nothing is left there.
     """
 
     drive: Kind | None = None
@@ -227,6 +228,7 @@ class Execution(Operation):
     leased: tuple[str, str] | None = None
     context: Any = None
     span: Any = None
+    sampled: bool = False
     origin: Any = None
     reply: Callable[[], Carrier | None] | None = None
     enter: Callable[[], Any] | None = None

@@ -6,10 +6,13 @@ the other called in the Context that it is about.
 
 from __future__ import annotations
 
+from functools import partial
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from catena.context.capture import Baseline
 from catena.context.manifest import NO_CHAIN, ChainManifest
+from catena.context.mount import unmount
 from catena.dispatch.caller import Call
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import take
@@ -108,8 +111,26 @@ class Watched:
         carrier = None if manifest is None else use(self._execution.reply)
         return manifest.carrying(carrier) if manifest and carrier else manifest
 
-    def end(self, error: BaseException | None) -> None:
-        """Tell how it ended; later calls do nothing."""
+    def reply(
+        self, session: Session, answer: Result | ExceptionFrame, error: BaseException | None
+    ) -> None:
+        """Send a call's only answer, and tell how it ended when that has left.
+
+        The chain is taken out then as well: nobody runs in this Context any more.
+        """
+        at = perf_counter_ns()
+        if answer.manifest is not None:
+            answer = answer._replace(manifest=self.answering(answer.manifest))
+        session.reply(answer)
+        session.sessions.link.after(partial(self._replied, error, at))
+
+    def _replied(self, error: BaseException | None, at: int) -> None:
+        unmount()
+        self.end(error, at)
+
+    def end(self, error: BaseException | None, at: int = 0) -> None:
+        """Tell how it ended, and ``at`` which nanosecond; later calls do nothing."""
         if self._lease is not None:
-            self._lease.finish()
-        self._execution.finish(None if isinstance(error, GeneratorExit) else error)
+            self._lease.finish(at=at)
+        error = None if error is None or isinstance(error, GeneratorExit) else error
+        self._execution.finish(error, at=at)

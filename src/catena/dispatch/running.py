@@ -107,15 +107,14 @@ class RunningCall:
         except BaseException as error:
             answer = failed(error, session, declared, contexts.values, baseline)
             ended = error if watched is not None else None
+        if watched is not None:
+            watched.reply(session, answer, ended)
+            return
         if not same or KeysUndeclared.listeners or Unmounted.listeners:
             unmount()
         elif mounted is not None:
             # As unmount does it when nobody listens.
             mounted.home.proof = None
-        if watched is not None:
-            if answer.manifest is not None:
-                answer = answer._replace(manifest=watched.answering(answer.manifest))
-            watched.end(ended)
         session.reply(answer)
 
 

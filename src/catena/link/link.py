@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -87,6 +88,7 @@ class Link:
         self.loop = asyncio.get_running_loop()
         self._wake: asyncio.Future[None] | None = None
         self._drained: list[asyncio.Future[None]] = []
+        self._after: list[tuple[contextvars.Context, Callable[[], object]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._over = self.loop.create_future()
 
@@ -141,6 +143,15 @@ class Link:
         if self._wake is not None:
             self._awake()
 
+    def after(self, done: Callable[[], object]) -> None:
+        """Call ``done`` in the present Context: when a message has left, or the link is down.
+
+        What it raises is logged.
+        """
+        self._after.append((contextvars.copy_context(), done))
+        if not self.up:
+            self._left()
+
     @property
     def congested(self) -> bool:
         """Whether so much waits that callers should ``await drained()`` before they send more."""
@@ -177,6 +188,7 @@ class Link:
         links.discard(self)
         self._over.set_result(None)
         self._release()
+        self._left()
         self._awake()
         if error is not None and not isinstance(error, ConnectionError | TimeoutError):
             # A peer that broke the rules, or a fault of ours: nobody else would hear of it.
@@ -200,6 +212,8 @@ class Link:
                 # One more turn: what other tasks are about to send goes into the same message.
                 await asyncio.sleep(0)
                 await self._transport.write(self._outbox.take())
+                if self._after:
+                    self._left()
                 if self._drained and not self.congested:
                     self._release()
         except Exception as error:
@@ -244,6 +258,14 @@ class Link:
         # When a loop shuts down it cancels the writer, and with it what that waits for.
         if wake is not None and not wake.done():
             wake.set_result(None)
+
+    def _left(self) -> None:
+        waiting, self._after = self._after, []
+        for context, done in waiting:
+            try:
+                context.run(done)
+            except Exception:
+                _log.exception("what was to follow a message raised")
 
     def _release(self) -> None:
         waiters, self._drained = self._drained, []

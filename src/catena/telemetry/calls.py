@@ -102,7 +102,7 @@ class Calls:
 
     def mount(self, event: events.Mount) -> Closer | None:
         """Begin to tell of a mount."""
-        if self._leaves is not None and sampled():
+        if self._leaves is not None and _is_sampled():
             return partial(self._mounted, event, self._leaves.mount(event))
         return None if self._metrics is None else partial(self._metrics.mounted, event)
 
@@ -116,7 +116,7 @@ class Calls:
         """Tell that a chain was taken out."""
         if self._metrics is not None:
             self._metrics.unmounted(())
-        if self._leaves is not None and sampled():
+        if self._leaves is not None and _is_sampled():
             self._leaves.fact(event)
 
     def reset(self, event: events.TokenReset) -> None:
@@ -125,3 +125,9 @@ class Calls:
             self._metrics.count("catena.token.resets", event.outcome)
         if self._leaves is not None and sampled():
             self._leaves.fact(event)
+
+
+def _is_sampled() -> bool:
+    """Say whether a chain that comes or goes is told of: where the call that moves it is."""
+    call = underway.here()
+    return sampled() if call is None else call.sampled

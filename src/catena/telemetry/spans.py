@@ -106,7 +106,7 @@ class Spans:
         if type(span) is NonRecordingSpan:
             return None
         if span.is_recording():
-            event.span = span
+            event.span, event.sampled = span, _is_sampled(span)
             event.enter = partial(_enter, event, context)
             underway.began(event)
             if self._tells:
@@ -138,7 +138,7 @@ class Spans:
         event.context = context = inside(span, parent)
         event.enter = partial(_attach, event, context)
         if span.is_recording():
-            event.span, event.origin = span, outer
+            event.span, event.sampled, event.origin = span, _is_sampled(span), outer
             event.reply = partial(self._carriers.write, span)
             if self._tells:
                 self._tell(event, span, parent, self._executed)
@@ -147,10 +147,8 @@ class Spans:
 
     def lease(self, event: events.Execution) -> Span | None:
         """Begin the span of the lease that serves an execution, None where there is none."""
-        span, lease = event.span, event.lease
-        if lease is None or not span.get_span_context().trace_flags & _SAMPLED:
-            return None
-        return self._leaf(lease, facts_of(lease), context=event.context)
+        lease = event.lease if event.sampled else None
+        return lease and self._leaf(lease, facts_of(lease), context=event.context)
 
     def mount(self, event: events.Mount) -> Span:
         """Begin the span of a mount, linked to the span that captured the manifest."""
@@ -223,6 +221,10 @@ def sampled() -> bool:
     span: Any = get_current().get(SPAN)
     if span is None or type(span) is Dropped:
         return False
+    return _is_sampled(span)
+
+
+def _is_sampled(span: Span) -> bool:
     return span.get_span_context().trace_flags & _SAMPLED != 0
 
 
