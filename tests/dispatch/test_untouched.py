@@ -246,8 +246,10 @@ def test_a_peer_that_knows_no_deltas_is_told_everything() -> None:
     async def main() -> None:
         async with tapped(lacking=(DELTA,), old="caller") as ends:
             word.set("red")
-            await named(ends)
-            await look()
+            # Each in a task, for what an answer repeats makes another state of its caller's.
+            await asyncio.create_task(named(ends))
+            await asyncio.create_task(look())
+            assert [(one.base, one.entries) for one in ends.told] == [(1, b"")]
             assert _captures == [True]
             (answer,) = ends.answers
             assert answer.manifest is not None
