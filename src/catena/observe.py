@@ -96,7 +96,8 @@ class Operation(Event):
     Fields that are known only later are declared with a default and assigned before the end.
     """
 
-    __slots__ = ("_closers", "_started")
+    _closers: tuple[tuple[Listener, Listener], ...] = ()
+    _started: int = 0
 
     def __enter__(self) -> Self:
         closers: tuple[tuple[Listener, Listener], ...] = ()

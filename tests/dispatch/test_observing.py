@@ -47,10 +47,13 @@ async def keep_each(to: int) -> AsyncGenerator[int, None]:
 def test_an_execution_tells_who_calls_and_for_which_chain() -> None:
     """D2: worker, caller, versions and chain are known when it begins."""
 
+    def measuring(event: Dispatch) -> None:
+        event.measured = True
+
     async def main() -> None:
         kept.set(1)
         async with connected():
-            with recording(Dispatch, Execution) as recorded:
+            with subscribe(measuring, Dispatch), recording(Dispatch, Execution) as recorded:
                 await keep(2)
         (dispatch,), (execution,) = recorded.of(Dispatch), recorded.of(Execution)
         assert (execution.worker, execution.caller) == ("w1", "near")
@@ -146,7 +149,7 @@ def test_answers_carry_what_a_listener_left_when_they_carry_a_chain() -> None:
     """C4: an answer that changes nothing has no manifest, and no carrier."""
 
     def tracing(event: Execution) -> None:
-        event.reply_carrier = {"from": "there"}
+        event.reply = lambda: {"from": "there"}
 
     async def main() -> None:
         kept.set(1)

@@ -15,6 +15,7 @@ FLOORS: dict[str, int] = {
     "catena.ids": 1,
     "catena.observe": 1,
     "catena.events": 1,
+    "catena.operations": 1,
     "catena.context": 2,
     "catena.wire": 3,
     "catena.link": 4,
@@ -64,6 +65,7 @@ LATE = {
     ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
     ("catena.pool.serve", "uvloop"),  # an extra
+    ("catena.telemetry.switch", "catena.telemetry.calls"),
     ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK
     ("catena.telemetry.switch", "catena.telemetry.hooks"),
     ("catena.telemetry.switch", "catena.telemetry.pending"),

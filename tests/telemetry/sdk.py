@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 
 from catena import telemetry
 from catena.telemetry import switch
@@ -76,10 +76,15 @@ class _Keep(logging.Handler):
 
 
 @contextmanager
-def telling(*, sampled: bool = True, audit: bool = False, **options: Any) -> Iterator[Told]:
-    """Tell spans, metrics and logs to memory while the block runs; options are those of install."""
+def telling(
+    *, sampled: bool = True, audit: bool = False, sampler: Sampler | None = None, **options: Any
+) -> Iterator[Told]:
+    """Tell spans, metrics and logs to memory while the block runs; options are those of install.
+
+    Without a ``sampler``, one that follows the parent and decides as ``sampled`` says without one.
+    """
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracers = TracerProvider(sampler=ParentBased(ALWAYS_ON if sampled else ALWAYS_OFF))
+    tracers = TracerProvider(sampler=sampler or ParentBased(ALWAYS_ON if sampled else ALWAYS_OFF))
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     meters = MeterProvider([reader])
     told = Told(tracers, meters, exporter, reader)

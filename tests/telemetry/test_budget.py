@@ -7,8 +7,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 
-from catena.telemetry import metrics, spans
+from catena.telemetry import calls, metrics
 from catena.telemetry.metrics import Metrics
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
@@ -19,7 +20,16 @@ from tests.telemetry.test_spans import Counting
 DURATIONS = {"rpc.client.call.duration": 1, "rpc.server.call.duration": 1}
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, of: str) -> tuple[Counter[str], Counter[str]]:
+class Own(ParentBased):
+    """A sampler of somebody's, which says of itself what the SDK's says."""
+
+    def __init__(self) -> None:
+        super().__init__(ALWAYS_OFF)
+
+
+def asked(
+    monkeypatch: pytest.MonkeyPatch, of: str, sampler: Sampler | None = None
+) -> tuple[Counter[str], Counter[str]]:
     """Return what the tracer and the instruments were asked for by one thing, not sampled."""
     found: list[Counting] = []
 
@@ -38,7 +48,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, of: str) -> tuple[Counter[str], Count
             else:
                 number.reset(number.set(5))
 
-    with telling(sampled=False) as told, monkeypatch.context() as within:
+    with telling(sampled=False, sampler=sampler) as told, monkeypatch.context() as within:
         monkeypatch = within
         # Each duration at once, or those of so few calls would still wait for more.
         monkeypatch.setattr(metrics, "_TOGETHER", 1)
@@ -50,48 +60,65 @@ def asked(monkeypatch: pytest.MonkeyPatch, of: str) -> tuple[Counter[str], Count
 @pytest.mark.parametrize(
     ("of", "spans_asked", "records"),
     [
-        ("call", {"add": 2}, 1),
-        ("nested", {"nest": 2, "add": 2}, 2),
-        ("stream", {"count_up": 2}, 1),
+        ("call", {"add": 1}, 1),
+        ("nested", {"nest": 1}, 2),
+        ("stream", {"count_up": 1}, 1),
         ("reset", {}, 0),
     ],
 )
-def test_one_decision_and_one_duration_a_side(
+def test_one_decision_a_trace_and_one_duration_a_side(
     of: str, spans_asked: dict[str, int], records: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Budget: mounts, unmounts, leases, resets, forks and frames ask for nothing."""
+    """Budget: mounts, unmounts, leases, resets, forks and frames ask for nothing.
+
+    A sampler that does what the parent says is not asked again.
+    """
     tracer, instruments = asked(monkeypatch, of)
 
     assert tracer == spans_asked
     assert instruments == {name: number * records for name, number in DURATIONS.items() if records}
 
 
-@pytest.mark.parametrize("name", ["mount", "fact"])
+@isolated
+@pytest.mark.parametrize(
+    ("of", "spans_asked"),
+    [("call", {"add": 2}), ("nested", {"nest": 2, "add": 2}), ("reset", {})],
+)
+def test_a_sampler_that_decides_for_itself_is_asked_once_a_side(
+    of: str, spans_asked: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Budget: only the SDK's own parent-based sampler is known to repeat what the parent says."""
+    tracer, _ = asked(monkeypatch, of, Own())
+
+    assert tracer == spans_asked
+
+
+@pytest.mark.parametrize("name", ["mount", "unmounted"])
 @isolated
 def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planted: the tracer is asked for a mount, or a reset, whether sampled or not."""
-    plain: Any = getattr(spans.Spans, name)
+    """Planted: the tracer is asked for a mount, or an unmount, whether sampled or not."""
+    plain: Any = getattr(calls.Calls, name)
 
-    def asking(self: spans.Spans, event: Any) -> Any:
-        self._leaf(event).end()
+    def asking(self: Any, event: Any) -> Any:
+        self._leaves._leaf(event, None).end()
         return plain(self, event)
 
-    with patch.object(spans.Spans, name, asking):
+    with patch.object(calls.Calls, name, asking):
         tracer, _ = asked(monkeypatch, "call")
 
-    assert tracer.total() > 2
+    assert tracer.total() > 1
 
 
 @isolated
 def test_an_instrument_on_the_hot_path_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: a mount is told to an instrument at once."""
-    plain = Metrics.mount
+    plain = Metrics.mounted
 
-    def telling_at_once(self: Metrics, event: Any) -> Any:
+    def telling_at_once(self: Metrics, event: Any, end: Any) -> Any:
         self._direct["catena.manifest.size"].record(event.bytes)
-        return plain(self, event)
+        return plain(self, event, end)
 
-    with patch.object(Metrics, "mount", telling_at_once):
+    with patch.object(Metrics, "mounted", telling_at_once):
         _, instruments = asked(monkeypatch, "call")
 
     assert instruments.total() > 2

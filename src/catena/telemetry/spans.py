@@ -79,7 +79,7 @@ class Spans:
             for scope in sorted({span.scope for span in rows.values()})
         }
         self._leaves = {
-            event: partial(tracers[span.scope].start_span, span.name, kind=_KINDS[span.kind])
+            event: (tracers[span.scope], span.name, _KINDS[span.kind])
             for event, span in rows.items()
         }
         self._calls = tracers["catena.dispatch"]
@@ -210,7 +210,8 @@ class Spans:
         context: Context | None = None,
     ) -> Span:
         links = [Link(one) for one in linked] if linked else None
-        return self._leaves[type(event)](context=context, attributes=attributes, links=links)
+        tracer, name, kind = self._leaves[type(event)]
+        return tracer.start_span(name, context, kind, attributes, links)
 
     def _status(self, error: BaseException) -> Status:
         return Status(StatusCode.ERROR, str(error) if self._messages else None)
