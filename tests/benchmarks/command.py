@@ -143,7 +143,8 @@ def _blocks(
     for repeat, order in enumerate(orders, start=1):
         for rows in order:
             done += 1
-            _say(f"[{done}/{total}] repeat {repeat}: {', '.join(map(str, rows))}")
+            what = str(rows[0]) if len(rows) == 1 else f"{len(rows)} {rows[0].section} in turn"
+            _say(f"[{done}/{total}] repeat {repeat}: {what}")
             samples += _measured(built, settings, repeat, rows, end)
     return samples
 

@@ -1,6 +1,7 @@
-"""The turns that client processes take which live at the same time: at what, how long, in which
-order. Pure, and known to both sides: a turn is a line on the client's stdin, its answer are the
-samples of its metrics. Whoever has no turn is idle.
+"""The turns of client processes that live at the same time: at what, how long, in which order.
+
+Pure, and known to both sides. A turn is a line on the client's stdin, its answer are the samples of
+its metrics on stdout; whoever has no turn is idle.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from . import plan
 from .plan import BYTES_BACK, BYTES_OUT, P50, RATE_100, Settings, Variant
 
 # How often, in a repeat, each client has a turn at each metric that is compared.
-ROUNDS: Final = 8
+ROUNDS: Final = 6
 
 ALONE: Final = "p50"
 MANY: Final = "rate"
@@ -27,7 +28,9 @@ ANSWERS: Final = {
     VALUES: plan.VALUE_METRICS,
     END: (BYTES_OUT, BYTES_BACK),
 }
-COMPARED: Final = (ALONE, MANY)
+# What is compared, with the length of a slice as a share of the time for each metric: 100 tasks
+# need longer than one until they run as they do for good.
+COMPARED: Final = {ALONE: 1 / 8, MANY: 1 / 4}
 
 VALUES_SECONDS: Final = 0.1
 LONGEST: Final = 10.0
@@ -91,11 +94,10 @@ def slices(rows: Sequence[Variant], settings: Settings, repeat: int) -> list[Sli
     what is divided by another lies as close to it as can be. At last each tells its values.
     """
     dice = plan.dice(settings, repeat)
-    seconds = settings.seconds / ROUNDS
     timed = [
-        Slice(row, Turn(word, seconds), number)
+        Slice(row, Turn(word, settings.seconds * COMPARED[word]), number)
         for number in range(1, ROUNDS + 1)
-        for word in dice.sample(COMPARED, len(COMPARED))
+        for word in dice.sample(tuple(COMPARED), len(COMPARED))
         for row in dice.sample(rows, len(rows))
     ]
     valued = [row for row in rows if set(plan.VALUE_METRICS) <= set(row.metrics)]
