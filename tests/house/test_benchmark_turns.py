@@ -36,6 +36,7 @@ from tests.benchmarks.systems.variables_client import LEAST
 from tests.benchmarks.turns import (
     ALONE,
     ANSWERS,
+    COMPARED,
     END,
     MANY,
     ROUNDS,
@@ -43,7 +44,7 @@ from tests.benchmarks.turns import (
     Slice,
     Turn,
     parse,
-    slices as all_slices,
+    slices,
 )
 from tests.support import run
 
@@ -113,7 +114,7 @@ def test_nonsense_is_no_turn(line: str) -> None:
 
 def test_each_round_gives_every_row_a_turn_at_one_metric_then_at_the_other() -> None:
     """What is compared lies together; the values are told once, by those that have some."""
-    found = all_slices(ROWS, SETTINGS, 1)
+    found = slices(ROWS, SETTINGS, 1)
     timed = [one for one in found if one.round != plan.ONCE]
     groups = [list(group) for _, group in groupby(timed, lambda one: (one.round, one.turn))]
 
@@ -126,15 +127,15 @@ def test_each_round_gives_every_row_a_turn_at_one_metric_then_at_the_other() -> 
 
 def test_the_order_of_the_turns_is_drawn_for_each_round_and_repeat() -> None:
     """The same seed gives the same orders, another seed and another repeat give others."""
-    found = all_slices(ROWS, SETTINGS, 1)
+    found = slices(ROWS, SETTINGS, 1)
     groups = [
         tuple(one.row for one in group)
         for _, group in groupby(found, lambda one: (one.round, one.turn))
     ]
 
-    assert found == all_slices(ROWS, SETTINGS, 1)
-    assert found != all_slices(ROWS, SETTINGS, 2)
-    assert found != all_slices(ROWS, replace(SETTINGS, seed=8), 1)
+    assert found == slices(ROWS, SETTINGS, 1)
+    assert found != slices(ROWS, SETTINGS, 2)
+    assert found != slices(ROWS, replace(SETTINGS, seed=8), 1)
     assert len(set(groups)) > 2
 
 
@@ -151,7 +152,7 @@ def test_the_page_says_how_long_and_how_often() -> None:
 def test_all_turns_together_answer_every_metric_of_a_row() -> None:
     """What a row is to tell is what its turns tell."""
     for one in ROWS:
-        turns = {place.turn for place in all_slices(ROWS, SETTINGS, 1) if place.row == one}
+        turns = {place.turn for place in slices(ROWS, SETTINGS, 1) if place.row == one}
         told = {metric for turn in (*turns, Turn(END)) for metric in turn.metrics}
         assert told == set(one.metrics)
 
