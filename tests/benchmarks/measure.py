@@ -175,12 +175,8 @@ class Lanes:
 
         `begin` is as in `steady`.
         """
-        self._numbers, self._warm, self._least, self._done = (
-            iter(range(budget.count)),
-            warm,
-            least,
-            0,
-        )
+        self._numbers, self._done = iter(range(budget.count)), 0
+        self._warm, self._least = warm, least
         self._warm_until = _after(warm.seconds)
         await self._gate.wait()
         await self._gate.wait()
