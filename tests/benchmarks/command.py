@@ -19,8 +19,9 @@ from time import monotonic
 from types import FrameType
 from typing import Final, TypeVar
 
-from . import environment, plan, report
+from . import environment, plan, report, turns
 from .clients import Block, run_client
+from .conversation import run_turns
 from .environment import ROOT, Environment
 from .plan import BenchmarkError, Facts, Sample, Settings, Variant
 
@@ -28,6 +29,7 @@ PAGE: Final = ROOT / "docs" / "reference" / "benchmarks.md"
 RESULTS: Final = ROOT / ".bench-results"
 
 Built = dict[str, Environment]
+Group = tuple[Variant, ...]
 T = TypeVar("T")
 
 EPILOG: Final = """\
@@ -133,18 +135,29 @@ def _facts(built: Built, settings: Settings, row: Variant, end: float) -> Facts:
 
 
 def _blocks(
-    built: Built, settings: Settings, orders: Sequence[Sequence[Variant]], end: float
+    built: Built, settings: Settings, orders: Sequence[Sequence[Group]], end: float
 ) -> list[Sample]:
     total = sum(len(order) for order in orders)
     samples: list[Sample] = []
     done = 0
     for repeat, order in enumerate(orders, start=1):
-        for row in order:
+        for rows in order:
             done += 1
-            _say(f"[{done}/{total}] repeat {repeat}: {row}")
-            block = Block(repeat, row, settings.seconds, _time_left(settings, row, end))
-            samples += run_client(built[row.environment].python, block)[1]
+            what = str(rows[0]) if len(rows) == 1 else f"{len(rows)} {rows[0].section} in turn"
+            _say(f"[{done}/{total}] repeat {repeat}: {what}")
+            samples += _measured(built, settings, repeat, rows, end)
     return samples
+
+
+def _measured(
+    built: Built, settings: Settings, repeat: int, rows: Group, end: float
+) -> list[Sample]:
+    """The samples of rows that are measured at the same time, or of one alone."""
+    python = built[rows[0].environment].python
+    blocks = [Block(repeat, row, settings.seconds, _time_left(settings, row, end)) for row in rows]
+    if rows[0].section == plan.VARIABLES:
+        return run_turns(python, blocks, turns.slices(rows, settings, repeat))
+    return run_client(python, blocks[0])[1]
 
 
 def _time_left(settings: Settings, row: Variant, end: float) -> float:

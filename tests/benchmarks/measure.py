@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from .plan import ITEMS, METRICS, P50, RATE_100, RATE_1000
 
@@ -89,13 +90,16 @@ async def together(call: Call, in_flight: int, budget: Budget) -> Measurement:
     return Measurement(sum(lane.result() for lane in lanes), _since(start))
 
 
-async def _lane(call: Call, numbers: Iterator[int], end: int) -> int:
-    """Take numbers that no other lane has taken, until there is none or the time is over."""
+async def _lane(call: Call, numbers: Iterator[int], end: int, least: int = 1) -> int:
+    """Take numbers that no other lane has taken, until there is none or the time is over.
+
+    It is not over before `least` of them.
+    """
     done = 0
     for number in numbers:
         same(await call(number), number)
         done += 1
-        if perf_counter_ns() >= end:
+        if done >= least and perf_counter_ns() >= end:
             break
     return done
 
@@ -112,39 +116,97 @@ async def steady(
     `begin` is called when no call is under way, between the warm-up and the first call that counts;
     what it returns is awaited.
     """
-    lanes = _Steady(call, in_flight, budget)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(lanes.run()) for _ in range(in_flight)]
-        await lanes.gate.wait()
+    async with Lanes(call, in_flight) as lanes:
+        # The first one is dear for everybody; after a few each chain is known to the link.
+        warm_up = Warm(WARM_CALLS, min(WARM_UP.seconds, budget.seconds))
+        return await lanes.turn(budget, warm_up, begin)
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """What each task does before the clock starts: `calls` at least, and for `seconds` at least."""
+
+    calls: int
+    seconds: float
+
+
+class Lanes:
+    """`in_flight` tasks, made where the block is entered, each in a context of its own to the end.
+
+    They make calls while they have a turn and wait otherwise. When one of them fails, so does the
+    block, with an ExceptionGroup.
+    """
+
+    def __init__(self, call: Call, in_flight: int) -> None:
+        self._call = call
+        self._group = asyncio.TaskGroup()
+        # All lanes and whoever gives them turns pass it together: called up, warm, off, done.
+        self._gate = asyncio.Barrier(in_flight + 1)
+        self._in_flight = in_flight
+        self._tasks: list[asyncio.Task[None]] = []
+        self._warm = Warm(0, 0.0)
+        self._numbers: Iterator[int] = iter(())
+        self._warm_until = self._end = self._least = self._done = self._last = 0
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._tasks = [self._group.create_task(self._run()) for _ in range(self._in_flight)]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    async def turn(
+        self,
+        budget: Budget,
+        warm: Warm,
+        begin: Callable[[], Awaitable[None] | None] = lambda: None,
+        *,
+        least: int = 1,
+    ) -> Measurement:
+        """What the lanes do within the budget once they are warm; each makes `least` calls.
+
+        `begin` is as in `steady`.
+        """
+        self._numbers, self._done = iter(range(budget.count)), 0
+        self._warm, self._least = warm, least
+        self._warm_until = _after(warm.seconds)
+        await self._gate.wait()
+        await self._gate.wait()
         beginning = begin()
         if beginning is not None:
             await beginning
         start = perf_counter_ns()
-        lanes.end = start + int(budget.seconds * NANOSECONDS)
-        await lanes.gate.wait()
-    return Measurement(sum(task.result() for task in tasks), _since(start))
+        self._end = _after(budget.seconds)
+        await self._gate.wait()
+        await self._gate.wait()
+        return Measurement(self._done, (self._last - start) / NANOSECONDS)
+
+    async def _run(self) -> None:
+        while True:
+            await self._gate.wait()
+            warmed = 0
+            while warmed < self._warm.calls or perf_counter_ns() < self._warm_until:
+                same(await self._call(warmed), warmed)
+                warmed += 1
+            await self._gate.wait()
+            await self._gate.wait()
+            done = await _lane(self._call, self._numbers, self._end, self._least)
+            self._done += done
+            self._last = perf_counter_ns()
+            await self._gate.wait()
 
 
-class _Steady:
-    """The lanes of `steady`: they pass the gate together when all are warm, and go on at once."""
-
-    def __init__(self, call: Call, in_flight: int, budget: Budget) -> None:
-        self.gate = asyncio.Barrier(in_flight + 1)
-        self.end = 0
-        self._call = call
-        self._numbers = iter(range(budget.count))
-        self._warm = perf_counter_ns() + int(min(WARM_UP.seconds, budget.seconds) * NANOSECONDS)
-
-    async def run(self) -> int:
-        """One lane: the number of its calls that count."""
-        # The first one is dear for everybody; after a few each chain is known to the link.
-        warmed = 0
-        while warmed < WARM_CALLS or perf_counter_ns() < self._warm:
-            same(await self._call(warmed), warmed)
-            warmed += 1
-        await self.gate.wait()
-        await self.gate.wait()
-        return await _lane(self._call, self._numbers, self.end)
+def _after(seconds: float) -> int:
+    """The moment that is so many seconds away."""
+    return perf_counter_ns() + int(seconds * NANOSECONDS)
 
 
 async def step_by_step(items: Items, budget: Budget) -> Measurement:

@@ -71,6 +71,8 @@ PREFIX: Final = "@benchmark "
 
 # From the second repeat on a median says something; from the seventh on a range does.
 REPEATS_TO_PUBLISH: Final = 7
+# The number of the round of what is measured once a repeat, not round by round.
+ONCE: Final = 0
 # The budget of telemetry is a few per cent, so it takes more pairs; one instruction count will do.
 PAIRS: Final = 9
 
@@ -171,7 +173,12 @@ class Settings:
         return max(self.repeats, PAIRS) if whole else self.repeats
 
     def timeout_of(self, row: Variant) -> float:
-        """The deadline for one client process of a row, in seconds; callgrind takes its time."""
+        """The deadline for one client process of a row, in seconds.
+
+        Callgrind takes its time, and who takes turns waits for those of the others.
+        """
+        if row.section == VARIABLES:
+            return self.block_timeout + 4 * len(KINDS) * self.seconds
         return 3 * self.block_timeout if row.system == INSTRUCTIONS else self.block_timeout
 
     @property
@@ -193,7 +200,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One metric of one block.
+    """One metric of one block, in one of its rounds where it has rounds.
 
     `value` is in µs for `p50`, `encode` and `decode`, in calls or items per second for a rate, in
     bytes for `bytes_out`, `bytes_back` and `value_bytes`, in ns for the micro costs and one guard,
@@ -209,11 +216,13 @@ class Sample:
     count: int
     seconds: float
     raw: tuple[int, ...] = field(default=(), repr=False)
+    round: int = ONCE
 
     def as_json(self) -> dict[str, Any]:
         """The sample as it is kept with the raw samples."""
         return {
             "repeat": self.repeat,
+            "round": self.round,
             "section": self.variant.section,
             "system": self.variant.system,
             "loop": self.variant.loop,
@@ -254,11 +263,25 @@ def variants(settings: Settings) -> list[Variant]:
     return [row for section in SECTIONS if section in settings.sections for row in rows[section]]
 
 
-def shuffled(rows: Sequence[Variant], settings: Settings) -> list[list[Variant]]:
-    """One order of all rows per repeat; the same seed gives the same orders."""
-    dice = random.Random(settings.seed)
-    orders: list[list[Variant]] = []
+def shuffled(rows: Sequence[Variant], settings: Settings) -> list[list[tuple[Variant, ...]]]:
+    """One order per repeat of all that is measured; the same seed gives the same orders.
+
+    Each place of an order has the rows that are measured at the same time.
+    """
+    chance = dice(settings)
+    orders: list[list[tuple[Variant, ...]]] = []
     for repeat in range(max(map(settings.repeats_of, rows), default=0)):
-        due = [row for row in rows if repeat < settings.repeats_of(row)]
-        orders.append(dice.sample(due, len(due)))
+        due = together([row for row in rows if repeat < settings.repeats_of(row)])
+        orders.append(chance.sample(due, len(due)))
     return orders
+
+
+def together(rows: Sequence[Variant]) -> list[tuple[Variant, ...]]:
+    """The kinds of variables, which take turns, in one place; every other row has its own."""
+    kinds = tuple(row for row in rows if row.section == VARIABLES)
+    return [(row,) for row in rows if row.section != VARIABLES] + [kinds] * bool(kinds)
+
+
+def dice(settings: Settings, *place: int) -> random.Random:
+    """Chance that is the same for the same seed and the same place in the run."""
+    return random.Random(" ".join(map(str, (settings.seed, *place))))

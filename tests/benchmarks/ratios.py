@@ -1,6 +1,8 @@
 """The statistics: medians with their range, and ratios inside one repeat. Pure functions.
 
-Machines drift within a run, so no value of one repeat is divided by a value of another.
+Machines drift within a run, so no value of one repeat is divided by a value of another. Where a
+repeat has rounds, nor is a value of one round by one of another: what comes out of each round is
+computed first, and the repeat's value is the median of that.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Final
 
-from .plan import P50, RATE_100, BenchmarkError, Sample, Variant
+from .plan import ONCE, P50, RATE_100, BenchmarkError, Sample, Variant
 
 # How many times better than wool Catena is to be, by metric.
 TARGETS: Final = {P50: 4.0, RATE_100: 40.0}
@@ -84,9 +86,9 @@ class Finding:
         return max(0.0, -off if self.is_floor else off)
 
 
-def spread(samples: Iterable[Sample], variant: Variant, metric: str) -> Spread:
+def spread(samples: Sequence[Sample], variant: Variant, metric: str) -> Spread:
     """The values of one cell of the table, over all repeats."""
-    return Spread.of(list(_by_repeat(samples, variant, metric).values()))
+    return derived(samples, [(variant, metric)], lambda value: value)
 
 
 def ratio(samples: Sequence[Sample], ours: Variant, theirs: Variant, metric: str) -> Spread:
@@ -97,29 +99,31 @@ def ratio(samples: Sequence[Sample], ours: Variant, theirs: Variant, metric: str
     Raises:
         BenchmarkError: no repeat has both.
     """
-    mine = _by_repeat(samples, ours, metric)
-    other = _by_repeat(samples, theirs, metric)
-    both = sorted(mine.keys() & other.keys())
-    if metric == P50:
-        return Spread.of([other[repeat] / mine[repeat] for repeat in both])
-    return Spread.of([mine[repeat] / other[repeat] for repeat in both])
+    above, below = (theirs, ours) if metric == P50 else (ours, theirs)
+    return derived(samples, [(above, metric), (below, metric)], lambda one, other: one / other)
 
 
 def derived(
-    samples: Iterable[Sample],
+    samples: Sequence[Sample],
     cells: Sequence[tuple[Variant, str]],
     compute: Callable[..., float],
     summary: Callable[[Sequence[float]], Spread] = Spread.of,
 ) -> Spread:
     """What `compute` makes of the values of these cells (a row, a metric), repeat by repeat.
 
+    Where a repeat has rounds it is the median over those that have all of the cells; what was
+    measured once in the repeat stands beside each of them.
+
     Raises:
         BenchmarkError: no repeat has all of them.
     """
-    samples = list(samples)
     columns = [_by_repeat(samples, row, metric) for row, metric in cells]
-    whole = sorted(set(columns[0]).intersection(*columns))
-    return summary([compute(*(column[repeat] for column in columns)) for repeat in whole])
+    values: list[float] = []
+    for repeat in sorted(set(columns[0]).intersection(*columns)):
+        rounds = _rounds([column[repeat] for column in columns])
+        if rounds:
+            values.append(median(compute(*cell) for cell in rounds))
+    return summary(values)
 
 
 def pairs(rows: Iterable[Variant], peer: str) -> list[tuple[Variant, Variant]]:
@@ -138,9 +142,22 @@ def verdicts(samples: Sequence[Sample], rows: Iterable[Variant]) -> list[Verdict
     ]
 
 
-def _by_repeat(samples: Iterable[Sample], variant: Variant, metric: str) -> dict[int, float]:
-    return {
-        sample.repeat: sample.value
-        for sample in samples
-        if sample.variant == variant and sample.metric == metric
-    }
+def _by_repeat(
+    samples: Iterable[Sample], variant: Variant, metric: str
+) -> dict[int, dict[int, float]]:
+    """The values of a cell by repeat, and there by round."""
+    found: dict[int, dict[int, float]] = {}
+    for sample in samples:
+        if sample.variant == variant and sample.metric == metric:
+            found.setdefault(sample.repeat, {})[sample.round] = sample.value
+    return found
+
+
+def _rounds(columns: Sequence[dict[int, float]]) -> list[tuple[float, ...]]:
+    """The values of one repeat side by side, a tuple for each round that has all of them."""
+    several = [column.keys() for column in columns if ONCE not in column]
+    rounds = sorted(set(several[0]).intersection(*several)) if several else [ONCE]
+    return [
+        tuple(column[ONCE] if ONCE in column else column[number] for column in columns)
+        for number in rounds
+    ]

@@ -53,8 +53,9 @@ COUNTED: Final = Variant("asyncio", 0, INSTRUCTIONS, TELEMETRY)
 METHOD: Final = (
     "- Telemetry: Catena alone, one worker, uvloop, a routine that does nothing but check one",
     "  variable. A block is one client process with its worker that goes through all modes, forth",
-    "  and back, in at least nine repeats; a cell is the median between the quartiles. CPU time is",
-    "  that of both processes, with the export of every span that the calls have made.",
+    "  and back: twice with one call in flight, then once with 100. There are at least nine",
+    "  repeats; a cell is the median between the quartiles. CPU time is that of both processes,",
+    "  with the export of every span that the calls have made.",
     "- The SDK has a batch processor with its defaults but a queue in which nothing is dropped,",
     "  and an exporter that serialises spans as OTLP in the process and drops the bytes; metrics",
     "  are collected and serialised once a second. No logger is on.",

@@ -1,14 +1,14 @@
-"""The benchmark of Catena with itself: rows, values, aims, pages, the clock of a steady rate."""
+"""The benchmark of Catena with itself: rows, values, aims, pages."""
 
 from __future__ import annotations
 
-import asyncio
 import pickle
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
-from tests.benchmarks import measure, plan, ratios, report_micro, report_variables
+from tests.benchmarks import plan, ratios, report_micro, report_variables
 from tests.benchmarks.clients import Block
 from tests.benchmarks.markdown import finding
 from tests.benchmarks.plan import (
@@ -92,14 +92,16 @@ def test_a_section_has_the_rows_that_its_question_needs() -> None:
 
 
 def test_all_sections_are_interleaved_in_each_repeat() -> None:
-    """No section has a stretch of the run to itself."""
+    """No section has a stretch of the run to itself, but the kinds are measured together."""
     rows = plan.variants(SETTINGS)
+    kinds = tuple(row for row in rows if row.section == VARIABLES)
 
     orders = plan.shuffled(rows, SETTINGS)
 
     assert SETTINGS.environments == ("catena", "wool", "echo")
-    assert all(sorted(order) == sorted(rows) for order in orders)
-    assert all([row.section for row in order] != [row.section for row in rows] for order in orders)
+    assert all(sorted(chain.from_iterable(order)) == sorted(rows) for order in orders)
+    assert all([one for one in order if len(one) > 1] == [kinds] for order in orders)
+    assert all(order != plan.together(rows) for order in orders)
 
 
 def test_a_client_program_stands_behind_every_row() -> None:
@@ -271,41 +273,6 @@ def test_a_call_of_the_changing_kind_sets_before_it_sends(monkeypatch: pytest.Mo
         return [await call(0) for _ in range(3)]
 
     assert run(thrice()) == [0, 0, 0]
-
-
-def test_the_clock_of_a_steady_rate_starts_when_every_task_is_warm() -> None:
-    """`begin` comes once, between the warm-up of all and the first call that counts."""
-    log: list[str] = []
-    open_calls = 0
-
-    async def call(number: int) -> int:
-        nonlocal open_calls
-        open_calls += 1
-        await asyncio.sleep(0)
-        open_calls -= 1
-        log.append("call")
-        return number
-
-    def begin() -> None:
-        log.append(f"begin with {open_calls} under way")
-
-    done = run(measure.steady(call, 5, measure.Budget(20, 0.05), begin))
-
-    at = log.index("begin with 0 under way")
-    assert at >= 5 * measure.WARM_CALLS
-    assert len(log) - at - 1 == done.count
-    assert 5 <= done.count <= 20
-
-
-def test_a_wrong_answer_ends_a_steady_run() -> None:
-    """Nobody waits at the gate for a task that has failed."""
-
-    async def call(number: int) -> int:
-        return number + 1
-
-    with pytest.raises(ExceptionGroup) as caught:
-        run(measure.steady(call, 5, measure.Budget(20, 0.05)), timeout=5)
-    assert caught.group_contains(measure.WrongAnswer)
 
 
 def test_the_wire_counts_both_ways_and_leaves_the_codec_as_it_was() -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Collection, Coroutine
+import sys
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tests.benchmarks import turns
 from tests.benchmarks.measure import Call, Items, Measurement, measured
 from tests.benchmarks.plan import PREFIX
+from tests.benchmarks.turns import Turn
 
 from .common import loop_name, run_on
 
@@ -86,6 +89,31 @@ def tell_sample(metric: str, result: Measurement, value: float | None = None) ->
         seconds=result.seconds,
         raw=result.raw,
     )
+
+
+def tell_ready() -> None:
+    """Tell that turns may be given."""
+    _tell("ready")
+
+
+async def given() -> AsyncGenerator[Turn, None]:
+    """The turns that the runner gives on stdin, but the end; after that there are none.
+
+    Raises ValueError for a line that is no turn, and RuntimeError when stdin ends before the turns.
+    """
+    lines = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    try:
+        while line := await lines.readline():
+            turn = turns.parse(line.decode(errors="replace"))
+            if turn.word == turns.END:
+                return
+            yield turn
+    finally:
+        transport.close()
+    raise RuntimeError("the runner was gone before it told the end")
 
 
 def _options() -> Options:

@@ -1,13 +1,15 @@
 """The client program of the variables' section: Catena with one kind of variables bound.
 
-First the timed pass. Then, the workers gone, what one encode and one decode of these very values
-costs, and at last a pass with workers of its own whose messages are counted.
+It lives at the same time as those of the other kinds, and takes turns with them (`turns.py`): one
+call after the other, many calls, or what one encode and one decode of these very values costs. When
+the turns have ended, its workers go, and a pass with workers of its own has its messages counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from itertools import count
 from statistics import fmean, median
 from time import perf_counter_ns
@@ -19,22 +21,29 @@ from tests.benchmarks import plan
 from tests.benchmarks.measure import (
     MOST,
     NANOSECONDS,
+    WARM_CALLS,
     WARM_UP,
     Budget,
     Call,
+    Lanes,
     Measurement,
+    Warm,
     one_by_one,
     same,
     steady,
 )
 from tests.benchmarks.plan import KINDS, Kind
+from tests.benchmarks.turns import ALONE, MANY, Turn
 
 from . import variable_routines as routines
-from .client import Options, program, tell_facts, tell_sample
+from .client import Options, given, program, tell_facts, tell_ready, tell_sample
 
 IN_FLIGHT: Final = 100
 COUNTED: Final = Budget(5 * IN_FLIGHT, 5.0)
-CODEC_SECONDS: Final = 0.1
+# Before each slice: what a client had in the caches is gone when it was idle.
+TOUCH: Final = Budget(20, 0.02)
+# Calls of each of the 100 tasks in a slice, however slow they are.
+LEAST: Final = 2
 ROUNDS: Final = 500
 
 
@@ -50,10 +59,8 @@ async def measure(options: Options) -> None:
             same(await call(0), 0)
             if not options.seconds:
                 return
-            await _timed(call, options.seconds)
+            await _turns(kind, call)
         await _counted(call, options)
-        if kind.count:
-            _encodings(kind)
 
 
 def _pool(options: Options) -> catena.WorkerPool:
@@ -86,12 +93,30 @@ def caller(kind: Kind) -> Call:
     return call
 
 
-async def _timed(call: Call, seconds: float) -> None:
-    async with asyncio.timeout(20 + 2 * seconds):
-        await one_by_one(call, WARM_UP)
-        tell_sample(plan.P50, await one_by_one(call, Budget(MOST[plan.P50], seconds)))
-        budget = Budget(MOST[plan.RATE_100], seconds)
-        tell_sample(plan.RATE_100, await steady(call, IN_FLIGHT, budget))
+async def _turns(kind: Kind, call: Call) -> None:
+    """Warm up, then take each turn that is given; the tasks are the same in all of them."""
+    await one_by_one(call, WARM_UP)
+    async with Lanes(call, IN_FLIGHT) as lanes:
+        await lanes.turn(Budget(IN_FLIGHT, 0.0), Warm(WARM_CALLS, WARM_UP.seconds))
+        tell_ready()
+        async with aclosing(given()) as turns:
+            async for turn in turns:
+                async with asyncio.timeout(20 + 2 * turn.seconds):
+                    await _take(turn, kind, call, lanes)
+
+
+async def _take(turn: Turn, kind: Kind, call: Call, lanes: Lanes) -> None:
+    if turn.word == ALONE:
+        await one_by_one(call, TOUCH)
+        tell_sample(plan.P50, await one_by_one(call, Budget(MOST[plan.P50], turn.seconds)))
+    elif turn.word == MANY:
+        budget = Budget(MOST[plan.RATE_100], turn.seconds)
+        warm = Warm(1, TOUCH.seconds)
+        tell_sample(plan.RATE_100, await lanes.turn(budget, warm, least=LEAST))
+    elif not kind.count:
+        raise ValueError(f"{kind.words}: there are no values to encode")
+    else:
+        _encodings(kind, turn.seconds)
 
 
 class Wire:
@@ -136,7 +161,7 @@ async def _counted(call: Call, options: Options) -> None:
     tell_sample(plan.BYTES_BACK, done, back / done.count)
 
 
-def _encodings(kind: Kind) -> None:
+def _encodings(kind: Kind, seconds: float) -> None:
     """One encode and one decode of each value, in turn: µs per variable, and its bytes."""
     values = routines.values(kind)
     encoded = [serializer.dumps(value) for value in values]
@@ -145,7 +170,7 @@ def _encodings(kind: Kind) -> None:
         (serializer.dumps, values),
         (serializer.loads, encoded),
     )
-    end = perf_counter_ns() + int(CODEC_SECONDS * NANOSECONDS)
+    end = perf_counter_ns() + int(seconds * NANOSECONDS)
     while perf_counter_ns() < end and len(raw[0]) < ROUNDS:
         for work, rounds in zip(works, raw, strict=True):
             rounds.append(_round(*work))
