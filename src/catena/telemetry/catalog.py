@@ -271,7 +271,7 @@ CATALOG: tuple[Row, ...] = (
             keeping="direct",
             zero=_SERIALIZATION,
         ),
-        Log("catena.serialization.failed", _INFO, _CONTEXT),
+        Log("catena.serialization.failed", _WARNING, _CONTEXT),
         attributes=(
             *("rpc.method", "catena.worker.id", "catena.serialization.direction"),
             *("error.type", "exception.message"),
