@@ -12,6 +12,7 @@ __all__ = ["ATTRIBUTES", "LABELS"]
 
 ATTRIBUTES: Mapping[str, str] = {
     "catena.attempts": "How many workers were asked to take the call.",
+    "catena.call.end": "Which end of a call tells: `caller` or `worker`.",
     "catena.call.id": "The number of the call on its link.",
     "catena.carrier": "Why a call begins a trace of its own: the trace context that came with it "
     "was `absent`, `malformed` or `oversized`.",

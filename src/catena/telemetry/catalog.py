@@ -24,7 +24,7 @@ AUDIT = "catena.audit"
 """The logger of every mount, reset, lease and call; one switch turns it on."""
 
 _CONTEXT, _LINK, _POOL = "catena.context", "catena.link", "catena.pool"
-_DEBUG, _INFO, _WARNING = 10, 20, 30
+_DEBUG, _INFO, _WARNING, _ERROR = 10, 20, 30, 40
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -221,8 +221,15 @@ CATALOG: tuple[Row, ...] = (
             *("catena.chain.id", "catena.contention.kind", "error.type"),
             *("exception.message", "catena.owner.process", "catena.owner.thread"),
             *("catena.owner.task", "catena.owner.call", "catena.intruder.process"),
-            *("catena.intruder.thread", "catena.intruder.task"),
-            *("catena.intruder.call",),
+            *("catena.intruder.thread", "catena.intruder.task", "catena.intruder.call"),
+        ),
+    ),
+    row(
+        events.ContentionUnhandled,
+        Log("catena.chain.contention_unhandled", _ERROR, _CONTEXT),
+        attributes=(
+            *("rpc.method", "catena.call.id", "catena.call.end", "catena.chain.id"),
+            *("catena.contention.kind", "error.type", "exception.message"),
         ),
     ),
     row(
@@ -336,10 +343,7 @@ CATALOG: tuple[Row, ...] = (
         events.LinkClosed,
         _PEERS,
         Log("catena.link.closed", _INFO, _LINK),
-        attributes=(
-            *("catena.peer.id", "catena.protocol.version", "error.type"),
-            *("exception.message",),
-        ),
+        attributes=("catena.peer.id", "catena.protocol.version", "error.type", "exception.message"),
     ),
     row(
         events.VersionWasRefused,
@@ -353,8 +357,8 @@ CATALOG: tuple[Row, ...] = (
         ),
         Log("catena.version.refused", _WARNING, _LINK),
         attributes=(
-            *("catena.version.local", "catena.version.remote", "error.type"),
-            *("exception.message",),
+            *("catena.version.local", "catena.version.remote"),
+            *("error.type", "exception.message"),
         ),
     ),
     row(
