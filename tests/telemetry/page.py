@@ -104,6 +104,15 @@ sixteenth is kept, at most 1024 between two collections. Durations of calls wait
 come, or until metrics are collected, and are recorded together, each in the context of its own
 call. Series of a small enumeration begin at zero, so that the first contention is an increase.
 
+Which version a peer will be refused for is not known before. `catena.version.refusals` begins with
+one series at zero, whose `local` is the version here and whose `remote` is empty; Prometheus has no
+label for that. The first refusal makes a series of its own that begins at one, so whoever asks
+whether there was one sums over `remote` first:
+
+```text
+increase((sum without (remote) (catena_version_refusals_total))[10m:30s])
+```
+
 """
 
 

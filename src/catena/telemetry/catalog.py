@@ -26,6 +26,7 @@ AUDIT = "catena.audit"
 _CONTEXT, _LINK, _POOL = "catena.context", "catena.link", "catena.pool"
 _DEBUG, _INFO, _WARNING, _ERROR = 10, 20, 30, 40
 
+_PROTOCOL = "1.0"  # of catena.wire.versions, which stands higher: a test compares
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
@@ -49,10 +50,8 @@ DROPPED = Metric(
     "What was not told, or told without its part of a trace.",
     ("signal", "reason"),
     zero=(
-        ("traces", "malformed"),
-        ("traces", "oversized"),
-        ("metrics", "names"),
-        ("metrics", "samples"),
+        *(("traces", "malformed"), ("traces", "oversized")),
+        *(("metrics", "names"), ("metrics", "samples")),
     ),
 )
 """Of no event: telemetry tells it of itself."""
@@ -354,6 +353,7 @@ CATALOG: tuple[Row, ...] = (
             "Peers of another major version that were turned away.",
             ("local", "remote"),
             keeping="direct",
+            zero=((_PROTOCOL, ""),),
         ),
         Log("catena.version.refused", _WARNING, _LINK),
         attributes=(
