@@ -68,11 +68,17 @@ throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
 
 The trace travels in the manifest of a call, through the propagator that the application has
 configured, and so does the time of sending, which tells how long a call waited. Baggage stays
-behind unless `install(baggage=True)`. What arrives malformed, or beyond 8 KiB, never fails a call:
-its span begins a trace of its own, and `catena.carrier` tells why.
+behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What arrives malformed,
+or beyond 8 KiB, never fails a call: its span begins a trace of its own, and `catena.carrier` tells
+why.
 
 Values of variables, arguments, results and credentials are in no signal. Errors are told by their
-class; their texts, which may quote values, only with `install(record_messages=True)`.
+class; their texts, which may quote values, only with `install(record_messages=True)` or
+`CATENA_RECORD_MESSAGES=1`.
+
+What is given to `install` in code holds for the workers that are started afterwards, too. Hooks,
+providers and propagators stay in their process;
+[how to instrument workers](../how-to/instrument.md#workers) tells where they are given there.
 
 ## Logs
 
