@@ -1,6 +1,7 @@
 """The one place where the core and telemetry meet: whoever opens a pool lets telemetry look around.
 
-It is imported by the package root, and imports telemetry when the first pool opens.
+It is imported by the package root, and imports telemetry when the first pool opens. What telemetry
+was told in code reaches workers from here, too: neither the pool nor telemetry knows the other.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import importlib
 from types import ModuleType
 
 from catena.observe import attendant
+from catena.pool.bootstrap import on_spawn
 
 __all__ = ["start", "submodule"]
 
@@ -16,8 +18,9 @@ _LATE = ("logging", "telemetry")
 
 
 def start() -> None:
-    """Have telemetry asked whenever attendants are."""
+    """Have telemetry asked whenever attendants are, and whenever a worker is started."""
     attendant(_look)
+    on_spawn(_hand_over)
 
 
 def submodule(name: str) -> ModuleType:
@@ -34,3 +37,9 @@ def _look() -> None:
     from catena.telemetry.switch import ensure  # noqa: PLC0415 - `import catena` stays light
 
     ensure()
+
+
+def _hand_over(environment: dict[str, str], _: str) -> None:
+    from catena.telemetry.switch import handed  # noqa: PLC0415 - `import catena` stays light
+
+    environment.update(handed())

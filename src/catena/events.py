@@ -7,7 +7,7 @@ them. Ids are bytes here, as in the core; whoever shows them turns them into hex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from catena.errors import (
     CatenaError,
@@ -24,6 +24,7 @@ __all__ = [
     "CallNacked",
     "ChainForked",
     "ContentionRefused",
+    "ContentionUnhandled",
     "Dispatch",
     "EntryLost",
     "Execution",
@@ -43,6 +44,7 @@ __all__ = [
     "WorkerExited",
     "WorkerStarted",
     "refused",
+    "unhandled",
 ]
 
 E = TypeVar("E", bound=CatenaError)
@@ -176,6 +178,19 @@ class ContentionRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ContentionUnhandled(Event):
+    """A contention ended a routine; told at its worker, and at its caller where it is raised again.
+
+    ``error`` is the first one where an exception group holds it.
+    """
+
+    error: ChainContention
+    routine: str
+    call: int
+    at_caller: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FactoryDisplaced(Event):
     """A loop's task factory was replaced by one that drops copy-on-fork.
 
@@ -218,3 +233,15 @@ def refused(error: E) -> E:
         case _:
             pass
     return error
+
+
+def unhandled(error: BaseException, routine: str, call: int, *, at_caller: bool) -> None:
+    """Announce what ends a routine if that is a contention, alone or in a group."""
+    if ContentionUnhandled.listeners:
+        found: BaseException | None = error
+        if isinstance(error, BaseExceptionGroup):
+            found = cast("BaseExceptionGroup[BaseException]", error).subgroup(ChainContention)
+            while isinstance(found, BaseExceptionGroup):
+                found = found.exceptions[0]
+        if isinstance(found, ChainContention):
+            announce(ContentionUnhandled(found, routine, call, at_caller))

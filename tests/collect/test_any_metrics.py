@@ -43,6 +43,18 @@ def _histogram(buckets: int, bounds: list[float], total: float, temporality: int
     return metric
 
 
+def _exponential(scale: int, offset: int, zero: float, temporality: int) -> Metric:
+    metric = Metric()
+    metric.exponential_histogram.aggregation_temporality = temporality  # type: ignore[assignment]
+    point = metric.exponential_histogram.data_points.add(
+        scale=scale, zero_threshold=zero, zero_count=1, count=9, sum=zero
+    )
+    for side, at in ((point.positive, offset), (point.negative, -offset)):
+        side.offset = at
+        side.bucket_counts.extend([1, 0, 2] if at else [])
+    return metric
+
+
 def _summary(quantile: float, value: float, total: float) -> Metric:
     metric = Metric()
     point = metric.summary.data_points.add(count=1, sum=total)
@@ -54,6 +66,13 @@ shapes = st.one_of(
     st.builds(_sum, st.booleans(), st.integers(0, 2), numbers),
     st.builds(_gauge, numbers),
     st.builds(_histogram, st.integers(0, 5), st.sampled_from(BOUNDS), numbers, st.integers(1, 2)),
+    st.builds(
+        _exponential,
+        st.sampled_from([0, 1, 20, -10, 21]),
+        st.sampled_from([0, 1, -1074, 2**31 - 8]),
+        numbers,
+        st.integers(1, 2),
+    ),
     st.builds(_summary, numbers, numbers, numbers),
 )
 
@@ -75,11 +94,12 @@ def points(draw: st.DrawFn) -> tuple[Metric, str]:
 
 @law(
     st.lists(points(), min_size=1, max_size=12),
-    examples=200,
+    examples=300,
     floors={
         **dict.fromkeys(("counter", "gauge", "histogram", "summary"), 20),
         **dict.fromkeys(("name", "type", "point", "temporality"), 20),
         "exemplar": 20,
+        "exponential": 20,
     },
 )
 def test_whatever_arrives_the_text_can_be_parsed(
@@ -99,4 +119,5 @@ def test_whatever_arrives_the_text_can_be_parsed(
     assert text.endswith("# EOF\n")
     seen.update(family.type for family in found)
     seen.update(name for name, count in registry.dropped.items() if count)
+    seen["exponential"] += any(metric.HasField("exponential_histogram") for metric, _ in arrived)
     seen["exemplar"] += any(one.exemplar for family in found for one in family.samples)

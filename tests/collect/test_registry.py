@@ -254,7 +254,7 @@ def _exponential() -> Metric:
     ("make", "reason"),
     [
         (_no_temporality, "temporality"),
-        (_exponential, "exponential"),
+        (_exponential, "temporality"),
         (lambda: counter(-1), "point"),
         (lambda: counter(math.nan), "point"),
         (lambda: histogram([1, 2], [1.0, 2.0]), "point"),

@@ -22,7 +22,7 @@ from catena.link.client import connect
 from catena.link.link import Link, links
 from catena.link.memory import pair
 from catena.link.server import Server
-from catena.link.service import METHOD
+from catena.link.service import METHOD, address_of
 from catena.wire import codec, versions
 from catena.wire.frames import Cancel, Frame, Goodbye, Next, Result
 from tests.contracts import routines
@@ -104,6 +104,28 @@ def test_hello_tells_both_sides_who_the_other_is(joined: Any) -> None:
         assert not {near, far} & set(links)
 
     run(main())
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_both_ends_know_where_the_worker_listens(transport: str, tmp_path: Path) -> None:
+    """V1: a Unix socket's path, the same at both ends; the memory link has none."""
+    address = {"memory": "", "grpc": str(tmp_path / "s")}[transport]
+
+    async def main() -> None:
+        joining = TRANSPORTS[transport](lambda _: Listener(), lambda _: Listener(), tmp_path)
+        async with joining as (near, far, _):
+            assert (near.address, far.address) == (address, address)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [("unix:/t/s", "/t/s"), ("unix:///t/s", "/t/s"), ("unix:s", "s"), ("[::1]:1", "[::1]:1")],
+)
+def test_an_address_is_what_opentelemetry_calls_one(target: str, address: str) -> None:
+    """``server.address``: a socket's path without gRPC's scheme."""
+    assert address_of(target) == address
 
 
 @pytest.mark.parametrize("loop", LOOPS)

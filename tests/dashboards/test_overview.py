@@ -83,7 +83,7 @@ def test_names_are_those_of_the_scraped_page(name: str, part: str, found: str) -
         lambda: series("catena.chain.forks", "bucket"),
         lambda: level("catena.worker.count", "code"),
         lambda: quantile("catena.chain.forks", 0.5),
-        lambda: rate("catena.version.refusals", "local"),
+        lambda: rate("catena.frames.dropped", "kind"),
     ],
 )
 def test_a_query_that_cannot_be_answered_is_refused(asked: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import catena
 from catena.context.manifest import ChainManifest
-from catena.events import Dispatch, Execution, Lease, Mount, Unmounted
+from catena.events import ContentionUnhandled, Dispatch, Execution, Lease, Mount, Unmounted
 from catena.observe import CARRIER_LIMIT, OVERSIZED, subscribe
 from catena.testing import recording
 from catena.wire import manifests
@@ -205,3 +205,55 @@ def test_a_carrier_beyond_the_limit_is_left_out(size: int) -> None:
         assert read == manifest
     else:
         assert read.carrier is OVERSIZED
+
+
+def contention(chain: str) -> catena.ChainContention:
+    """Return a refusal."""
+    return catena.ChainContention(chain_id=chain, kind="task")
+
+
+RAISED: dict[str, tuple[BaseException, list[str]]] = {
+    "alone": (contention("a"), ["a", "a"]),
+    "in groups": (
+        ExceptionGroup("", [KeyError(), ExceptionGroup("", [contention("b"), contention("c")])]),
+        ["b", "b"],
+    ),
+    "not at all": (ExceptionGroup("", [KeyError()]), []),
+}
+
+
+@catena.routine
+async def end_with(how: str) -> None:
+    """Raise one of the above."""
+    raise RAISED[how][0]
+
+
+@catena.routine
+async def step_and_end_with(how: str) -> AsyncGenerator[int, None]:
+    """Raise one of the above in the second step."""
+    yield 1
+    raise RAISED[how][0]
+
+
+@isolated
+@pytest.mark.parametrize("how", RAISED)
+def test_a_contention_that_ends_a_routine_is_told_at_either_end(how: str) -> None:
+    """Levels: also one in a group, and of a stream; what is no contention is not told."""
+
+    async def main() -> None:
+        kept.set(1)
+        async with connected():
+            with pytest.raises(type(RAISED[how][0])):
+                await end_with(how)
+            with pytest.raises(type(RAISED[how][0])):
+                _ = [value async for value in step_and_end_with(how)]
+
+    with recording(ContentionUnhandled) as recorded:
+        run(main())
+    found = recorded.of(ContentionUnhandled)
+    assert [one.error.chain_id for one in found] == RAISED[how][1] * 2
+    assert [(one.at_caller, one.routine.rpartition(".")[2]) for one in found] == [
+        (at_caller, name)
+        for name in ("end_with", "step_and_end_with") * bool(found)
+        for at_caller in (False, True)
+    ]

@@ -25,6 +25,7 @@ from tests.house.planted_collect import CHECKS as COLLECTED
 from tests.house.planted_context import order_of_ledgers
 from tests.house.planted_fuzz import CHECKS as FUZZED
 from tests.house.planted_ledgers import CHECKS as LEDGERS
+from tests.house.planted_observed import CHECKS as OBSERVED
 from tests.house.planted_parity import CHECKS as SCRIPTED
 from tests.house.planted_tokens import CHECKS as COMPARED
 from tests.laws import test_codec as coding, test_grammar as grammar, test_words as short
@@ -33,7 +34,16 @@ from tests.laws.test_values import test_builtins_go_the_quick_way as a_value
 from tests.laws.test_variables import test_a_random_program_goes_as_in_the_stdlib as a_program
 from tests.link.test_outbox import test_every_frame_arrives_equal_and_in_its_calls_order as a_box
 
-__all__ = ["COLLECTED", "COMPARED", "COUNTED", "FAULTS", "FUZZED", "LEDGERS", "SCRIPTED"]
+__all__ = [
+    "COLLECTED",
+    "COMPARED",
+    "COUNTED",
+    "FAULTS",
+    "FUZZED",
+    "LEDGERS",
+    "OBSERVED",
+    "SCRIPTED",
+]
 
 # ---- manifests as bytes
 

@@ -231,7 +231,9 @@ def worker_environment(**given: str) -> dict[str, str]:
 
 def test_workers_are_told_what_the_parent_was_told() -> None:
     """Workers tell as their parent does: what it was told in code travels as variables."""
-    CatenaInstrumentor().instrument(detail="dispatch", pending=True, span_events=True)
+    CatenaInstrumentor().instrument(
+        detail="dispatch", pending=True, baggage=True, record_messages=False, span_events=True
+    )
     told = worker_environment(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="process")
     CatenaInstrumentor().uninstrument()
 
@@ -240,6 +242,8 @@ def test_workers_are_told_what_the_parent_was_told() -> None:
         "CATENA_WORKER_BOOTSTRAP": "opentelemetry.instrumentation.catena.worker:bootstrap",
         "CATENA_TELEMETRY": "dispatch",
         "CATENA_PENDING_SPANS": "1",
+        "CATENA_BAGGAGE": "1",
+        "CATENA_RECORD_MESSAGES": "0",
         "CATENA_SPAN_EVENTS": "1",
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,catena",
     }

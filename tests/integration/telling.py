@@ -12,7 +12,15 @@ import catena
 from catena.pool.bootstrap import worker_id
 from catena.wire import versions
 
-__all__ = ["ahead", "contended", "contended_by_a_thread", "counted", "of_another_version", "sends"]
+__all__ = [
+    "ahead",
+    "contended",
+    "contended_by_a_thread",
+    "counted",
+    "given_up",
+    "of_another_version",
+    "sends",
+]
 
 counted: catena.ContextVar[int] = catena.ContextVar("counted", namespace="tests.telling", default=0)
 
@@ -66,6 +74,13 @@ async def contended_by_a_thread() -> str:
     with pytest.raises(catena.ChainContention) as caught:
         await asyncio.get_running_loop().run_in_executor(None, context.run, counted.set, 2)
     return caught.value.kind
+
+
+@catena.routine
+async def given_up() -> None:
+    """Let a thread touch the chain of the call, and end of the refusal."""
+    counted.set(1)
+    await asyncio.to_thread(contextvars.copy_context().run, counted.set, 2)
 
 
 def of_another_version() -> None:

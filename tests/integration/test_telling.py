@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import catena
+from catena.events import ContentionUnhandled
+from catena.testing import recording
 from tests.integration import telling
 from tests.integration.pools import pooled
 
@@ -17,6 +19,18 @@ def test_contentions_on_a_worker() -> None:
         return await telling.contended(), await telling.contended_by_a_thread()
 
     assert pooled(work, spawn=1) == ("task", "thread")
+
+
+def test_a_contention_that_a_routine_does_not_handle() -> None:
+    """C9: the refusal ends the routine and is raised at its caller, which tells of it as well."""
+
+    async def work(pool: catena.WorkerPool) -> list[tuple[str, bool]]:
+        refused = pytest.raises(catena.ChainContention, match="was touched in thread")
+        with recording(ContentionUnhandled) as recorded, refused:
+            await telling.given_up()
+        return [(one.routine, one.at_caller) for one in recorded.of(ContentionUnhandled)]
+
+    assert pooled(work, spawn=1) == [("tests.integration.telling.given_up", True)]
 
 
 def test_what_is_only_sent_is_not_taken_back() -> None:

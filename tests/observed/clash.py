@@ -59,6 +59,13 @@ async def by_another_call() -> Facts:
     return _here("thread") | {"owner_task": "the owner", "owner_thread": get_ident()} | refused
 
 
+@catena.routine
+async def given_up() -> None:
+    """Have another thread touch the chain of this call, and end of the refusal."""
+    number.set(1)
+    await asyncio.to_thread(contextvars.copy_context().run, number.set, 3)
+
+
 async def touched_by_a_thread() -> Facts:
     """Have a thread touch the chain of the running task, and be refused."""
     number.set(1)
@@ -92,6 +99,14 @@ async def touched_by_a_task() -> Facts:
     return _here("task") | {"owner_task": "the owner", "owner_thread": get_ident()} | refused
 
 
+async def _given_up() -> Facts:
+    try:
+        await given_up()
+    except catena.ChainContention as error:
+        return {"kind": error.kind, "chain": error.chain_id}
+    raise AssertionError("nobody refused it")
+
+
 def _here(kind: str) -> Facts:
     return {"kind": kind, "process": os.getpid()}
 
@@ -116,6 +131,9 @@ async def main() -> None:
             told["caller thread"] = await asyncio.create_task(touched_by_a_thread())
             told["caller task"] = await touched_by_a_task()
             told["calling caller"] = await _while_a_call_runs()
+            # In a task of its own it has a chain of its own.
+            told["given up"] = await asyncio.create_task(_given_up())
+            told["given up"]["process"] = next(iter(pool.pids.values()))
         workers = list(pool.pids.values())
     print(json.dumps({"caller": os.getpid(), "workers": workers, "told": told}), flush=True)
 

@@ -132,3 +132,21 @@ def test_the_counters_count_what_the_program_saw(told: Run) -> None:
     assert len(told.records("catena.chain.contention")) == len(known)
     zero = {pid(one) for one in told.points("catena.chain.contentions")}
     assert zero == {told.said["caller"], *told.said["workers"]}
+
+
+def test_a_contention_that_nobody_handles_is_an_error(told: Run) -> None:
+    """Levels: the routine that it ended is named at ERROR, at both ends of the call, once each."""
+    known = told.said["told"]["given up"]
+    (execution,), (dispatch,) = told.spans(".given_up", "SERVER"), told.spans(".given_up", "CLIENT")
+    records = told.records("catena.chain.contention_unhandled")
+
+    assert {(one.attributes["catena.call.end"], one.span_id, pid(one)) for one in records} == {
+        ("worker", execution.span_id, known["process"]),
+        ("caller", dispatch.span_id, told.said["caller"]),
+    }
+    assert len(records) == 2
+    for one in records:
+        assert (one.severity_text, one.trace_id) == ("ERROR", execution.trace_id)
+        assert one.attributes["rpc.method"] == execution.name
+        assert one.attributes["catena.call.id"] == execution.attributes["catena.call.id"]
+        assert one.attributes["catena.chain.id"] == known["chain"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from urllib.parse import quote
 
 import pytest
 
 from tests.observed.runs import MESSAGES, Run, observed
+from tests.observed.search import exposed
 from tests.observed.secret import IN_MESSAGES, PLACES, secret
 
 VARIABLES = {
@@ -31,19 +30,6 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same run; messages are recorded, and the program shows what it holds in its spans."""
     folder = tmp_path_factory.mktemp("control")
     return observed("secret", folder, **VARIABLES, **{MESSAGES: "1"})
-
-
-def spellings(word: str) -> set[str]:
-    """Return what a text may look like in what was exported."""
-    data = word.encode()
-    # In base64, what stands before it decides among three; the ends depend on neighbours.
-    shifted = [base64.b64encode(b"x" * at + data).decode()[4:-4] for at in range(3)]
-    return {word, json.dumps(word)[1:-1], quote(word), data.hex(), *shifted}
-
-
-def found(word: str, texts: list[str]) -> bool:
-    """Say whether a text is in any of the texts, in any spelling."""
-    return any(one in text for text in texts for one in spellings(word))
 
 
 def signals(run: Run) -> dict[str, list[str]]:
@@ -76,16 +62,16 @@ def test_no_signal_holds_a_secret(told: Run, place: str) -> None:
     """Values: whatever a routine is given, holds, returns or raises is told by nobody."""
     parts = signals(told)
 
-    assert [name for name, texts in parts.items() if found(secret(place), texts)] == []
+    assert [name for name, texts in parts.items() if exposed([secret(place)], texts)] == []
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_search_finds_what_is_shown(control: Run, place: str) -> None:
     """Values: the same search finds each secret where messages are recorded or values shown."""
-    assert found(secret(place), signals(control)["traces"])
+    assert exposed([secret(place)], signals(control)["traces"])
 
 
 @pytest.mark.parametrize("place", IN_MESSAGES)
 def test_messages_are_in_logs_too_when_they_are_recorded(control: Run, place: str) -> None:
     """Values: the search works in log records as in spans."""
-    assert found(secret(place), signals(control)["logs"])
+    assert exposed([secret(place)], signals(control)["logs"])

@@ -68,11 +68,17 @@ throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
 
 The trace travels beside the manifest of a call, through the propagator that the application has
 configured, and so does the time of sending, which tells how long a call waited. Baggage stays
-behind unless `install(baggage=True)`. What arrives malformed, or beyond 8 KiB, never fails a call:
-its span begins a trace of its own, and `catena.carrier` tells why.
+behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What arrives malformed,
+or beyond 8 KiB, never fails a call: its span begins a trace of its own, and `catena.carrier` tells
+why.
 
 Values of variables, arguments, results and credentials are in no signal. Errors are told by their
-class; their texts, which may quote values, only with `install(record_messages=True)`.
+class; their texts, which may quote values, only with `install(record_messages=True)` or
+`CATENA_RECORD_MESSAGES=1`.
+
+What is given to `install` in code holds for the workers that are started afterwards, too. Hooks,
+providers and propagators stay in their process;
+[how to instrument workers](../how-to/instrument.md#workers) tells where they are given there.
 
 ## Logs
 
@@ -103,6 +109,15 @@ duration is told so, one record at either end. Sizes and waiting times are `samp
 sixteenth is kept, at most 1024 between two collections. Durations of calls wait until sixteen have
 come, or until metrics are collected, and are recorded together, each in the context of its own
 call. Series of a small enumeration begin at zero, so that the first contention is an increase.
+
+Which version a peer will be refused for is not known before. `catena.version.refusals` begins with
+one series at zero, whose `local` is the version here and whose `remote` is empty; Prometheus has no
+label for that. The first refusal makes a series of its own that begins at one, so whoever asks
+whether there was one sums over `remote` first:
+
+```text
+increase((sum without (remote) (catena_version_refusals_total))[10m:30s])
+```
 
 """
 

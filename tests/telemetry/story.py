@@ -20,7 +20,7 @@ from catena.wire.frames import Hello, Nack, NackCode, Result
 from tests.dispatch.ends import caller_and_hand, connected
 from tests.link.ends import settle
 
-__all__ = ["add", "contend", "count_up", "fail", "nest", "number", "story"]
+__all__ = ["add", "contend", "count_up", "fail", "give_up", "nest", "number", "story"]
 
 number: catena.ContextVar[int] = catena.ContextVar("number", namespace="tests.story", default=0)
 ahead: catena.ContextVar[str] = catena.ContextVar(
@@ -54,6 +54,12 @@ async def count_up(to: int) -> AsyncGenerator[int, None]:
 async def fail(text: str) -> None:
     """Raise an error whose text says something."""
     raise LookupError(text)
+
+
+@catena.routine
+async def give_up() -> None:
+    """Raise what a second task was refused with."""
+    raise await contend()
 
 
 async def contend(shared: contextvars.Context | None = None) -> catena.ChainContention:
@@ -97,6 +103,8 @@ async def story() -> None:
             pass
         with pytest.raises(LookupError):
             await fail("of no interest")
+        with pytest.raises(catena.ChainContention):
+            await give_up()
         with pytest.raises(catena.SerializationError):
             await add(sys._getframe())
     async with caller_and_hand() as (_, hand):

@@ -154,6 +154,24 @@ def test_a_contention_is_a_warning(configured: Any) -> None:
     assert record["catena.intruder.task"] == "the intruder"
 
 
+@isolated
+def test_what_cannot_be_written_is_a_warning(configured: Any) -> None:
+    """Logs: a refused argument is seen at the level that applications show by default."""
+    stream = io.StringIO()
+    catena.logging.configure_json(level=logging.WARNING, stream=stream)
+
+    async def main() -> None:
+        async with connected():
+            with pytest.raises(catena.SerializationError):
+                await add(sys._getframe())
+
+    run(main())
+
+    (record,) = map(json.loads, stream.getvalue().splitlines())
+    assert (record["event"], record["level"]) == ("catena.serialization.failed", "warning")
+    assert record["catena.serialization.direction"] == "sent"
+
+
 @pytest.mark.parametrize(("variable", "records"), [("1", True), ("0", False)])
 def test_the_environment_turns_the_audit_log_on(variable: str, records: bool) -> None:
     """CATENA_AUDIT_LOG: from outside, JSON on standard error when nobody configured logging."""

@@ -132,6 +132,19 @@ def test_rare_refusals_carry_exemplars() -> None:
         assert exemplar.trace_id == told.named(span)[0].context.trace_id
 
 
+@isolated
+def test_the_first_refused_version_is_an_increase_of_the_sum() -> None:
+    """Zero: a series of this version is there before a peer of an unknown one comes."""
+    zero = (("local", versions.PROTOCOL), ("remote", ""))
+    with telling() as told:
+        assert told.numbers("catena.version.refusals") == {zero: 0}
+        with pytest.raises(catena.VersionRefused):
+            versions.agree(Hello(0, 9, 1, "9", (), "them", 1))
+        found = told.numbers("catena.version.refusals")
+
+    assert found == {zero: 0, (("local", versions.PROTOCOL), ("remote", "9.1")): 1}
+
+
 def test_a_tally_counts_from_any_thread() -> None:
     """Metrics: no increment is lost between threads."""
     tally = Tally([("a",)])

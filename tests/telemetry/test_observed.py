@@ -18,6 +18,7 @@ from catena.telemetry.catalog import CATALOG
 from catena.telemetry.rows import Row
 from tests.observed.check import Check
 from tests.observed.command import observe
+from tests.observed.search import exposed, orphans
 from tests.support import run
 from tests.telemetry.exporting import exporting
 from tests.telemetry.story import story
@@ -27,15 +28,23 @@ PART = (
     "tests/integration/test_telling.py",
 )
 SECONDS = 180.0
+SECRETS = ("of no interest", "a cause that says something")
+"""What errors and causes of the story say."""
 
 FACTS: Any = facts.__dict__["_TELL"]
 
 
-def held(rows: Iterable[Row] = CATALOG) -> Check:
-    """Let the story be told to a receiver, and check what arrives."""
+def held(rows: Iterable[Row] = CATALOG, lines: list[str] | None = None) -> Check:
+    """Let the story be told to a receiver, and check what arrives; ``lines`` keeps it."""
     check = Check(rows)
+
+    def take(line: str) -> None:
+        check.take(line)
+        if lines is not None:
+            lines.append(line)
+
     with (
-        receiving(listen=None, out=check.take) as receiver,
+        receiving(listen=None, out=take) as receiver,
         exporting(receiver.http_endpoint) as to,
     ):
 
@@ -83,6 +92,16 @@ def test_all_that_the_catalog_promises_arrives() -> None:
         "ContentionRefused: catena.owner.call did not arrive",
         "LinkClosed: error.type did not arrive",
     ]
+
+
+def test_what_is_told_fits_the_catalog_and_itself() -> None:
+    """Nothing untold: no finding, every parent and link is there, and no text of an error."""
+    lines: list[str] = []
+    check = held(lines=lines)
+
+    assert check.findings() == []
+    assert orphans(lines) == []
+    assert exposed(SECRETS, lines) == []
 
 
 def test_an_event_without_a_row_is_found() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ asyncio.run(main())
 """
 
 
-def told(program: str) -> Run:
+def told(program: str, **variables: str) -> Run:
     """Run the program in a process of its own; return what it printed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
@@ -55,6 +56,7 @@ def told(program: str) -> Run:
         timeout=90,
         check=False,
         cwd=ROOT,
+        env={**os.environ, **variables},
     )
     assert (done.returncode, done.stderr) == (0, "")
     said, pids, spans = json.loads(done.stdout)
@@ -118,3 +120,67 @@ def test_a_process_without_an_sdk_breaks_the_trace_and_no_call() -> None:
     connected = [one for one in spans if one["kind"] == "SERVER" and one["trace"] == app["trace"]]
     assert connected
     assert [one for one in connected if "catena.carrier" in one["attributes"]] == []
+
+
+OPTIONS = """
+import asyncio, json
+from opentelemetry import baggage
+from opentelemetry.context import attach
+import catena
+from tests.telemetry import traced
+
+async def main():
+    traced.configure()
+    catena.telemetry.install(GIVEN)
+    attach(baggage.set_baggage("who", "me"))
+    async with catena.WorkerPool(spawn=1):
+        await traced.prepared()
+        await traced.collected()
+        traced.number.set(5)
+        await traced.leaf(1)
+        carried = await traced.failing("why")
+        spans = [one for one in await traced.collected() if "collected" not in one["name"]]
+    print(json.dumps([carried, [], spans]))
+
+asyncio.run(main())
+"""
+
+
+def told_by_a_worker(given: str, **variables: str) -> tuple[Any, list[dict[str, Any]]]:
+    """Return the baggage that reached a worker, and its spans, with options given in code."""
+    carried, _, spans = told(OPTIONS.replace("GIVEN", given), **variables)
+    return carried, spans
+
+
+def is_pending(span: dict[str, Any]) -> bool:
+    """Say whether a span tells of a call that has begun."""
+    return "catena.pending" in span["attributes"]
+
+
+def messages(spans: list[dict[str, Any]]) -> set[str]:
+    """Return the texts of errors in the spans of calls that failed."""
+    failed = [one for one in spans if one["status"] == "ERROR"]
+    return {one["attributes"].get("exception.message", "") for one in failed}
+
+
+def test_options_given_in_code_reach_workers() -> None:
+    """Workers: detail, messages, baggage and pending are as the parent was given them."""
+    given = 'detail="dispatch", record_messages=True, baggage=True, pending=True'
+    carried, spans = told_by_a_worker(given)
+
+    assert carried == {"who": "me"}
+    names = sorted(one["name"].rpartition(".")[2] for one in spans if not is_pending(one))
+    assert names == ["failing", "leaf", "raising", "raising"]
+    assert sum(map(is_pending, spans)) == len(names)
+    assert messages(spans) == {"why"}
+
+
+def test_what_code_leaves_open_the_environment_says_in_workers_as_here() -> None:
+    """Workers: a variable holds where code says nothing, and yields where it does."""
+    on = dict.fromkeys(("CATENA_RECORD_MESSAGES", "CATENA_BAGGAGE", "CATENA_PENDING_SPANS"), "1")
+    carried, spans = told_by_a_worker("baggage=False, pending=False", **on)
+
+    assert carried == {}
+    assert "catena.mount" in {one["name"] for one in spans}
+    assert not any(map(is_pending, spans))
+    assert messages(spans) == {"why"}

@@ -6,6 +6,7 @@ A worker configures it when a routine asks for that: as late as an application m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -100,3 +101,20 @@ async def middle() -> list[int]:
     _ = [value async for value in steps(2)]
     forked = await asyncio.create_task(leaf(2))
     return [os.getpid(), direct, forked]
+
+
+@catena.routine
+async def failing(why: str) -> dict[str, Any]:
+    """Fail on this worker in a call of its own; return the baggage that came."""
+    from opentelemetry import baggage
+
+    carried = dict(baggage.get_all())
+    with contextlib.suppress(LookupError):
+        await raising(why)
+    return carried
+
+
+@catena.routine
+async def raising(why: str) -> None:
+    """Raise an error with a text."""
+    raise LookupError(why)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catena.collect import exposition
+from catena.collect.exponential import Exponential
 from catena.collect.exposition import Family, Sample
 from catena.collect.limits import Limits
-from catena.collect.series import Unusable, new_series
+from catena.collect.series import Histogram, Number, Series, Summary, Unusable
 from catena.collect.translate import Labels, family_name, labels, text, unit_of
 
 __all__ = ["REASONS", "Registry"]
@@ -27,13 +28,12 @@ REASONS: tuple[str, ...] = (
     "type",
     "point",
     "temporality",
-    "exponential",
 )
 """Why a data point may be dropped.
 
 Too many series of a process, too many processes; a name that cannot be kept or that another metric
 has; a type that another process gives this name otherwise; a value that no series can have; no
-temporality; an exponential histogram.
+temporality.
 """
 
 _DELTA, _CUMULATIVE = 1, 2
@@ -45,6 +45,12 @@ _SUFFIXES = {
     "histogram": ("", "_bucket", "_count", "_sum", "_created"),
     "summary": ("", "_count", "_sum", "_created"),
     "info": ("", "_info"),
+}
+_SERIES: dict[str, type[Series]] = {
+    "NumberDataPoint": Number,
+    "HistogramDataPoint": Histogram,
+    "ExponentialHistogramDataPoint": Exponential,
+    "SummaryDataPoint": Summary,
 }
 _log = logging.getLogger("catena.collect")
 
@@ -148,9 +154,6 @@ class Registry:
         data, kind, temporality = _kind(metric)
         if data is None:
             return
-        if kind == "exponential":
-            self._drop("exponential", len(data.data_points))
-            return
         if temporality not in (_DELTA, _CUMULATIVE):
             self._drop("temporality", len(data.data_points))
             return
@@ -159,7 +162,7 @@ class Registry:
             self._drop(family, len(data.data_points))
             return
         own = _named(found) | _scope(scope)
-        without = {"histogram": "le", "summary": "quantile"}.get(kind, "")
+        without = {"histogram": "le", "summary": "quantile"}.get(family.kind, "")
         for point in data.data_points:
             which = labels(point.attributes, own, without)
             self._point(instance, family, which, point, delta=temporality == _DELTA)
@@ -169,7 +172,7 @@ class Registry:
     def _family(self, metric: Any, kind: str) -> Family | str:
         """Return the family of a metric, or the reason why it can have none."""
         name = family_name(metric.name, metric.unit, kind)
-        shown = "gauge" if kind == "updown" else kind
+        shown = {"updown": "gauge", "exponential": "histogram"}.get(kind, kind)
         family = self._families.get(name)
         if family is not None:
             return family if family.kind == shown else "type"
@@ -199,7 +202,9 @@ class Registry:
         if not known and len(instance.series) >= self._limits.series:
             self._drop("series", 1)
             return
-        series = family.series.get(which) or new_series(family.kind)
+        held, sort = family.series.get(which), _SERIES[point.DESCRIPTOR.name]
+        # A process that has come back may tell another sort of histogram.
+        series = held if held is not None and type(held) is sort else sort()
         if isinstance(series, Sample) or 0 < point.time_unix_nano <= series.time:
             return
         try:
@@ -246,7 +251,7 @@ def _kind(metric: Any) -> tuple[Any, str, int]:
         case "histogram":
             return data, "histogram", metric.histogram.aggregation_temporality
         case "exponential_histogram":
-            return data, "exponential", _CUMULATIVE
+            return data, "exponential", metric.exponential_histogram.aggregation_temporality
         case None:
             return None, "", _CUMULATIVE
         case kind:

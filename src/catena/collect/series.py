@@ -14,7 +14,7 @@ from typing import Any
 
 from catena.collect.translate import label_name, text
 
-__all__ = ["Exemplar", "Histogram", "Number", "Series", "Summary", "Unusable", "new_series"]
+__all__ = ["Exemplar", "Histogram", "Number", "Series", "Summary", "Unusable"]
 
 _EXEMPLAR_CHARACTERS = 128
 """What OpenMetrics allows the labels of an exemplar to hold, names and values together."""
@@ -75,7 +75,11 @@ class Histogram:
             counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
             total = None if total is None or self.sum is None else self.sum + total
         self.bounds, self.counts, self.sum = bounds, counts, total
-        for each in point.exemplars:
+        self.take_exemplars(point.exemplars)
+
+    def take_exemplars(self, found: Any) -> None:
+        """Keep the newest exemplar of each bucket."""
+        for each in found:
             self._take_exemplar(_exemplar(each))
 
     def _take_exemplar(self, found: Exemplar | None) -> None:
@@ -108,17 +112,6 @@ class Summary:
 
 
 Series = Number | Histogram | Summary
-
-
-def new_series(kind: str) -> Series:
-    """Return an empty series of a family's kind."""
-    match kind:
-        case "histogram":
-            return Histogram()
-        case "summary":
-            return Summary()
-        case _:
-            return Number()
 
 
 def _is_rising(bounds: tuple[float, ...]) -> bool:

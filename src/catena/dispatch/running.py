@@ -18,7 +18,7 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.observing import Watched
 from catena.dispatch.values import Wire, append_context, opened, written
 from catena.errors import ChainSerializationError, SerializationError
-from catena.events import Execution, KeysUndeclared, Lease, Unmounted, refused
+from catena.events import Execution, KeysUndeclared, Lease, Unmounted, refused, unhandled
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
@@ -142,6 +142,7 @@ def failed(
 
     A chain that cannot be captured never replaces the exception: it is appended to its context.
     """
+    unhandled(error, declared.name, session.task.call, at_caller=False)
     sessions = session.sessions
     manifest = None
     # First the payload: a token that it holds is on its way, and the manifest has to say so.

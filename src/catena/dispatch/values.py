@@ -9,7 +9,7 @@ from catena.context.capture import Baseline
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
 from catena.errors import ChainSerializationError, SerializationError
-from catena.events import refused
+from catena.events import refused, unhandled
 from catena.wire import failure, manifests, serializer
 from catena.wire.frames import ExceptionFrame, Frame, Result
 
@@ -117,6 +117,7 @@ def take(
                 mount_frame(frame.manifest, values, baseline, to_worker=False)
             except ChainSerializationError as unreadable:
                 append_context(error, unreadable)
+            unhandled(error, routine, frame.call, at_caller=True)
             try:
                 raise error.with_traceback(None)
             finally:

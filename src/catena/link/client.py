@@ -10,7 +10,7 @@ from grpc import aio
 
 from catena.errors import ProtocolError
 from catena.link.link import Link
-from catena.link.service import EOF, METHOD, OPTIONS, parse
+from catena.link.service import EOF, METHOD, OPTIONS, address_of, parse
 from catena.wire import codec
 from catena.wire.frames import Frame
 
@@ -31,7 +31,7 @@ async def connect(target: str, name: str) -> Link:
         METHOD, request_serializer=codec.encode, response_deserializer=parse
     )
     transport = _ClientTransport(channel, stream())
-    link = Link(transport, name)
+    link = Link(transport, name, address_of(target))
     try:
         await link.open(first=True)
     except BaseException:

@@ -72,10 +72,15 @@ class Receiver(Protocol):
 
 
 class Link:
-    """One end of the stream between two processes; ``loop`` is the event loop that it lives on."""
+    """One end of the stream between two processes; ``loop`` is the event loop that it lives on.
 
-    def __init__(self, transport: Transport, name: str) -> None:
+    ``address`` is where the worker listens, the same at both ends: a Unix socket's path. It is
+    empty where there is none.
+    """
+
+    def __init__(self, transport: Transport, name: str, address: str = "") -> None:
         self.name = name
+        self.address = address
         self.peer: Hello | None = None
         # The version that the peer speaks, empty before it said hello.
         self.protocol = ""

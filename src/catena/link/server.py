@@ -12,7 +12,7 @@ from grpc import aio
 
 from catena.errors import CatenaError, ProtocolError
 from catena.link.link import Link, Receiver
-from catena.link.service import EOF, METHOD, OPTIONS, parse
+from catena.link.service import EOF, METHOD, OPTIONS, address_of, parse
 from catena.wire import codec
 from catena.wire.frames import Frame
 
@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, target: str, name: str, accept: Callable[[Link], Receiver]) -> None:
         self._server = aio.server(options=OPTIONS)
-        self._server.add_generic_rpc_handlers((_Handler(name, accept),))
+        self._server.add_generic_rpc_handlers((_Handler(name, target, accept),))
         self._server.add_insecure_port(target)
 
     async def start(self) -> None:
@@ -42,8 +42,9 @@ class Server:
 class _Handler(grpc.GenericRpcHandler):
     """Routes the one method there is; everything else is unimplemented, as gRPC says it."""
 
-    def __init__(self, name: str, accept: Callable[[Link], Receiver]) -> None:
+    def __init__(self, name: str, target: str, accept: Callable[[Link], Receiver]) -> None:
         self._name = name
+        self._address = address_of(target)
         self._accept = accept
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -54,7 +55,7 @@ class _Handler(grpc.GenericRpcHandler):
         )
 
     async def _serve(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
-        link = Link(_ServerTransport(context), self._name)
+        link = Link(_ServerTransport(context), self._name, self._address)
         try:
             await link.open(first=False)
         except (CatenaError, ConnectionError, TimeoutError) as error:

@@ -14,7 +14,7 @@ from catena.wire import codec
 from catena.wire.frames import Frame
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["EOF", "METHOD", "OPTIONS", "SERVICE", "parse"]
+__all__ = ["EOF", "METHOD", "OPTIONS", "SERVICE", "address_of", "parse"]
 
 EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 """What gRPC reads at the end of a stream."""
@@ -38,3 +38,12 @@ def parse(data: bytes) -> list[Frame] | ProtocolError:
         return codec.decode(data)
     except ProtocolError as error:
         return error
+
+
+def address_of(target: str) -> str:
+    """Return a gRPC target as OpenTelemetry's ``server.address``: of a Unix socket the path alone.
+
+    Any other target is returned as it is.
+    """
+    path = target.removeprefix("unix:")
+    return target if path == target else f"/{path.lstrip('/')}" if path.startswith("//") else path

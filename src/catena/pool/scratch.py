@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -20,6 +21,8 @@ PATH_LIMIT = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
 
 _PREFIX = "catena-"
+_OURS = re.compile(rf"{_PREFIX}\d+-\w{{8}}")
+"""A pool's directory by its name: its owner's process, and what ``mkdtemp`` adds."""
 _ROOM = len("/catena-4194304-abcdefgh/999.sock")
 _LOCK = "lock"
 
@@ -54,7 +57,8 @@ class Scratch:
 def sweep() -> list[Path]:
     """Remove the directories of this user whose owners are dead, and return them."""
     found = (path for base in _bases() for path in base.glob(f"{_PREFIX}*"))
-    return [path for path in found if remove_abandoned(path)]
+    # Somebody else's directory has no lock either, and would be taken for one that was left.
+    return [path for path in found if _OURS.fullmatch(path.name) and remove_abandoned(path)]
 
 
 def remove_abandoned(path: Path) -> bool:

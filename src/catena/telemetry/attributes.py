@@ -12,6 +12,7 @@ __all__ = ["ATTRIBUTES", "LABELS"]
 
 ATTRIBUTES: Mapping[str, str] = {
     "catena.attempts": "How many workers were asked to take the call.",
+    "catena.call.end": "Which end of a call tells: `caller` or `worker`.",
     "catena.call.id": "The number of the call on its link.",
     "catena.carrier": "Why a call begins a trace of its own: the trace context that came with it "
     "was `absent`, `malformed` or `oversized`.",
@@ -71,7 +72,7 @@ LABELS: Mapping[str, str] = {
     "local": "Major and minor version of the protocol here.",
     "outcome": "How it ended, or was come by.",
     "reason": "Why telemetry was dropped.",
-    "remote": "Major and minor version of the protocol there.",
+    "remote": "Major and minor version of the protocol there; empty where none is meant yet.",
     "rpc.method": "The routine; the first 500 names, then `other`.",
     "rpc.status_code": "How the call ended, in the words of gRPC.",
     "signal": "What was dropped: `traces`, `metrics` or `logs`.",

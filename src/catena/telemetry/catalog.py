@@ -24,8 +24,9 @@ AUDIT = "catena.audit"
 """The logger of every mount, reset, lease and call; one switch turns it on."""
 
 _CONTEXT, _LINK, _POOL = "catena.context", "catena.link", "catena.pool"
-_DEBUG, _INFO, _WARNING = 10, 20, 30
+_DEBUG, _INFO, _WARNING, _ERROR = 10, 20, 30, 40
 
+_PROTOCOL = "1.0"  # of catena.wire.versions, which stands higher: a test compares
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
@@ -49,10 +50,8 @@ DROPPED = Metric(
     "What was not told, or told without its part of a trace.",
     ("signal", "reason"),
     zero=(
-        ("traces", "malformed"),
-        ("traces", "oversized"),
-        ("metrics", "names"),
-        ("metrics", "samples"),
+        *(("traces", "malformed"), ("traces", "oversized")),
+        *(("metrics", "names"), ("metrics", "samples")),
     ),
 )
 """Of no event: telemetry tells it of itself."""
@@ -221,8 +220,15 @@ CATALOG: tuple[Row, ...] = (
             *("catena.chain.id", "catena.contention.kind", "error.type"),
             *("exception.message", "catena.owner.process", "catena.owner.thread"),
             *("catena.owner.task", "catena.owner.call", "catena.intruder.process"),
-            *("catena.intruder.thread", "catena.intruder.task"),
-            *("catena.intruder.call",),
+            *("catena.intruder.thread", "catena.intruder.task", "catena.intruder.call"),
+        ),
+    ),
+    row(
+        events.ContentionUnhandled,
+        Log("catena.chain.contention_unhandled", _ERROR, _CONTEXT),
+        attributes=(
+            *("rpc.method", "catena.call.id", "catena.call.end", "catena.chain.id"),
+            *("catena.contention.kind", "error.type", "exception.message"),
         ),
     ),
     row(
@@ -271,7 +277,7 @@ CATALOG: tuple[Row, ...] = (
             keeping="direct",
             zero=_SERIALIZATION,
         ),
-        Log("catena.serialization.failed", _INFO, _CONTEXT),
+        Log("catena.serialization.failed", _WARNING, _CONTEXT),
         attributes=(
             *("rpc.method", "catena.worker.id", "catena.serialization.direction"),
             *("error.type", "exception.message"),
@@ -336,10 +342,7 @@ CATALOG: tuple[Row, ...] = (
         events.LinkClosed,
         _PEERS,
         Log("catena.link.closed", _INFO, _LINK),
-        attributes=(
-            *("catena.peer.id", "catena.protocol.version", "error.type"),
-            *("exception.message",),
-        ),
+        attributes=("catena.peer.id", "catena.protocol.version", "error.type", "exception.message"),
     ),
     row(
         events.VersionWasRefused,
@@ -350,11 +353,12 @@ CATALOG: tuple[Row, ...] = (
             "Peers of another major version that were turned away.",
             ("local", "remote"),
             keeping="direct",
+            zero=((_PROTOCOL, ""),),
         ),
         Log("catena.version.refused", _WARNING, _LINK),
         attributes=(
-            *("catena.version.local", "catena.version.remote", "error.type"),
-            *("exception.message",),
+            *("catena.version.local", "catena.version.remote"),
+            *("error.type", "exception.message"),
         ),
     ),
     row(

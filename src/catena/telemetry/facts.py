@@ -232,6 +232,13 @@ _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.TokenReset: _token_reset,
     events.Lease: _lease,
     events.ContentionRefused: _contention,
+    events.ContentionUnhandled: lambda event: {
+        "rpc.method": event.routine,
+        "catena.call.id": event.call,
+        "catena.call.end": "caller" if event.at_caller else "worker",
+        "catena.chain.id": event.error.chain_id,
+        "catena.contention.kind": event.error.kind,
+    },
     events.SerializationFailed: _serialization,
     events.CallNacked: lambda event: {
         "rpc.method": event.routine,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
-__all__ = ["Detail", "Hooked", "audit", "ensure", "install", "installed", "uninstall"]
+__all__ = ["Detail", "Hooked", "audit", "ensure", "handed", "install", "installed", "uninstall"]
 
 Detail = Literal["off", "dispatch", "full"]
 Hooked = Callable[["Span", Any], object]
@@ -36,6 +36,8 @@ Hooked = Callable[["Span", Any], object]
 _log = logging.getLogger("catena")
 _lock = RLock()
 _YES = ("1", "true", "yes", "on")
+_TELEMETRY, _PENDING = "CATENA_TELEMETRY", "CATENA_PENDING_SPANS"
+_MESSAGES, _BAGGAGE = "CATENA_RECORD_MESSAGES", "CATENA_BAGGAGE"
 _LOGGERS = {log.logger for row in CATALOG for log in row.logs}
 _SILENT = logging.NullHandler()
 _NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
@@ -47,8 +49,8 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
     meter_provider: MeterProvider | None = None,
     propagator: TextMapPropagator | None = None,
     detail: Detail | None = None,
-    record_messages: bool = False,
-    baggage: bool = False,
+    record_messages: bool | None = None,
+    baggage: bool | None = None,
     dispatch_hook: Hooked | None = None,
     execution_hook: Hooked | None = None,
     pending: bool | None = None,
@@ -57,11 +59,16 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
 
     Without a provider, or a propagator, the global one counts, as soon as the application has
     configured it. ``detail`` outdoes CATENA_TELEMETRY. ``record_messages`` lets the texts of errors
-    into spans and logs, and they may quote values; ``baggage`` lets baggage travel with calls.
+    into spans and logs, and they may quote values; ``baggage`` lets baggage travel with calls;
+    ``pending`` makes a span of each recorded call when it begins, too. These three are off by
+    default and outdo CATENA_RECORD_MESSAGES, CATENA_BAGGAGE and CATENA_PENDING_SPANS.
 
     ``dispatch_hook`` and ``execution_hook`` are called with the span of a call that begins and its
-    event, at its caller and at its worker, where the span is recorded. ``pending`` makes a span of
-    each recorded call when it begins, too; it outdoes CATENA_PENDING_SPANS.
+    event, at its caller and at its worker, where the span is recorded.
+
+    Workers that are started afterwards are handed those four options in their environment. What is
+    an object of this process stays here: providers, the propagator and hooks, so the span of an
+    execution sees a hook only if the worker's bootstrap installs it.
 
     Raises ValueError for a detail that is none.
     """
@@ -75,11 +82,13 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
             tracer_provider,
             meter_provider,
             propagator,
-            record_messages,
-            baggage,
+            _asked(_MESSAGES, record_messages),
+            _asked(_BAGGAGE, baggage),
             (dispatch_hook, execution_hook),
-            _pending() if pending is None else pending,
+            _asked(_PENDING, pending),
         )
+        switches = {_MESSAGES: record_messages, _BAGGAGE: baggage, _PENDING: pending}
+        _switch.given = _as_variables(detail, switches)
         _switch.look()
 
 
@@ -88,6 +97,15 @@ def uninstall() -> None:
     with _lock:
         _switch.stop()
         _switch.off = True
+
+
+def handed() -> Mapping[str, str]:
+    """Return the variables that make another process tell with the options given to ``install``.
+
+    What was left to the environment is not in it: that is inherited.
+    """
+    with _lock:
+        return dict(_switch.given)
 
 
 def installed() -> frozenset[str]:
@@ -137,6 +155,8 @@ class _Switch:
 
     def __init__(self) -> None:
         self.options: _Options | None = None
+        # Of these, what code asked for, as variables.
+        self.given: dict[str, str] = {}
         self.off = False
         self.audit: bool | None = None
         self.spans: Spans | None = None
@@ -150,9 +170,9 @@ class _Switch:
         """Subscribe what has become possible since the last look."""
         if self.off:
             return
-        options = self.options = self.options or _Options(_detail(), pending=_pending())
+        options = self.options = self.options or _from_environment()
         if self.audit is None:
-            self.audit = os.environ.get("CATENA_AUDIT_LOG", "").lower() in _YES
+            self.audit = _asked("CATENA_AUDIT_LOG")
             if self.audit:
                 _show_audit()
         if options.detail == "off":
@@ -176,6 +196,7 @@ class _Switch:
         if self.metrics is not None:
             self.metrics.active = False
         self.spans = self.metrics = self.options = None
+        self.given = {}
 
     def tell(self, event: Event) -> Any:
         """Log an event; a contention in all signals, each pointing at the others."""
@@ -287,16 +308,32 @@ def _provider(signal: Literal["trace", "metrics"], given: object) -> object | No
     return None if type(found).__module__.startswith(_NO_OPINION) else found
 
 
+def _from_environment() -> _Options:
+    return _Options(
+        _detail(),
+        record_messages=_asked(_MESSAGES),
+        baggage=_asked(_BAGGAGE),
+        pending=_asked(_PENDING),
+    )
+
+
 def _detail() -> Detail:
-    asked = os.environ.get("CATENA_TELEMETRY", "").lower() or "full"
+    asked = os.environ.get(_TELEMETRY, "").lower() or "full"
     if asked in get_args(Detail):
         return cast("Detail", asked)
     _log.warning("CATENA_TELEMETRY is %r, not off, dispatch or full: full it is", asked)
     return "full"
 
 
-def _pending() -> bool:
-    return os.environ.get("CATENA_PENDING_SPANS", "").lower() in _YES
+def _as_variables(detail: str | None, switches: Mapping[str, bool | None]) -> dict[str, str]:
+    given = {} if detail is None else {_TELEMETRY: detail}
+    said = {name: is_on for name, is_on in switches.items() if is_on is not None}
+    return given | {name: "1" if is_on else "0" for name, is_on in said.items()}
+
+
+def _asked(variable: str, in_code: bool | None = None) -> bool:  # noqa: FBT001 - None is neither
+    """Say whether something is switched on, in code or else by a variable."""
+    return os.environ.get(variable, "").lower() in _YES if in_code is None else in_code
 
 
 def _show_audit() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from catena.cli.demo import watching
+from catena.cli.demo import command, watching
 from catena.cli.demo.trace import Seen
 from catena.cli.main import main
 from catena.collect import Recording, receiving
@@ -68,6 +71,32 @@ def test_the_report_shows_the_tree(tree: Path) -> None:
     assert ": 41 calls, each as its caller and its worker saw it\n  list_packages: " in out
     assert "\n  read_file, 20 calls: half within " in out
     assert "\n      measure, 20 calls: " in out
+
+
+def test_a_folder_that_vanishes_costs_a_part_of_the_tree_and_a_line(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input: the run is done, the tree has what callers saw, and nobody sees a traceback."""
+    home = tmp_path / "temporary"
+    home.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(home))
+    real, removed = command.run, list[Path]()
+
+    async def run(*args: Any, **options: Any) -> Any:
+        removed.extend(home.glob("catena-demo-*"))
+        shutil.rmtree(removed[0])
+        return await real(*args, **options)
+
+    monkeypatch.setattr(command, "run", run)
+    code = main(["demo", "--workers", "1", str(tree / "pkg0")])
+    out, err = capfd.readouterr()
+
+    assert code == 0
+    assert "\n  read_file, 20 calls: half within " in out
+    said = [line for line in err.splitlines() if line.startswith("catena demo: what")]
+    lost = f"{removed[0]} was removed during the run"
+    assert said == [f"catena demo: what workers saw of their calls is lost: {lost}"]
+    assert "Traceback" not in err
 
 
 def test_otlp_sends_one_trace_of_all_processes(tree: Path) -> None:

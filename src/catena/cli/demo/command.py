@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO, cast
 
 from catena.cli.demo.arguments import Arguments
@@ -75,15 +76,21 @@ def demo(asked: Arguments) -> int:
     finally:
         if not flush(_FLUSH):
             _say(f"not everything was sent to {asked.otlp} within {_FLUSH:g} seconds")
+    if work.gone is not None:
+        _say(f"what workers saw of their calls is lost: {work.gone} was removed during the run")
     return _hand_over(report, as_json=asked.json)
 
 
 class _Demo:
-    """One run and its check, and how far they are."""
+    """One run and its check, and how far they are.
+
+    ``gone`` is the folder of what workers saw, if somebody removed it.
+    """
 
     def __init__(self, target: Target, asked: Arguments) -> None:
         self._target, self._asked = target, asked
         self._progress = Progress()
+        self.gone: Path | None = None
 
     def report(self) -> Report:
         """Run on workers, then check when that was asked."""
@@ -111,7 +118,9 @@ class _Demo:
         report = self._teller(shown_as, f"reading on {counted(self._asked.workers, 'worker')}")
         with watched(self._asked.otlp) as seen:
             outcome = asyncio.run(_run(self._target, state, self._asked.workers, report))
-            return outcome, trace_of(seen())
+            told = seen()
+            self.gone = told.gone
+            return outcome, trace_of(told.seen)
 
     def _check(self, outcome: Outcome, shown_as: Display) -> Check:
         started = time.perf_counter()

@@ -18,13 +18,14 @@ from dataclasses import astuple
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from catena.cli.demo.trace import Seen
 from catena.events import Dispatch, Execution
 from catena.observe import Outcome, subscribe, use
 from catena.pool.bootstrap import BOOTSTRAP as ENVIRONMENT, Bootstrap, on_spawn, worker_id
 
-__all__ = ["BOOTSTRAP", "OTLP", "about", "begin", "watched"]
+__all__ = ["BOOTSTRAP", "OTLP", "Told", "about", "begin", "watched"]
 
 BOOTSTRAP = f"{__name__}:begin"
 """What workers of the demo run before they serve."""
@@ -37,6 +38,13 @@ about: contextvars.ContextVar[str] = contextvars.ContextVar("catena.demo.about",
 
 _CALL = "catena.demo.call"
 _here: contextvars.ContextVar[str] = contextvars.ContextVar(_CALL, default="")
+
+
+class Told(NamedTuple):
+    """What was seen of calls; ``gone`` is where workers told it, if that is not there any more."""
+
+    seen: list[Seen]
+    gone: Path | None = None
 
 
 class _Watcher:
@@ -79,13 +87,20 @@ class _Watcher:
 
 
 @contextmanager
-def watched(otlp: str | None = None) -> Generator[Callable[[], list[Seen]]]:
+def watched(otlp: str | None = None) -> Generator[Callable[[], Told]]:
     """Watch the calls of this process, and of workers that are started meanwhile with BOOTSTRAP.
 
     Yields what returns everything that was seen; complete when the workers have ended. With
     ``otlp``, workers send spans there.
     """
     watcher = _Watcher("here")
+
+    def told(folder: Path) -> Told:
+        try:
+            return Told([*watcher.seen, *_left(folder)])
+        except FileNotFoundError:
+            return Told(watcher.seen, folder)
+
     with tempfile.TemporaryDirectory(prefix="catena-demo-") as folder:
 
         def edit(environment: dict[str, str], _: str) -> None:
@@ -96,7 +111,7 @@ def watched(otlp: str | None = None) -> Generator[Callable[[], list[Seen]]]:
         end = on_spawn(edit)
         try:
             with subscribe(watcher.dispatch, Dispatch):
-                yield lambda: [*watcher.seen, *_left(Path(folder))]
+                yield partial(told, Path(folder))
         finally:
             end()
 
@@ -123,7 +138,9 @@ def begin() -> Callable[[float], None] | None:
         for one in listening:
             one.cancel()
         lines = [json.dumps(astuple(one)) for one in watcher.seen]
-        Path(folder, worker_id()).write_text("\n".join(lines), "utf-8")
+        # The tree counts the calls of which no worker told.
+        with contextlib.suppress(OSError):
+            Path(folder, worker_id()).write_text("\n".join(lines), "utf-8")
         flush(seconds)
 
     return leave

@@ -6,7 +6,6 @@ way, and only for workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
 from catena.pool.bootstrap import BOOTSTRAP, Edit
@@ -22,11 +21,11 @@ _ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 _INSTANCE = "service.instance.id"
 
 
-def for_worker(workers: bool | str, on: Mapping[str, bool | None], detail: str | None) -> Edit:  # noqa: FBT001
+def for_worker(workers: bool | str, span_events: bool | None) -> Edit:  # noqa: FBT001
     """Return what changes the environment of a worker so that it tells as its parent does.
 
-    ``workers`` names the bootstrap; True stands for ours, unless the environment names one. ``on``
-    are the switches, by their variables, that the parent was given in code, None where it was not.
+    ``workers`` names the bootstrap; True stands for ours, unless the environment names one.
+    ``span_events`` is what the parent was given in code, None where it was not.
     """
 
     def edit(environment: dict[str, str], worker: str) -> None:
@@ -34,10 +33,8 @@ def for_worker(workers: bool | str, on: Mapping[str, bool | None], detail: str |
             environment[BOOTSTRAP] = workers
         else:
             environment.setdefault(BOOTSTRAP, WORKER_BOOTSTRAP)
-        said = {name: is_on for name, is_on in on.items() if is_on is not None}
-        environment.update({name: "1" if is_on else "0" for name, is_on in said.items()})
-        if detail is not None:
-            environment["CATENA_TELEMETRY"] = detail
+        if span_events is not None:
+            environment[SPAN_EVENTS] = "1" if span_events else "0"
         # An SDK that is configured before the worker knows who it is asks the detector.
         detectors = [one for one in environment.get(_DETECTORS, "").split(",") if one.strip()]
         if not {"catena", "*"} & {one.strip() for one in detectors}:

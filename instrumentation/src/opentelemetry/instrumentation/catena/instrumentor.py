@@ -71,8 +71,8 @@ class CatenaInstrumentor:
         dispatch_hook: Hooked | None = None,
         execution_hook: Hooked | None = None,
         detail: Detail | None = None,
-        record_messages: bool = False,
-        baggage: bool = False,
+        record_messages: bool | None = None,
+        baggage: bool | None = None,
         pending: bool | None = None,
         span_events: bool | None = None,
         workers: bool | str = True,
@@ -88,9 +88,10 @@ class CatenaInstrumentor:
         ``dispatch_hook(span, event)`` is called when the span of a call begins at its caller,
         ``execution_hook(span, event)`` when it begins at its worker, both in this process only.
         ``detail``, ``record_messages``, ``baggage`` and ``pending`` are those of
-        ``catena.telemetry.install``. ``span_events`` turns log records into events of the current
-        span. ``workers`` says what workers do that this process starts: set up an SDK as the OTEL_*
-        variables say, call the function of that name ("module:function"), or nothing.
+        ``catena.telemetry.install``, which hands them to workers; so is ``span_events``, which
+        turns log records into events of the current span. ``workers`` says what workers do that
+        this process starts: set up an SDK as the OTEL_* variables say, call the function of that
+        name ("module:function"), or nothing.
         """
         if self._on:
             _log.warning("Catena is instrumented already; what is new is not looked at")
@@ -118,8 +119,7 @@ class CatenaInstrumentor:
         if logger_provider is not None:
             self._handle(RecordHandler(logger_provider))
         if workers:
-            told = {"CATENA_PENDING_SPANS": pending, SPAN_EVENTS: span_events}
-            self._undo.append(on_spawn(for_worker(workers, told, detail)))
+            self._undo.append(on_spawn(for_worker(workers, span_events)))
 
     def uninstrument(self, **_: Any) -> None:
         """Switch it off again; calls under way are told to their end."""
