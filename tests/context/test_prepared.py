@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 import catena
+from catena.context.capture import capture_answer, untouched
 from catena.context.current import current
-from catena.context.manifest import ChainManifest, Entry, EntryKind
+from catena.context.manifest import ChainManifest, Entry, EntryKind, Values
 from catena.context.mount import mount_first, mount_named, unmount
 from catena.context.prepared import Prepared
 from catena.dispatch import contexts
-from catena.dispatch.values import LENIENT
+from catena.dispatch.values import LENIENT, STRICT
 from tests.context.ends import (
     BAD,
     ID,
@@ -204,26 +205,50 @@ def test_a_bare_name_has_nothing_else(field: str) -> None:
     named = manifest_of()._replace(base=1)
     scope, base = Scope(), plain()
 
-    assert (
-        scope.run(mount_named, named._replace(**{field: NOTHING_ELSE[field]}), base, None) is None
-    )
+    more = named._replace(**{field: NOTHING_ELSE[field]})
+    assert scope.run(mount_named, more, LENIENT, base, None) is None
     assert scope.chain is None
 
-    chain = scope.run(mount_named, named, base, None)
+    chain = scope.run(mount_named, named, LENIENT, base, None)
     assert chain is scope.chain is not None
     assert (chain.id, chain.state) == (named.chain_id, base.state)
 
 
 @pytest.mark.parametrize("value", [[1], "fixed"])
-def test_what_can_change_is_in_no_bare_name(value: Any) -> None:
-    """C15: a state that holds a value which can change has to be looked at for each call."""
+@pytest.mark.parametrize("values", [LENIENT, STRICT], ids=["lenient", "strict"])
+def test_what_has_to_be_decoded_at_once_is_in_no_bare_name(value: Any, values: Values) -> None:
+    """C15, M6: in strict mode what can change is decoded at the mount, which goes the long way."""
     manifest = manifest_of(value_of(variable(), value))._replace(name=1)
     _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
     assert kept is not None
 
-    chain = Scope().run(mount_named, manifest_of()._replace(base=1), kept, None)
+    chain = Scope().run(mount_named, manifest_of()._replace(base=1), values, kept, None)
 
-    assert (chain is None) == kept.loose == (value == [1])
+    assert kept.loose == (value == [1])
+    assert (chain is None) == (kept.loose and values is STRICT)
+
+
+def test_what_can_change_is_on_a_shelf_of_its_own_for_each_call() -> None:
+    """C15: two calls that name one state share no value, and what one reads it answers for."""
+    var = variable()
+    _, kept = Scope().run(
+        mount_first, manifest_of(value_of(var, [1]))._replace(name=1), LENIENT, plain()
+    )
+    assert kept is not None
+    one, two = Scope(kept.context.copy()), Scope(kept.context.copy())
+    named = manifest_of()._replace(base=1)
+    first = one.run(mount_named, named, LENIENT, kept, None)
+    second = two.run(mount_named, named, LENIENT, kept, None)
+    assert one.run(untouched, first, whole=False)
+
+    one.run(var.get).append(2)
+
+    assert not one.run(untouched, first, whole=False)
+    assert two.run(untouched, second, whole=False)
+    assert (one.get(var), two.get(var)) == ([1, 2], [1])
+    told, _ = one.run(capture_answer, LENIENT, kept.baseline_of(first))
+    assert told is not None
+    assert [entry.value for entry in LENIENT.unpack(told.entries)] == [LENIENT.dumps([1, 2])]
 
 
 def test_both_ways_mount_the_same() -> None:
@@ -235,7 +260,7 @@ def test_both_ways_mount_the_same() -> None:
     named = ChainManifest(ID, OTHER, base=1)
     short, long = Scope(kept.context.copy()), Scope(kept.context.copy())
 
-    chain = short.run(mount_named, named, kept, None)
+    chain = short.run(mount_named, named, LENIENT, kept, None)
     baseline, again = long.run(mount_first, named, LENIENT, kept)
 
     assert again is None

@@ -38,7 +38,7 @@ _Changes = capturing.Changes
 _bind, _merge, _put = Chain.bind, State.merge, mounting._put
 _keep = Carried.keep
 _seal, _sealed_bare = closed.seal, closed._sealed_bare
-_carrying, _manifest_of = codec._carrying, codec._manifest_of
+_manifest_of = codec._manifest_of
 _dumps, _numbers = LENIENT.dumps, count()
 
 # ---- what changed
@@ -179,7 +179,7 @@ keep(
     patch.object(
         codec,
         "_manifest_of",
-        lambda frame: _manifest_of(frame) if frame.HasField("manifest") else None,
+        lambda frame: _manifest_of(frame) if frame.manifest else None,
     ),
     a_carrier,
 )
@@ -187,8 +187,12 @@ keep(
     "the carrier inside a manifest wins",
     patch.object(
         codec,
-        "_carrying",
-        lambda manifest, frame: manifest if manifest.carrier else _carrying(manifest, frame),
+        "_manifest_of",
+        lambda frame: (
+            inside
+            if frame.manifest and (inside := closed.unseal(frame.manifest)).carrier
+            else _manifest_of(frame)
+        ),
     ),
     a_carrier,
 )

@@ -157,12 +157,16 @@ def untouched(mounted: Chain | None, *, whole: bool) -> bool:
 
     ``mounted`` is the chain that ``mount_named`` put here, None when nothing did; ``whole`` as in
     ``capture_answer``. Whoever sets or resets makes another chain, and what is mounted by name
-    cannot change in place. Whoever claims a chain makes another one, too: this one is still owned
-    by the task that mounted it, which is the one that answers, so the guard would let it pass.
+    cannot change in place, or nobody has read it. Whoever claims a chain makes another one, too:
+    this one is still owned by the task that mounted it, which is the one that answers, so the guard
+    would let it pass.
     """
     if current.get() is not mounted:
         return False
-    return mounted is None or not (whole or mounted.home.ledger)
+    if mounted is None:
+        return True
+    shelf = mounted.state.shelf
+    return not (whole or mounted.home.ledger or (shelf is not None and shelf.opened))
 
 
 def capture_answer(

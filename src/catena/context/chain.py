@@ -116,13 +116,15 @@ class State(dict["ContextVar[Any]", Binding]):
 
     ``fixed`` says whether no value can change in place, None before somebody looked; ``sealed``
     whether a mount brought values that can; ``stubs`` whether it brought variables that nobody had
-    declared here; ``block`` is what a fixed state makes when it is written whole.
+    declared here; ``block`` is what a fixed state makes when it is written whole; ``shelf`` holds
+    all its values that can change, where a mount brought them and nothing was bound since.
     """
 
     fixed: bool | None = None
     sealed: bool = False
     stubs: bool = False
     block: bytes | None = None
+    shelf: Shelf | None = None
     _by_key: dict[Key, Binding] | None = None
 
     @property

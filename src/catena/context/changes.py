@@ -63,14 +63,21 @@ class Changes:
 
     def compare(self, state: State, written: Mapping[Binding, bytes]) -> None:
         """Go through a state that the other side has, for what was changed in place."""
-        encode, to_worker = self._encode, self._to_worker
-        for var, binding in state.items():
+        dumps, to_worker, shelf = self._values.dumps, self._to_worker, state.shelf
+        # What is on a shelf was handed out to nobody.
+        asked = state.items() if shelf is None else [(var, state[var]) for var in (*shelf.opened,)]
+        for var, binding in asked:
             if binding.fixed or binding.seal is not None:
                 continue
             if to_worker or var.propagate == "both":
-                known = written.get(binding)
-                data = encode(var, binding, known)
-                # Most are as they were: one call for each is enough.
+                known, value = written.get(binding), var.backing.get()
+                try:
+                    # Most are as they were: one call for each is enough.
+                    data = None if value is UNREAD else dumps(value)
+                except Exception:
+                    data = None
+                if data is None or len(data) > VALUE_LIMIT:
+                    data = self._encode(var, binding, known)
                 if data != known:
                     self._compare(var, binding, known, data)
         self.written = {**written, **self._written} if self._entries else written

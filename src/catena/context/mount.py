@@ -46,17 +46,22 @@ _UNDECLARED = 4096
 
 
 def mount_named(
-    manifest: ChainManifest, base: Prepared, task: asyncio.Task[Any] | None
+    manifest: ChainManifest, values: Values, base: Prepared, task: asyncio.Task[Any] | None
 ) -> Chain | None:
     """Mount a manifest that names the state of ``base`` and says nothing else; return the chain.
 
-    Most calls begin with one. The call's baseline is that of ``base`` then. Returns None, and has
-    done nothing, when there is more to a manifest, or something wrong with it: ``mount_first`` is
-    for all of them. ``task`` is the running task.
+    Most calls begin with one. Returns None, and has done nothing, when there is more to a manifest,
+    or something wrong with it, or when something has to be decoded for this call at once:
+    ``mount_first`` is for all of them. ``task`` is the running task.
     """
     chain_id, parent_id, entries, _, _, name, spent, live, _, flaw = manifest
-    if entries or name or base.loose or spent or live or flaw:
+    if entries or name or spent or live or flaw:
         return None
+    state = base.state
+    if base.loose:
+        if base.mutable or values.strict:
+            return None
+        state = base.with_shelf(values, ())
     if len(chain_id) != ID_BYTES or len(parent_id) not in _PARENT_BYTES:
         return None
     # As _arm does it, without calls in between.
@@ -64,13 +69,11 @@ def mount_named(
     if type(top) is not ForkingFactory:
         check_task_factory(task)
     home = Home()
-    chain: Chain = new(
-        Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, base.state)
-    )
+    chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, state))
     home.proof = current.set(chain)
     if Mount.listeners:
         mounting = Mount(manifest, to_worker=True)
-        mounting.bound = base.state
+        mounting.bound = state
         mounting.__enter__()
         mounting.finish()
     return chain

@@ -11,7 +11,7 @@ from collections.abc import Container
 from typing import Any
 
 from catena.context.capture import Baseline
-from catena.context.chain import EMPTY, Binding, Shelf, State
+from catena.context.chain import EMPTY, Binding, Chain, Shelf, State
 from catena.context.changes import size_of
 from catena.context.decoding import Found
 from catena.context.manifest import Entry, Values
@@ -91,6 +91,11 @@ class Prepared:
         then.size = sum(then.sizes.values())
         return then
 
+    def baseline_of(self, chain: Chain) -> Baseline:
+        """Return the baseline of a call whose chain was mounted by the name of this state."""
+        state = chain.state
+        return self.baseline if state is self.state else Baseline(chain.id, state)
+
     def with_shelf(self, values: Values, changed: Container[ContextVar[Any]]) -> State:
         """Return the state of one call, whose values that can change are bytes until it reads them.
 
@@ -103,7 +108,7 @@ class Prepared:
         for var in self.closed:
             if var not in changed:
                 state[var] = Binding(False, values.dumps, shelf)
-        state.sealed, state.stubs = True, self.state.stubs
+        state.sealed, state.stubs, state.shelf = True, self.state.stubs, shelf
         return state
 
     def open(self, values: Values, changes: Found) -> None:

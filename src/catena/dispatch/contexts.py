@@ -65,8 +65,10 @@ class Contexts:
         if manifest is None:
             return None
         task = task or running_task()
-        named = mount_named(manifest, base, task)
-        return self.enter_told(manifest, base, task) if named is None else base.baseline
+        named = mount_named(manifest, self.values, base, task)
+        if named is None:
+            return self.enter_told(manifest, base, task)
+        return base.baseline_of(named)
 
     def enter_told(
         self, manifest: ChainManifest, base: Prepared, task: asyncio.Task[Any] | None

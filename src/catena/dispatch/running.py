@@ -90,11 +90,11 @@ class RunningCall:
             if Execution.listeners or Lease.listeners:
                 watched = Watched(session, declared.name, contexts, frame)
             if frame.manifest is not None:
-                mounted = mount_named(frame.manifest, base, self._task)
+                mounted = mount_named(frame.manifest, contexts.values, base, self._task)
                 baseline = (
                     contexts.enter_told(frame.manifest, base, self._task)
                     if mounted is None
-                    else base.baseline
+                    else base.baseline_of(mounted)
                 )
             args, kwargs = arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
