@@ -11,7 +11,7 @@ from unittest.mock import patch
 from catena.context import changes as capturing, mount as mounting
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, Shelf, State
-from catena.context.manifest import Entry, EntryKind
+from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.prepared import Prepared
 from catena.context.problems import settle
 from catena.context.var import ContextVar
@@ -38,7 +38,7 @@ _Changes = capturing.Changes
 _bind, _merge, _put = Chain.bind, State.merge, mounting._put
 _keep = Carried.keep
 _seal, _sealed_bare = closed.seal, closed._sealed_bare
-_carrying, _manifest_of = codec._carrying, codec._manifest_of
+_carrying, _manifest_of = ChainManifest.carrying, codec._manifest_of
 _dumps, _numbers = LENIENT.dumps, count()
 
 # ---- what changed
@@ -179,16 +179,16 @@ keep(
     patch.object(
         codec,
         "_manifest_of",
-        lambda frame: _manifest_of(frame) if frame.HasField("manifest") else None,
+        lambda frame: _manifest_of(frame) if frame.manifest else None,
     ),
     a_carrier,
 )
 keep(
     "the carrier inside a manifest wins",
     patch.object(
-        codec,
-        "_carrying",
-        lambda manifest, frame: manifest if manifest.carrier else _carrying(manifest, frame),
+        ChainManifest,
+        "carrying",
+        lambda self, carrier: self if self.carrier else _carrying(self, carrier),
     ),
     a_carrier,
 )
