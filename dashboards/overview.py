@@ -130,7 +130,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Context",
         (
             told("Contentions", CONTENTIONS, "kind"),
-            told("Mounts", "catena.chain.mounts", "direction", "error.type"),
+            told("Mounts", "catena.chain.mounts", "direction"),
             told("Unmounts", "catena.chain.unmounts"),
             told("Forks", "catena.chain.forks"),
             told("Token resets", "catena.token.resets", "outcome"),

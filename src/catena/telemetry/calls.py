@@ -102,15 +102,12 @@ class Calls:
 
     def mount(self, event: events.Mount) -> Closer | None:
         """Begin to tell of a mount."""
-        if self._leaves is not None and _is_sampled():
-            return partial(self._mounted, event, self._leaves.mount(event))
-        return None if self._metrics is None else partial(self._metrics.mounted, event)
-
-    def _mounted(self, event: events.Mount, span: Span, end: Outcome) -> None:
-        if self._leaves is not None:
-            self._leaves.mounted(event, span, end)
         if self._metrics is not None:
-            self._metrics.mounted(event, end)
+            self._metrics.mounted(event)
+        leaves = self._leaves
+        if leaves is None or not _is_sampled():
+            return None
+        return partial(leaves.mounted, event, leaves.mount(event))
 
     def unmounted(self, event: events.Unmounted) -> None:
         """Tell that a chain was taken out."""

@@ -152,9 +152,9 @@ CATALOG: tuple[Row, ...] = (
             "catena.chain.mounts",
             "counter",
             "{mount}",
-            "Manifests that were mounted.",
-            ("direction", "error.type"),
-            zero=(("to_worker", ""), ("to_caller", "")),
+            "Manifests that were mounted; one that is refused is a failure of serialization.",
+            ("direction",),
+            zero=(("to_worker",), ("to_caller",)),
         ),
         Metric(
             "catena.manifest.size",

@@ -31,7 +31,6 @@ _Ended = tuple[Any, int, str, dict[str, str] | None, Context]
 
 _METHODS, _ERRORS = 500, 100
 _TOGETHER = 16
-_TO_WORKER, _TO_CALLER = ("to_worker", ""), ("to_caller", "")
 
 
 class Metrics:
@@ -125,14 +124,12 @@ class Metrics:
         """Keep how long a lease lasted."""
         self._samples["catena.proxy.lease.duration"].keep(leased, end.elapsed_ns / 1e9)
 
-    def mounted(self, event: events.Mount, end: Outcome) -> None:
-        """Count a mount, when it has ended."""
-        labels = _TO_WORKER if event.to_worker else _TO_CALLER
-        if end[1] == "failed" and end.error is not None:
-            labels = (labels[0], self._errors(error_type(end.error)))
-        self._mounts(labels)
+    def mounted(self, event: events.Mount) -> None:
+        """Count a mount: what may fail comes before it."""
+        direction = "to_worker" if event.to_worker else "to_caller"
+        self._mounts((direction,))
         if self._manifests.wanted():
-            self._manifests.keep((labels[0], "delta" if event.delta else "whole"), event.bytes)
+            self._manifests.keep((direction, "delta" if event.delta else "whole"), event.bytes)
 
     def contention(self, event: events.ContentionRefused, context: Context | None) -> None:
         """Count a contention, in the context of its span."""
