@@ -24,6 +24,7 @@ __all__ = [
     "seal",
     "unpack",
     "unseal",
+    "write_carrier",
 ]
 
 _KEPT = 1024
