@@ -46,6 +46,11 @@ class Attempt(Protocol):
         ...
 
     @property
+    def address(self) -> str:
+        """Where that one listens, a Unix socket's path; empty within one process."""
+        ...
+
+    @property
     def chain_id(self) -> bytes:
         """The chain that it took along, empty for an unarmed call."""
         ...

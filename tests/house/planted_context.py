@@ -125,6 +125,10 @@ def _as_a_bare_name(manifest: Any) -> Any:
     return manifest._replace(entries=b"", name=0) if manifest.base else manifest
 
 
+def _whoever_reads(mounted: Any, *, whole: bool) -> bool:
+    return chains.current.get() is mounted and not whole
+
+
 keep(
     "a named state ignores its differences",
     given(contexts, "mount_first", _without_differences),
@@ -138,6 +142,11 @@ keep(
 keep(
     "what was mounted by its name counts as untouched",
     patch.object(chains, "untouched", lambda mounted, whole: mounted is not None),
+    a_chain,
+)
+keep(
+    "what was read of a named state counts as untouched",
+    patch.object(chains, "untouched", _whoever_reads),
     a_chain,
 )
 keep("a state is named before it arrived", patch.object(Carried, "keep", _keep_and_use), a_chain)

@@ -122,6 +122,7 @@ class Chains:
         self.scopes = [Scope(contextvars.Context())]
         self.carried = Carried(states=3, size=900) if deltas else None
         self.pending: list[Known] = []
+        self.shelves = 0
         self.arrived = {0}
         self.contexts = Contexts(None, LENIENT)
 
@@ -227,14 +228,21 @@ class Chains:
             assert manifest.base in self.arrived
             worker.context = base.context.copy()
             worker.baseline = worker.context.run(self.contexts.enter, manifest, base)
-            if worker.baseline is base.baseline:
+            if manifest.base and not (manifest.entries or manifest.name or base.mutable):
                 worker.mounted = worker.context.get(current)
                 self.seen["a bare name"] += 1
+                self.seen["a bare name of what can change"] += bool(base.closed)
             call.calling = captured.baseline
             self.pending += [captured.told] if captured.told else []
             self._count_first(manifest, kept=len(base.closed))
         self._crossed(worker, news(caller, {}, ALL))
         self._begin(call, caller)
+        shelf = None if worker.mounted is None else worker.mounted.state.shelf
+        if shelf is not None:
+            # Programs that come to read just this, between the call and its answer, are rare.
+            self.shelves += 1
+            if self.shelves % 2:
+                self.change(self.variables.index(next(iter(shelf.closed))))
 
     def drive(self, number: int) -> None:
         """Drive a call once more, from the chain that drove it before or from another one."""
@@ -276,6 +284,8 @@ class Chains:
         whole = not self.deltas
         same = worker.context.run(untouched, worker.mounted, whole=whole)
         self.seen["a bare name that nobody touched"] += same and bool(worker.model)
+        shelf = None if worker.mounted is None else worker.mounted.state.shelf
+        self.seen["a bare name that somebody read"] += shelf is not None and bool(shelf.opened)
         manifest, worker.baseline = worker.context.run(
             capture_answer, LENIENT, worker.baseline, whole=whole
         )

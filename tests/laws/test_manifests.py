@@ -51,6 +51,8 @@ NAMED = {
     "a name alone": 50,
     "a bare name": 100,
     "a bare name that nobody touched": 80,
+    "a bare name of what can change": 60,
+    "a bare name that somebody read": 30,
     "a name with differences": 300,
     "a base that was forgotten": 30,
     "kept as bytes": 200,

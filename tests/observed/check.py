@@ -21,7 +21,13 @@ __all__ = ["NEVER", "SOMETIMES", "Check"]
 
 _ERROR = frozenset({"error.type", "exception.message"})
 _SENT = frozenset(
-    {"catena.worker.id", "catena.call.id", "catena.peer.version", "catena.protocol.version"}
+    {
+        "catena.worker.id",
+        "catena.call.id",
+        "catena.peer.version",
+        "catena.protocol.version",
+        "server.address",
+    }
 )
 _TASKS = frozenset({"catena.owner.task", "catena.intruder.task"})
 _CALLS = frozenset({"catena.owner.call", "catena.intruder.call"})

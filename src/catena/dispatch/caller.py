@@ -84,6 +84,11 @@ class Call(Position):
         return self.caller.worker
 
     @property
+    def address(self) -> str:
+        """Where the worker listens, a Unix socket's path; empty within one process."""
+        return self.caller.link.address
+
+    @property
     def chain_id(self) -> bytes:
         """The chain that it took along, empty for an unarmed call."""
         return b"" if self.captured is None else self.captured.manifest.chain_id

@@ -62,6 +62,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "rpc.method": "The routine's full name.",
     "rpc.status_code": "How the call ended, in the words of gRPC.",
     "rpc.system.name": "`catena`.",
+    "server.address": "Where the worker listens: the path of a Unix socket.",
 }
 
 LABELS: Mapping[str, str] = {

@@ -88,7 +88,7 @@ CATALOG: tuple[Row, ...] = (
         Log("catena.call.dispatched", _DEBUG, AUDIT),
         attributes=(
             *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
-            *("catena.worker.id", "catena.call.id", "catena.chain.id"),
+            *("catena.worker.id", "catena.call.id", "catena.chain.id", "server.address"),
             *("catena.attempts", "catena.peer.version", "catena.protocol.version"),
             *("catena.outcome", "catena.pending", "error.type", "exception.message"),
         ),

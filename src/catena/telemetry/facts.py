@@ -94,9 +94,9 @@ def sent(event: events.Dispatch) -> Facts:
     facts["catena.call.id"] = attempt.id
     facts["catena.peer.version"] = attempt.peer_version
     facts["catena.protocol.version"] = attempt.protocol
-    if chain_id := attempt.chain_id:
-        facts["catena.chain.id"] = chain_id.hex()
-    return facts
+    if address := attempt.address:
+        facts["server.address"] = address
+    return _with_chain(facts, attempt.chain_id)
 
 
 def _dispatch(event: events.Dispatch) -> Facts:
