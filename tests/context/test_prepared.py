@@ -239,12 +239,12 @@ def test_what_can_change_is_on_a_shelf_of_its_own_for_each_call() -> None:
     named = manifest_of()._replace(base=1)
     first = one.run(mount_named, named, LENIENT, kept, None)
     second = two.run(mount_named, named, LENIENT, kept, None)
-    assert one.run(untouched, first, whole=False)
+    assert one.run(untouched, first, LENIENT, whole=False)
 
     one.run(var.get).append(2)
 
-    assert not one.run(untouched, first, whole=False)
-    assert two.run(untouched, second, whole=False)
+    assert not one.run(untouched, first, LENIENT, whole=False)
+    assert two.run(untouched, second, LENIENT, whole=False)
     assert (one.get(var), two.get(var)) == ([1, 2], [1])
     told, _ = one.run(capture_answer, LENIENT, kept.baseline_of(first))
     assert told is not None

@@ -70,7 +70,7 @@ async def tapped(
     The side that is named by ``old`` has never heard of the capabilities in ``lacking``.
     """
     one, other = pair()
-    near, far = Link(one, "near"), Link(other, "far")
+    near, far = Link(one, "near", "here.sock"), Link(other, "far", "here.sock")
     aged = {"caller": near, "worker": far}[old]
     sent, answered = _recorded(one), _recorded(other)
     _without(one if aged is near else other, lacking)

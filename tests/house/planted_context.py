@@ -125,7 +125,7 @@ def _as_a_bare_name(manifest: Any) -> Any:
     return manifest._replace(entries=b"", name=0) if manifest.base else manifest
 
 
-def _whoever_reads(mounted: Any, *, whole: bool) -> bool:
+def _whoever_reads(mounted: Any, _: Any, *, whole: bool) -> bool:
     return chains.current.get() is mounted and not whole
 
 
@@ -141,7 +141,7 @@ keep(
 )
 keep(
     "what was mounted by its name counts as untouched",
-    patch.object(chains, "untouched", lambda mounted, whole: mounted is not None),
+    patch.object(chains, "untouched", lambda mounted, _, whole: mounted is not None),
     a_chain,
 )
 keep(

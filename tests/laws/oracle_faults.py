@@ -70,7 +70,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
         ContextVar, "set", _set_and_forget
     ),
     "a call that began with a name tells nothing back": lambda: patch.object(
-        running, "untouched", lambda mounted, whole: mounted is not None
+        running, "untouched", lambda mounted, _, whole: mounted is not None
     ),
 }
 """What makes the patch, by a sentence that is true while it is open."""

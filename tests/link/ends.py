@@ -96,7 +96,7 @@ async def settle() -> None:
 async def link_and_hand(name: str = "here", peer: str = "there") -> tuple[Link, Hand]:
     """Return a link that has exchanged Hello with a hand; start it yourself."""
     near, far = pair()
-    link, hand = Link(near, name), Hand(far)
+    link, hand = Link(near, name, "here.sock"), Hand(far)
     await far.write([versions.hello(peer)])
     await link.open(first=True)
     await hand.frame()
@@ -106,6 +106,6 @@ async def link_and_hand(name: str = "here", peer: str = "there") -> tuple[Link, 
 async def linked() -> tuple[Link, Link]:
     """Return two links over a memory pair that have exchanged Hello; start them yourself."""
     one, other = pair()
-    near, far = Link(one, "near"), Link(other, "far")
+    near, far = Link(one, "near", "here.sock"), Link(other, "far", "here.sock")
     await asyncio.gather(near.open(first=True), far.open(first=False))
     return near, far

@@ -114,9 +114,9 @@ def test_an_instrument_on_the_hot_path_is_found(monkeypatch: pytest.MonkeyPatch)
     """Planted: a mount is told to an instrument at once."""
     plain = Metrics.mounted
 
-    def telling_at_once(self: Metrics, event: Any, end: Any) -> Any:
+    def telling_at_once(self: Metrics, event: Any) -> Any:
         self._direct["catena.manifest.size"].record(event.bytes)
-        return plain(self, event, end)
+        return plain(self, event)
 
     with patch.object(Metrics, "mounted", telling_at_once):
         _, instruments = asked(monkeypatch, "call")

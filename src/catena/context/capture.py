@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
-from catena.context.changes import NOTHING, Changes
+from catena.context.changes import NOTHING, Changes, unchanged
 from catena.context.current import Home, current, task_of
 from catena.context.factory import ForkingFactory, ensure_task_factory
 from catena.context.guard import admit
@@ -152,21 +152,24 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     return Captured(*_with_news(manifest, now, chain.home))
 
 
-def untouched(mounted: Chain | None, *, whole: bool) -> bool:
+def untouched(mounted: Chain | None, values: Values, *, whole: bool) -> bool:
     """Say whether an answer has nothing to tell: then no capture is needed, and no guard either.
 
     ``mounted`` is the chain that ``mount_named`` put here, None when nothing did; ``whole`` as in
     ``capture_answer``. Whoever sets or resets makes another chain, and what is mounted by name
-    cannot change in place, or nobody has read it. Whoever claims a chain makes another one, too:
-    this one is still owned by the task that mounted it, which is the one that answers, so the guard
-    would let it pass.
+    cannot change in place, or is looked at here if somebody has read it. Whoever claims a chain
+    makes another one, too: this one is still owned by the task that mounted it, which is the one
+    that answers, so the guard would let it pass.
     """
     if current.get() is not mounted:
         return False
     if mounted is None:
         return True
-    shelf = mounted.state.shelf
-    return not (whole or mounted.home.ledger or (shelf is not None and shelf.opened))
+    state = mounted.state
+    # First the values: one of them may hold the first token that crosses.
+    if state.shelf is not None and not unchanged(state.shelf, state, values.dumps):
+        return False
+    return not (whole or mounted.home.ledger)
 
 
 def capture_answer(

@@ -6,11 +6,11 @@ process encoded it before; what nobody here was handed cannot have changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from catena.context.chain import Binding, State
+from catena.context.chain import Binding, Shelf, State
 from catena.context.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -25,7 +25,7 @@ from catena.context.token import UNREAD
 from catena.context.var import MISSING, ContextVar
 from catena.errors import ChainSerializationError
 
-__all__ = ["NOTHING", "Changes", "is_fixed", "size_of"]
+__all__ = ["NOTHING", "Changes", "is_fixed", "size_of", "unchanged"]
 
 NOTHING: Mapping[Any, Any] = {}
 _FIXED = frozenset({str, bytes, int, float, bool, type(None)})
@@ -39,6 +39,22 @@ def is_fixed(value: Any) -> bool:
     if kind in _FIXED:
         return True
     return kind is tuple and all(map(is_fixed, value))
+
+
+def unchanged(shelf: Shelf, state: State, dumps: Callable[[Any], bytes]) -> bool:
+    """Say whether no value of a shelf that was read has changed in place.
+
+    ``state`` is the one that has the shelf. False also where that cannot be told from here.
+    """
+    for var, value in (*shelf.opened.items(),):
+        written = state[var].written
+        try:
+            if written is None or dumps(value) != written:
+                return False
+        except Exception:
+            # What cannot be written counts as changed.
+            return False
+    return True
 
 
 def size_of(entry: Entry) -> int:
@@ -70,16 +86,16 @@ class Changes:
             if binding.fixed or binding.seal is not None:
                 continue
             if to_worker or var.propagate == "both":
-                known, value = written.get(binding), var.backing.get()
+                known, value, data = written.get(binding), var.backing.get(), None
                 try:
                     # Most are as they were: one call for each is enough.
-                    data = None if value is UNREAD else dumps(value)
-                except Exception:
-                    data = None
+                    if value is not UNREAD and (data := dumps(value)) == known:
+                        continue
+                except Exception:  # noqa: S110 - told below, where it is written once more
+                    pass
                 if data is None or len(data) > VALUE_LIMIT:
                     data = self._encode(var, binding, known)
-                if data != known:
-                    self._compare(var, binding, known, data)
+                self._compare(var, binding, known, data)
         self.written = {**written, **self._written} if self._entries else written
 
     def collect(

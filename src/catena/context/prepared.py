@@ -103,11 +103,12 @@ class Prepared:
         """
         if values.strict or not self.closed:
             return self.state
-        state = State(self.state)
+        state, dumps = State(self.state), values.dumps
         shelf = Shelf(self.closed, values.loads, self.written)
-        for var in self.closed:
-            if var not in changed:
-                state[var] = Binding(False, values.dumps, shelf)
+        for var in (
+            self.closed if not changed else [one for one in self.closed if one not in changed]
+        ):
+            state[var] = Binding(False, dumps, shelf)
         state.sealed, state.stubs, state.shelf = True, self.state.stubs, shelf
         return state
 

@@ -100,7 +100,7 @@ class RunningCall:
             value = await declared.function(*args, **kwargs)
             payload = written(value, "the result", declared.name)
             manifest, whole = None, session.sessions.whole
-            same = untouched(mounted, whole=whole)
+            same = untouched(mounted, contexts.values, whole=whole)
             if not same:
                 manifest, _ = capture_answer(contexts.values, baseline, whole=whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
