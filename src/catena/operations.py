@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from catena.ids import new_id
 from catena.observe import Carrier, Operation
@@ -16,6 +16,7 @@ from catena.observe import Carrier, Operation
 __all__ = [
     "Attempt",
     "Dispatch",
+    "Ends",
     "Execution",
     "Key",
     "Keyed",
@@ -32,6 +33,24 @@ Key = tuple[str, str]
 # ---- what operations refer to: their facts are asked for when somebody wants them
 
 
+class Ends(NamedTuple):
+    """Who is at the ends of a link, the same for all its calls.
+
+    ``worker`` and ``caller`` name the two, ``peer_version`` and ``protocol`` are those of the other
+    side, ``address`` is where the worker listens: a Unix socket's path, empty within one process.
+    """
+
+    worker: str
+    caller: str
+    peer_version: str
+    protocol: str
+    address: str
+
+
+_NOBODY = Ends("", "", "", "", "")
+"""The ends of a call that was not sent."""
+
+
 class Attempt(Protocol):
     """A call on its way to a worker, seen by its caller."""
 
@@ -41,28 +60,13 @@ class Attempt(Protocol):
         ...
 
     @property
-    def worker(self) -> str:
+    def ends(self) -> Ends:
         """Who was asked to take it."""
-        ...
-
-    @property
-    def address(self) -> str:
-        """Where that one listens, a Unix socket's path; empty within one process."""
         ...
 
     @property
     def chain_id(self) -> bytes:
         """The chain that it took along, empty for an unarmed call."""
-        ...
-
-    @property
-    def peer_version(self) -> str:
-        """The worker's software version."""
-        ...
-
-    @property
-    def protocol(self) -> str:
-        """The worker's protocol version."""
         ...
 
 
@@ -80,23 +84,8 @@ class Serving(Protocol):
         ...
 
     @property
-    def worker(self) -> str:
-        """The worker itself."""
-        ...
-
-    @property
-    def caller(self) -> str:
-        """The peer that calls."""
-        ...
-
-    @property
-    def peer_version(self) -> str:
-        """The caller's software version."""
-        ...
-
-    @property
-    def protocol(self) -> str:
-        """The caller's protocol version."""
+    def ends(self) -> Ends:
+        """The worker itself, and who calls."""
         ...
 
 
@@ -181,9 +170,14 @@ class Dispatch(Operation):
         self.stream = stream
 
     @property
+    def ends(self) -> Ends:
+        """Whom the last attempt went to."""
+        return _NOBODY if self.attempt is None else self.attempt.ends
+
+    @property
     def worker(self) -> str:
         """Who was asked last, empty before anybody was."""
-        return "" if self.attempt is None else self.attempt.worker
+        return self.ends.worker
 
     @property
     def call(self) -> int:
@@ -198,12 +192,12 @@ class Dispatch(Operation):
     @property
     def peer_version(self) -> str:
         """The software version of the worker that was asked last."""
-        return "" if self.attempt is None else self.attempt.peer_version
+        return self.ends.peer_version
 
     @property
     def protocol(self) -> str:
         """The protocol version of the worker that was asked last."""
-        return "" if self.attempt is None else self.attempt.protocol
+        return self.ends.protocol
 
     @property
     def frame(self) -> tuple[str, int]:
@@ -268,22 +262,22 @@ class Execution(Operation):
     @property
     def worker(self) -> str:
         """The worker itself."""
-        return self.serving.worker
+        return self.serving.ends.worker
 
     @property
     def caller(self) -> str:
         """The peer that calls."""
-        return self.serving.caller
+        return self.serving.ends.caller
 
     @property
     def peer_version(self) -> str:
         """The software version of the peer that calls."""
-        return self.serving.peer_version
+        return self.serving.ends.peer_version
 
     @property
     def protocol(self) -> str:
         """The protocol version of the peer that calls."""
-        return self.serving.protocol
+        return self.serving.ends.protocol
 
     @property
     def frame(self) -> tuple[str, int]:

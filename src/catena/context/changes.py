@@ -86,14 +86,16 @@ class Changes:
             if binding.fixed or binding.seal is not None:
                 continue
             if to_worker or var.propagate == "both":
-                known, value, data = written.get(binding), var.backing.get(), None
+                known, value = written.get(binding), var.backing.get()
                 try:
-                    # Most are as they were: one call for each is enough.
-                    if value is not UNREAD and (data := dumps(value)) == known:
-                        continue
-                except Exception:  # noqa: S110 - told below, where it is written once more
-                    pass
-                if data is None or len(data) > VALUE_LIMIT:
+                    data = _LOST if value is UNREAD else dumps(value)
+                except Exception:
+                    # Told below, where it is written once more.
+                    data = _LOST
+                # Most are as they were: one call for each is enough.
+                if data == known and value is not UNREAD:
+                    continue
+                if data == _LOST or len(data) > VALUE_LIMIT:
                     data = self._encode(var, binding, known)
                 self._compare(var, binding, known, data)
         self.written = {**written, **self._written} if self._entries else written

@@ -22,6 +22,7 @@ from catena.errors import ProtocolError, WorkerLost
 from catena.events import CallNacked, Dispatch, FrameDropped
 from catena.link.link import Link
 from catena.observe import NO_CARRIER, Carrier, announce, use
+from catena.operations import Ends
 from catena.wire.frames import (
     Ack,
     Cancel,
@@ -79,30 +80,14 @@ class Call(Position):
         return None if self.captured is None else self.captured.baseline
 
     @property
-    def worker(self) -> str:
+    def ends(self) -> Ends:
         """Who was asked to take it."""
-        return self.caller.worker
-
-    @property
-    def address(self) -> str:
-        """Where the worker listens, a Unix socket's path; empty within one process."""
-        return self.caller.link.address
+        return self.caller.ends
 
     @property
     def chain_id(self) -> bytes:
         """The chain that it took along, empty for an unarmed call."""
         return b"" if self.captured is None else self.captured.manifest.chain_id
-
-    @property
-    def peer_version(self) -> str:
-        """The worker's software version."""
-        peer = self.caller.link.peer
-        return "" if peer is None else peer.software
-
-    @property
-    def protocol(self) -> str:
-        """The worker's protocol version."""
-        return self.caller.link.protocol
 
     @property
     def over(self) -> bool:
@@ -244,6 +229,8 @@ class Caller:
         self.deltas = DELTA in link.capabilities
         self._carried = Carried() if NAMES in link.capabilities else None
         self.worker = link.peer.peer if link.peer else "?"
+        version = link.peer.software if link.peer else ""
+        self.ends = Ends(self.worker, link.name, version, link.protocol, link.address)
         self.accepting = True
         self.calls: dict[int, Call] = {}
         self._ids = count(1)

@@ -23,6 +23,7 @@ from catena.errors import CatenaError, ProtocolError
 from catena.events import FrameDropped
 from catena.link.link import Link
 from catena.observe import announce
+from catena.operations import Ends
 from catena.wire import failure, serializer
 from catena.wire.frames import (
     Ack,
@@ -118,26 +119,9 @@ class Session(Position):
         return self.task.proxy_id
 
     @property
-    def worker(self) -> str:
-        """This worker."""
-        return self.sessions.worker
-
-    @property
-    def caller(self) -> str:
-        """The peer that calls."""
-        peer = self.sessions.link.peer
-        return "" if peer is None else peer.peer
-
-    @property
-    def peer_version(self) -> str:
-        """The caller's software version."""
-        peer = self.sessions.link.peer
-        return "" if peer is None else peer.software
-
-    @property
-    def protocol(self) -> str:
-        """The caller's protocol version."""
-        return self.sessions.link.protocol
+    def ends(self) -> Ends:
+        """This worker, and who calls."""
+        return self.sessions.ends
 
     @property
     def over(self) -> bool:
@@ -178,6 +162,8 @@ class Sessions:
     def __init__(self, link: Link, worker: str, proxies: Proxies, *, strict: bool = False) -> None:
         self.link = link
         self.worker = worker
+        caller, version = (link.peer.peer, link.peer.software) if link.peer else ("", "")
+        self.ends = Ends(worker, caller, version, link.protocol, link.address)
         self.whole = DELTA not in link.capabilities
         self.draining = False
         self._values = wire(strict=strict)

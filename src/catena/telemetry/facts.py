@@ -15,7 +15,7 @@ from catena.observe import Event, Outcome
 from catena.operations import Key, Keyed
 from catena.telemetry.underway import underway
 
-__all__ = ["Facts", "begun", "error_type", "facts_of", "outcome_of", "sent", "status_of"]
+__all__ = ["Facts", "begun", "error_type", "facts_of", "outcome_of", "sent", "served", "status_of"]
 
 Facts = dict[str, Any]
 
@@ -90,11 +90,12 @@ def sent(event: events.Dispatch) -> Facts:
     attempt = event.attempt
     if attempt is None:
         return facts
-    facts["catena.worker.id"] = attempt.worker
+    worker, _, version, protocol, address = attempt.ends
+    facts["catena.worker.id"] = worker
     facts["catena.call.id"] = attempt.id
-    facts["catena.peer.version"] = attempt.peer_version
-    facts["catena.protocol.version"] = attempt.protocol
-    if address := attempt.address:
+    facts["catena.peer.version"] = version
+    facts["catena.protocol.version"] = protocol
+    if address:
         facts["server.address"] = address
     return _with_chain(facts, attempt.chain_id)
 
@@ -103,18 +104,20 @@ def _dispatch(event: events.Dispatch) -> Facts:
     return begun(event) | sent(event)
 
 
-def _execution(event: events.Execution) -> Facts:
+def served(event: events.Execution) -> Facts:
+    """Return what is known of an execution, all of it when it begins."""
     serving, told = event.serving, event.told
+    worker, caller, version, protocol, _ = serving.ends
     facts: Facts = {
         "rpc.system.name": "catena",
         "rpc.method": event.routine,
         "code.function.name": event.routine,
         "catena.stream": event.stream,
-        "catena.worker.id": serving.worker,
-        "catena.peer.id": serving.caller,
+        "catena.worker.id": worker,
+        "catena.peer.id": caller,
         "catena.call.id": serving.call,
-        "catena.peer.version": serving.peer_version,
-        "catena.protocol.version": serving.protocol,
+        "catena.peer.version": version,
+        "catena.protocol.version": protocol,
     }
     return _with_chain(facts, told.chain_id, told.parent_id)
 
@@ -226,7 +229,7 @@ def _serialization(event: events.SerializationFailed) -> Facts:
 
 _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Dispatch: _dispatch,
-    events.Execution: _execution,
+    events.Execution: served,
     events.Mount: _mount,
     events.Unmounted: _unmounted,
     events.TokenReset: _token_reset,

@@ -29,7 +29,7 @@ from catena import events
 from catena.observe import Event, Outcome
 from catena.telemetry.carrier import SPAN, Carriers, Dropped, inside
 from catena.telemetry.catalog import BY_EVENT
-from catena.telemetry.facts import Facts, begun, facts_of, outcome_of, sent
+from catena.telemetry.facts import Facts, begun, facts_of, outcome_of, sent, served
 from catena.telemetry.hooks import Hook
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
@@ -127,7 +127,7 @@ class Spans:
             event.enter = partial(_attach, event, parent)
             underway.began(event)
             return None
-        attributes = facts_of(event)
+        attributes = served(event)
         if state != "present":
             attributes["catena.carrier"] = state
             if state != "absent":
