@@ -26,6 +26,7 @@ from tests.telemetry.story import story
 PART = (
     "tests/integration/test_context_travels.py",
     "tests/integration/test_telling.py",
+    "tests/integration/test_deadlines.py",
 )
 SECONDS = 180.0
 SECRETS = ("of no interest", "a cause that says something")

@@ -147,16 +147,24 @@ class Call(Position):
         raise cancelled
 
     def mount_last(self, frame: Result) -> None:
-        """Mount what an answer tells whose value comes too late, and note it."""
-        observed = self.observed
-        if observed is not None:
-            observed.answer = frame
-            observed.answers += 1
-        leave = use(observed and observed.enter)
+        """Mount what an answer tells whose value comes too late."""
+        leave = self.note_last(frame)
         try:
             mount_frame(frame.manifest, self.caller.values, self.baseline, to_worker=False)
         finally:
             use(leave)
+
+    def note_last(self, frame: Result | ExceptionFrame) -> Any:
+        """Note an answer that comes too late, where somebody listens; the call is told of no more.
+
+        Returns the hook that is called when it has been mounted, or None.
+        """
+        observed, self.observed = self.observed, None
+        if observed is None:
+            return None
+        observed.answer = frame
+        observed.answers += 1
+        return use(observed.enter)
 
     def checked(self, frame: Frame | None) -> Frame:
         """Return the frame, or raise why there is none."""

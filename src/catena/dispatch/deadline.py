@@ -18,7 +18,7 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.values import take
 from catena.errors import DispatchTimeout
-from catena.observe import NO_CARRIER, Carrier
+from catena.observe import NO_CARRIER, Carrier, use
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Throw
 from catena.wire.grammar import END
 
@@ -200,6 +200,7 @@ class BoundCall(Call):
     ) -> None:
         """Mount a last frame and raise: what it brings, or ``instead`` where that only echoes."""
         echoes = TimeoutError if isinstance(instead, asyncio.CancelledError) else ()
+        leave = self.note_last(frame)
         try:
             take(frame, self.declared.name, self.caller.values, self.baseline)
         except asyncio.CancelledError as ended:
@@ -210,6 +211,8 @@ class BoundCall(Call):
             if whatever or isinstance(ended, echoes):
                 raise instead from ended
             raise
+        finally:
+            use(leave)
 
     def _not_accepted(self) -> None:
         if self.state in _HANDING_OVER:
