@@ -42,12 +42,14 @@ Exit codes: 0 measured, 1 failed (wrong answer, missing peer, no samples, no tim
 
 def command(arguments: Sequence[str]) -> int:
     """Run the benchmark; the exit code."""
-    settings = _settings(arguments)
+    settings, again = _settings(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        run = _run(settings)
-        _write(run)
+        if again is None:
+            _write(_run(settings))
+        else:
+            _publish(_kept(again))
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -57,7 +59,7 @@ def command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _settings(arguments: Sequence[str]) -> Settings:
+def _settings(arguments: Sequence[str]) -> tuple[Settings, Path | None]:
     parser = argparse.ArgumentParser(
         prog="make bench",
         description="Compare Catena with wool and a bare grpc.aio echo, and with itself without "
@@ -86,10 +88,13 @@ def _settings(arguments: Sequence[str]) -> Settings:
         "as a user finds it. Default: uvloop default",
     )
     parser.add_argument("--workers", nargs="+", type=_positive, help="default: 1 2")
+    parser.add_argument(
+        "--page", type=Path, metavar="RAW", help="measure nothing: write the page of raw samples"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.seconds is not None and not 0.01 <= chosen.seconds <= 10:
         parser.error("--seconds must be between 0.01 and 10")
-    return Settings(
+    settings = Settings(
         repeats=chosen.repeats or (2 if chosen.quick else plan.REPEATS_TO_PUBLISH),
         seconds=chosen.seconds or (0.3 if chosen.quick else 0.6),
         seed=random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed,
@@ -99,6 +104,16 @@ def _settings(arguments: Sequence[str]) -> Settings:
         sections=_unique(chosen.sections),
         has_callgrind=shutil.which("valgrind") is not None,
     )
+    return settings, chosen.page
+
+
+def _kept(raw: Path) -> report.Run:
+    """The run whose raw samples a file of the results' folder holds."""
+    path = RESULTS / raw.name
+    try:
+        return report.kept(path.read_text(encoding="utf-8"), _relative(path))
+    except OSError as error:
+        raise BenchmarkError(f"{_relative(path)}: {error.strerror}") from None
 
 
 def _run(settings: Settings) -> report.Run:
@@ -169,11 +184,14 @@ def _time_left(settings: Settings, row: Variant, end: float) -> float:
 
 
 def _write(run: report.Run) -> None:
-    text = report.page(run)
     environment.private_folder(RESULTS)
-    raw = ROOT / run.raw
-    raw.write_text(report.raw_samples(run), encoding="utf-8")
-    raw.with_suffix(".md").write_text(text, encoding="utf-8")
+    (ROOT / run.raw).write_text(report.raw_samples(run), encoding="utf-8")
+    _publish(run)
+
+
+def _publish(run: report.Run) -> None:
+    text = report.page(run)
+    (ROOT / run.raw).with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     _say(f"raw samples: {run.raw}")
     if run.settings.is_publishable:

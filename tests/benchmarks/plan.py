@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 PEERS: Final = "peers"
 VARIABLES: Final = "variables"
@@ -217,6 +217,13 @@ class Sample:
     seconds: float
     raw: tuple[int, ...] = field(default=(), repr=False)
     round: int = ONCE
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        """The sample that `as_json` told. Raises KeyError where something is missing."""
+        row = Variant(kept["loop"], kept["workers"], kept["system"], kept["section"])
+        facts = {name: kept[name] for name in ("repeat", "metric", "value", "count", "seconds")}
+        return cls(variant=row, raw=tuple(kept["raw"]), round=kept["round"], **facts)
 
     def as_json(self) -> dict[str, Any]:
         """The sample as it is kept with the raw samples."""

@@ -15,6 +15,7 @@ from .plan import (
     PEERS,
     RATE_100,
     RATE_1000,
+    BenchmarkError,
     Facts,
     Sample,
     Settings,
@@ -176,6 +177,29 @@ def setting_lines(run: Run) -> list[str]:
         f"- Time for each metric of a block: {settings.seconds:g} s",
         f"- Raw samples, on the machine of the run: `{run.raw}`",
     ]
+
+
+def kept(text: str, raw: str) -> Run:
+    """The run that `raw_samples` told; `raw` is its file. Raises BenchmarkError for other text."""
+    try:
+        told = json.loads(text)
+        settings = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in told["settings"].items()
+        }
+        rows = [
+            (
+                Variant(row["loop"], row["workers"], row["system"], row["section"]),
+                Facts(row["client_loop"], row["worker_loop"], row["limits"]),
+            )
+            for row in told["rows"]
+        ]
+        samples = tuple(Sample.from_json(sample) for sample in told["samples"])
+        facts = [told[name] for name in ("date", "commit", "versions", "machine", "load")]
+        return Run(Settings(**settings), *facts, dict(rows), samples, raw)
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{raw} holds no raw samples: {type(error).__name__}: {error}"
+        raise BenchmarkError(reason) from None
 
 
 def raw_samples(run: Run) -> str:

@@ -82,6 +82,11 @@ def section(samples: Sequence[Sample]) -> list[str]:
         "",
         *[finding(one) for one in findings(samples)],
         "",
+        "What values that can change take, in encodes and decodes of all values: beside none",
+        "bound, and beside as many `str`, which is what it costs that they can change:",
+        "",
+        *encodings_table(samples),
+        "",
         *figure_table(samples),
     ]
 
@@ -110,6 +115,19 @@ def figure_table(samples: Sequence[Sample]) -> list[str]:
     headings += ["bytes/call to the worker", "bytes/call back"]
     headings += ["encode, µs/variable", "decode, µs/variable"]
     return table(headings, rows)
+
+
+def encodings_table(samples: Sequence[Sample]) -> list[str]:
+    """Dicts beside none bound, and beside as many strings."""
+    rows: list[list[str]] = []
+    for kind in KINDS:
+        if kind.type != "dict" or kind.reading:
+            continue
+        alike = [one for one in KINDS if one.type == "str" and one.count == kind.count]
+        for beside in (NONE, *(one for one in alike if not one.changing)):
+            cells = [time_in_encodings(samples, kind, metric, beside) for metric in (P50, RATE_100)]
+            rows.append([kind.words, beside.words, *map(times, cells)])
+    return table(["variables", "beside", WORDS[P50], WORDS[RATE_100]], rows)
 
 
 def findings(samples: Sequence[Sample]) -> list[Finding]:
@@ -163,9 +181,11 @@ def extra_bytes(samples: Sequence[Sample], kind: Kind, *, values: int = 0) -> Sp
     return derived(samples, cells, compute)
 
 
-def time_in_encodings(samples: Sequence[Sample], kind: Kind, metric: str) -> Spread:
-    """(Time per call - that of none bound) / (one encode and one decode of each variable)."""
-    cells = [(row(kind), metric), (row(NONE), metric), (row(kind), ENCODE), (row(kind), DECODE)]
+def time_in_encodings(
+    samples: Sequence[Sample], kind: Kind, metric: str, beside: Kind = NONE
+) -> Spread:
+    """(Time per call - that of another kind) / (one encode and one decode of each variable)."""
+    cells = [(row(kind), metric), (row(beside), metric), (row(kind), ENCODE), (row(kind), DECODE)]
 
     def compute(bound: float, bare: float, encode: float, decode: float) -> float:
         if metric == RATE_100:

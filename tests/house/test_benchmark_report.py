@@ -173,6 +173,19 @@ def test_the_raw_samples_hold_every_value_and_latency() -> None:
     assert [row["system"] for row in document["rows"]] == ["catena", "wool"]
 
 
+def test_a_run_comes_back_from_its_raw_samples() -> None:
+    """The page can be written anew, and says the same; another text is told from one."""
+    run = replace(a_run(), samples=(replace(SAMPLES[0], raw=(1, 2), round=3), *SAMPLES[1:]))
+
+    again = report.kept(report.raw_samples(run), run.raw)
+
+    assert again == run
+    assert report.page(again) == report.page(run)
+    for text in ("", "[]", "{}", '{"settings": {"speed": 1}, "rows": [], "samples": []}'):
+        with pytest.raises(BenchmarkError, match="holds no raw samples"):
+            report.kept(text, run.raw)
+
+
 def test_the_metrics_of_the_page_are_the_metrics_that_are_measured() -> None:
     """No metric is measured and left out, or shown and not measured."""
     assert tuple(report.HEADINGS) == METRICS

@@ -155,6 +155,21 @@ def test_dict_time_is_told_in_encodes_and_decodes_of_all_values() -> None:
     assert found("100 dict, time per call beside none bound, one call").missed_by == 0
 
 
+def test_dict_time_is_told_beside_as_many_strings_too() -> None:
+    """100 µs more than none bound, and none more than as many strings, which take as long here."""
+    table = report_variables.encodings_table(SAMPLES)
+
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    assert [row[:2] for row in cells] == [
+        ["10 dict", "none bound"],
+        ["10 dict", "10 str"],
+        ["100 dict", "none bound"],
+        ["100 dict", "100 str"],
+    ]
+    assert cells[0][2] == "2.00x (2.00-2.00)"
+    assert cells[1][2] == "0.00x (0.00-0.00)"
+
+
 def test_a_changed_variable_may_cost_its_own_value_and_little_beside() -> None:
     """The value's 1,000 bytes are taken off before anything is compared."""
     one = found("100 str, one of them changed")
