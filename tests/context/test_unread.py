@@ -203,7 +203,7 @@ def test_a_value_that_holds_a_token_is_decoded_at_the_mount() -> None:
 
     assert manifest.base
     assert worker.chain is not None
-    assert worker.chain.state[var].shelf is None
+    assert worker.chain.state.settle()[var].shelf is None
     assert worker.get(var)["token"] == token
 
 

@@ -80,7 +80,7 @@ class Scope:
         seen, chain = self.context.get(var.backing, UNSET), self.context.get(current)
         if seen is not UNREAD or chain is None:
             return seen
-        binding = chain.state.get(var)
+        binding = chain.state.binding(var)
         if binding is None:
             return seen
         data = binding.unread(var)

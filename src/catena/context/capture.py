@@ -54,7 +54,7 @@ class Captured(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """What a link is told of a state that it has carried and that cannot change in place."""
+    """What a link is told of a state that it has carried, unless something was changed in place."""
 
     state: State
     known: Known
@@ -88,7 +88,12 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
         ensure_task_factory(chain.task)
         home, state = chain.home, chain.state
     ready: _Ready | None = home.ready.get(carried)
-    if ready is not None and ready.state is state and ready.known.usable:
+    if (
+        ready is not None
+        and ready.state is state
+        and (known := ready.known).usable
+        and (state.fixed or values.unchanged(state.loose, known.loose))
+    ):
         captured = ready.captured
     else:
         captured = _whole(chain, values) if carried is None else _named(chain, values, carried)
@@ -99,7 +104,7 @@ def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
     """Return the chain as its difference from a state that the link has carried."""
     state = chain.state
     known = carried.exact(state)
-    if known is not None and known.usable and state.fixed:
+    if known is not None and known.usable and _is_as_told(state, known, values):
         captured = Captured(
             ChainManifest(chain.id, chain.parent, b"", True, known.number),
             Baseline(chain.id, state, known.written),
@@ -131,6 +136,21 @@ def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
         told.number if told else 0,
     )
     return Captured(manifest, Baseline(chain.id, state, changes.written), told)
+
+
+def _is_as_told(state: State, known: Known, values: Values) -> bool:
+    """Say whether a state is as the link has carried it. False also where more has to be asked."""
+    if state.fixed:
+        return True
+    if not known.loose:
+        loose = [(var, binding) for var, binding in state.items() if not binding.fixed]
+        written = [known.written.get(binding, binding.written) for _, binding in loose]
+        if not all(written) or any(binding.seal is not None for _, binding in loose):
+            # Not handed out yet, or known to be lost.
+            return False
+        state.loose = [var.backing.get for var, _ in loose]
+        known.loose = [data for data in written if data is not None]
+    return values.unchanged(state.loose, known.loose)
 
 
 def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
@@ -167,7 +187,7 @@ def untouched(mounted: Chain | None, values: Values, *, whole: bool) -> bool:
         return True
     state = mounted.state
     # First the values: one of them may hold the first token that crosses.
-    if state.shelf is not None and not unchanged(state.shelf, state, values.dumps):
+    if state.shelf is not None and not unchanged(state.shelf, values.dumps):
         return False
     return not (whole or mounted.home.ledger)
 

@@ -32,12 +32,14 @@ class Known:
     """One state that the receiver has, or is about to have.
 
     ``bindings`` say what it holds, ``written`` how this process wrote what can change, ``sizes``
-    how many bytes each entry took. It is ``usable`` once the receiver has it for certain.
+    how many bytes each entry took. ``loose`` is ``written`` in the order of the state's own
+    ``loose``. It is ``usable`` once the receiver has it for certain.
     """
 
     __slots__ = (
         "bindings",
         "chain_id",
+        "loose",
         "number",
         "place",
         "size",
@@ -61,6 +63,7 @@ class Known:
         self.chain_id = chain_id
         self.bindings = state.by_key
         self.written = written
+        self.loose: list[bytes] = []
         self.sizes = sizes
         self.size = sum(sizes.values())
         self.usable = False

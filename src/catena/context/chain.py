@@ -9,7 +9,7 @@ Two chains are equal only when identical.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catena.context.registry import Key
     from catena.context.var import ContextVar
 
-__all__ = ["EMPTY", "Binding", "Chain", "Shelf", "State", "new"]
+__all__ = ["EMPTY", "SHELVED", "Binding", "Chain", "Shelf", "State", "new"]
 
 
 class Shelf:
@@ -29,20 +29,32 @@ class Shelf:
     ``closed`` has the entries, ``opened`` the values that were read. Forks share both, so that what
     one of them reads is the object that the others read. ``written`` tells how this process writes
     what the entries say: all calls that name the state share it, for the bytes are the same.
+    ``bindings`` has those that somebody asked for: most calls read few of many values.
     """
 
-    __slots__ = ("closed", "loads", "opened", "written")
+    __slots__ = ("bindings", "closed", "dumps", "loads", "opened", "written")
 
     def __init__(
         self,
         closed: Mapping[ContextVar[Any], Entry],
-        loads: Callable[[bytes], Any],
         written: dict[ContextVar[Any], bytes],
+        loads: Callable[[bytes], Any],
+        dumps: Callable[[Any], bytes],
     ) -> None:
         self.closed = closed
-        self.loads = loads
         self.written = written
+        self.loads = loads
+        self.dumps = dumps
         self.opened: dict[ContextVar[Any], Any] = {}
+        self.bindings: dict[ContextVar[Any], Binding] = {}
+
+    def binding(self, var: ContextVar[Any]) -> Binding:
+        """Return the one binding of a value that is here."""
+        found = self.bindings.get(var)
+        if found is None:
+            # Threads of the chain's forks may ask at once; the first binding counts for all.
+            found = self.bindings.setdefault(var, Binding(False, self.dumps, self))
+        return found
 
     def read(self, var: ContextVar[Any]) -> Any:
         """Return a variable's value. Raises whatever decoding it raises."""
@@ -111,13 +123,19 @@ class Binding:
             self.written, self.seal = written, None
 
 
+SHELVED = Binding(fixed=False)
+"""Stands in a state for the binding of a value on its shelf that nobody has asked for yet."""
+
+
 class State(dict["ContextVar[Any]", Binding]):
     """What is bound, by variable; never changed once it is part of a chain, equal when identical.
 
     ``fixed`` says whether no value can change in place, None before somebody looked; ``sealed``
     whether a mount brought values that can; ``stubs`` whether it brought variables that nobody had
     declared here; ``block`` is what a fixed state makes when it is written whole; ``shelf`` holds
-    all its values that can change, where a mount brought them and nothing was bound since.
+    all its values that can change, where a mount brought them and nothing was bound since. Their
+    bindings are made when they are first asked for; ``settle`` makes all of them. ``loose`` has
+    what gets each value that can change, for those who look again and again.
     """
 
     fixed: bool | None = None
@@ -125,12 +143,15 @@ class State(dict["ContextVar[Any]", Binding]):
     stubs: bool = False
     block: bytes | None = None
     shelf: Shelf | None = None
+    loose: Sequence[Callable[[], Any]] = ()
+    _settled: bool = False
     _by_key: dict[Key, Binding] | None = None
 
     @property
     def by_key(self) -> dict[Key, Binding]:
         """The bindings by their variables' keys: for those who must not keep variables alive."""
         if self._by_key is None:
+            self.settle()
             self._by_key = {var.key: binding for var, binding in self.items()}
         return self._by_key
 
@@ -138,11 +159,28 @@ class State(dict["ContextVar[Any]", Binding]):
     __eq__ = object.__eq__
     __ne__ = object.__ne__
 
+    def binding(self, var: ContextVar[Any]) -> Binding | None:
+        """Return the binding of a variable, None when it has no value."""
+        found = self.get(var)
+        if found is SHELVED and self.shelf is not None:
+            found = self[var] = self.shelf.binding(var)
+        return found
+
+    def settle(self) -> State:
+        """Put the bindings of all values in their places, and return the state itself."""
+        shelf = self.shelf
+        if shelf is not None and not self._settled:
+            for var in shelf.closed:
+                if self.get(var) is SHELVED:
+                    self[var] = shelf.binding(var)
+            self._settled = True
+        return self
+
     def merge(
         self, bound: Iterable[tuple[ContextVar[Any], Binding]], unbound: Iterable[ContextVar[Any]]
     ) -> State:
         """Return the state after a mount: what came wins, what only this one had survives."""
-        merged = State(self)
+        merged = State(self.settle())
         merged.sealed, merged.stubs = self.sealed, self.stubs
         for var, binding in bound:
             merged[var] = binding
@@ -181,7 +219,7 @@ class Chain(NamedTuple):
     def bind(self, var: ContextVar[Any], binding: Binding) -> Chain:
         """Return the chain after a set."""
         id, parent, thread, task, home, before = self
-        state = State(before)
+        state = State(before if before.shelf is None else before.settle())
         state[var] = binding
         if before.sealed or before.stubs:
             state.sealed, state.stubs = before.sealed, before.stubs

@@ -41,13 +41,13 @@ def is_fixed(value: Any) -> bool:
     return kind is tuple and all(map(is_fixed, value))
 
 
-def unchanged(shelf: Shelf, state: State, dumps: Callable[[Any], bytes]) -> bool:
+def unchanged(shelf: Shelf, dumps: Callable[[Any], bytes]) -> bool:
     """Say whether no value of a shelf that was read has changed in place.
 
-    ``state`` is the one that has the shelf. False also where that cannot be told from here.
+    False also where that cannot be told from here.
     """
     for var, value in (*shelf.opened.items(),):
-        written = state[var].written
+        written = shelf.bindings[var].written
         try:
             if written is None or dumps(value) != written:
                 return False
@@ -81,7 +81,7 @@ class Changes:
         """Go through a state that the other side has, for what was changed in place."""
         dumps, to_worker, shelf = self._values.dumps, self._to_worker, state.shelf
         # What is on a shelf was handed out to nobody.
-        asked = state.items() if shelf is None else [(var, state[var]) for var in (*shelf.opened,)]
+        asked = state.items() if shelf is None else (*shelf.bindings.items(),)
         for var, binding in asked:
             if binding.fixed or binding.seal is not None:
                 continue
@@ -118,7 +118,7 @@ class Changes:
                 doing="sent",
             )
         fixed = True
-        for var, binding in state.items():
+        for var, binding in state.settle().items():
             if binding.fixed is None:
                 binding.fixed = is_fixed(var.backing.get())
             fixed = fixed and binding.fixed

@@ -7,7 +7,7 @@ before need not open it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -104,6 +104,10 @@ class Values(Protocol):
 
     def dumps(self, value: Any, /) -> bytes:
         """Return a value as bytes, or raise any Exception."""
+        ...
+
+    def unchanged(self, gets: Iterable[Callable[[], Any]], written: list[bytes], /) -> bool:
+        """Say whether each value, given by what gets it, still becomes the same bytes."""
         ...
 
     def loads(self, data: bytes, /) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Container
 from typing import Any
 
 from catena.context.capture import Baseline
-from catena.context.chain import EMPTY, Binding, Chain, Shelf, State
+from catena.context.chain import EMPTY, SHELVED, Binding, Chain, Shelf, State
 from catena.context.changes import size_of
 from catena.context.decoding import Found
 from catena.context.manifest import Entry, Values
@@ -30,7 +30,8 @@ class Prepared:
     decoded when a call first reads it, ``written`` tells how this process writes it. ``mutable``
     are those that are decoded for each call at its mount: what holds a token, which has to be known
     here, and what could not be read, of which each call is to hear. ``loose`` says whether there is
-    any of either. ``size`` is how many bytes all entries count for.
+    any of either. ``shelved`` is the state of a call that has read none of the ``closed`` yet, but
+    for its shelf. ``size`` is how many bytes all entries count for.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Prepared:
         "context",
         "loose",
         "mutable",
+        "shelved",
         "size",
         "sizes",
         "state",
@@ -47,7 +49,7 @@ class Prepared:
 
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
         self.context = context
-        self.state = state
+        self.state = self.shelved = state
         # For every call that names the state and nothing else: which chain it is does not matter.
         self.baseline = Baseline(b"", state)
         self.loose = False
@@ -88,6 +90,9 @@ class Prepared:
             # Told again to each call, which is cheaper than to have the sender tell all of it.
             then.mutable[var], then.sizes[var.key] = entry, size_of(entry)
         then.loose = bool(then.closed or then.mutable)
+        if then.closed:
+            then.shelved = State(state)
+            then.shelved.update(dict.fromkeys(then.closed, SHELVED))
         then.size = sum(then.sizes.values())
         return then
 
@@ -103,13 +108,11 @@ class Prepared:
         """
         if values.strict or not self.closed:
             return self.state
-        state, dumps = State(self.state), values.dumps
-        shelf = Shelf(self.closed, values.loads, self.written)
-        for var in (
-            self.closed if not changed else [one for one in self.closed if one not in changed]
-        ):
-            state[var] = Binding(False, dumps, shelf)
-        state.sealed, state.stubs, state.shelf = True, self.state.stubs, shelf
+        state = State(self.shelved)
+        for var in changed:
+            state.pop(var, None)
+        state.shelf = Shelf(self.closed, self.written, values.loads, values.dumps)
+        state.sealed, state.stubs = True, self.state.stubs
         return state
 
     def open(self, values: Values, changes: Found) -> None:

@@ -210,6 +210,7 @@ class ContextVar(Generic[T]):
         chain = new_chain(new_id()) if chain is None else admit(chain)
         ensure_task_factory(chain.task)
         current.set(chain.bind(self, Binding()))
+        # To bind has settled the state.
         return Token.mint(self, self.backing.set(value), chain.state.get(self), chain.home)
 
     @_taking_one
@@ -260,7 +261,7 @@ class ContextVar(Generic[T]):
 
         One that cannot be decoded is left out, as at a mount.
         """
-        binding = state.get(self)
+        binding = state.binding(self)
         if binding is None:
             return UNSET if value is UNREAD else value
         if value is UNREAD:

@@ -34,6 +34,7 @@ class Wire:
     dumps = staticmethod(serializer.dumps)
     loads = staticmethod(serializer.loads)
     pack = staticmethod(manifests.pack)
+    unchanged = staticmethod(serializer.unchanged)
     unpack = staticmethod(manifests.unpack)
 
     def __init__(self, *, strict: bool = False) -> None:
