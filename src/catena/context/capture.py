@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
-from catena.context.changes import NOTHING, Changes, unchanged
+from catena.context.changes import NOTHING, Changes, is_flat, unchanged
 from catena.context.current import Home, current, task_of
 from catena.context.factory import ForkingFactory, ensure_task_factory
 from catena.context.guard import admit
@@ -92,7 +92,7 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
         ready is not None
         and ready.state is state
         and (known := ready.known).usable
-        and (state.fixed or values.unchanged(state.loose, known.loose))
+        and (state.fixed or _seen(state, values, flat=known.flat) == known.seen)
     ):
         captured = ready.captured
     else:
@@ -104,13 +104,19 @@ def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
     """Return the chain as its difference from a state that the link has carried."""
     state = chain.state
     known = carried.exact(state)
-    if known is not None and known.usable and _is_as_told(state, known, values):
-        captured = Captured(
-            ChainManifest(chain.id, chain.parent, b"", True, known.number),
-            Baseline(chain.id, state, known.written),
-        )
-        _make_ready(chain, carried, _Ready(state, known, captured))
-        return captured
+    seen, flat = None, False
+    if known is not None and known.usable:
+        seen = _seen(state, values, flat=known.flat)
+        if state.fixed or (seen is not None and seen == known.seen):
+            captured = Captured(
+                ChainManifest(chain.id, chain.parent, b"", True, known.number),
+                Baseline(chain.id, state, known.written),
+            )
+            _make_ready(chain, carried, _Ready(state, known, captured))
+            return captured
+        # Before the values are compared: what another thread changes in between is told.
+        flat = all(is_flat(get()) for get in state.loose or ())
+        seen = _seen(state, values, flat=flat)
     base = known if known is not None and known.usable else carried.near(chain.id)
     if base is not None and base is not known and not base.suits(state):
         base = None
@@ -135,22 +141,21 @@ def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
         base.number if base else 0,
         told.number if told else 0,
     )
+    if known is not None and base is known and not block and not changes.problems:
+        known.seen, known.flat = seen, flat
     return Captured(manifest, Baseline(chain.id, state, changes.written), told)
 
 
-def _is_as_told(state: State, known: Known, values: Values) -> bool:
-    """Say whether a state is as the link has carried it. False also where more has to be asked."""
-    if state.fixed:
-        return True
-    if not known.loose:
-        loose = [(var, binding) for var, binding in state.items() if not binding.fixed]
-        written = [known.written.get(binding, binding.written) for _, binding in loose]
-        if not all(written) or any(binding.seal is not None for _, binding in loose):
-            # Not handed out yet, or known to be lost.
-            return False
-        state.loose = [var.backing.get for var, _ in loose]
-        known.loose = [data for data in written if data is not None]
-    return values.unchanged(state.loose, known.loose)
+def _seen(state: State, values: Values, *, flat: bool) -> tuple[bytes, ...] | None:
+    """Return a snapshot of what can change in place, None where nobody can tell."""
+    loose = state.loose
+    if loose is None:
+        bindings = [(var, binding) for var, binding in state.settle().items() if not binding.fixed]
+        if any(binding.seal is not None for _, binding in bindings):
+            # Not handed out yet: that is told by the bytes that came.
+            return None
+        loose = state.loose = tuple([var.backing.get for var, _ in bindings])
+    return values.snapshot(loose, flat=flat)
 
 
 def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:

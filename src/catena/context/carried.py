@@ -25,23 +25,25 @@ CARRIED_STATES = 256
 
 CARRIED_BYTES = 64 << 20
 """How many bytes of entries these may stand for, each state counted whole although states share
-what did not change: 64 MiB; a receiver keeps twice as many."""
+what did not change: 64 MiB; a receiver keeps twice as many. A sender keeps what can change in place
+twice."""
 
 
 class Known:
     """One state that the receiver has, or is about to have.
 
     ``bindings`` say what it holds, ``written`` how this process wrote what can change, ``sizes``
-    how many bytes each entry took. ``loose`` is ``written`` in the order of the state's own
-    ``loose``. It is ``usable`` once the receiver has it for certain.
+    how many bytes each entry took. ``seen`` is a snapshot of what can change, None before somebody
+    looked; ``flat`` says how it was taken. It is ``usable`` once the receiver has it for certain.
     """
 
     __slots__ = (
         "bindings",
         "chain_id",
-        "loose",
+        "flat",
         "number",
         "place",
+        "seen",
         "size",
         "sizes",
         "state",
@@ -63,7 +65,8 @@ class Known:
         self.chain_id = chain_id
         self.bindings = state.by_key
         self.written = written
-        self.loose: list[bytes] = []
+        self.seen: tuple[bytes, ...] | None = None
+        self.flat = False
         self.sizes = sizes
         self.size = sum(sizes.values())
         self.usable = False

@@ -9,7 +9,7 @@ Two chains are equal only when identical.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -64,6 +64,22 @@ class Shelf:
             pass
         # Threads of the chain's forks may do so at once; the first value counts for all.
         return self.opened.setdefault(var, self.loads(self.closed[var].value))
+
+    def hand_out(self, var: ContextVar[Any]) -> Any:
+        """Return a value to somebody who may change it. Raises whatever decoding it raises."""
+        binding = self.bindings.get(var)
+        if binding is None:
+            binding = self.bindings.setdefault(var, Binding(False, self.dumps, self))
+        elif binding.seal is None:
+            return self.opened[var]
+        # As read does it; both are in the way of nearly every call that reads such a value.
+        value = self.opened.setdefault(var, self.loads(self.closed[var].value))
+        written = self.written.get(var)
+        if written is None:
+            binding.hand_out(var, value)
+        else:
+            binding.written, binding.seal = written, None
+        return value
 
     def note(self, var: ContextVar[Any], written: bytes) -> None:
         """Keep how a value that was just decoded is written; mostly as the bytes it came as."""
@@ -135,7 +151,7 @@ class State(dict["ContextVar[Any]", Binding]):
     declared here; ``block`` is what a fixed state makes when it is written whole; ``shelf`` holds
     all its values that can change, where a mount brought them and nothing was bound since. Their
     bindings are made when they are first asked for; ``settle`` makes all of them. ``loose`` has
-    what gets each value that can change, for those who look again and again.
+    what gets each value that can change, once somebody has looked at all of them.
     """
 
     fixed: bool | None = None
@@ -143,7 +159,7 @@ class State(dict["ContextVar[Any]", Binding]):
     stubs: bool = False
     block: bytes | None = None
     shelf: Shelf | None = None
-    loose: Sequence[Callable[[], Any]] = ()
+    loose: tuple[Callable[[], Any], ...] | None = None
     _settled: bool = False
     _by_key: dict[Key, Binding] | None = None
 

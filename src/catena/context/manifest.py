@@ -106,8 +106,14 @@ class Values(Protocol):
         """Return a value as bytes, or raise any Exception."""
         ...
 
-    def unchanged(self, gets: Iterable[Callable[[], Any]], written: list[bytes], /) -> bool:
-        """Say whether each value, given by what gets it, still becomes the same bytes."""
+    def snapshot(
+        self, gets: Iterable[Callable[[], Any]], /, *, flat: bool
+    ) -> tuple[bytes, ...] | None:
+        """Return what some values, given by what gets them, are now: bytes to be compared later on.
+
+        ``flat`` promises that no value holds another one that can change in place. None where that
+        cannot be told.
+        """
         ...
 
     def loads(self, data: bytes, /) -> Any:

@@ -261,15 +261,17 @@ class ContextVar(Generic[T]):
 
         One that cannot be decoded is left out, as at a mount.
         """
-        binding = state.binding(self)
-        if binding is None:
-            return UNSET if value is UNREAD else value
-        if value is UNREAD:
-            try:
+        try:
+            if value is UNREAD and state.shelf is not None:
+                return state.shelf.hand_out(self) if self in state else UNSET
+            binding = state.binding(self)
+            if binding is None:
+                return UNSET if value is UNREAD else value
+            if value is UNREAD:
                 value = binding.read(self)
-            except Exception as error:
-                settle([problem(self._key, error, "read")], strict=False)
-                return UNSET
+        except Exception as error:
+            settle([problem(self._key, error, "read")], strict=False)
+            return UNSET
         binding.hand_out(self, value)
         return value
 

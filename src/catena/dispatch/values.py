@@ -34,7 +34,7 @@ class Wire:
     dumps = staticmethod(serializer.dumps)
     loads = staticmethod(serializer.loads)
     pack = staticmethod(manifests.pack)
-    unchanged = staticmethod(serializer.unchanged)
+    snapshot = staticmethod(serializer.snapshot)
     unpack = staticmethod(manifests.unpack)
 
     def __init__(self, *, strict: bool = False) -> None:
