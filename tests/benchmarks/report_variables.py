@@ -40,10 +40,11 @@ METHOD: Final = (
     "  encodes it once more for the answer, because it may have been changed in place.",
     "- Within a repeat the clients of all kinds live at the same time, each with its own worker,",
     "  started anew for the repeat and idle but for the one whose turn it is. A round gives each",
-    "  of them a turn with one call in flight and one with 100: first all kinds at one metric,",
-    "  then all at the other, in orders drawn for the round. A repeat has six rounds. A turn is a",
-    "  short warm-up and a slice of the time for each metric: an eighth of it with one call in",
-    "  flight, a quarter with 100, and there at least two calls of each task.",
+    "  of them a turn with one call in flight, one with 100, and one that encodes and decodes:",
+    "  first all kinds at one of them, then all at the next, in orders drawn for the round. A",
+    "  repeat has six rounds. A turn with calls is a short warm-up and a slice of the time for",
+    "  each metric: an eighth of it with one call in flight, a quarter with 100, and there at",
+    "  least two calls of each task.",
     "- A ratio, or the time beside none bound, is computed between two slices of the same round;",
     "  the value of a repeat is the median over its rounds, and that of a figure the median of its",
     "  slices. Cells are the median of these values over the repeats, with least and greatest.",
@@ -59,8 +60,8 @@ METHOD: Final = (
     "  after the rounds, with workers of their own, 100 calls in flight, after a warm-up of the",
     "  tasks.",
     "- Encode and decode are one pickling and one unpickling of these very values, in the process",
-    "  of the client, once a repeat when the rounds are over and all else is idle; the time per",
-    "  call with 100 in flight is a second divided by calls/s.",
+    "  of the client, over and over for a fiftieth of a second in each round, when all else is",
+    "  idle; the time per call with 100 in flight is a second divided by calls/s.",
 )
 
 

@@ -32,7 +32,8 @@ ANSWERS: Final = {
 # need longer than one until they run as they do for good.
 COMPARED: Final = {ALONE: 1 / 8, MANY: 1 / 4}
 
-VALUES_SECONDS: Final = 0.1
+# Of a slice in which values are encoded and decoded.
+VALUES_SECONDS: Final = 0.02
 LONGEST: Final = 10.0
 
 
@@ -90,15 +91,16 @@ def _seconds(text: str) -> float:
 def slices(rows: Sequence[Variant], settings: Settings, repeat: int) -> list[Slice]:
     """Every turn of one repeat but the end; the seed and the repeat decide the order.
 
-    In each round all rows have their turn at one metric, then at the other, in orders of their own:
-    what is divided by another lies as close to it as can be. At last each tells its values.
+    In each round all rows have their turn at one metric, then at the next, in orders of their own:
+    what is divided by another lies as close to it as can be.
     """
     dice = plan.dice(settings, repeat)
-    timed = [
-        Slice(row, Turn(word, settings.seconds * COMPARED[word]), number)
-        for number in range(1, ROUNDS + 1)
-        for word in dice.sample(tuple(COMPARED), len(COMPARED))
-        for row in dice.sample(rows, len(rows))
-    ]
     valued = [row for row in rows if set(plan.VALUE_METRICS) <= set(row.metrics)]
-    return timed + [Slice(row, Turn(VALUES, VALUES_SECONDS)) for row in valued]
+    turns = {Turn(word, settings.seconds * share): rows for word, share in COMPARED.items()}
+    turns[Turn(VALUES, VALUES_SECONDS)] = valued
+    return [
+        Slice(row, turn, number)
+        for number in range(1, ROUNDS + 1)
+        for turn in dice.sample(tuple(turns), len(turns))
+        for row in dice.sample(turns[turn], len(turns[turn]))
+    ]

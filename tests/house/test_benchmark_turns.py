@@ -41,6 +41,7 @@ from tests.benchmarks.turns import (
     MANY,
     ROUNDS,
     VALUES,
+    VALUES_SECONDS,
     Slice,
     Turn,
     parse,
@@ -112,17 +113,19 @@ def test_nonsense_is_no_turn(line: str) -> None:
     assert repr(line) in str(caught.value)
 
 
-def test_each_round_gives_every_row_a_turn_at_one_metric_then_at_the_other() -> None:
-    """What is compared lies together; the values are told once, by those that have some."""
+def test_each_round_gives_every_row_a_turn_at_one_metric_then_at_the_next() -> None:
+    """What is compared lies together; the values are told by those that have some."""
     found = slices(ROWS, SETTINGS, 1)
-    timed = [one for one in found if one.round != plan.ONCE]
-    groups = [list(group) for _, group in groupby(timed, lambda one: (one.round, one.turn))]
+    groups = [list(group) for _, group in groupby(found, lambda one: (one.round, one.turn))]
+    valued = [one for one in ROWS if one != BARE]
 
-    assert len(groups) == 2 * ROUNDS
-    assert all(sorted(one.row for one in group) == sorted(ROWS) for group in groups)
-    assert {group[0].turn for group in groups} == {Turn(ALONE, 0.05), Turn(MANY, 0.1)}
-    assert [one.row for one in found[len(timed) :]] == [one for one in ROWS if one != BARE]
-    assert {one.turn.word for one in found[len(timed) :]} == {VALUES}
+    assert len(groups) == 3 * ROUNDS
+    assert {one.round for one in found} == set(range(1, ROUNDS + 1))
+    turns = Turn(ALONE, 0.05), Turn(MANY, 0.1), Turn(VALUES, VALUES_SECONDS)
+    assert {group[0].turn for group in groups} == set(turns)
+    for group in groups:
+        rows = valued if group[0].turn.word == VALUES else ROWS
+        assert sorted(one.row for one in group) == sorted(rows)
 
 
 def test_the_order_of_the_turns_is_drawn_for_each_round_and_repeat() -> None:
@@ -147,6 +150,7 @@ def test_the_page_says_how_long_and_how_often() -> None:
     assert {1 / 8: "an eighth", 1 / 4: "a quarter"}[COMPARED[MANY]] + " with 100" in words
     assert {6: "six rounds", 8: "eight rounds"}[ROUNDS] in words
     assert {2: "two calls of each task"}[LEAST] in words
+    assert {1 / 50: "a fiftieth of a second in each round"}[VALUES_SECONDS] in words
 
 
 def test_all_turns_together_answer_every_metric_of_a_row() -> None:
@@ -163,7 +167,7 @@ def test_turns_become_samples_of_their_rounds(monkeypatch: pytest.MonkeyPatch) -
     order = [
         Slice(BARE, Turn(ALONE, 0.1), 1),
         Slice(BOUND, Turn(MANY, 0.1), 1),
-        Slice(BOUND, Turn(VALUES, 0.1)),
+        Slice(BOUND, Turn(VALUES, 0.1), 1),
     ]
 
     found = run_turns(Path(), [Block(3, one, 0.1, 20) for one in (BARE, BOUND)], order)
@@ -171,7 +175,7 @@ def test_turns_become_samples_of_their_rounds(monkeypatch: pytest.MonkeyPatch) -
     assert [(one.round, one.variant, one.metric) for one in found] == [
         (1, BARE, P50),
         (1, BOUND, RATE_100),
-        *((plan.ONCE, BOUND, metric) for metric in VALUE_METRICS),
+        *((1, BOUND, metric) for metric in VALUE_METRICS),
         *((plan.ONCE, one, metric) for one in (BARE, BOUND) for metric in (BYTES_OUT, BYTES_BACK)),
     ]
     assert {one.repeat for one in found} == {3}

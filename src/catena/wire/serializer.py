@@ -24,8 +24,8 @@ __all__ = ["PROTOCOL", "dumps", "loads", "reference", "resolve", "snapshot"]
 
 PROTOCOL = 5
 
-# Bytes. The memo of a pickler stays as large as it has once grown, and all of it is wiped after each
-# value: whoever has written a large one is not used again.
+# Bytes. The memo of a pickler stays as large as it has once grown, and all of it is wiped after
+# each value: whoever has written a large one is not used again.
 _LARGE = 4096
 
 
