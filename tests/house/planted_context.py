@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from unittest.mock import patch
 
-from catena.context import changes as capturing, mount as mounting
+from catena.context import capture, changes as capturing, mount as mounting
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, Shelf, State
 from catena.context.manifest import Entry, EntryKind
@@ -37,6 +37,7 @@ a_lost_one = entries.test_a_value_that_cannot_be_written_harms_no_other
 _Changes = capturing.Changes
 _bind, _merge, _put = Chain.bind, State.merge, mounting._put
 _keep = Carried.keep
+_with_shelf, _shelved = Prepared.with_shelf, dict[Prepared, State]()
 _seal, _sealed_bare = closed.seal, closed._sealed_bare
 _manifest_of = codec._manifest_of
 _dumps, _numbers = LENIENT.dumps, count()
@@ -158,6 +159,27 @@ keep(
 keep(
     "a named state is told by what is fixed alone",
     patch.object(Prepared, "with_shelf", lambda self, *_: self.state),
+    a_chain,
+)
+
+
+def _one_for_all(self: Prepared, values: Any, changed: Any) -> State:
+    return _shelved.setdefault(self, _with_shelf(self, values, changed))
+
+
+keep(
+    "all calls that name a state share one shelf",
+    patch.object(Prepared, "with_shelf", _one_for_all),
+    a_chain,
+)
+keep(
+    "what was seen once is never looked at again",
+    patch.object(capture, "as_seen", lambda _, seen, __: seen is not None),
+    a_chain,
+)
+keep(
+    "a value has another binding for each who asks",
+    patch.object(Shelf, "binding", lambda self, _: Binding(False, self.dumps, self)),
     a_chain,
 )
 

@@ -215,6 +215,8 @@ class Chains:
         if len(self.scopes) >= _DEEP:
             return
         caller = self.top
+        chain = caller.context.get(current)
+        looked = chain is not None and bool(chain.state.loose)
         captured = self._first(caller)
         call = Call(Scope(self.contexts.plain.context.copy()), chain_id=caller.chain_id)
         worker = call.worker
@@ -235,13 +237,14 @@ class Chains:
             call.calling = captured.baseline
             self.pending += [captured.told] if captured.told else []
             self._count_first(manifest, kept=len(base.closed))
+            self._count_looked(looked, manifest)
         self._crossed(worker, news(caller, {}, ALL))
         self._begin(call, caller)
         shelf = None if worker.mounted is None else worker.mounted.state.shelf
         if shelf is not None:
             # Programs that come to read just this, between the call and its answer, are rare.
             self.shelves += 1
-            if self.shelves % 2:
+            if self.shelves % 3 == 0:
                 self.change(self.variables.index(next(iter(shelf.closed))))
 
     def drive(self, number: int) -> None:
@@ -376,6 +379,10 @@ class Chains:
         self.seen["a state given a name"] += manifest.name > 0
         self.seen["kept as bytes"] += kept
         self.seen["forward sent"] += any(one.forward for one in closed.unpack(manifest.entries))
+
+    def _count_looked(self, looked: bool, manifest: ChainManifest) -> None:
+        self.seen["as it was seen"] += looked and manifest.base > 0 and not manifest.entries
+        self.seen["changed since it was seen"] += looked and bool(manifest.entries)
 
 
 def run_program(seen: Seen, program: list[Step], *, deltas: bool) -> None:

@@ -34,7 +34,8 @@ def _story(*steps: tuple[str, Any, Any]) -> st.SearchStrategy[list[Step]]:
 
 _FIRST, _LAST, _NO = st.just(0), st.just(-1), st.none()
 # What single steps come to too seldom: resets that are told, values that are only equal, changes
-# in place that are told, states that are named with a difference, a chain that drives another's.
+# in place that are told, states that are named with a difference, calls that change nothing until
+# one does, a chain that drives another's.
 STORIES = (
     _story(
         ("call", _FIRST, _NO),
@@ -88,6 +89,12 @@ STORIES = (
         ("call", _FIRST, _NO),
         ("change", _FIRST, _NO),
         ("answer", _FIRST, _NO),
+        ("call", _FIRST, _NO),
+    ),
+    _story(
+        ("set", _FIRST, MUTABLE),
+        *(("call", _FIRST, _NO), ("answer", _FIRST, _NO)) * 3,
+        ("change", WHICH, _NO),
         ("call", _FIRST, _NO),
     ),
     _story(

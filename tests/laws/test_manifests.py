@@ -54,6 +54,8 @@ NAMED = {
     "a bare name of what can change": 60,
     "a bare name that somebody read": 30,
     "a name with differences": 300,
+    "as it was seen": 80,
+    "changed since it was seen": 12,
     "a base that was forgotten": 30,
     "kept as bytes": 200,
     "values unread": 500,

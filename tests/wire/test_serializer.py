@@ -204,3 +204,53 @@ def test_objects_with_attributes_of_any_name_are_pickled_as_pickle_does() -> Non
     assert pickle.loads(pickle.dumps(attributes)) == attributes
     assert serializer.loads(serializer.dumps(attributes)) == attributes
     assert type(serializer.loads(serializer.dumps(_Eager()))) is _Eager
+
+
+def test_a_pickler_that_has_grown_is_not_used_again() -> None:
+    """D5: else each small value after a large one would wait until the large memo was wiped."""
+    value = {"a": [1, "b"]}
+    before = serializer.dumps(value)
+    # Its size tells that of the memo, which takes 16 bytes and more for each object.
+    large = [str(n) for n in range(100_000)]
+
+    assert serializer.loads(serializer.dumps(large)) == large
+    assert sys.getsizeof(serializer._local.quick) < 100_000
+    for bad in (threading.Lock(), VARIABLE):
+        try:
+            serializer.dumps([*large, bad])
+        except TypeError:
+            assert bad is not VARIABLE
+        assert sys.getsizeof(serializer._local.quick) < 100_000
+    assert serializer.dumps(value) == before
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_snapshot_is_the_same_for_the_same_values(flat: bool) -> None:
+    """C15: large or small, one or many; after a failure as before it."""
+    values: list[Any] = [{"a": 1, "b": "x" * 100_000}, ["c", 2.0], {3}]
+    gets = [lambda value=value: value for value in values]
+    circle: list[Any] = []
+    circle.append(circle)
+
+    before = serializer.snapshot(gets, flat=flat)
+
+    assert before is not None
+    for bad in (Importable(), threading.Lock(), (n for n in ())):
+        assert serializer.snapshot([*gets, lambda bad=bad: bad], flat=flat) is None
+    assert (serializer.snapshot([lambda: circle], flat=flat) is None) == flat
+    assert serializer.snapshot(gets, flat=flat) == before
+    assert serializer.snapshot(gets[:2], flat=flat) != before
+    values[1][1] = 2
+    assert serializer.snapshot(gets, flat=flat) != before
+
+
+def test_only_a_snapshot_that_is_not_flat_tells_what_is_shared() -> None:
+    """C15: which is why only flat values are looked at without a memo."""
+    one: list[Any] = []
+    apart, shared = [[], []], [one, one]
+
+    def look(value: Any, *, flat: bool) -> Any:
+        return serializer.snapshot([lambda: value], flat=flat)
+
+    assert look(apart, flat=True) == look(shared, flat=True)
+    assert look(apart, flat=False) != look(shared, flat=False)

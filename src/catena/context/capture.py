@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
-from catena.context.changes import NOTHING, Changes, is_flat, unchanged
+from catena.context.changes import NOTHING, Changes, unchanged
 from catena.context.current import Home, current, task_of
 from catena.context.factory import ForkingFactory, ensure_task_factory
 from catena.context.guard import admit
 from catena.context.ledger import CallLedger
 from catena.context.manifest import ChainManifest, Values
+from catena.context.seen import as_seen, look
 
 __all__ = [
     "Baseline",
@@ -92,7 +93,7 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
         ready is not None
         and ready.state is state
         and (known := ready.known).usable
-        and (state.fixed or _seen(state, values, flat=known.flat) == known.seen)
+        and (state.fixed or as_seen(state, known.seen, values))
     ):
         captured = ready.captured
     else:
@@ -103,21 +104,19 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
 def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
     """Return the chain as its difference from a state that the link has carried."""
     state = chain.state
-    known = carried.exact(state)
-    seen, flat = None, False
-    if known is not None and known.usable:
-        seen = _seen(state, values, flat=known.flat)
-        if state.fixed or (seen is not None and seen == known.seen):
-            captured = Captured(
-                ChainManifest(chain.id, chain.parent, b"", True, known.number),
-                Baseline(chain.id, state, known.written),
-            )
-            _make_ready(chain, carried, _Ready(state, known, captured))
-            return captured
-        # Before the values are compared: what another thread changes in between is told.
-        flat = all(is_flat(get()) for get in state.loose or ())
-        seen = _seen(state, values, flat=flat)
-    base = known if known is not None and known.usable else carried.near(chain.id)
+    known = base = carried.exact(state)
+    seen = None
+    if known is None or not known.usable:
+        base = carried.near(chain.id)
+    elif state.fixed or as_seen(state, known.seen, values):
+        captured = Captured(
+            ChainManifest(chain.id, chain.parent, b"", True, known.number),
+            Baseline(chain.id, state, known.written),
+        )
+        _make_ready(chain, carried, _Ready(state, known, captured))
+        return captured
+    else:
+        seen = look(state, values)
     if base is not None and base is not known and not base.suits(state):
         base = None
     changes = Changes(values, to_worker=True)
@@ -142,20 +141,8 @@ def _named(chain: Chain, values: Values, carried: Carried) -> Captured:
         told.number if told else 0,
     )
     if known is not None and base is known and not block and not changes.problems:
-        known.seen, known.flat = seen, flat
+        known.seen = seen
     return Captured(manifest, Baseline(chain.id, state, changes.written), told)
-
-
-def _seen(state: State, values: Values, *, flat: bool) -> tuple[bytes, ...] | None:
-    """Return a snapshot of what can change in place, None where nobody can tell."""
-    loose = state.loose
-    if loose is None:
-        bindings = [(var, binding) for var, binding in state.settle().items() if not binding.fixed]
-        if any(binding.seal is not None for _, binding in bindings):
-            # Not handed out yet: that is told by the bytes that came.
-            return None
-        loose = state.loose = tuple([var.backing.get for var, _ in bindings])
-    return values.snapshot(loose, flat=flat)
 
 
 def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:

@@ -17,6 +17,7 @@ from weakref import ref
 
 from catena.context.chain import Binding, State
 from catena.context.registry import Key
+from catena.context.seen import Seen
 
 __all__ = ["CARRIED_BYTES", "CARRIED_STATES", "Carried", "Known"]
 
@@ -33,14 +34,13 @@ class Known:
     """One state that the receiver has, or is about to have.
 
     ``bindings`` say what it holds, ``written`` how this process wrote what can change, ``sizes``
-    how many bytes each entry took. ``seen`` is a snapshot of what can change, None before somebody
-    looked; ``flat`` says how it was taken. It is ``usable`` once the receiver has it for certain.
+    how many bytes each entry took. ``seen`` is what its values were that can change, None before
+    somebody looked. It is ``usable`` once the receiver has it for certain.
     """
 
     __slots__ = (
         "bindings",
         "chain_id",
-        "flat",
         "number",
         "place",
         "seen",
@@ -65,8 +65,7 @@ class Known:
         self.chain_id = chain_id
         self.bindings = state.by_key
         self.written = written
-        self.seen: tuple[bytes, ...] | None = None
-        self.flat = False
+        self.seen: Seen | None = None
         self.sizes = sizes
         self.size = sum(sizes.values())
         self.usable = False

@@ -25,11 +25,10 @@ from catena.context.token import UNREAD
 from catena.context.var import MISSING, ContextVar
 from catena.errors import ChainSerializationError
 
-__all__ = ["NOTHING", "Changes", "is_fixed", "is_flat", "size_of", "unchanged"]
+__all__ = ["NOTHING", "Changes", "is_fixed", "size_of", "unchanged"]
 
 NOTHING: Mapping[Any, Any] = {}
 _FIXED = frozenset({str, bytes, int, float, bool, type(None)})
-_FLAT = frozenset({list, set, bytearray})
 _LOST = b""
 _defaults: WeakKeyDictionary[ContextVar[Any], tuple[Any, bytes | None]] = WeakKeyDictionary()
 
@@ -40,14 +39,6 @@ def is_fixed(value: Any) -> bool:
     if kind in _FIXED:
         return True
     return kind is tuple and all(map(is_fixed, value))
-
-
-def is_flat(value: Any) -> bool:
-    """Say whether a value surely holds no other one that can be changed in place."""
-    kind: object = type(value)  # pyright: ignore[reportUnknownVariableType]
-    if kind is dict:
-        return all(map(is_fixed, value)) and all(map(is_fixed, value.values()))
-    return kind in _FLAT and all(map(is_fixed, value))
 
 
 def unchanged(shelf: Shelf, dumps: Callable[[Any], bytes]) -> bool:

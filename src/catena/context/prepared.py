@@ -7,7 +7,7 @@ two calls ever share a mutable object.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Container
+from collections.abc import Iterable
 from typing import Any
 
 from catena.context.capture import Baseline
@@ -101,7 +101,7 @@ class Prepared:
         state = chain.state
         return self.baseline if state is self.state else Baseline(chain.id, state)
 
-    def with_shelf(self, values: Values, changed: Container[ContextVar[Any]]) -> State:
+    def with_shelf(self, values: Values, changed: Iterable[ContextVar[Any]]) -> State:
         """Return the state of one call, whose values that can change are bytes until it reads them.
 
         Variables that its manifest ``changed`` are left out.
