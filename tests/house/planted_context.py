@@ -202,7 +202,12 @@ keep(
 
 keep(
     "a carrier is read to its first field",
-    returning(closed, "read_carrier", lambda one: dict([*one.items()][:1])),
+    returning(closed, "_read_carrier", lambda one: dict([*one.items()][:1])),
+    a_carrier,
+)
+keep(
+    "a text is read before a carrier",
+    patch.object(closed, "read_beside", lambda frame: {"traceparent": frame.trace}),
     a_carrier,
 )
 keep(

@@ -147,7 +147,11 @@ def _foreign_manifest(random: Random, batch: Any) -> None:
 
 def _carrier_beside(random: Random, batch: Any) -> None:
     frame = random.choice(batch.frames)
-    frame.carrier.fields["traceparent"] = random.choice(("", "00-zz", "x" * 3000, "x" * 9000))
+    header = random.choice(("", "00-zz", "x" * 256, "x" * 3000, "x" * 9000))
+    if random.random() < 0.5:
+        frame.trace = header
+    else:
+        frame.carrier.fields["traceparent"] = header
 
 
 _FRAMES: tuple[Callable[[Random, Any], None], ...] = (

@@ -152,7 +152,7 @@ def test_the_order_of_ledgers_and_carriers_leaves_no_trace(
 
 
 TEXTS = st.text(max_size=70)
-CARRIERS = st.dictionaries(TEXTS, TEXTS, max_size=3)
+CARRIERS = st.dictionaries(st.just("traceparent") | TEXTS, TEXTS, max_size=3)
 CHAIN_IDS = st.just(b"") | st.binary(min_size=16, max_size=16)
 BARE = st.tuples(
     CHAIN_IDS,
@@ -186,6 +186,7 @@ KINDS: tuple[Callable[[ChainManifest], Any], ...] = (
         "inside alone": 15,
         "in both places": 40,
         "several fields": 60,
+        "a text of the frame": 15,
     },
 )
 def test_a_carrier_beside_its_manifest_means_the_same_as_inside(
@@ -206,7 +207,10 @@ def test_a_carrier_beside_its_manifest_means_the_same_as_inside(
 
     assert codec.decode(codec.encode([frame, untraced])) == [frame, untraced]
     assert message.manifest == pb.Frame.FromString(codec.encode_frame(untraced)).manifest
-    assert message.HasField("carrier") == bool(carrier)
+    text = carrier.keys() == {"traceparent"} and bool(carrier["traceparent"])
+    seen["a text of the frame"] += text
+    assert message.HasField("carrier") == (bool(carrier) and not text)
+    assert bool(message.trace) == text
     if inside is None:
         return
     # As a foreign writer may have it.

@@ -87,6 +87,7 @@ def test_a_frame_without_a_carrier_has_no_field_of_it(
     for manifest in (None, NO_CHAIN, CHAIN, CHAIN.carrying(OVERSIZED)):
         frame = make(manifest)
         assert not message(frame).HasField("carrier")
+        assert not message(frame).trace
         assert message(frame).HasField("manifest") == (manifest is not None)
         assert codec.decode_frame(codec.encode_frame(frame)) == frame
 
@@ -158,12 +159,43 @@ def test_a_carrier_of_no_fields_is_none() -> None:
 
 
 def test_what_a_trace_costs_in_bytes() -> None:
-    """Carrier: the header, its name, and two bytes for each of the four fields that hold them."""
-    fields = sum(len(name) + len(text) for name, text in HEADER.items())
+    """Carrier: a traceparent takes itself and three bytes; others their names, and two a field."""
+    others = sum(len(name) + len(text) for name, text in SENT.items())
     for chain in (NO_CHAIN, CHAIN):
-        frame, bare = Next(1, chain.carrying(HEADER)), Next(1, chain)
-        more = len(codec.encode_frame(frame)) - len(codec.encode_frame(bare))
-        assert more == fields + 8 == 74
+        bare = len(codec.encode_frame(Next(1, chain)))
+        assert len(codec.encode_frame(Next(1, chain.carrying(HEADER)))) - bare == len(PARENT) + 3
+        assert len(codec.encode_frame(Next(1, chain.carrying(SENT)))) - bare == others + 14
+
+
+@every_kind
+def test_a_traceparent_alone_is_a_text_of_the_frame(
+    make: Callable[[ChainManifest | None], Frame],
+) -> None:
+    """V1: it says the same as a carrier of one field, which counts where both are there."""
+    frame = make(CHAIN.carrying(HEADER))
+    alone = message(frame)
+    assert alone.trace == PARENT
+    assert not alone.HasField("carrier")
+    beside = message(make(CHAIN))
+    beside.carrier.fields.update(HEADER)
+    assert codec.decode_frame(beside.SerializeToString()) == frame
+    beside.trace = "another"
+    assert codec.decode_frame(beside.SerializeToString()) == frame
+
+
+@every_kind
+def test_a_traceparent_that_is_none_is_a_field_like_any_other(
+    make: Callable[[ChainManifest | None], Frame],
+) -> None:
+    """V1: empty, or longer than such a header can be; a frame's own text has its limit too."""
+    for text in ("", "x" * 257):
+        frame = make(CHAIN.carrying({"traceparent": text}))
+        assert message(frame).HasField("carrier")
+        assert codec.decode_frame(codec.encode_frame(frame)) == frame
+    for length in (256, 257, 100_000):
+        odd = message(make(CHAIN))
+        odd.trace = "x" * length
+        assert (read(odd).carrier is OVERSIZED) == (length > 256)
 
 
 @every_kind
@@ -174,8 +206,10 @@ def test_what_a_trace_costs_in_bytes() -> None:
         ({"a": "\ud800"}, UnicodeEncodeError),
         ({"\ud800": "a"}, UnicodeEncodeError),
         ({"a": 1}, TypeError),
+        ({"traceparent": "\ud800"}, UnicodeEncodeError),
+        ({"traceparent": 1}, TypeError),
     ],
-    ids=["a surrogate", "a surrogate's name", "a number"],
+    ids=["a surrogate", "a surrogate's name", "a number", "a header's surrogate", "no header"],
 )
 def test_what_is_no_text_is_not_written(
     make: Callable[[ChainManifest | None], Frame],

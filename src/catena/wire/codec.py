@@ -111,7 +111,7 @@ def _write_task(add: _Add, frame: frames.Task) -> None:
         manifest=None if manifest is None else manifests.seal(manifest),
     )
     if manifest is not None and manifest.carrier:
-        manifests.write_carrier(to.carrier, manifest.carrier)
+        manifests.write_beside(to, manifest.carrier)
     if callable or proxy:
         task = to.task
         task.callable, task.routine = callable, routine
@@ -129,7 +129,7 @@ def _write_next(add: _Add, frame: frames.Next) -> None:
     else:
         to = add(call=frame.call, kind=_NEXT, manifest=manifests.seal(manifest))
         if manifest.carrier:
-            manifests.write_carrier(to.carrier, manifest.carrier)
+            manifests.write_beside(to, manifest.carrier)
 
 
 def _write_result(add: _Add, frame: frames.Result) -> None:
@@ -141,7 +141,7 @@ def _write_result(add: _Add, frame: frames.Result) -> None:
         manifest=None if manifest is None else manifests.seal(manifest),
     )
     if manifest is not None and manifest.carrier:
-        manifests.write_carrier(to.carrier, manifest.carrier)
+        manifests.write_beside(to, manifest.carrier)
     if frame.more:
         to.more = True
     if frame.after_cancel:
@@ -160,7 +160,7 @@ def _write_value(kind: int) -> Callable[[_Add, Any], None]:
             manifest=None if manifest is None else manifests.seal(manifest),
         )
         if manifest is not None and manifest.carrier:
-            manifests.write_carrier(to.carrier, manifest.carrier)
+            manifests.write_beside(to, manifest.carrier)
 
     return write
 
@@ -312,9 +312,8 @@ def _manifest_of(frame: pb.Frame) -> ChainManifest | None:
     except ProtocolError as error:
         # That is the call's business alone, to be raised where the chain is mounted.
         manifest = ChainManifest(b"", flaw=error.reason)
-    if not frame.HasField("carrier"):
-        return manifest
-    return manifest.carrying(manifests.read_carrier(frame.carrier))
+    carrier = manifests.read_beside(frame)
+    return manifest if carrier is None else manifest.carrying(carrier)
 
 
 _NACK_CODES = frozenset(int(code) for code in NackCode)

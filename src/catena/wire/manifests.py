@@ -20,15 +20,17 @@ __all__ = [
     "decode_manifest",
     "encode_manifest",
     "pack",
-    "read_carrier",
+    "read_beside",
     "seal",
     "unpack",
     "unseal",
-    "write_carrier",
+    "write_beside",
 ]
 
 _KEPT = 1024
 _KEPT_BYTES = 64
+_TRACE = "traceparent"
+_TRACE_LIMIT = 256
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
 
 
@@ -36,7 +38,7 @@ def encode_manifest(manifest: ChainManifest) -> bytes:
     """Return a manifest alone; the same manifest makes the same bytes in every process."""
     message = _message_of(manifest)
     if manifest.carrier:
-        write_carrier(message.carrier, manifest.carrier)
+        _write_carrier(message.carrier, manifest.carrier)
     return message.SerializeToString(deterministic=True)
 
 
@@ -113,15 +115,36 @@ def unseal(data: bytes) -> ChainManifest:
     return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
 
 
-def write_carrier(to: pb.Carrier, carrier: Carrier) -> None:
-    """Write a carrier. Raises UnicodeEncodeError and TypeError for what is not text."""
+def write_beside(to: pb.Frame, carrier: Carrier) -> None:
+    """Write a carrier into the frame that brings its manifest.
+
+    Raises UnicodeEncodeError and TypeError for what is not text.
+    """
+    trace = carrier.get(_TRACE) if len(carrier) == 1 else None
+    if trace and len(trace) <= _TRACE_LIMIT:
+        to.trace = trace
+    else:
+        _write_carrier(to.carrier, carrier)
+
+
+def read_beside(frame: pb.Frame) -> Carrier | None:
+    """Return the carrier that a frame has beside its manifest, OVERSIZED beyond the limit."""
+    if frame.HasField("carrier"):
+        return _read_carrier(frame.carrier)
+    trace = frame.trace
+    if not trace:
+        return None
+    return {_TRACE: trace} if len(trace) <= _TRACE_LIMIT else OVERSIZED
+
+
+def _write_carrier(to: pb.Carrier, carrier: Carrier) -> None:
     fields = to.fields
-    # The map's own update is Python code, and most carriers have one field.
+    # The map's own update is Python code, and most carriers have one field or two.
     for name in carrier:
         fields[name] = carrier[name]
 
 
-def read_carrier(message: pb.Carrier) -> Carrier:
+def _read_carrier(message: pb.Carrier) -> Carrier:
     """Return a carrier, OVERSIZED for one that exceeds the limit."""
     if message.ByteSize() > CARRIER_LIMIT:
         return OVERSIZED
@@ -137,7 +160,7 @@ def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
         ledgers = manifest.ledgers
         spent, live = tuple(ledgers.spent), tuple(ledgers.live)
     if manifest.HasField("carrier"):
-        carrier = read_carrier(manifest.carrier)
+        carrier = _read_carrier(manifest.carrier)
         if carrier is not OVERSIZED:
             # Shared by whoever reads the same bytes again.
             carrier = MappingProxyType(carrier)
