@@ -12,6 +12,9 @@ An operation lasts. Its class is a context manager whose clock is read only when
 
 A listener that raises is detached and logged once; it never breaks a call.
 
+Most operations are only counted. A listener may bring a counter along, which is asked first as long
+as nobody else listens: what it takes, it counts, and nobody is told of it.
+
 Two ports stand here as well, for whoever traces: a ``Carrier`` is what a listener wants to reach
 the other end of a call, an opaque map that the core ships and never reads; ``attend`` gives those
 who may want to listen the occasion to look whether they should.
@@ -26,7 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter_ns
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 __all__ = [
     "CARRIER_LIMIT",
@@ -34,6 +37,7 @@ __all__ = [
     "OVERSIZED",
     "SILENCE",
     "Carrier",
+    "Counter",
     "Event",
     "Listener",
     "Operation",
@@ -64,6 +68,7 @@ OVERSIZED: Carrier = MappingProxyType({})
 """Stands for a carrier that came and exceeded the limit; told from ``NO_CARRIER`` by identity."""
 
 _attendants: list[Callable[[], object]] = []
+_counters: list[tuple[type[Event], Listener, Counter]] = []
 
 
 class Outcome(NamedTuple):
@@ -90,16 +95,41 @@ class Event:
         cls.listeners = ()
 
 
+class Counter(Protocol):
+    """What an operation is counted by, where it is not told of. Neither method may raise."""
+
+    def begin(self, event: Any, /) -> bool:
+        """Say whether an operation that begins is only counted; else its listeners are told."""
+        ...
+
+    def end(self, event: Any, elapsed_ns: int, outcome: Outcome | None, /) -> None:
+        """Count the end of an operation that was taken; without an outcome, it is done."""
+        ...
+
+
 class Operation(Event):
     """An event that lasts: enter it when it begins, leave it when it ends.
 
-    Fields that are known only later are declared with a default and assigned before the end.
+    Fields that are known only later are declared with a default and assigned before the end; there
+    is no need to assign them while it is only ``counted``. ``counter`` is there as long as the one
+    listener has brought it along.
     """
 
+    counter: ClassVar[Counter | None] = None
+    counted: Counter | None = None
     _closers: tuple[tuple[Listener, Listener], ...] = ()
     _started: int = 0
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.counter = None
+
     def __enter__(self) -> Self:
+        counter = self.counter
+        if counter is not None and counter.begin(self):
+            self.counted = counter
+            self._started = perf_counter_ns()
+            return self
         closers: tuple[tuple[Listener, Listener], ...] = ()
         for listener in self.listeners:
             try:
@@ -128,13 +158,23 @@ class Operation(Event):
 
         ``at`` is when it ended, by ``perf_counter_ns``, for those who tell it later.
         """
+        counter = self.counted
+        if counter is not None and error is None and not abandoned:
+            # This is the way of most.
+            self.counted = None
+            counter.end(self, (at or perf_counter_ns()) - self._started, None)
+            return
         closers, self._closers = self._closers, ()
-        if not closers:
+        if counter is None and not closers:
             return
         elapsed = (at or perf_counter_ns()) - self._started
         end = "abandoned" if abandoned else "done" if error is None else _end(error)
-        # Past the constructor, which is Python code: this is the way of every operation.
+        # Past the constructor, which is Python code.
         outcome = _new(Outcome, (elapsed, end, error))
+        if counter is not None:
+            self.counted = None
+            counter.end(self, elapsed, outcome)
+            return
         for listener, closer in closers:
             try:
                 closer(outcome)
@@ -193,14 +233,19 @@ class Subscription:
         self.cancel()
 
 
-def subscribe(listener: Listener, *events: type[Event]) -> Subscription:
+def subscribe(
+    listener: Listener, *events: type[Event], counter: Counter | None = None
+) -> Subscription:
     """Call ``listener`` for every event of the given classes until the subscription is cancelled.
 
-    Listeners are called in the thread and context of what happens, so they must be quick.
+    Listeners are called in the thread and context of what happens, so they must be quick. What a
+    ``counter`` takes, the listener is not told of; it is asked only while nobody else listens.
     """
     with _lock:
         for event in events:
-            event.listeners = (*event.listeners, listener)
+            if counter is not None:
+                _counters.append((event, listener, counter))
+            _listen(event, (*event.listeners, listener))
     return Subscription(listener, events)
 
 
@@ -255,4 +300,13 @@ def _detach(event: type[Event], listener: Listener) -> None:
             if one is listener:
                 del kept[at]
                 break
-        event.listeners = tuple(kept)
+        _listen(event, tuple(kept))
+
+
+def _listen(event: type[Event], listeners: tuple[Listener, ...]) -> None:
+    """Set who listens; their counter stands for them only where there is no other listener."""
+    _counters[:] = [one for one in _counters if one[0] is not event or one[1] in listeners]
+    event.listeners = listeners
+    if issubclass(event, Operation):
+        alone = [one for one in _counters if one[0] is event] if len(listeners) == 1 else []
+        event.counter = alone[0][2] if alone else None

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 
-from catena.telemetry import calls, metrics
+from catena.telemetry import calls, counted, metrics
 from catena.telemetry.metrics import Metrics
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
@@ -103,7 +103,10 @@ def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.M
         self._leaves._leaf(event, None).end()
         return plain(self, event)
 
-    with patch.object(calls.Calls, name, asking):
+    with (
+        patch.object(calls.Calls, name, asking),
+        patch.object(counted.Mounts, "begin", lambda *_: False),
+    ):
         tracer, _ = asked(monkeypatch, "call")
 
     assert tracer.total() > 1

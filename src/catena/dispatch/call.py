@@ -48,9 +48,7 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
             except asyncio.CancelledError as cancelled:
                 frame = await opened.last_word(cancelled)
             if frame is None or type(frame) is Nack:
-                busy = _refusal(opened, opened.checked(frame))
-                caller = _through(declared).pick()
-                opened, frame = await _opened(declared, payload, caller, busy=busy)
+                opened, frame = await _again(declared, payload, opened, frame)
         return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
 
     async def apart(*args: Any, **kwargs: Any) -> Any:
@@ -87,18 +85,28 @@ async def _told(
             opened, frame = await _opened(declared, payload, caller, observed=observed)
         else:
             opened = caller.open(declared, payload, carrier=observed.carrier or NO_CARRIER)
-            sent(observed, opened, payload)
+            if not observed.counted:
+                sent(observed, opened, payload)
             try:
                 frame = await opened.waiter
             except asyncio.CancelledError as cancelled:
                 frame = await opened.last_word(cancelled)
             if frame is None or type(frame) is Nack:
-                busy = _refusal(opened, opened.checked(frame))
-                caller = _through(declared).pick()
-                opened, frame = await _opened(
-                    declared, payload, caller, busy=busy, observed=observed
-                )
+                opened, frame = await _again(declared, payload, opened, frame, observed)
         return taken(observed, frame, opened, opened.baseline)[0]
+
+
+async def _again(
+    declared: Declaration,
+    payload: bytes,
+    call: Call,
+    frame: Frame | None,
+    observed: Dispatch | None = None,
+) -> tuple[Call, Frame]:
+    """Open a call anew that a worker has refused. Raises what tells that there was no answer."""
+    busy = _refusal(call, call.checked(frame))
+    caller = _through(declared).pick()
+    return await _opened(declared, payload, caller, busy=busy, observed=observed)
 
 
 async def _opened(
@@ -123,7 +131,7 @@ async def _opened(
                 call = bounds.open(caller, payload, carrier)
             else:
                 call = caller.open(declared, payload, carrier=carrier)
-            if observed is not None:
+            if observed is not None and not observed.counted:
                 sent(observed, call, payload)
             frame = await call.answer()
             if type(frame) is not Nack:

@@ -43,7 +43,7 @@ def taken(
 ) -> tuple[Any, Baseline | None]:
     """Do what ``take`` does with an answer, and note it."""
     name, values = call.declared.name, call.caller.values
-    if observed is None:
+    if observed is None or observed.counted:
         return take(frame, name, values, baseline)
     observed.answer = frame
     observed.answers += 1

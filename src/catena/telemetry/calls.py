@@ -13,8 +13,9 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from catena import events
-from catena.observe import Event, Outcome
+from catena.observe import Counter, Event, Outcome
 from catena.telemetry.carrier import SENT
+from catena.telemetry.counted import Dispatches, Executions, Mounts
 from catena.telemetry.metrics import Metrics
 from catena.telemetry.spans import Spans, sampled
 from catena.telemetry.underway import underway
@@ -32,6 +33,15 @@ class Calls:
         self._metrics = metrics
         # What happens within a call is a span of its own only there.
         self._leaves = spans if spans is not None and spans.full else None
+
+    def counters(self) -> dict[type[Event], Counter]:
+        """Return what stands for the listeners of what is only counted."""
+        spans, metrics = self._spans, self._metrics
+        return {
+            events.Dispatch: Dispatches(spans, metrics),
+            events.Execution: Executions(spans, metrics),
+            events.Mount: Mounts(metrics, leaves=self._leaves is not None),
+        }
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
         """Return what is to be subscribed."""
@@ -51,7 +61,7 @@ class Calls:
         metrics = self._metrics
         if metrics is None:
             return None if span is None else partial(self._dispatched, event, span)
-        if metrics.measured():
+        if event.measured if event.asked else metrics.measured():
             metrics.sending(event)
         return partial(self._dispatched, event, span)
 
@@ -60,7 +70,7 @@ class Calls:
             self._end(event, span, end)
         metrics = self._metrics
         if metrics is not None:
-            metrics.ended(metrics.client, event, end)
+            metrics.note(metrics.client, event, end[0], None if end[1] == "done" else end)
             if event.measured:
                 metrics.sent(event)
 
@@ -87,9 +97,9 @@ class Calls:
         metrics = self._metrics
         if metrics is not None:
             metrics.over(event.leased or ())
-            metrics.ended(metrics.server, event, end)
+            metrics.note(metrics.server, event, end[0], None if end[1] == "done" else end)
             if event.leased is not None and metrics.held():
-                metrics.released(event.leased, end)
+                metrics.released(event.leased, end.elapsed_ns)
 
     def _end(
         self, event: events.Dispatch | events.Execution, span: Span | None, end: Outcome
@@ -105,7 +115,7 @@ class Calls:
         if self._metrics is not None:
             self._metrics.mounted(event)
         leaves = self._leaves
-        if leaves is None or not _is_sampled():
+        if leaves is None or not _is_told():
             return None
         return partial(leaves.mounted, event, leaves.mount(event))
 
@@ -113,7 +123,7 @@ class Calls:
         """Tell that a chain was taken out."""
         if self._metrics is not None:
             self._metrics.unmounted(())
-        if self._leaves is not None and _is_sampled():
+        if self._leaves is not None and _is_told():
             self._leaves.fact(event)
 
     def reset(self, event: events.TokenReset) -> None:
@@ -124,7 +134,7 @@ class Calls:
             self._leaves.fact(event)
 
 
-def _is_sampled() -> bool:
+def _is_told() -> bool:
     """Say whether a chain that comes or goes is told of: where the call that moves it is."""
     call = underway.here()
     return sampled() if call is None else call.sampled

@@ -70,6 +70,8 @@ class Carriers:
         # The propagator that was looked at last, and whether it writes the standard's header alone.
         self._seen: TextMapPropagator | None = None
         self._plain = False
+        # All calls of one request mostly come with the same header.
+        self._last = "", Context()
 
     def write(self, span: trace.Span) -> dict[str, str] | None:
         """Return a span's trace as a carrier, None when it would exceed the limit.
@@ -80,11 +82,10 @@ class Carriers:
         if asked is not self._seen:
             self._look_at(asked)
         if self._plain and not self._baggage:
-            found = span.get_span_context()
-            state = found.trace_state
-            if found.is_valid and (state is trace.DEFAULT_TRACE_STATE or not state):
-                ids = f"{found.trace_id:032x}-{found.span_id:016x}"
-                return {_PARENT: f"00-{ids}-{found.trace_flags:02x}"}
+            # The tuple that it is: each of its properties is a function.
+            trace_id, span_id, _, flags, state, is_valid = span.get_span_context()
+            if is_valid and (state is trace.DEFAULT_TRACE_STATE or not state):
+                return {_PARENT: f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"}
         # Nothing but the span: what else the current context holds is not for others.
         context = trace.set_span_in_context(span, None if self._baggage else Context())
         carrier: dict[str, str] = {}
@@ -115,6 +116,25 @@ class Carriers:
             return _NOWHERE, "malformed"
         found = trace.get_current_span(context).get_span_context()
         return context, "present" if found.is_valid else "malformed"
+
+    def dropped(self, carrier: Carrier) -> Context | None:
+        """Return the context that a plain header tells of, where that is of a dropped trace."""
+        if len(carrier) != 1:
+            return None
+        header = carrier.get(_PARENT)
+        if not header or header[-1] not in _EVEN:
+            return None
+        asked = self._propagator or propagate.get_global_textmap()
+        if asked is not self._seen:
+            self._look_at(asked)
+        known, context = self._last
+        if not self._plain or header == known:
+            return context if self._plain else None
+        if _KNOWN(header) is None:
+            return None
+        context = Context({SPAN: Dropped(header)})
+        self._last = header, context
+        return context
 
     def link(self, carrier: Carrier | None) -> trace.SpanContext | None:
         """Return the span that a carrier tells of, None without one."""

@@ -31,6 +31,7 @@ _Ended = tuple[Any, int, str, dict[str, str] | None, Context]
 
 _METHODS, _ERRORS = 500, 100
 _TOGETHER = 16
+_TO_WORKER, _TO_CALLER = ("to_worker",), ("to_caller",)
 
 
 class Metrics:
@@ -120,15 +121,15 @@ class Metrics:
             queue = self._samples["catena.dispatch.queue.duration"]
             queue.keep((self._methods(event.routine),), waited)
 
-    def released(self, leased: Labels, end: Outcome) -> None:
+    def released(self, leased: Labels, elapsed_ns: int) -> None:
         """Keep how long a lease lasted."""
-        self._samples["catena.proxy.lease.duration"].keep(leased, end.elapsed_ns / 1e9)
+        self._samples["catena.proxy.lease.duration"].keep(leased, elapsed_ns / 1e9)
 
     def mounted(self, event: events.Mount) -> None:
         """Count a mount: what may fail comes before it."""
-        direction = "to_worker" if event.to_worker else "to_caller"
-        self._mounts((direction,))
+        self._mounts(_TO_WORKER if event.to_worker else _TO_CALLER)
         if self._manifests.wanted():
+            direction = "to_worker" if event.to_worker else "to_caller"
             self._manifests.keep((direction, "delta" if event.delta else "whole"), event.bytes)
 
     def contention(self, event: events.ContentionRefused, context: Context | None) -> None:
@@ -156,14 +157,21 @@ class Metrics:
         """Count a link that came or went."""
         self.count("catena.peer.count", event.local, event.protocol, number=number)
 
-    def ended(
-        self, instrument: Any, event: events.Dispatch | events.Execution, outcome: Outcome
+    def note(
+        self,
+        instrument: Any,
+        event: events.Dispatch | events.Execution,
+        elapsed_ns: int,
+        outcome: Outcome | None,
     ) -> None:
-        """Note how a call ended at one side; the histograms are told when there are more."""
+        """Note how a call ended at one side, ``outcome`` is None where it was well done.
+
+        The histograms are told when there are more of them.
+        """
         # An error would keep its traceback alive, and with it what the routine held.
-        how = None if outcome[1] == "done" else self._labels_of(event.routine, outcome)
+        how = None if outcome is None else self._labels_of(event.routine, outcome)
         ended = self._ended
-        ended.append((instrument, outcome[0], event.routine, how, event.context or get_current()))
+        ended.append((instrument, elapsed_ns, event.routine, how, event.context or get_current()))
         if len(ended) >= _TOGETHER:
             self._record()
 

@@ -90,28 +90,39 @@ class Spans:
 
         Returns None where nobody is to be told of its end.
         """
+        if event.span is None and self.passes(event):
+            return None
+        span: Any = event.span
+        if span.is_recording():
+            event.sampled = _is_sampled(span)
+            event.enter = partial(_enter, event, event.context)
+            underway.began(event)
+            if self._tells:
+                self._tell(event, span, get_current(), self._dispatched)
+        return span
+
+    def passes(self, event: events.Dispatch) -> bool:
+        """Decide on a call on its caller, and send its context along; say whether that is all.
+
+        Else its span has begun, and somebody is to be told of its end.
+        """
         current = get_current()
         outer: Any = current.get(SPAN)
         if outer is not None and self._follows and _is_dropped(outer):
             event.context = current
             event.carrier = self._carriers.write(outer)
-            return None
+            return True
         span = self._calls.start_span(
             event.routine, current, kind=SpanKind.CLIENT, attributes=begun(event)
         )
-        event.context = context = inside(span, current)
+        event.context = inside(span, current)
         event.carrier = self._carriers.write(span)
         if event.carrier is None:
             dropped.add(("traces", "oversized"))
         if type(span) is NonRecordingSpan:
-            return None
-        if span.is_recording():
-            event.span, event.sampled = span, _is_sampled(span)
-            event.enter = partial(_enter, event, context)
-            underway.began(event)
-            if self._tells:
-                self._tell(event, span, current, self._dispatched)
-        return span
+            return True
+        event.span = span
+        return False
 
     def execution(self, event: events.Execution) -> Span | None:
         """Begin the span of a call on its worker, as a child of its dispatch.
@@ -144,6 +155,21 @@ class Spans:
                 self._tell(event, span, parent, self._executed)
         underway.began(event)
         return None if type(span) is NonRecordingSpan else span
+
+    def serves(self, event: events.Execution) -> bool:
+        """Let a call whose trace is not sampled go on in the current Context; say whether it does.
+
+        Only what a header tells plainly is looked at here, ``execution`` is for all others.
+        """
+        context = self._carriers.dropped(event.told.carrier) if self._follows else None
+        if context is None:
+            return False
+        event.context = context
+        underway.enter(event)
+        # As ``began`` does it for what may never tell its end.
+        underway.calls[id(event)] = event
+        attach(context)
+        return True
 
     def lease(self, event: events.Execution) -> Span | None:
         """Begin the span of the lease that serves an execution, None where there is none."""

@@ -223,10 +223,16 @@ class _Switch:
             one.cancel()
         from catena.telemetry.calls import Calls  # noqa: PLC0415 - with the SDK
 
-        told = [Calls(self.spans, self.metrics).listeners()]
+        calls = Calls(self.spans, self.metrics)
+        counters = calls.counters()
+        told = [calls.listeners()]
         if self.metrics is not None:
             told.append(self.metrics.listeners())
-        self._told = [subscribe(listener, event) for one in told for event, listener in one.items()]
+        self._told = [
+            subscribe(listener, event, counter=counters.get(event))
+            for one in told
+            for event, listener in one.items()
+        ]
         self._look_at_loggers()
 
     def _metrics(self, provider: Any) -> Metrics:
