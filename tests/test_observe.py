@@ -325,3 +325,106 @@ def test_what_a_listener_left_is_used_and_breaks_nothing(
     assert caplog.records == []
     assert use(lambda: 1 / 0) is None
     assert [one.levelno for one in caplog.records] == [logging.ERROR]
+
+
+# ---- what is only counted
+
+
+class Tally:
+    """A counter that takes what has no late field, and notes what it is given."""
+
+    def __init__(self) -> None:
+        self.asked: list[Work] = []
+        self.ends: list[Outcome | None] = []
+
+    def begin(self, event: Work) -> bool:
+        """Take it or leave it."""
+        self.asked.append(event)
+        return not event.late
+
+    def end(self, event: Work, elapsed_ns: int, outcome: Outcome | None) -> None:
+        """Note an end."""
+        assert elapsed_ns >= 0
+        assert event.counted is None
+        self.ends.append(outcome)
+
+
+def test_what_a_counter_takes_its_listener_is_not_told() -> None:
+    """The seam: neither of the beginning nor of the end, which is counted once."""
+    tally, told = Tally(), list[Work]()
+
+    with subscribe(told.append, Work, counter=tally):
+        with Work("taken") as taken:
+            assert taken.counted is tally
+            taken.finish()
+        with Work("left", late=1) as left:
+            assert left.counted is None
+
+    assert told == [left]
+    assert tally.asked == [taken, left]
+    assert tally.ends == [None]
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (ValueError("x"), "failed"),
+        (asyncio.CancelledError(), "cancelled"),
+        (GeneratorExit(), "abandoned"),
+    ],
+    ids=repr,
+)
+def test_a_counter_hears_how_an_operation_was_left(error: BaseException, end: str) -> None:
+    """The seam: in the words that listeners are told."""
+    tally = Tally()
+    with subscribe(lambda _: None, Work, counter=tally):
+        with pytest.raises(type(error)), Work("w"):
+            raise error
+        Work("w").__enter__().finish(abandoned=True)
+
+    first, second = tally.ends
+    assert first is not None
+    assert second is not None
+    assert (first.end, first.error, second.end) == (end, error, "abandoned")
+
+
+def test_a_counter_stands_for_its_own_listener_alone() -> None:
+    """The seam: who else listens is told of everything, and so is the counter's listener then."""
+    tally, told, others = Tally(), list[Work](), list[Work]()
+
+    with subscribe(told.append, Work, counter=tally):
+        with subscribe(others.append, Work):
+            assert Work.counter is None
+            with Work("both"):
+                pass
+        assert Work.counter is tally
+        with Work("one"):
+            pass
+    with subscribe(others.append, Work):
+        assert Work.counter is None
+        with Work("other"):
+            pass
+
+    assert [one.name for one in told] == ["both"]
+    assert [one.name for one in others] == ["both", "other"]
+    assert [one.name for one in tally.asked] == ["one"]
+    assert Work.counter is None
+
+
+def test_a_listener_that_is_detached_takes_its_counter_along() -> None:
+    """The seam: nobody is counted for who is not there."""
+
+    def broken(_: Work) -> None:
+        raise KeyError("mine")
+
+    with subscribe(broken, Work, Fact, counter=Tally()):
+        with Work("w", late=1):
+            pass
+        assert (Work.listeners, Work.counter) == ((), None)
+        assert Fact.listeners == (broken,)
+
+
+def test_a_counter_belongs_to_one_class() -> None:
+    """The seam: as its listeners do."""
+    with subscribe(lambda _: None, Work, counter=Tally()):
+        assert [one for one in (events.Dispatch, events.Execution) if one.counter] == []

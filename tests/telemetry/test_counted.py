@@ -1,0 +1,197 @@
+"""Calls whose trace is not sampled: counted as all others are, without anybody being told."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, StaticSampler
+
+import catena
+from catena import events, telemetry
+from catena.observe import subscribe
+from catena.telemetry.counted import Dispatches, Executions, Mounts
+from tests.dispatch.tapped import tapped
+from tests.support import isolated, run
+from tests.telemetry.sdk import Told, labels, telling
+from tests.telemetry.story import add, count_up, fail, nest, number
+
+OPERATIONS = events.Dispatch, events.Execution, events.Mount
+
+
+@catena.routine
+async def current() -> tuple[bool, int, bool]:
+    """Return whether a trace is current on the worker, its id, and whether it is sampled."""
+    span = trace.get_current_span().get_span_context()
+    return span.is_valid, span.trace_id, span.trace_flags.sampled
+
+
+@catena.routine
+async def forever() -> None:
+    """Run until it is cancelled."""
+    await asyncio.sleep(60)
+
+
+async def everything() -> None:
+    """Make calls of all kinds, 40 of them short, so that samples are taken, too."""
+    number.set(1)
+    async with tapped():
+        for _ in range(40):
+            await add(1)
+        await nest(2)
+        with pytest.raises(LookupError):
+            await fail("x")
+        assert len([one async for one in count_up(3)]) == 3
+        with pytest.raises(catena.SerializationError):
+            await add(sys._getframe())
+        call = asyncio.create_task(forever())
+        await asyncio.sleep(0.05)
+        call.cancel()
+        await asyncio.wait([call])
+
+
+def counts(told: Told) -> dict[str, dict[Any, float]]:
+    """Return how often each thing happened, by metric and labels."""
+    return {
+        name: {labels(one): getattr(one, "count", None) or one.value for one in points}
+        for name, points in told.metrics().items()
+        if name.startswith(("rpc.", "catena."))
+    }
+
+
+def counted(*, told_of: bool) -> dict[str, dict[Any, float]]:
+    """Make the calls without a sampled trace, counted or told of; return the metrics."""
+    with telling(sampled=False, detail="full") as told, ExitStack() as stack:
+        if told_of:
+            stack.enter_context(subscribe(lambda _: None, *OPERATIONS))
+        assert [one.counter is None for one in OPERATIONS] == [told_of] * 3
+        run(everything())
+        assert told.spans == []
+        return counts(told)
+
+
+@isolated
+def test_what_is_only_counted_counts_the_same() -> None:
+    """Metrics: by whichever way, to the label; and nearly nobody is told of an unsampled call."""
+    taken = dict.fromkeys((Dispatches, Executions, Mounts), 0)
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in taken:
+
+            def begin(self: Any, event: Any, kind: Any = kind, real: Any = kind.begin) -> bool:
+                took: bool = real(self, event)
+                taken[kind] += took
+                return took
+
+            patch.setattr(kind, "begin", begin)
+        found = counted(told_of=False)
+        assert min(taken.values()) > 30
+        before = dict(taken)
+        assert counted(told_of=True) == found
+        assert taken == before
+
+    assert {name for name in found if "active" in name} == {
+        "catena.worker.calls.active",
+        "catena.proxy.lease.active",
+    }
+    for name in ("catena.worker.calls.active", "catena.proxy.lease.active"):
+        assert set(found[name].values()) == {0}
+    for name in ("catena.frame.size", "catena.dispatch.queue.duration", "catena.manifest.size"):
+        assert sum(found[name].values()) >= 2
+
+
+@isolated
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_trace_that_is_not_sampled_goes_on_in_the_routine(inside: bool) -> None:
+    """Sampling: what it calls belongs to the trace of its caller, and is not sampled either."""
+
+    async def work() -> tuple[tuple[bool, int, bool], int]:
+        async with tapped():
+            if not inside:
+                return await current(), 0
+            span = told.tracer_provider.get_tracer("app").start_span("app")
+            with trace.use_span(span):
+                return await current(), span.get_span_context().trace_id
+
+    with telling(sampled=False) as told:
+        (is_valid, trace_id, is_sampled), outer = run(work())
+
+    assert is_valid
+    assert not is_sampled
+    assert trace_id == outer if inside else trace_id
+
+
+@isolated
+def test_each_trace_has_its_own_context() -> None:
+    """Sampling: calls of one trace share what was read of its header, and no other's."""
+
+    async def work() -> list[tuple[int, int]]:
+        seen: list[tuple[int, int]] = []
+        tracer = told.tracer_provider.get_tracer("app")
+        async with tapped():
+            spans = [tracer.start_span("app") for _ in range(2)]
+            for span in (*spans, *spans, spans[1]):
+                with trace.use_span(span):
+                    seen.append(((await current())[1], span.get_span_context().trace_id))
+        return seen
+
+    with telling(sampled=False) as told:
+        seen = run(work())
+
+    assert all(there == here for there, here in seen)
+    assert len(set(seen)) == 2
+
+
+@isolated
+def test_a_sampler_that_raises_breaks_no_call() -> None:
+    """Bad input: the counter leaves it to the listener, which is detached and says so once."""
+
+    class Broken(StaticSampler):
+        def should_sample(self, *_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError
+
+    async def work() -> int:
+        async with tapped():
+            return await add(1) + await add(1)
+
+    with telling(sampler=Broken(ALWAYS_OFF._decision)) as told:
+        assert run(work()) == 3
+        assert events.Dispatch.counter is None
+        assert len([one for one in told.records if "was detached" in one.getMessage()]) >= 1
+
+
+@isolated
+def test_who_installs_metrics_alone_counts_every_call() -> None:
+    """Metrics: without a tracer there is nothing to decide."""
+    with telling() as told:
+        telemetry.uninstall()
+        telemetry.install(meter_provider=told.meter_provider)
+        run(everything())
+        points = told.metrics()["rpc.server.call.duration"]
+
+    assert sum(one.count for one in points) >= 44
+    assert told.spans == []
+
+
+@isolated
+def test_a_sampled_call_is_decided_once() -> None:
+    """Sampling: a counter that leaves a call hands over what was decided."""
+    asked: list[str] = []
+
+    class Asked(ParentBased):
+        def should_sample(self, *args: Any, **kwargs: Any) -> Any:
+            asked.append(kwargs.get("name") or args[2])
+            return super().should_sample(*args, **kwargs)
+
+    async def work() -> None:
+        async with tapped():
+            for _ in range(20):
+                await current()
+
+    with telling(sampler=Asked(ALWAYS_ON), detail="dispatch") as told:
+        run(work())
+        assert len(told.named("current")) == 40
+    assert len(asked) == 40
