@@ -148,9 +148,8 @@ class Dispatch(Operation):
 
     A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
     that come after it; ``span``, ``sampled`` and ``asked``, for its own use; and ``enter``, called
-    before an
-    answer that brings a chain is mounted: what that returns is called afterwards. One that sets
-    ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
+    before an answer that brings a chain is mounted: what that returns is called afterwards. One
+    that sets ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
     """
 
     attempt: Attempt | None = None

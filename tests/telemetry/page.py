@@ -59,7 +59,9 @@ mount on the worker, the unmount there, the mount of the answer if that changed 
 those of the resets that the routine makes. Where the trace is not sampled, the tracer is asked for
 the sampling decision where the trace begins, and for nothing else: calls and executions in a trace
 that is not sampled ask nobody, because the SDK's parent-based sampler would repeat what the parent
-says. Any other sampler is asked once at either end of each call.
+says. Any other sampler is asked once at either end of each call. A call that is not sampled is
+only counted, and nobody is told of it: a listener of your own for dispatches, executions or mounts
+has all of them told, which takes longer.
 
 A worker answers first and tells then: what its listeners do when a call has ended, they do when the
 answer has left. Durations are those from before that.

@@ -46,6 +46,9 @@ async def everything() -> None:
         with pytest.raises(LookupError):
             await fail("x")
         assert len([one async for one in count_up(3)]) == 3
+        early = count_up(3)
+        await anext(early)
+        await early.aclose()
         with pytest.raises(catena.SerializationError):
             await add(sys._getframe())
         call = asyncio.create_task(forever())
