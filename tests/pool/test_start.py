@@ -197,7 +197,7 @@ def test_cancelling_the_start_leaves_nothing(
 
 def test_a_module_that_the_worker_cannot_import(scratch_home: Path) -> None:
     """The error names worker, routine and cause, at once, and the worker goes on."""
-    name = f"here_only_{os.getpid()}"
+    name = "catena_is_here_only"
     module = type(sys)(name)
     source = "import catena\n@catena.routine\nasync def f():\n    return 1\n"
     exec(compile(source, f"{name}.py", "exec"), module.__dict__)
