@@ -198,4 +198,4 @@ def test_the_environment_of_a_worker_can_be_edited(caplog: pytest.LogCaptureFixt
     assert before[bootstrap.WORKER] == "w1"
     assert edited == {**before, "T_EDITED": "w1"}
     assert len(caplog.records) == 1
-    assert bootstrap.edited({}, "w2") == {bootstrap.WORKER: "w2"}
+    assert bootstrap.edited({}, "w2") == {**before, bootstrap.WORKER: "w2"}
