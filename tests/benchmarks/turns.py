@@ -55,11 +55,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Whose turn it is, in which round; what is measured once a repeat has no round."""
+    """Whose turn it is, in which round, from 1."""
 
     row: Variant
     turn: Turn
-    round: int = plan.ONCE
+    round: int
 
 
 def parse(line: str) -> Turn:
