@@ -12,8 +12,14 @@ An operation lasts. Its class is a context manager whose clock is read only when
 
 A listener that raises is detached and logged once; it never breaks a call.
 
-Most operations are only counted. A listener may bring a counter along, which is asked first as long
-as nobody else listens: what it takes, it counts, and nobody is told of it.
+Most operations are only counted. A listener may bring a counter along, which those ask first who run
+operations by the thousand, as long as nobody else listens: what it takes it counts, and nobody is
+told of it::
+
+    counter = Mount.counter
+    if counter is None or not counter.begin(mounting):
+        with mounting:
+            ...
 
 Two ports stand here as well, for whoever traces: a ``Carrier`` is what a listener wants to reach
 the other end of a call, an opaque map that the core ships and never reads; ``attend`` gives those
@@ -44,9 +50,11 @@ __all__ = [
     "Outcome",
     "Silence",
     "Subscription",
+    "Timer",
     "announce",
     "attend",
     "attendant",
+    "ending",
     "subscribe",
     "use",
 ]
@@ -96,40 +104,38 @@ class Event:
 
 
 class Counter(Protocol):
-    """What an operation is counted by, where it is not told of. Neither method may raise."""
+    """Counts operations instead of their one listener; must not raise."""
 
     def begin(self, event: Any, /) -> bool:
-        """Say whether an operation that begins is only counted; else its listeners are told."""
+        """Say whether an operation that begins is only counted; else its listener is to be told."""
         ...
 
-    def end(self, event: Any, elapsed_ns: int, outcome: Outcome | None, /) -> None:
-        """Count the end of an operation that was taken; without an outcome, it is done."""
+
+class Timer(Counter, Protocol):
+    """Counts operations and how long they took; ``begin`` sets when they ``started``."""
+
+    def end(self, event: Any, error: BaseException | None, at: int = 0, /) -> None:
+        """Count the end of an operation that was taken; ``at`` is as in ``Operation.finish``."""
         ...
 
 
 class Operation(Event):
     """An event that lasts: enter it when it begins, leave it when it ends.
 
-    Fields that are known only later are declared with a default and assigned before the end; there
-    is no need to assign them while it is only ``counted``. ``counter`` is there as long as the one
-    listener has brought it along.
+    Fields that are known only later are declared with a default and assigned before the end.
+    ``started`` is when it began, by ``perf_counter_ns``. ``counter`` is there as long as the one
+    listener has brought it along; what it has taken is not entered, and nothing is assigned to it.
     """
 
-    counter: ClassVar[Counter | None] = None
-    counted: Counter | None = None
+    counter: ClassVar[Any] = None
+    started: int = 0
     _closers: tuple[tuple[Listener, Listener], ...] = ()
-    _started: int = 0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.counter = None
 
     def __enter__(self) -> Self:
-        counter = self.counter
-        if counter is not None and counter.begin(self):
-            self.counted = counter
-            self._started = perf_counter_ns()
-            return self
         closers: tuple[tuple[Listener, Listener], ...] = ()
         for listener in self.listeners:
             try:
@@ -140,7 +146,7 @@ class Operation(Event):
                 if callable(closer):
                     closers += ((listener, closer),)
         self._closers = closers
-        self._started = perf_counter_ns()
+        self.started = perf_counter_ns()
         return self
 
     def __exit__(
@@ -158,23 +164,14 @@ class Operation(Event):
 
         ``at`` is when it ended, by ``perf_counter_ns``, for those who tell it later.
         """
-        counter = self.counted
-        if counter is not None and error is None and not abandoned:
-            # This is the way of most.
-            self.counted = None
-            counter.end(self, (at or perf_counter_ns()) - self._started, None)
+        closers = self._closers
+        if not closers:
             return
-        closers, self._closers = self._closers, ()
-        if counter is None and not closers:
-            return
-        elapsed = (at or perf_counter_ns()) - self._started
-        end = "abandoned" if abandoned else "done" if error is None else _end(error)
+        self._closers = ()
+        elapsed = (at or perf_counter_ns()) - self.started
+        end = "abandoned" if abandoned else "done" if error is None else ending(error)
         # Past the constructor, which is Python code.
         outcome = _new(Outcome, (elapsed, end, error))
-        if counter is not None:
-            self.counted = None
-            counter.end(self, elapsed, outcome)
-            return
         for listener, closer in closers:
             try:
                 closer(outcome)
@@ -281,7 +278,8 @@ def attend() -> None:
             _log.exception("an attendant raised and is not called again")
 
 
-def _end(error: BaseException) -> End:
+def ending(error: BaseException) -> End:
+    """Return how an operation ended that was left with an error."""
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     return "abandoned" if isinstance(error, GeneratorExit) else "failed"

@@ -147,7 +147,7 @@ class Dispatch(Operation):
     is the last of ``answers``, and ``frame`` its kind and which one it was.
 
     A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
-    that come after it; ``span``, ``sampled`` and ``asked``, for its own use; and ``enter``, called
+    that come after it; ``span`` and ``sampled``, for its own use; and ``enter``, called
     before an answer that brings a chain is mounted: what that returns is called afterwards. One
     that sets ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
     """
@@ -156,14 +156,13 @@ class Dispatch(Operation):
     attempts: int = 0
     answer: Kind | None = None
     answers: int = 0
-    measured: bool = False
+    measured: bool | None = None
     sent_bytes: int = 0
     received_bytes: int = 0
     carrier: Carrier | None = None
     context: Any = None
     span: Any = None
     sampled: bool = False
-    asked: bool = False
     enter: Callable[[], Any] | None = None
 
     def __init__(self, routine: str, stream: bool) -> None:  # noqa: FBT001 - as its facts are named

@@ -72,10 +72,12 @@ def mount_named(
     chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, state))
     home.proof = current.set(chain)
     if Mount.listeners:
-        mounting = Mount(manifest, to_worker=True)
-        mounting.bound = state
-        mounting.__enter__()
-        mounting.finish()
+        counter = Mount.counter
+        if counter is None or not counter(manifest, True):
+            mounting = Mount(manifest, to_worker=True)
+            mounting.bound = state
+            mounting.__enter__()
+            mounting.finish()
     return chain
 
 
@@ -259,7 +261,7 @@ def _put(
 
     ``named`` are the variables that the Context got from a named state already.
     """
-    mounting = Mount(manifest, to_worker=to_worker) if Mount.listeners else None
+    mounting = _told_of(manifest, to_worker=to_worker) if Mount.listeners else None
     with mounting or SILENCE:
         for var, value, _, _ in found.bound:
             var.backing.set(value)
@@ -276,6 +278,13 @@ def _put(
             told = {*named, *(var for var, _ in found.bindings)}
             mounting.bound, mounting.unbound = told.difference(unbound), unbound
     return state
+
+
+def _told_of(manifest: ChainManifest, *, to_worker: bool) -> Mount | None:
+    """Return a mount that begins and is to be told of, None where it is only counted."""
+    counter = Mount.counter
+    is_counted = counter is not None and counter(manifest, to_worker)
+    return None if is_counted else Mount(manifest, to_worker=to_worker)
 
 
 def _bind_forward(manifest: ChainManifest, values: Values) -> None:

@@ -15,7 +15,7 @@ from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import take
 from catena.errors import Busy, NoPool, SerializationError, WorkerLost
 from catena.events import Dispatch, refused
-from catena.observe import NO_CARRIER, SILENCE
+from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
 
 __all__ = ["dispatching", "open_call"]
@@ -35,21 +35,35 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
         if options.get() is not None:
             return await apart(*args, **kwargs)
         if Dispatch.listeners:
-            return await _told(Dispatch(declared.name, stream=False), declared, args, kwargs)
-        payload = dump_arguments(declared, args, kwargs)
-        caller = _through(declared).pick()
-        if caller is None or caller.link.congested:
-            opened, frame = await _opened(declared, payload, caller)
+            observed = Dispatch(declared.name, stream=False)
+            counter = Dispatch.counter
+            if counter is None or not counter.begin(observed):
+                return await _told(observed, declared, args, kwargs)
+            carrier = observed.carrier or NO_CARRIER
         else:
-            # As _opened does it, without coroutines in between: this is where all calls pass.
-            opened = caller.open(declared, payload)
-            try:
-                frame = await opened.waiter
-            except asyncio.CancelledError as cancelled:
-                frame = await opened.last_word(cancelled)
-            if frame is None or type(frame) is Nack:
-                opened, frame = await _again(declared, payload, opened, frame)
-        return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
+            observed, counter, carrier = None, None, NO_CARRIER
+        try:
+            payload = dump_arguments(declared, args, kwargs)
+            caller = _through(declared).pick()
+            if caller is None or caller.link.congested:
+                opened, frame = await _opened(declared, payload, caller, carrier)
+            else:
+                # As _opened does it, without coroutines in between: this is where all calls pass.
+                opened = caller.open(declared, payload, carrier=carrier)
+                try:
+                    frame = await opened.waiter
+                except asyncio.CancelledError as cancelled:
+                    frame = await opened.last_word(cancelled)
+                if frame is None or type(frame) is Nack:
+                    opened, frame = await _again(declared, payload, opened, frame, carrier)
+            value = take(frame, declared.name, opened.caller.values, opened.baseline)[0]
+        except BaseException as error:
+            if counter is not None:
+                counter.end(observed, error)
+            raise
+        if counter is not None:
+            counter.end(observed, None)
+        return value
 
     async def apart(*args: Any, **kwargs: Any) -> Any:
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
@@ -71,7 +85,9 @@ async def open_call(
     and DispatchTimeout when the call's bounds are over.
     """
     bounds = bounds_of(declared)
-    return await _opened(declared, payload, _through(declared).pick(), bounds, observed=observed)
+    carrier = (observed and observed.carrier) or NO_CARRIER
+    caller = _through(declared).pick()
+    return await _opened(declared, payload, caller, carrier, bounds, observed=observed)
 
 
 async def _told(
@@ -80,19 +96,19 @@ async def _told(
     """Run a call that somebody listens to, and that has no bounds."""
     with observed:
         payload = dump_arguments(declared, args, kwargs)
+        carrier = observed.carrier or NO_CARRIER
         caller = _through(declared).pick()
         if caller is None or caller.link.congested:
-            opened, frame = await _opened(declared, payload, caller, observed=observed)
+            opened, frame = await _opened(declared, payload, caller, carrier, observed=observed)
         else:
-            opened = caller.open(declared, payload, carrier=observed.carrier or NO_CARRIER)
-            if not observed.counted:
-                sent(observed, opened, payload)
+            opened = caller.open(declared, payload, carrier=carrier)
+            sent(observed, opened, payload)
             try:
                 frame = await opened.waiter
             except asyncio.CancelledError as cancelled:
                 frame = await opened.last_word(cancelled)
             if frame is None or type(frame) is Nack:
-                opened, frame = await _again(declared, payload, opened, frame, observed)
+                opened, frame = await _again(declared, payload, opened, frame, carrier, observed)
         return taken(observed, frame, opened, opened.baseline)[0]
 
 
@@ -101,18 +117,20 @@ async def _again(
     payload: bytes,
     call: Call,
     frame: Frame | None,
+    carrier: Carrier,
     observed: Dispatch | None = None,
 ) -> tuple[Call, Frame]:
     """Open a call anew that a worker has refused. Raises what tells that there was no answer."""
     busy = _refusal(call, call.checked(frame))
     caller = _through(declared).pick()
-    return await _opened(declared, payload, caller, busy=busy, observed=observed)
+    return await _opened(declared, payload, caller, carrier, busy=busy, observed=observed)
 
 
 async def _opened(
     declared: Declaration,
     payload: bytes,
     caller: Caller | None,
+    carrier: Carrier,
     bounds: Bounds | None = None,
     *,
     busy: Mapping[str, str] = _NOBODY,
@@ -126,12 +144,11 @@ async def _opened(
         caller = await _ready(declared, caller, bounds)
         # The link may have ended meanwhile; nothing was handed to it.
         if caller.usable and caller.worker not in busy:
-            carrier = (observed and observed.carrier) or NO_CARRIER
             if bounds:
                 call = bounds.open(caller, payload, carrier)
             else:
                 call = caller.open(declared, payload, carrier=carrier)
-            if observed is not None and not observed.counted:
+            if observed is not None:
                 sent(observed, call, payload)
             frame = await call.answer()
             if type(frame) is not Nack:

@@ -43,7 +43,7 @@ def taken(
 ) -> tuple[Any, Baseline | None]:
     """Do what ``take`` does with an answer, and note it."""
     name, values = call.declared.name, call.caller.values
-    if observed is None or observed.counted:
+    if observed is None:
         return take(frame, name, values, baseline)
     observed.answer = frame
     observed.answers += 1
@@ -70,7 +70,7 @@ class Watched:
     been taken out.
     """
 
-    __slots__ = ("_execution", "_lease")
+    __slots__ = ("_counter", "_execution", "_lease")
 
     def __init__(
         self,
@@ -84,14 +84,17 @@ class Watched:
         self._execution = execution = Execution(
             name, task.stream, session, drive.manifest or NO_CHAIN
         )
-        execution.drive = drive
         if task.proxy_id:
             execution.leased = _CACHED if contexts.leased else _BUILT
             contexts.leased = True
-        if Execution.listeners:
-            execution.__enter__()
-            if execution.enter is not None:
-                use(execution.enter)
+        self._counter = counter = Execution.counter
+        if counter is None or not counter.begin(execution):
+            self._counter = None
+            execution.drive = drive
+            if Execution.listeners:
+                execution.__enter__()
+                if execution.enter is not None:
+                    use(execution.enter)
         if Lease.listeners:
             self._lease = execution.lease
             if self._lease is not None:
@@ -133,4 +136,9 @@ class Watched:
         if self._lease is not None:
             self._lease.finish(at=at)
         error = None if error is None or isinstance(error, GeneratorExit) else error
-        self._execution.finish(error, at=at)
+        counter = self._counter
+        if counter is None:
+            self._execution.finish(error, at=at)
+        else:
+            self._counter = None
+            counter.end(self._execution, error, at)

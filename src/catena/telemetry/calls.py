@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from catena import events
-from catena.observe import Counter, Event, Outcome
+from catena.observe import Event, Outcome
 from catena.telemetry.carrier import SENT
 from catena.telemetry.counted import Dispatches, Executions, Mounts
 from catena.telemetry.metrics import Metrics
@@ -34,13 +34,13 @@ class Calls:
         # What happens within a call is a span of its own only there.
         self._leaves = spans if spans is not None and spans.full else None
 
-    def counters(self) -> dict[type[Event], Counter]:
+    def counters(self) -> dict[type[Event], Any]:
         """Return what stands for the listeners of what is only counted."""
         spans, metrics = self._spans, self._metrics
         return {
             events.Dispatch: Dispatches(spans, metrics),
             events.Execution: Executions(spans, metrics),
-            events.Mount: Mounts(metrics, leaves=self._leaves is not None),
+            events.Mount: Mounts(metrics, leaves=self._leaves is not None).counts,
         }
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
@@ -61,7 +61,9 @@ class Calls:
         metrics = self._metrics
         if metrics is None:
             return None if span is None else partial(self._dispatched, event, span)
-        if event.measured if event.asked else metrics.measured():
+        if event.measured is None:
+            event.measured = metrics.measured()
+        if event.measured:
             metrics.sending(event)
         return partial(self._dispatched, event, span)
 
@@ -113,7 +115,7 @@ class Calls:
     def mount(self, event: events.Mount) -> Closer | None:
         """Begin to tell of a mount."""
         if self._metrics is not None:
-            self._metrics.mounted(event)
+            self._metrics.mounted(event.told, event.to_worker)
         leaves = self._leaves
         if leaves is None or not _is_told():
             return None

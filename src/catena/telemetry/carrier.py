@@ -69,7 +69,7 @@ class Carriers:
         self._baggage = baggage
         # The propagator that was looked at last, and whether it writes the standard's header alone.
         self._seen: TextMapPropagator | None = None
-        self._plain = False
+        self._plain = self._bare = False
         # All calls of one request mostly come with the same header.
         self._last = "", Context()
 
@@ -81,7 +81,7 @@ class Carriers:
         asked = self._propagator or propagate.get_global_textmap()
         if asked is not self._seen:
             self._look_at(asked)
-        if self._plain and not self._baggage:
+        if self._bare:
             # The tuple that it is: each of its properties is a function.
             trace_id, span_id, _, flags, state, is_valid = span.get_span_context()
             if is_valid and (state is trace.DEFAULT_TRACE_STATE or not state):
@@ -119,21 +119,20 @@ class Carriers:
 
     def dropped(self, carrier: Carrier) -> Context | None:
         """Return the context that a plain header tells of, where that is of a dropped trace."""
-        if len(carrier) != 1:
-            return None
         header = carrier.get(_PARENT)
-        if not header or header[-1] not in _EVEN:
+        if header is None or header[-1:] not in _EVEN or len(carrier) != 1:
             return None
         asked = self._propagator or propagate.get_global_textmap()
         if asked is not self._seen:
             self._look_at(asked)
-        known, context = self._last
-        if not self._plain or header == known:
-            return context if self._plain else None
-        if _KNOWN(header) is None:
+        if not self._plain:
             return None
-        context = Context({SPAN: Dropped(header)})
-        self._last = header, context
+        known, context = self._last
+        if header != known:
+            if _KNOWN(header) is None:
+                return None
+            context = Context({SPAN: Dropped(header)})
+            self._last = header, context
         return context
 
     def link(self, carrier: Carrier | None) -> trace.SpanContext | None:
@@ -146,6 +145,7 @@ class Carriers:
 
     def _look_at(self, propagator: TextMapPropagator) -> None:
         self._seen, self._plain = propagator, _is_plain(propagator)
+        self._bare = self._plain and not self._baggage
 
 
 def _is_plain(propagator: TextMapPropagator) -> bool:

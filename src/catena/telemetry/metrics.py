@@ -17,6 +17,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 
 from catena import events
 from catena.observe import Event, Outcome
+from catena.operations import Told
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
@@ -52,6 +53,7 @@ class Metrics:
         self._direct: dict[str, Any] = {}
         self._done: dict[str, dict[str, str]] = {}
         self._ended: deque[_Ended] = deque()
+        self._note = self._ended.append
         meter = provider.get_meter("catena", version)
         for one in metrics_of():
             self._make(meter, one)
@@ -100,7 +102,6 @@ class Metrics:
 
     def sending(self, event: events.Dispatch) -> None:
         """Note when a call is sent, and have its payloads measured."""
-        event.measured = True
         event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
 
     def sent(self, event: events.Dispatch) -> None:
@@ -125,12 +126,13 @@ class Metrics:
         """Keep how long a lease lasted."""
         self._samples["catena.proxy.lease.duration"].keep(leased, elapsed_ns / 1e9)
 
-    def mounted(self, event: events.Mount) -> None:
+    def mounted(self, told: Told, to_worker: bool) -> None:  # noqa: FBT001 - of each call
         """Count a mount: what may fail comes before it."""
-        self._mounts(_TO_WORKER if event.to_worker else _TO_CALLER)
+        self._mounts(_TO_WORKER if to_worker else _TO_CALLER)
         if self._manifests.wanted():
-            direction = "to_worker" if event.to_worker else "to_caller"
-            self._manifests.keep((direction, "delta" if event.delta else "whole"), event.bytes)
+            direction = "to_worker" if to_worker else "to_caller"
+            kind = "whole" if told.whole else "delta"
+            self._manifests.keep((direction, kind), len(told.entries))
 
     def contention(self, event: events.ContentionRefused, context: Context | None) -> None:
         """Count a contention, in the context of its span."""
@@ -162,7 +164,7 @@ class Metrics:
         instrument: Any,
         event: events.Dispatch | events.Execution,
         elapsed_ns: int,
-        outcome: Outcome | None,
+        outcome: Outcome | None = None,
     ) -> None:
         """Note how a call ended at one side, ``outcome`` is None where it was well done.
 
@@ -170,9 +172,9 @@ class Metrics:
         """
         # An error would keep its traceback alive, and with it what the routine held.
         how = None if outcome is None else self._labels_of(event.routine, outcome)
-        ended = self._ended
-        ended.append((instrument, elapsed_ns, event.routine, how, event.context or get_current()))
-        if len(ended) >= _TOGETHER:
+        context = event.context or get_current()
+        self._note((instrument, elapsed_ns, event.routine, how, context))
+        if len(self._ended) >= _TOGETHER:
             self._record()
 
     def _labels_of(self, routine: str, outcome: Outcome) -> dict[str, str]:

@@ -39,6 +39,7 @@ __all__ = ["Spans", "sampled"]
 
 _Call = events.Dispatch | events.Execution
 
+_CLIENT, _SERVER = SpanKind.CLIENT, SpanKind.SERVER
 _SAMPLED = trace.TraceFlags.SAMPLED
 _KINDS = {
     "client": SpanKind.CLIENT,
@@ -84,6 +85,8 @@ class Spans:
         }
         self._calls = tracers["catena.dispatch"]
         self._follows = _follows(self._calls)
+        # Reads the header of a trace that its caller dropped, where that settles it here, too.
+        self.dropped = carriers.dropped if self._follows else None
 
     def dispatch(self, event: events.Dispatch) -> Span | None:
         """Begin the span of a call on its caller, and send its context along.
@@ -112,12 +115,10 @@ class Spans:
             event.context = current
             event.carrier = self._carriers.write(outer)
             return True
-        span = self._calls.start_span(
-            event.routine, current, kind=SpanKind.CLIENT, attributes=begun(event)
-        )
+        span = self._calls.start_span(event.routine, current, _CLIENT, begun(event))
         event.context = inside(span, current)
-        event.carrier = self._carriers.write(span)
-        if event.carrier is None:
+        event.carrier = carrier = self._carriers.write(span)
+        if carrier is None:
             dropped.add(("traces", "oversized"))
         if type(span) is NonRecordingSpan:
             return True
@@ -143,9 +144,7 @@ class Spans:
             attributes["catena.carrier"] = state
             if state != "absent":
                 dropped.add(("traces", state))
-        span = self._calls.start_span(
-            event.routine, parent, kind=SpanKind.SERVER, attributes=attributes
-        )
+        span = self._calls.start_span(event.routine, parent, _SERVER, attributes)
         event.context = context = inside(span, parent)
         event.enter = partial(_attach, event, context)
         if span.is_recording():
@@ -155,21 +154,6 @@ class Spans:
                 self._tell(event, span, parent, self._executed)
         underway.began(event)
         return None if type(span) is NonRecordingSpan else span
-
-    def serves(self, event: events.Execution) -> bool:
-        """Let a call whose trace is not sampled go on in the current Context; say whether it does.
-
-        Only what a header tells plainly is looked at here, ``execution`` is for all others.
-        """
-        context = self._carriers.dropped(event.told.carrier) if self._follows else None
-        if context is None:
-            return False
-        event.context = context
-        underway.enter(event)
-        # As ``began`` does it for what may never tell its end.
-        underway.calls[id(event)] = event
-        attach(context)
-        return True
 
     def lease(self, event: events.Execution) -> Span | None:
         """Begin the span of the lease that serves an execution, None where there is none."""
