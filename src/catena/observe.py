@@ -12,14 +12,13 @@ An operation lasts. Its class is a context manager whose clock is read only when
 
 A listener that raises is detached and logged once; it never breaks a call.
 
-Most operations are only counted. A listener may bring a counter along, which those ask first who run
-operations by the thousand, as long as nobody else listens: what it takes it counts, and nobody is
-told of it::
+Most of what happens is only counted. A listener may bring a counter along, which is asked first
+where things happen by the thousand, as long as nobody else listens: what it takes it counts, and no
+event is made of it::
 
-    counter = Mount.counter
-    if counter is None or not counter.begin(mounting):
-        with mounting:
-            ...
+    counter = Unmounted.counter
+    if counter is None or not counter():
+        announce(Unmounted(...))
 
 Two ports stand here as well, for whoever traces: a ``Carrier`` is what a listener wants to reach
 the other end of a call, an opaque map that the core ships and never reads; ``attend`` gives those
@@ -44,13 +43,13 @@ __all__ = [
     "SILENCE",
     "Carrier",
     "Counter",
+    "End",
     "Event",
     "Listener",
     "Operation",
     "Outcome",
     "Silence",
     "Subscription",
-    "Timer",
     "announce",
     "attend",
     "attendant",
@@ -76,7 +75,7 @@ OVERSIZED: Carrier = MappingProxyType({})
 """Stands for a carrier that came and exceeded the limit; told from ``NO_CARRIER`` by identity."""
 
 _attendants: list[Callable[[], object]] = []
-_counters: list[tuple[type[Event], Listener, Counter]] = []
+_counters: list[tuple[type[Event], Listener, Any]] = []
 
 
 class Outcome(NamedTuple):
@@ -98,24 +97,25 @@ class Event:
 
     __slots__ = ()
     listeners: ClassVar[tuple[Listener, ...]] = ()
+    counter: ClassVar[Any] = None
+    """What counts in place of the one listener that brought it; each class says how to ask it."""
 
     def __init_subclass__(cls) -> None:
-        cls.listeners = ()
+        cls.listeners, cls.counter = (), None
 
 
 class Counter(Protocol):
-    """Counts operations instead of their one listener; must not raise."""
+    """Counts calls at one end, in place of the listener that brought it; must not raise."""
 
     def begin(self, event: Any, /) -> bool:
-        """Say whether an operation that begins is only counted; else its listener is to be told."""
+        """Say whether a call that begins is only counted; else its listener is to be told.
+
+        It sets when the call ``started``.
+        """
         ...
 
-
-class Timer(Counter, Protocol):
-    """Counts operations and how long they took; ``begin`` sets when they ``started``."""
-
     def end(self, event: Any, error: BaseException | None, at: int = 0, /) -> None:
-        """Count the end of an operation that was taken; ``at`` is as in ``Operation.finish``."""
+        """Count the end of a call that was taken; ``at`` is as in ``Operation.finish``."""
         ...
 
 
@@ -123,17 +123,12 @@ class Operation(Event):
     """An event that lasts: enter it when it begins, leave it when it ends.
 
     Fields that are known only later are declared with a default and assigned before the end.
-    ``started`` is when it began, by ``perf_counter_ns``. ``counter`` is there as long as the one
-    listener has brought it along; what it has taken is not entered, and nothing is assigned to it.
+    ``started`` is when it began, by ``perf_counter_ns``. What a counter has taken is not entered,
+    and nothing is assigned to it.
     """
 
-    counter: ClassVar[Any] = None
     started: int = 0
     _closers: tuple[tuple[Listener, Listener], ...] = ()
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.counter = None
 
     def __enter__(self) -> Self:
         closers: tuple[tuple[Listener, Listener], ...] = ()
@@ -230,9 +225,7 @@ class Subscription:
         self.cancel()
 
 
-def subscribe(
-    listener: Listener, *events: type[Event], counter: Counter | None = None
-) -> Subscription:
+def subscribe(listener: Listener, *events: type[Event], counter: Any = None) -> Subscription:
     """Call ``listener`` for every event of the given classes until the subscription is cancelled.
 
     Listeners are called in the thread and context of what happens, so they must be quick. What a
@@ -305,6 +298,5 @@ def _listen(event: type[Event], listeners: tuple[Listener, ...]) -> None:
     """Set who listens; their counter stands for them only where there is no other listener."""
     _counters[:] = [one for one in _counters if one[0] is not event or one[1] in listeners]
     event.listeners = listeners
-    if issubclass(event, Operation):
-        alone = [one for one in _counters if one[0] is event] if len(listeners) == 1 else []
-        event.counter = alone[0][2] if alone else None
+    alone = [one for one in _counters if one[0] is event] if len(listeners) == 1 else []
+    event.counter = alone[0][2] if alone else None

@@ -186,7 +186,9 @@ def unmount() -> None:
     if chain.state.stubs and KeysUndeclared.listeners:
         _tell_undeclared(chain)
     if Unmounted.listeners:
-        announce(Unmounted(chain.id))
+        counter = Unmounted.counter
+        if counter is None or not counter():
+            announce(Unmounted(chain.id))
 
 
 def _check(manifest: ChainManifest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from catena.context.runtime import options
@@ -30,49 +31,42 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     It raises what the routine raises, and NoPool, Busy, SerializationError, WorkerLost,
     ChainContention, ProtocolError; TimeoutError and DispatchTimeout where the call is bounded.
     """
+    apart = _apart(declared)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         if options.get() is not None:
             return await apart(*args, **kwargs)
         if Dispatch.listeners:
-            observed = Dispatch(declared.name, stream=False)
-            counter = Dispatch.counter
-            if counter is None or not counter.begin(observed):
-                return await _told(observed, declared, args, kwargs)
-            carrier = observed.carrier or NO_CARRIER
+            return await _told(Dispatch(declared.name, stream=False), declared, args, kwargs)
+        payload = dump_arguments(declared, args, kwargs)
+        caller = _through(declared).pick()
+        if caller is None or caller.link.congested:
+            opened, frame = await _opened(declared, payload, caller)
         else:
-            observed, counter, carrier = None, None, NO_CARRIER
-        try:
-            payload = dump_arguments(declared, args, kwargs)
-            caller = _through(declared).pick()
-            if caller is None or caller.link.congested:
-                opened, frame = await _opened(declared, payload, caller, carrier)
-            else:
-                # As _opened does it, without coroutines in between: this is where all calls pass.
-                opened = caller.open(declared, payload, carrier=carrier)
-                try:
-                    frame = await opened.waiter
-                except asyncio.CancelledError as cancelled:
-                    frame = await opened.last_word(cancelled)
-                if frame is None or type(frame) is Nack:
-                    opened, frame = await _again(declared, payload, opened, frame, carrier)
-            value = take(frame, declared.name, opened.caller.values, opened.baseline)[0]
-        except BaseException as error:
-            if counter is not None:
-                counter.end(observed, error)
-            raise
-        if counter is not None:
-            counter.end(observed, None)
-        return value
+            # As _opened does it, without coroutines in between: this is where all calls pass.
+            opened = caller.open(declared, payload)
+            try:
+                frame = await opened.waiter
+            except asyncio.CancelledError as cancelled:
+                frame = await opened.last_word(cancelled)
+            if frame is None or type(frame) is Nack:
+                opened, frame = await _again(declared, payload, opened, frame)
+        return take(frame, declared.name, opened.caller.values, opened.baseline)[0]
 
-    async def apart(*args: Any, **kwargs: Any) -> Any:
+    return call if declared.timeout is declared.dispatch_timeout is None else apart
+
+
+def _apart(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return what ``dispatching`` does for calls that may have bounds."""
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
         with observed or SILENCE:
             payload = dump_arguments(declared, args, kwargs)
             opened, frame = await open_call(declared, payload, observed)
             return taken(observed, frame, opened, opened.baseline)[0]
 
-    return call if declared.timeout is declared.dispatch_timeout is None else apart
+    return call
 
 
 async def open_call(
@@ -93,23 +87,34 @@ async def open_call(
 async def _told(
     observed: Dispatch, declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Run a call that somebody listens to, and that has no bounds."""
-    with observed:
+    """Run a call that somebody listens to, and that has no bounds; most are only counted."""
+    counter = Dispatch.counter
+    if counter is not None and counter.begin(observed):
+        told, end = None, partial(counter.end, observed)
+    else:
+        told, end = observed.__enter__(), observed.finish
+    try:
         payload = dump_arguments(declared, args, kwargs)
         carrier = observed.carrier or NO_CARRIER
         caller = _through(declared).pick()
         if caller is None or caller.link.congested:
-            opened, frame = await _opened(declared, payload, caller, carrier, observed=observed)
+            opened, frame = await _opened(declared, payload, caller, carrier, observed=told)
         else:
             opened = caller.open(declared, payload, carrier=carrier)
-            sent(observed, opened, payload)
+            if told is not None:
+                sent(told, opened, payload)
             try:
                 frame = await opened.waiter
             except asyncio.CancelledError as cancelled:
                 frame = await opened.last_word(cancelled)
             if frame is None or type(frame) is Nack:
-                opened, frame = await _again(declared, payload, opened, frame, carrier, observed)
-        return taken(observed, frame, opened, opened.baseline)[0]
+                opened, frame = await _again(declared, payload, opened, frame, carrier, told)
+        value, _ = taken(told, frame, opened, opened.baseline)
+    except BaseException as error:
+        end(error)
+        raise
+    end(None)
+    return value
 
 
 async def _again(
@@ -117,7 +122,7 @@ async def _again(
     payload: bytes,
     call: Call,
     frame: Frame | None,
-    carrier: Carrier,
+    carrier: Carrier = NO_CARRIER,
     observed: Dispatch | None = None,
 ) -> tuple[Call, Frame]:
     """Open a call anew that a worker has refused. Raises what tells that there was no answer."""
@@ -126,11 +131,11 @@ async def _again(
     return await _opened(declared, payload, caller, carrier, busy=busy, observed=observed)
 
 
-async def _opened(
+async def _opened(  # noqa: PLR0913 - what it may know of a call
     declared: Declaration,
     payload: bytes,
     caller: Caller | None,
-    carrier: Carrier,
+    carrier: Carrier = NO_CARRIER,
     bounds: Bounds | None = None,
     *,
     busy: Mapping[str, str] = _NOBODY,

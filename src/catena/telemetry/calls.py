@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from opentelemetry.context import get_current
 from opentelemetry.trace import Span
 
 from catena import events
 from catena.observe import Event, Outcome
 from catena.telemetry.carrier import SENT
-from catena.telemetry.counted import Dispatches, Executions, Mounts
+from catena.telemetry.counted import Dispatches, Executions, Mounts, is_told
 from catena.telemetry.metrics import Metrics
 from catena.telemetry.spans import Spans, sampled
 from catena.telemetry.underway import underway
@@ -23,6 +24,7 @@ from catena.telemetry.underway import underway
 __all__ = ["Calls"]
 
 Closer = Callable[[Outcome], None]
+_Call = events.Dispatch | events.Execution
 
 
 class Calls:
@@ -37,10 +39,12 @@ class Calls:
     def counters(self) -> dict[type[Event], Any]:
         """Return what stands for the listeners of what is only counted."""
         spans, metrics = self._spans, self._metrics
+        mounts = Mounts(metrics, leaves=self._leaves is not None)
         return {
             events.Dispatch: Dispatches(spans, metrics),
             events.Execution: Executions(spans, metrics),
-            events.Mount: Mounts(metrics, leaves=self._leaves is not None).counts,
+            events.Mount: mounts.counts,
+            events.Unmounted: mounts.counts_out,
         }
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
@@ -72,7 +76,7 @@ class Calls:
             self._end(event, span, end)
         metrics = self._metrics
         if metrics is not None:
-            metrics.note(metrics.client, event, end[0], None if end[1] == "done" else end)
+            self._note(metrics.client, event, end)
             if event.measured:
                 metrics.sent(event)
 
@@ -99,25 +103,31 @@ class Calls:
         metrics = self._metrics
         if metrics is not None:
             metrics.over(event.leased or ())
-            metrics.note(metrics.server, event, end[0], None if end[1] == "done" else end)
+            self._note(metrics.server, event, end)
             if event.leased is not None and metrics.held():
                 metrics.released(event.leased, end.elapsed_ns)
 
-    def _end(
-        self, event: events.Dispatch | events.Execution, span: Span | None, end: Outcome
-    ) -> None:
+    def _end(self, event: _Call, span: Span | None, end: Outcome) -> None:
         # The two refer to each other: whoever is done lets go, and the collector has no work.
         event.enter = None
         underway.calls.pop(id(event), None)
         if span is not None and self._spans is not None:
             self._spans.called(event, span, end)
 
+    def _note(self, instrument: Any, event: _Call, end: Outcome) -> None:
+        metrics = self._metrics
+        if metrics is not None:
+            elapsed, how, error = end
+            labels = None if how == "done" else metrics.labels_of(event.routine, how, error)
+            context = event.context or get_current()
+            metrics.note((instrument, elapsed, event.routine, labels, context))
+
     def mount(self, event: events.Mount) -> Closer | None:
         """Begin to tell of a mount."""
         if self._metrics is not None:
             self._metrics.mounted(event.told, event.to_worker)
         leaves = self._leaves
-        if leaves is None or not _is_told():
+        if leaves is None or not is_told():
             return None
         return partial(leaves.mounted, event, leaves.mount(event))
 
@@ -125,7 +135,7 @@ class Calls:
         """Tell that a chain was taken out."""
         if self._metrics is not None:
             self._metrics.unmounted(())
-        if self._leaves is not None and _is_told():
+        if self._leaves is not None and is_told():
             self._leaves.fact(event)
 
     def reset(self, event: events.TokenReset) -> None:
@@ -134,9 +144,3 @@ class Calls:
             self._metrics.count("catena.token.resets", event.outcome)
         if self._leaves is not None and sampled():
             self._leaves.fact(event)
-
-
-def _is_told() -> bool:
-    """Say whether a chain that comes or goes is told of: where the call that moves it is."""
-    call = underway.here()
-    return sampled() if call is None else call.sampled

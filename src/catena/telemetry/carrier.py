@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from catena.observe import CARRIER_LIMIT, OVERSIZED, Carrier
 
-__all__ = ["SENT", "SPAN", "Carriers", "Dropped", "State", "inside"]
+__all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "Dropped", "State", "inside"]
 
 SENT = "catena-sent"
 """When the call was sent: nanoseconds since 1970, by the caller's clock."""
@@ -34,6 +34,8 @@ _STANDARD: set[Any] = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 _FLAGS = {f"{flags:02x}": trace.TraceFlags(flags) for flags in range(256)}
 (SPAN,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
 """The name under which a context holds its span; nothing public but this tells it."""
+UNTRACED = Context({SPAN: trace.INVALID_SPAN})
+"""Stands for the context of a call whose trace nobody keeps; an empty one would count as none."""
 
 
 def inside(span: trace.Span, context: Context) -> Context:

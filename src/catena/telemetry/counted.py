@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-from opentelemetry.context import attach
+from opentelemetry.context import attach, get_current
 
 from catena import events
-from catena.observe import Outcome, ending
+from catena.observe import ending
 from catena.operations import Told
-from catena.telemetry.carrier import SENT
+from catena.telemetry.carrier import SENT, UNTRACED
 from catena.telemetry.metrics import Metrics
 from catena.telemetry.spans import Spans, sampled
 from catena.telemetry.underway import underway
 
-__all__ = ["Dispatches", "Executions", "Mounts"]
-
-_TO_WORKER, _TO_CALLER = ("to_worker",), ("to_caller",)
+__all__ = ["Dispatches", "Executions", "Mounts", "is_told"]
 
 
 class Dispatches:
@@ -35,11 +33,11 @@ class Dispatches:
         """Say whether a call is only counted; its carrier goes along."""
         metrics = self._metrics
         if metrics is not None:
-            event.measured = metrics.measured()
-            if event.measured:
+            event.measured = measured = metrics.measured()
+            if measured:
                 return False
         try:
-            if self._passes is not None and not self._passes(event):
+            if self._passes is not None and self._passes(event) is None:
                 return False
         except Exception:
             # The listener will meet it as well, and is detached for it.
@@ -53,8 +51,9 @@ class Dispatches:
         metrics = self._metrics
         if metrics is not None:
             elapsed = (at or perf_counter_ns()) - event.started
-            outcome = None if error is None else Outcome(elapsed, ending(error), error)
-            metrics.note(metrics.client, event, elapsed, outcome)
+            how = None if error is None else metrics.labels_of(event.routine, ending(error), error)
+            context = get_current() if self._passes is None else UNTRACED
+            metrics.note((metrics.client, elapsed, event.routine, how, context))
 
 
 class Executions:
@@ -92,15 +91,17 @@ class Executions:
         metrics = self._metrics
         if metrics is not None:
             elapsed = (at or perf_counter_ns()) - event.started
-            outcome = None if error is None else Outcome(elapsed, ending(error), error)
-            metrics.over(event.leased or ())
-            metrics.note(metrics.server, event, elapsed, outcome)
-            if event.leased is not None and metrics.held():
-                metrics.released(event.leased, elapsed)
+            leased = event.leased
+            metrics.over(leased or ())
+            how = None if error is None else metrics.labels_of(event.routine, ending(error), error)
+            context = get_current() if self._dropped is None else UNTRACED
+            metrics.note((metrics.server, elapsed, event.routine, how, context))
+            if leased is not None and metrics.held():
+                metrics.released(leased, elapsed)
 
 
 class Mounts:
-    """Counts mounts; those of a sampled call are told besides where there are spans of them."""
+    """Counts chains that come and go; those of a sampled call are told where there are spans."""
 
     def __init__(self, metrics: Metrics | None, *, leaves: bool) -> None:
         self._metrics = metrics
@@ -108,10 +109,22 @@ class Mounts:
 
     def counts(self, told: Told, to_worker: bool) -> bool:  # noqa: FBT001 - of each call
         """Say whether a mount is only counted, and count it."""
-        if self._leaves:
-            call = underway.here()
-            if sampled() if call is None else call.sampled:
-                return False
+        if self._leaves and is_told():
+            return False
         if self._metrics is not None:
             self._metrics.mounted(told, to_worker)
         return True
+
+    def counts_out(self) -> bool:
+        """Say whether a chain that is taken out is only counted, and count it."""
+        if self._leaves and is_told():
+            return False
+        if self._metrics is not None:
+            self._metrics.unmounted(())
+        return True
+
+
+def is_told() -> bool:
+    """Say whether a chain that comes or goes is told of: where the call that moves it is."""
+    call = underway.here()
+    return sampled() if call is None else call.sampled

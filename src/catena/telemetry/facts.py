@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from catena import errors, events
-from catena.observe import Event, Outcome
+from catena.observe import End, Event, Outcome
 from catena.operations import Key, Keyed
 from catena.telemetry.underway import underway
 
@@ -40,11 +40,10 @@ def error_type(error: BaseException | type[BaseException]) -> str:
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
-def status_of(outcome: Outcome) -> str:
+def status_of(end: End, error: BaseException | None) -> str:
     """Return how a call ended, in the words of gRPC."""
-    if outcome.end in ("cancelled", "abandoned"):
+    if end in ("cancelled", "abandoned"):
         return "CANCELLED"
-    error = outcome.error
     if error is None:
         return "OK"
     return next((word for kind, word in _STATUS if isinstance(error, kind)), "UNKNOWN")
@@ -55,7 +54,7 @@ def outcome_of(outcome: Outcome, *, messages: bool = False) -> Facts:
     _, end, error = outcome
     if error is None and end == "done":
         return _DONE
-    facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(outcome)}
+    facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(end, error)}
     if end == "failed" and error is not None:
         facts |= _error(error, messages=messages)
     return facts

@@ -12,11 +12,11 @@ from functools import partial
 from time import time_ns
 from typing import Any
 
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from catena import events
-from catena.observe import Event, Outcome
+from catena.observe import End, Event
 from catena.operations import Told
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
@@ -25,10 +25,10 @@ from catena.telemetry.names import OTHER, Names
 from catena.telemetry.rows import Metric
 from catena.telemetry.tally import Labels, Samples, Tally, dropped
 
-__all__ = ["Metrics"]
+__all__ = ["Ended", "Metrics"]
 
-# Instrument, nanoseconds, routine, labels where it was not well done, and the call's context.
-_Ended = tuple[Any, int, str, dict[str, str] | None, Context]
+Ended = tuple[Any, int, str, dict[str, str] | None, Context]
+"""Instrument, nanoseconds, routine, labels where it was not well done, and the call's context."""
 
 _METHODS, _ERRORS = 500, 100
 _TOGETHER = 16
@@ -52,7 +52,7 @@ class Metrics:
         self._sent = Samples()
         self._direct: dict[str, Any] = {}
         self._done: dict[str, dict[str, str]] = {}
-        self._ended: deque[_Ended] = deque()
+        self._ended: deque[Ended] = deque()
         self._note = self._ended.append
         meter = provider.get_meter("catena", version)
         for one in metrics_of():
@@ -159,28 +159,20 @@ class Metrics:
         """Count a link that came or went."""
         self.count("catena.peer.count", event.local, event.protocol, number=number)
 
-    def note(
-        self,
-        instrument: Any,
-        event: events.Dispatch | events.Execution,
-        elapsed_ns: int,
-        outcome: Outcome | None = None,
-    ) -> None:
-        """Note how a call ended at one side, ``outcome`` is None where it was well done.
+    def note(self, ended: Ended) -> None:
+        """Note how a call ended at one side; the histograms are told when there are more of them.
 
-        The histograms are told when there are more of them.
+        An error is not kept: its traceback holds what the routine held.
         """
-        # An error would keep its traceback alive, and with it what the routine held.
-        how = None if outcome is None else self._labels_of(event.routine, outcome)
-        context = event.context or get_current()
-        self._note((instrument, elapsed_ns, event.routine, how, context))
+        self._note(ended)
         if len(self._ended) >= _TOGETHER:
             self._record()
 
-    def _labels_of(self, routine: str, outcome: Outcome) -> dict[str, str]:
-        labels = {"rpc.method": self._methods(routine), "rpc.status_code": status_of(outcome)}
-        if outcome.end == "failed" and outcome.error is not None:
-            labels["error.type"] = self._errors(error_type(outcome.error))
+    def labels_of(self, routine: str, end: End, error: BaseException | None) -> dict[str, str]:
+        """Return the labels of a call that was not well done."""
+        labels = {"rpc.method": self._methods(routine), "rpc.status_code": status_of(end, error)}
+        if end == "failed" and error is not None:
+            labels["error.type"] = self._errors(error_type(error))
         return labels
 
     def _record(self) -> None:

@@ -93,8 +93,11 @@ class Spans:
 
         Returns None where nobody is to be told of its end.
         """
-        if event.span is None and self.passes(event):
-            return None
+        if event.span is None:
+            passed = self.passes(event)
+            if passed is not None:
+                event.context = inside(passed, get_current())
+                return None
         span: Any = event.span
         if span.is_recording():
             event.sampled = _is_sampled(span)
@@ -104,26 +107,25 @@ class Spans:
                 self._tell(event, span, get_current(), self._dispatched)
         return span
 
-    def passes(self, event: events.Dispatch) -> bool:
-        """Decide on a call on its caller, and send its context along; say whether that is all.
+    def passes(self, event: events.Dispatch) -> Span | None:
+        """Decide on a call on its caller, and send its context along; return what is not recorded.
 
-        Else its span has begun, and somebody is to be told of its end.
+        Returns None where its span has begun, and somebody is to be told of its end.
         """
         current = get_current()
         outer: Any = current.get(SPAN)
         if outer is not None and self._follows and _is_dropped(outer):
-            event.context = current
             event.carrier = self._carriers.write(outer)
-            return True
+            return outer
         span = self._calls.start_span(event.routine, current, _CLIENT, begun(event))
-        event.context = inside(span, current)
         event.carrier = carrier = self._carriers.write(span)
         if carrier is None:
             dropped.add(("traces", "oversized"))
         if type(span) is NonRecordingSpan:
-            return True
+            return span
+        event.context = inside(span, current)
         event.span = span
-        return False
+        return None
 
     def execution(self, event: events.Execution) -> Span | None:
         """Begin the span of a call on its worker, as a child of its dispatch.
