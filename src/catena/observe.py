@@ -54,6 +54,7 @@ __all__ = [
     "attend",
     "attendant",
     "ending",
+    "fell",
     "subscribe",
     "use",
 ]
@@ -136,7 +137,7 @@ class Operation(Event):
             try:
                 closer = listener(self)
             except Exception:
-                _fell(type(self), listener)
+                fell(type(self), listener)
             else:
                 if callable(closer):
                     closers += ((listener, closer),)
@@ -171,7 +172,7 @@ class Operation(Event):
             try:
                 closer(outcome)
             except Exception:
-                _fell(type(self), listener)
+                fell(type(self), listener)
 
 
 class Silence:
@@ -203,7 +204,7 @@ def announce(event: Event) -> None:
         try:
             listener(event)
         except Exception:
-            _fell(type(event), listener)
+            fell(type(event), listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +279,8 @@ def ending(error: BaseException) -> End:
     return "abandoned" if isinstance(error, GeneratorExit) else "failed"
 
 
-def _fell(event: type[Event], listener: Listener) -> None:
-    """Detach a listener that has just raised."""
+def fell(event: type[Event], listener: Listener) -> None:
+    """Detach a listener that has just raised, and log what; for counters, which must not raise."""
     _detach(event, listener)
     _log.exception("a listener of %s raised and was detached", event.__name__)
 
@@ -288,7 +289,7 @@ def _detach(event: type[Event], listener: Listener) -> None:
     with _lock:
         kept = list(event.listeners)
         for at, one in enumerate(kept):
-            if one is listener:
+            if one == listener:
                 del kept[at]
                 break
         _listen(event, tuple(kept))

@@ -147,16 +147,16 @@ class Dispatch(Operation):
     is the last of ``answers``, and ``frame`` its kind and which one it was.
 
     A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
-    that come after it; ``span`` and ``sampled``, for its own use; and ``enter``, called
-    before an answer that brings a chain is mounted: what that returns is called afterwards. One
-    that sets ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
+    that come after it; ``span`` and ``sampled``, for its own use; and ``enter``, called before an
+    answer that brings a chain is mounted: what that returns is called afterwards. One that sets
+    ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
     """
 
     attempt: Attempt | None = None
     attempts: int = 0
     answer: Kind | None = None
     answers: int = 0
-    measured: bool | None = None
+    measured: bool = False
     sent_bytes: int = 0
     received_bytes: int = 0
     carrier: Carrier | None = None
@@ -217,9 +217,9 @@ class Execution(Operation):
     ends with the execution, and is told to those who listen to leases besides.
 
     A listener may assign ``reply``, which returns the carrier of an answer that carries a chain;
-    ``context``, for listeners that come after it; ``span``, ``sampled`` and ``origin``, for its own
-    use; and ``enter``, called once in every Context that the routine runs in. Those Contexts end
-    with the call, so nothing is left there.
+    ``context``, for listeners that come after it; ``span``, ``sampled``, ``origin`` and
+    ``leasing``, for its own use; and ``enter``, called once in every Context that the routine runs
+    in. Those Contexts end with the call, so nothing is left there.
     """
 
     drive: Kind | None = None
@@ -229,6 +229,7 @@ class Execution(Operation):
     span: Any = None
     sampled: bool = False
     origin: Any = None
+    leasing: Any = None
     reply: Callable[[], Carrier | None] | None = None
     enter: Callable[[], Any] | None = None
     _lease: Lease | None = None

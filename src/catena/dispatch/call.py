@@ -89,10 +89,11 @@ async def _told(
 ) -> Any:
     """Run a call that somebody listens to, and that has no bounds; most are only counted."""
     counter = Dispatch.counter
-    if counter is not None and counter.begin(observed):
-        told, end = None, partial(counter.end, observed)
-    else:
+    if counter is None:
         told, end = observed.__enter__(), observed.finish
+    else:
+        told = None if counter.begin(observed) else observed
+        end = partial(counter.end, observed)
     try:
         payload = dump_arguments(declared, args, kwargs)
         carrier = observed.carrier or NO_CARRIER

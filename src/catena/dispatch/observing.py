@@ -87,14 +87,14 @@ class Watched:
         if task.proxy_id:
             execution.leased = _CACHED if contexts.leased else _BUILT
             contexts.leased = True
-        self._counter = counter = Execution.counter
-        if counter is None or not counter.begin(execution):
-            self._counter = None
-            execution.drive = drive
-            if Execution.listeners:
-                execution.__enter__()
-                if execution.enter is not None:
-                    use(execution.enter)
+        execution.drive = drive
+        self._counter = counter = None if task.stream else Execution.counter
+        if counter is not None:
+            counter.begin(execution)
+        elif Execution.listeners:
+            execution.__enter__()
+            if execution.enter is not None:
+                use(execution.enter)
         if Lease.listeners:
             self._lease = execution.lease
             if self._lease is not None:

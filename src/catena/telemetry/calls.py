@@ -1,146 +1,137 @@
-"""The listeners of what each call brings: one for spans and metrics together.
+"""The two ends of calls as they are told: one object each, for spans and metrics together.
 
-A call pays for every listener that hears of it, so what both signals want to know of calls and
-mounts is told them by one; each of the two may be absent.
+A call pays for everybody who hears of it, so what both signals want to know of it is told them at
+once; either may be absent. As long as nobody else listens, an end's object is the seam's counter:
+it is asked when a call begins, and when it is over. Most calls are not sampled, and it wants to
+know no more of those; nobody is told of them. Where others listen, too, it is a listener.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from time import perf_counter_ns
 
-from opentelemetry.context import get_current
-from opentelemetry.trace import Span
+from opentelemetry.context import attach, get_current
 
 from catena import events
-from catena.observe import Event, Outcome
-from catena.telemetry.carrier import SENT
-from catena.telemetry.counted import Dispatches, Executions, Mounts, is_told
+from catena.observe import Outcome, fell
+from catena.telemetry.carrier import SENT, UNTRACED
+from catena.telemetry.facts import left_with
 from catena.telemetry.metrics import Metrics
-from catena.telemetry.spans import Spans, sampled
+from catena.telemetry.spans import Spans, enter
 from catena.telemetry.underway import underway
 
-__all__ = ["Calls"]
+__all__ = ["Dispatches", "Executions"]
 
 Closer = Callable[[Outcome], None]
-_Call = events.Dispatch | events.Execution
 
 
-class Calls:
-    """Listens to calls, mounts and resets for ``spans`` and ``metrics``."""
+class Dispatches:
+    """Tells of calls at their caller."""
 
     def __init__(self, spans: Spans | None, metrics: Metrics | None) -> None:
         self._spans = spans
         self._metrics = metrics
-        # What happens within a call is a span of its own only there.
-        self._leaves = spans if spans is not None and spans.full else None
 
-    def counters(self) -> dict[type[Event], Any]:
-        """Return what stands for the listeners of what is only counted."""
-        spans, metrics = self._spans, self._metrics
-        mounts = Mounts(metrics, leaves=self._leaves is not None)
-        return {
-            events.Dispatch: Dispatches(spans, metrics),
-            events.Execution: Executions(spans, metrics),
-            events.Mount: mounts.counts,
-            events.Unmounted: mounts.counts_out,
-        }
+    def begin(self, event: events.Dispatch) -> bool:
+        """Begin to tell of a call, and send its trace along; say whether only its end is wanted."""
+        counted = True
+        try:
+            if self._spans is not None:
+                counted = self._spans.dispatch(event)
+            metrics = self._metrics
+            if metrics is not None and metrics.measured():
+                metrics.sending(event)
+                counted = False
+        except Exception:
+            fell(events.Dispatch, self.tell)
+        event.started = perf_counter_ns()
+        return counted
 
-    def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
-        """Return what is to be subscribed."""
-        told: dict[type[Event], Callable[[Any], object]] = {
-            events.Dispatch: self.dispatch,
-            events.Execution: self.execution,
-        }
-        if self._leaves is not None or self._metrics is not None:
-            told[events.Mount] = self.mount
-            told[events.Unmounted] = self.unmounted
-            told[events.TokenReset] = self.reset
-        return told
+    def end(self, event: events.Dispatch, error: BaseException | None, at: int = 0) -> None:
+        """Tell how a call ended."""
+        elapsed = (at or perf_counter_ns()) - event.started
+        try:
+            spans, metrics = self._spans, self._metrics
+            if event.span is not None and spans is not None:
+                spans.dispatched(event, error)
+            if metrics is not None:
+                how = None if error is None else metrics.labels_of(event.routine, error)
+                context = event.context or (get_current() if spans is None else UNTRACED)
+                metrics.note((metrics.client, elapsed, event.routine, how, context))
+                if event.measured:
+                    metrics.sent(event)
+        except Exception:
+            fell(events.Dispatch, self.tell)
 
-    def dispatch(self, event: events.Dispatch) -> Closer | None:
-        """Begin to tell of a call on its caller."""
-        span = None if self._spans is None else self._spans.dispatch(event)
-        metrics = self._metrics
-        if metrics is None:
-            return None if span is None else partial(self._dispatched, event, span)
-        if event.measured is None:
-            event.measured = metrics.measured()
-        if event.measured:
-            metrics.sending(event)
-        return partial(self._dispatched, event, span)
-
-    def _dispatched(self, event: events.Dispatch, span: Span | None, end: Outcome) -> None:
-        if span is not None:
-            self._end(event, span, end)
-        metrics = self._metrics
-        if metrics is not None:
-            self._note(metrics.client, event, end)
-            if event.measured:
-                metrics.sent(event)
-
-    def execution(self, event: events.Execution) -> Closer:
-        """Begin to tell of a call on its worker, and of the lease that serves it."""
-        span = lease = None
+    def tell(self, event: events.Dispatch) -> Closer | None:
+        """Begin to tell of a stream, or of a call that others hear of, too."""
+        self.begin(event)
         if self._spans is not None:
-            span = self._spans.execution(event)
-            if span is not None and self._leaves is not None and span.is_recording():
-                lease = self._leaves.lease(event)
-        metrics = self._metrics
-        if metrics is not None:
-            metrics.begun(event.leased or ())
-            if SENT in event.told.carrier:
-                metrics.waited(event)
-        return partial(self._executed, event, span, lease)
-
-    def _executed(
-        self, event: events.Execution, span: Span | None, lease: Span | None, end: Outcome
-    ) -> None:
-        if lease is not None:
-            lease.end()
-        self._end(event, span, end)
-        metrics = self._metrics
-        if metrics is not None:
-            metrics.over(event.leased or ())
-            self._note(metrics.server, event, end)
-            if event.leased is not None and metrics.held():
-                metrics.released(event.leased, end.elapsed_ns)
-
-    def _end(self, event: _Call, span: Span | None, end: Outcome) -> None:
-        # The two refer to each other: whoever is done lets go, and the collector has no work.
-        event.enter = None
-        underway.calls.pop(id(event), None)
-        if span is not None and self._spans is not None:
-            self._spans.called(event, span, end)
-
-    def _note(self, instrument: Any, event: _Call, end: Outcome) -> None:
-        metrics = self._metrics
-        if metrics is not None:
-            elapsed, how, error = end
-            labels = None if how == "done" else metrics.labels_of(event.routine, how, error)
-            context = event.context or get_current()
-            metrics.note((instrument, elapsed, event.routine, labels, context))
-
-    def mount(self, event: events.Mount) -> Closer | None:
-        """Begin to tell of a mount."""
-        if self._metrics is not None:
-            self._metrics.mounted(event.told, event.to_worker)
-        leaves = self._leaves
-        if leaves is None or not is_told():
+            self._spans.known(event)
+        if self._metrics is None and event.span is None:
             return None
-        return partial(leaves.mounted, event, leaves.mount(event))
+        return lambda outcome: self.end(event, left_with(outcome), event.started + outcome[0])
 
-    def unmounted(self, event: events.Unmounted) -> None:
-        """Tell that a chain was taken out."""
-        if self._metrics is not None:
-            self._metrics.unmounted(())
-        if self._leaves is not None and is_told():
-            self._leaves.fact(event)
 
-    def reset(self, event: events.TokenReset) -> None:
-        """Tell of a reset."""
-        if self._metrics is not None:
-            self._metrics.count("catena.token.resets", event.outcome)
-        if self._leaves is not None and sampled():
-            self._leaves.fact(event)
+class Executions:
+    """Tells of calls at their worker, and of the leases that serve them."""
+
+    def __init__(self, spans: Spans | None, metrics: Metrics | None) -> None:
+        self._spans = spans
+        self._dropped = None if spans is None else spans.dropped
+        self._metrics = metrics
+
+    def begin(self, event: events.Execution) -> bool:
+        """Begin to tell of a call in the Context that it runs in, where its trace goes on."""
+        counted = True
+        try:
+            carrier = event.told.carrier
+            context = self._dropped and self._dropped(carrier)
+            if context:
+                # All that is to be done for most, as ``Spans.execution`` does it for the others.
+                event.context = context
+                underway.calls[id(event)] = event
+                underway.enter(event)
+                attach(context)
+            elif self._spans is not None:
+                counted = self._spans.execution(event)
+            metrics = self._metrics
+            if metrics is not None:
+                metrics.begun(event.leased or ())
+                if not context and SENT in carrier:
+                    metrics.waited(event)
+        except Exception:
+            fell(events.Execution, self.tell)
+        event.started = perf_counter_ns()
+        return counted
+
+    def end(self, event: events.Execution, error: BaseException | None, at: int = 0) -> None:
+        """Tell how a call ended."""
+        elapsed = (at or perf_counter_ns()) - event.started
+        try:
+            underway.calls.pop(id(event), None)
+            context = UNTRACED
+            if self._spans is None:
+                context = get_current()
+            elif event.span is not None:
+                context = event.context
+                self._spans.executed(event, error)
+            metrics = self._metrics
+            if metrics is not None:
+                leased = event.leased
+                metrics.over(leased or ())
+                how = None if error is None else metrics.labels_of(event.routine, error)
+                metrics.note((metrics.server, elapsed, event.routine, how, context))
+                if leased is not None and metrics.held():
+                    metrics.released(leased, elapsed)
+        except Exception:
+            fell(events.Execution, self.tell)
+
+    def tell(self, event: events.Execution) -> Closer:
+        """Begin to tell of a stream, or of a call that others hear of, too."""
+        self.begin(event)
+        if event.context is not None:
+            event.enter = partial(enter, event)
+        return lambda outcome: self.end(event, left_with(outcome), event.started + outcome[0])

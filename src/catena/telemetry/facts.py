@@ -11,11 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from catena import errors, events
-from catena.observe import End, Event, Outcome
+from catena.observe import Event, Outcome, ending
 from catena.operations import Key, Keyed
 from catena.telemetry.underway import underway
 
-__all__ = ["Facts", "begun", "error_type", "facts_of", "outcome_of", "sent", "served", "status_of"]
+__all__ = [
+    "Facts",
+    "begun",
+    "error_type",
+    "facts_of",
+    "left_with",
+    "outcome_of",
+    "sent",
+    "served",
+    "status_of",
+]
 
 Facts = dict[str, Any]
 
@@ -40,24 +50,29 @@ def error_type(error: BaseException | type[BaseException]) -> str:
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
-def status_of(end: End, error: BaseException | None) -> str:
+def status_of(error: BaseException | None) -> str:
     """Return how a call ended, in the words of gRPC."""
-    if end in ("cancelled", "abandoned"):
-        return "CANCELLED"
     if error is None:
         return "OK"
+    if ending(error) != "failed":
+        return "CANCELLED"
     return next((word for kind, word in _STATUS if isinstance(error, kind)), "UNKNOWN")
 
 
-def outcome_of(outcome: Outcome, *, messages: bool = False) -> Facts:
-    """Return how an operation ended; a cancellation is no error."""
-    _, end, error = outcome
-    if error is None and end == "done":
+def outcome_of(error: BaseException | None, *, messages: bool = False) -> Facts:
+    """Return how a call ended; a cancellation is no error."""
+    if error is None:
         return _DONE
-    facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(end, error)}
-    if end == "failed" and error is not None:
+    end = ending(error)
+    facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(error)}
+    if end == "failed":
         facts |= _error(error, messages=messages)
     return facts
+
+
+def left_with(outcome: Outcome) -> BaseException | None:
+    """Return the error that tells how an operation ended; what was abandoned was left open."""
+    return outcome.error or (GeneratorExit() if outcome.end == "abandoned" else None)
 
 
 def facts_of(event: Event, *, messages: bool = False) -> Facts:

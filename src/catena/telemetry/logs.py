@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from catena import events
 from catena.observe import Event, Outcome
 from catena.telemetry.catalog import BY_EVENT
-from catena.telemetry.facts import facts_of, outcome_of
+from catena.telemetry.facts import facts_of, left_with, outcome_of
 from catena.telemetry.rows import Log
 
 __all__ = ["CONTEXT", "record", "write"]
@@ -60,7 +60,7 @@ def _ended(log: Log, event: Event, _: Outcome) -> None:
 def _called(
     log: Log, event: events.Dispatch | events.Execution, end: Outcome, *, messages: bool
 ) -> None:
-    facts = facts_of(event) | outcome_of(end, messages=messages)
+    facts = facts_of(event) | outcome_of(left_with(end), messages=messages)
     write(log, facts, cast("Context | None", event.context))
 
 

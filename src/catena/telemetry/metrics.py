@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from catena import events
-from catena.observe import End, Event
+from catena.observe import Event, ending
 from catena.operations import Told
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
@@ -102,6 +102,7 @@ class Metrics:
 
     def sending(self, event: events.Dispatch) -> None:
         """Note when a call is sent, and have its payloads measured."""
+        event.measured = True
         event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
 
     def sent(self, event: events.Dispatch) -> None:
@@ -168,10 +169,10 @@ class Metrics:
         if len(self._ended) >= _TOGETHER:
             self._record()
 
-    def labels_of(self, routine: str, end: End, error: BaseException | None) -> dict[str, str]:
+    def labels_of(self, routine: str, error: BaseException) -> dict[str, str]:
         """Return the labels of a call that was not well done."""
-        labels = {"rpc.method": self._methods(routine), "rpc.status_code": status_of(end, error)}
-        if end == "failed" and error is not None:
+        labels = {"rpc.method": self._methods(routine), "rpc.status_code": status_of(error)}
+        if ending(error) == "failed":
             labels["error.type"] = self._errors(error_type(error))
         return labels
 
@@ -187,17 +188,17 @@ class Metrics:
             except IndexError:
                 # Another thread was faster.
                 return
-            instrument.record(elapsed / 1e9, labels or self._labels_done(routine), context)
+            if labels is None:
+                labels = self._done.get(routine) or self._labels_done(routine)
+            instrument.record(elapsed / 1e9, labels, context)
         for tally in (self._begun, self._over, *self._tallies.values()):
             tally.settle()
 
     def _labels_done(self, routine: str) -> dict[str, str]:
-        labels = self._done.get(routine)
-        if labels is None:
-            method = self._methods(routine)
-            labels = {"rpc.method": method, "rpc.status_code": "OK"}
-            if method != OTHER:
-                self._done[method] = labels
+        method = self._methods(routine)
+        labels = {"rpc.method": method, "rpc.status_code": "OK"}
+        if method != OTHER:
+            self._done[method] = labels
         return labels
 
     def _tell(self, name: str, number: float, *values: str, context: Context | None = None) -> None:

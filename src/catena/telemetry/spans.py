@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 )
 
 from catena import events
-from catena.observe import Event, Outcome
+from catena.observe import Event, Outcome, ending
 from catena.telemetry.carrier import SPAN, Carriers, Dropped, inside
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.facts import Facts, begun, facts_of, outcome_of, sent, served
@@ -35,7 +35,7 @@ from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
 from catena.telemetry.underway import underway
 
-__all__ = ["Spans", "sampled"]
+__all__ = ["Spans", "enter", "sampled"]
 
 _Call = events.Dispatch | events.Execution
 
@@ -71,7 +71,7 @@ class Spans:
         self.full = full
         self._carriers = carriers
         self._messages = messages
-        self._dispatched, self._executed = hooks
+        self._hooks = hooks
         self._pending = pending
         self._tells = pending is not None or hooks != (None, None)
         rows = {row.event: row.span for row in BY_EVENT.values() if row.span is not None}
@@ -88,49 +88,42 @@ class Spans:
         # Reads the header of a trace that its caller dropped, where that settles it here, too.
         self.dropped = carriers.dropped if self._follows else None
 
-    def dispatch(self, event: events.Dispatch) -> Span | None:
-        """Begin the span of a call on its caller, and send its context along.
+    def dispatch(self, event: events.Dispatch) -> bool:
+        """Begin the span of a call on its caller, and send its trace along.
 
-        Returns None where nobody is to be told of its end.
-        """
-        if event.span is None:
-            passed = self.passes(event)
-            if passed is not None:
-                event.context = inside(passed, get_current())
-                return None
-        span: Any = event.span
-        if span.is_recording():
-            event.sampled = _is_sampled(span)
-            event.enter = partial(_enter, event, event.context)
-            underway.began(event)
-            if self._tells:
-                self._tell(event, span, get_current(), self._dispatched)
-        return span
-
-    def passes(self, event: events.Dispatch) -> Span | None:
-        """Decide on a call on its caller, and send its context along; return what is not recorded.
-
-        Returns None where its span has begun, and somebody is to be told of its end.
+        Returns whether that is all: its trace is not sampled, and there is no span to be ended.
         """
         current = get_current()
         outer: Any = current.get(SPAN)
         if outer is not None and self._follows and _is_dropped(outer):
             event.carrier = self._carriers.write(outer)
-            return outer
+            return True
         span = self._calls.start_span(event.routine, current, _CLIENT, begun(event))
         event.carrier = carrier = self._carriers.write(span)
         if carrier is None:
             dropped.add(("traces", "oversized"))
         if type(span) is NonRecordingSpan:
-            return span
-        event.context = inside(span, current)
+            return True
         event.span = span
-        return None
+        event.context = context = inside(span, current)
+        if span.is_recording():
+            event.sampled = _is_sampled(span)
+            event.enter = partial(_enter, event, context)
+            underway.began(event)
+            if self._tells:
+                self._tell(event, span, current, self._hooks[0])
+        return False
 
-    def execution(self, event: events.Execution) -> Span | None:
-        """Begin the span of a call on its worker, as a child of its dispatch.
+    def known(self, event: events.Dispatch) -> None:
+        """Leave the context of a call whose trace is not sampled for listeners that come after."""
+        if event.context is None:
+            sent_along, _ = self._carriers.read(event.carrier)
+            event.context = Context({**get_current(), **sent_along})
 
-        Returns None where nobody is to be told of its end.
+    def execution(self, event: events.Execution) -> bool:
+        """Begin the span of a call on its worker, as a child of its dispatch, and make it current.
+
+        Returns whether that is all, as ``dispatch`` does.
         """
         parent, state = self._carriers.read(event.told.carrier)
         outer: Any = parent.get(SPAN)
@@ -138,29 +131,55 @@ class Spans:
             type(outer) is Dropped or (state == "present" and _is_dropped(outer))
         ):
             event.context = parent
-            event.enter = partial(_attach, event, parent)
-            underway.began(event)
-            return None
-        attributes = served(event)
-        if state != "present":
-            attributes["catena.carrier"] = state
-            if state != "absent":
-                dropped.add(("traces", state))
-        span = self._calls.start_span(event.routine, parent, _SERVER, attributes)
-        event.context = context = inside(span, parent)
-        event.enter = partial(_attach, event, context)
-        if span.is_recording():
-            event.span, event.sampled, event.origin = span, _is_sampled(span), outer
-            event.reply = partial(self._carriers.write, span)
-            if self._tells:
-                self._tell(event, span, parent, self._executed)
+        else:
+            attributes = served(event)
+            if state != "present":
+                attributes["catena.carrier"] = state
+                if state != "absent":
+                    dropped.add(("traces", state))
+            span = self._calls.start_span(event.routine, parent, _SERVER, attributes)
+            event.context = inside(span, parent)
+            if type(span) is not NonRecordingSpan:
+                event.span, event.origin = span, outer
+                if span.is_recording():
+                    self._records(event, span, parent)
         underway.began(event)
-        return None if type(span) is NonRecordingSpan else span
+        enter(event)
+        return event.span is None
 
-    def lease(self, event: events.Execution) -> Span | None:
-        """Begin the span of the lease that serves an execution, None where there is none."""
-        lease = event.lease if event.sampled else None
-        return lease and self._leaf(lease, facts_of(lease), context=event.context)
+    def _records(self, event: events.Execution, span: Span, parent: Context) -> None:
+        """Tell of an execution whose span is recorded, and of the lease that serves it."""
+        event.sampled = _is_sampled(span)
+        event.reply = partial(self._carriers.write, span)
+        if self._tells:
+            self._tell(event, span, parent, self._hooks[1])
+        if self.full and event.sampled and event.leased is not None:
+            lease = event.lease
+            event.leasing = lease and self._leaf(lease, facts_of(lease), context=event.context)
+
+    def dispatched(self, event: events.Dispatch, error: BaseException | None) -> None:
+        """End the span of a call on its caller."""
+        underway.calls.pop(id(event), None)
+        span = event.span
+        if span.is_recording():
+            span.set_attributes(sent(event) | outcome_of(error, messages=self._messages))
+        self._end(event, error)
+
+    def executed(self, event: events.Execution, error: BaseException | None) -> None:
+        """End the span of a call on its worker, and that of its lease."""
+        if event.leasing is not None:
+            event.leasing.end()
+        span = event.span
+        if span.is_recording():
+            span.set_attributes(outcome_of(error, messages=self._messages))
+        self._end(event, error)
+
+    def _end(self, event: _Call, error: BaseException | None) -> None:
+        # The two refer to each other: whoever is done lets go, and the collector has no work.
+        event.enter = None
+        if error is not None and ending(error) == "failed":
+            event.span.set_status(self._status(error))
+        event.span.end()
 
     def mount(self, event: events.Mount) -> Span:
         """Begin the span of a mount, linked to the span that captured the manifest."""
@@ -196,15 +215,6 @@ class Spans:
         span.set_attributes(facts_of(event, messages=self._messages))
         if end.end == "failed" and end.error is not None:
             span.set_status(self._status(end.error))
-        span.end()
-
-    def called(self, event: _Call, span: Span, end: Outcome) -> None:
-        """End the span of a call."""
-        if span.is_recording():
-            facts = outcome_of(end, messages=self._messages)
-            span.set_attributes(sent(event) | facts if type(event) is events.Dispatch else facts)
-            if end[1] == "failed" and end.error is not None:
-                span.set_status(self._status(end.error))
         span.end()
 
     def _tell(self, event: _Call, span: Span, parent: Context, hook: Hook | None) -> None:
@@ -273,7 +283,7 @@ def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:
     return leave
 
 
-def _attach(event: events.Execution, context: Context) -> None:
+def enter(event: events.Execution) -> None:
     """Make an execution current in a Context that is its own."""
     underway.enter(event)
-    attach(context)
+    attach(event.context)

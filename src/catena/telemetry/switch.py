@@ -221,18 +221,26 @@ class _Switch:
         """Subscribe spans and metrics."""
         for one in self._told:
             one.cancel()
-        from catena.telemetry.calls import Calls  # noqa: PLC0415 - with the SDK
+        from catena.telemetry.calls import Dispatches, Executions  # noqa: PLC0415 - with the SDK
+        from catena.telemetry.chains import Chains  # noqa: PLC0415
 
-        calls = Calls(self.spans, self.metrics)
-        counters = calls.counters()
-        told = [calls.listeners()]
-        if self.metrics is not None:
-            told.append(self.metrics.listeners())
+        spans, metrics = self.spans, self.metrics
+        dispatches, executions = Dispatches(spans, metrics), Executions(spans, metrics)
         self._told = [
-            subscribe(listener, event, counter=counters.get(event))
-            for one in told
-            for event, listener in one.items()
+            subscribe(dispatches.tell, events.Dispatch, counter=dispatches),
+            subscribe(executions.tell, events.Execution, counter=executions),
         ]
+        leaves = spans if spans is not None and spans.full else None
+        if leaves is not None or metrics is not None:
+            chains = Chains(leaves, metrics)
+            self._told += [
+                subscribe(chains.mount, events.Mount, counter=chains.counts_mount),
+                subscribe(chains.unmounted, events.Unmounted, counter=chains.counts_unmount),
+                subscribe(chains.reset, events.TokenReset),
+            ]
+        if metrics is not None:
+            told = metrics.listeners()
+            self._told += [subscribe(listener, event) for event, listener in told.items()]
         self._look_at_loggers()
 
     def _metrics(self, provider: Any) -> Metrics:
