@@ -17,7 +17,7 @@ from catena import events, observe
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
 from catena.dispatch.values import LENIENT
-from catena.observe import SILENCE, Event, Operation, Outcome, announce, subscribe, use
+from catena.observe import SILENCE, Event, Operation, Outcome, announce, fell, subscribe, use
 from tests.support import isolated, run, variable
 
 
@@ -330,84 +330,21 @@ def test_what_a_listener_left_is_used_and_breaks_nothing(
 # ---- what is only counted
 
 
-class Tally:
-    """A counter that takes what has no late field, and notes what it is given."""
-
-    def __init__(self) -> None:
-        self.asked: list[Work] = []
-        self.ends: list[Outcome | None] = []
-
-    def begin(self, event: Work) -> bool:
-        """Take it or leave it."""
-        self.asked.append(event)
-        return not event.late
-
-    def end(self, event: Work, elapsed_ns: int, outcome: Outcome | None) -> None:
-        """Note an end."""
-        assert elapsed_ns >= 0
-        assert event.counted is None
-        self.ends.append(outcome)
-
-
-def test_what_a_counter_takes_its_listener_is_not_told() -> None:
-    """The seam: neither of the beginning nor of the end, which is counted once."""
-    tally, told = Tally(), list[Work]()
-
-    with subscribe(told.append, Work, counter=tally):
-        with Work("taken") as taken:
-            assert taken.counted is tally
-            taken.finish()
-        with Work("left", late=1) as left:
-            assert left.counted is None
-
-    assert told == [left]
-    assert tally.asked == [taken, left]
-    assert tally.ends == [None]
-
-
-@pytest.mark.parametrize(
-    ("error", "end"),
-    [
-        (ValueError("x"), "failed"),
-        (asyncio.CancelledError(), "cancelled"),
-        (GeneratorExit(), "abandoned"),
-    ],
-    ids=repr,
-)
-def test_a_counter_hears_how_an_operation_was_left(error: BaseException, end: str) -> None:
-    """The seam: in the words that listeners are told."""
-    tally = Tally()
-    with subscribe(lambda _: None, Work, counter=tally):
-        with pytest.raises(type(error)), Work("w"):
-            raise error
-        Work("w").__enter__().finish(abandoned=True)
-
-    first, second = tally.ends
-    assert first is not None
-    assert second is not None
-    assert (first.end, first.error, second.end) == (end, error, "abandoned")
-
-
 def test_a_counter_stands_for_its_own_listener_alone() -> None:
     """The seam: who else listens is told of everything, and so is the counter's listener then."""
-    tally, told, others = Tally(), list[Work](), list[Work]()
+    mine, counter = list[Work](), object()
 
-    with subscribe(told.append, Work, counter=tally):
-        with subscribe(others.append, Work):
+    with subscribe(mine.append, Work, counter=counter):
+        assert Work.counter is counter
+        with subscribe(lambda _: None, Work):
             assert Work.counter is None
             with Work("both"):
                 pass
-        assert Work.counter is tally
-        with Work("one"):
-            pass
-    with subscribe(others.append, Work):
+        assert Work.counter is counter
+    with subscribe(lambda _: None, Work):
         assert Work.counter is None
-        with Work("other"):
-            pass
 
-    assert [one.name for one in told] == ["both"]
-    assert [one.name for one in others] == ["both", "other"]
-    assert [one.name for one in tally.asked] == ["one"]
+    assert [one.name for one in mine] == ["both"]
     assert Work.counter is None
 
 
@@ -417,14 +354,31 @@ def test_a_listener_that_is_detached_takes_its_counter_along() -> None:
     def broken(_: Work) -> None:
         raise KeyError("mine")
 
-    with subscribe(broken, Work, Fact, counter=Tally()):
-        with Work("w", late=1):
+    with subscribe(broken, Work, Fact, counter=object()):
+        with Work("w"):
             pass
         assert (Work.listeners, Work.counter) == ((), None)
         assert Fact.listeners == (broken,)
 
 
+def test_a_counter_that_fell_takes_its_listener_along(caplog: pytest.LogCaptureFixture) -> None:
+    """The seam: it catches what it raises and says so, and both are detached, with one line."""
+
+    class Counts:
+        def tell(self, _: Work) -> None: ...
+
+    counts = Counts()
+    with subscribe(counts.tell, Work, counter=counts):
+        for _ in range(2):
+            try:
+                {}["mine"]
+            except KeyError:
+                fell(Work, counts.tell)
+        assert (Work.listeners, Work.counter) == ((), None)
+    assert [one.exc_info is not None for one in caplog.records] == [True]
+
+
 def test_a_counter_belongs_to_one_class() -> None:
     """The seam: as its listeners do."""
-    with subscribe(lambda _: None, Work, counter=Tally()):
+    with subscribe(lambda _: None, Work, counter=object()):
         assert [one for one in (events.Dispatch, events.Execution) if one.counter] == []

@@ -281,18 +281,19 @@ def ending(error: BaseException) -> End:
 
 def fell(event: type[Event], listener: Listener) -> None:
     """Detach a listener that has just raised, and log what; for counters, which must not raise."""
-    _detach(event, listener)
-    _log.exception("a listener of %s raised and was detached", event.__name__)
+    if _detach(event, listener):
+        _log.exception("a listener of %s raised and was detached", event.__name__)
 
 
-def _detach(event: type[Event], listener: Listener) -> None:
+def _detach(event: type[Event], listener: Listener) -> bool:
+    """Take a listener out once; say whether it was there."""
     with _lock:
         kept = list(event.listeners)
-        for at, one in enumerate(kept):
-            if one == listener:
-                del kept[at]
-                break
+        was_there = listener in kept
+        if was_there:
+            kept.remove(listener)
         _listen(event, tuple(kept))
+    return was_there
 
 
 def _listen(event: type[Event], listeners: tuple[Listener, ...]) -> None:

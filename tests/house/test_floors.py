@@ -66,6 +66,7 @@ LATE = {
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
     ("catena.pool.serve", "uvloop"),  # an extra
     ("catena.telemetry.switch", "catena.telemetry.calls"),
+    ("catena.telemetry.switch", "catena.telemetry.chains"),
     ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK
     ("catena.telemetry.switch", "catena.telemetry.hooks"),
     ("catena.telemetry.switch", "catena.telemetry.pending"),

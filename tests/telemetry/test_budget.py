@@ -9,7 +9,8 @@ from unittest.mock import patch
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 
-from catena.telemetry import calls, counted, metrics
+from catena.telemetry import metrics
+from catena.telemetry.chains import Chains
 from catena.telemetry.metrics import Metrics
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
@@ -97,15 +98,16 @@ def test_a_sampler_that_decides_for_itself_is_asked_once_a_side(
 @isolated
 def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the tracer is asked for a mount, or an unmount, whether sampled or not."""
-    plain: Any = getattr(calls.Calls, name)
+    plain: Any = getattr(Chains, name)
 
     def asking(self: Any, event: Any) -> Any:
         self._leaves._leaf(event, None).end()
         return plain(self, event)
 
     with (
-        patch.object(calls.Calls, name, asking),
-        patch.object(counted.Mounts, "begin", lambda *_: False),
+        patch.object(Chains, name, asking),
+        patch.object(Chains, "counts_mount", lambda *_: False),
+        patch.object(Chains, "counts_unmount", lambda *_: False),
     ):
         tracer, _ = asked(monkeypatch, "call")
 
@@ -117,9 +119,9 @@ def test_an_instrument_on_the_hot_path_is_found(monkeypatch: pytest.MonkeyPatch)
     """Planted: a mount is told to an instrument at once."""
     plain = Metrics.mounted
 
-    def telling_at_once(self: Metrics, event: Any) -> Any:
-        self._direct["catena.manifest.size"].record(event.bytes)
-        return plain(self, event)
+    def telling_at_once(self: Metrics, told: Any, to_worker: bool) -> Any:
+        self._direct["catena.manifest.size"].record(len(told.entries))
+        return plain(self, told, to_worker)
 
     with patch.object(Metrics, "mounted", telling_at_once):
         _, instruments = asked(monkeypatch, "call")

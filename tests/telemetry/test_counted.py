@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,13 +15,26 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 import catena
 from catena import events, telemetry
 from catena.observe import subscribe
-from catena.telemetry.counted import Dispatches, Executions, Mounts
+from catena.telemetry.calls import Dispatches, Executions
+from catena.telemetry.chains import Chains
 from tests.dispatch.tapped import tapped
 from tests.support import isolated, run
 from tests.telemetry.sdk import Told, labels, telling
 from tests.telemetry.story import add, count_up, fail, nest, number
 
-OPERATIONS = events.Dispatch, events.Execution, events.Mount
+OPERATIONS = events.Dispatch, events.Execution, events.Mount, events.Unmounted
+COUNTERS = (
+    (Dispatches, "begin"),
+    (Executions, "begin"),
+    (Chains, "counts_mount"),
+    (Chains, "counts_unmount"),
+)
+LISTENERS = (
+    (Dispatches, "tell"),
+    (Executions, "tell"),
+    (Chains, "mount"),
+    (Chains, "unmounted"),
+)
 
 
 @catena.routine
@@ -71,30 +85,41 @@ def counted(*, told_of: bool) -> dict[str, dict[Any, float]]:
     with telling(sampled=False, detail="full") as told, ExitStack() as stack:
         if told_of:
             stack.enter_context(subscribe(lambda _: None, *OPERATIONS))
-        assert [one.counter is None for one in OPERATIONS] == [told_of] * 3
+        assert [one.counter is None for one in OPERATIONS] == [told_of] * len(OPERATIONS)
         run(everything())
         assert told.spans == []
         return counts(told)
 
 
+def noting(
+    patch: pytest.MonkeyPatch, *methods: tuple[type, str]
+) -> dict[tuple[type, str], list[Any]]:
+    """Have what some methods return noted, by class and name."""
+    noted: dict[tuple[type, str], list[Any]] = {one: [] for one in methods}
+    for kind, name in methods:
+        patch.setattr(kind, name, _noting(getattr(kind, name), noted[kind, name]))
+    return noted
+
+
+def _noting(real: Callable[..., Any], returned: list[Any]) -> Callable[..., Any]:
+    def note(*args: Any) -> Any:
+        returned.append(real(*args))
+        return returned[-1]
+
+    return note
+
+
 @isolated
 def test_what_is_only_counted_counts_the_same() -> None:
     """Metrics: by whichever way, to the label; and nearly nobody is told of an unsampled call."""
-    taken = dict.fromkeys((Dispatches, Executions, Mounts), 0)
     with pytest.MonkeyPatch.context() as patch:
-        for kind in taken:
-
-            def begin(self: Any, event: Any, kind: Any = kind, real: Any = kind.begin) -> bool:
-                took: bool = real(self, event)
-                taken[kind] += took
-                return took
-
-            patch.setattr(kind, "begin", begin)
+        asked, told = noting(patch, *COUNTERS), noting(patch, *LISTENERS)
         found = counted(told_of=False)
-        assert min(taken.values()) > 30
-        before = dict(taken)
+        assert min(sum(answers) for answers in asked.values()) > 30
+        # Streams are told of, here two, and what is mounted for them is counted.
+        assert [len(one) for one in told.values()] == [2, 2, 0, 0]
         assert counted(told_of=True) == found
-        assert taken == before
+        assert min(len(one) for one in told.values()) > 30
 
     assert {name for name in found if "active" in name} == {
         "catena.worker.calls.active",

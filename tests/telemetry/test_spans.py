@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import catena
 from catena import events, telemetry
 from catena.dispatch.caller import Caller
-from catena.observe import CARRIER_LIMIT, Outcome
+from catena.observe import CARRIER_LIMIT
 from catena.telemetry.facts import status_of
 from tests.dispatch.tapped import tapped
 from tests.support import isolated, run
@@ -289,8 +289,13 @@ async def sleep() -> None:
 )
 def test_how_a_call_ended_is_told_in_the_words_of_grpc(error: Any, status: str) -> None:
     """Attributes: rpc.status_code is a small enumeration."""
-    assert status_of(Outcome(1, "failed" if error else "done", error)) == status
-    assert status_of(Outcome(1, "cancelled")) == "CANCELLED"
+    assert status_of(error) == status
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()], ids=repr)
+def test_what_was_given_up_is_cancelled_in_the_words_of_grpc(error: BaseException) -> None:
+    """Attributes: a cancellation, and a stream that was left open; neither is an error."""
+    assert status_of(error) == "CANCELLED"
 
 
 # ---- detail and sampling

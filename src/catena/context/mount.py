@@ -263,7 +263,7 @@ def _put(
 
     ``named`` are the variables that the Context got from a named state already.
     """
-    mounting = _told_of(manifest, to_worker=to_worker) if Mount.listeners else None
+    mounting = _told_of(manifest, to_worker=to_worker)
     with mounting or SILENCE:
         for var, value, _, _ in found.bound:
             var.backing.set(value)
@@ -283,7 +283,9 @@ def _put(
 
 
 def _told_of(manifest: ChainManifest, *, to_worker: bool) -> Mount | None:
-    """Return a mount that begins and is to be told of, None where it is only counted."""
+    """Return a mount that begins where it is to be told of, None where it is only counted."""
+    if not Mount.listeners:
+        return None
     counter = Mount.counter
     is_counted = counter is not None and counter(manifest, to_worker)
     return None if is_counted else Mount(manifest, to_worker=to_worker)
