@@ -39,14 +39,18 @@ MICRO_METRICS: Final = tuple(
     f"{operation}, {side}" for operation in OPERATIONS for side in (OURS, THEIRS)
 )
 
-# Who tells what of a call; those by hand make the same spans and records with the bare SDK.
+# Who tells what of a call; those by hand make the same spans and records with the bare SDK. What is
+# not sampled either begins its trace, so that a sampler decides, or is part of one that is not.
 SILENT: Final = "no SDK"
-UNSAMPLED: Final = "not sampled"
+HAND_ROOT: Final = "bare SDK, not sampled, begins its trace"
+ROOT: Final = "not sampled, begins its trace"
+WITHIN: Final = "not sampled, within a trace"
 HAND_DISPATCH: Final = "bare SDK, dispatch"
 HAND_FULL: Final = "bare SDK, full"
 AT_DISPATCH: Final = "sampled, dispatch"
 AT_FULL: Final = "sampled, full"
-MODES: Final = (SILENT, UNSAMPLED, HAND_DISPATCH, AT_DISPATCH, HAND_FULL, AT_FULL)
+NOT_SAMPLED: Final = (HAND_ROOT, ROOT, WITHIN)
+MODES: Final = (SILENT, *NOT_SAMPLED, HAND_DISPATCH, AT_DISPATCH, HAND_FULL, AT_FULL)
 # µs per call: the median, the CPU time of both processes, and with 100 in flight.
 CPU_1: Final = "cpu_1"
 WALL_100: Final = "wall_100"
@@ -74,7 +78,7 @@ REPEATS_TO_PUBLISH: Final = 7
 # The number of the round of what is measured once a repeat, not round by round.
 ONCE: Final = 0
 # The budget of telemetry is a few per cent, so it takes more pairs; one instruction count will do.
-PAIRS: Final = 9
+PAIRS: Final = 15
 
 
 class BenchmarkError(Exception):

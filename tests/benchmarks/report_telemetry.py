@@ -24,12 +24,13 @@ from .plan import (
     P50,
     PER_CALL,
     PER_GUARD,
+    ROOT,
     SILENT,
     SPANS_DISPATCH,
     SPANS_FULL,
     TELEMETRY,
-    UNSAMPLED,
     WALL_100,
+    WITHIN,
     Sample,
     Variant,
 )
@@ -53,7 +54,7 @@ COUNTED: Final = Variant("asyncio", 0, INSTRUCTIONS, TELEMETRY)
 METHOD: Final = (
     "- Telemetry: Catena alone, one worker, uvloop, a routine that does nothing but check one",
     "  variable. A block is one client process with its worker that goes through all modes, forth",
-    "  and back: twice with one call in flight, then once with 100. There are at least nine",
+    "  and back: twice with one call in flight, then once with 100. There are at least 15",
     "  repeats; a cell is the median between the quartiles. CPU time is that of both processes,",
     "  with the export of every span that the calls have made.",
     "- The SDK has a batch processor with its defaults but a queue in which nothing is dropped,",
@@ -63,6 +64,8 @@ METHOD: Final = (
     "  names, attributes and links that Catena's have had in the same processes, and records one",
     "  duration a side; nobody listens to Catena then. What Catena adds is (sampled - bare) /",
     "  (bare - no SDK).",
+    "- What is not sampled has a sampler that drops each trace that begins: within a trace, the",
+    "  client has attached a span of that kind once; by hand, a root is begun at the caller.",
     "- Guard tests are counted by what stands in for `listeners` on both sides, and one is timed",
     "  in a loop, less that loop. Callgrind counts instructions of calls over a link inside one",
     "  process, where a call is smaller than a real one.",
@@ -106,7 +109,8 @@ def findings(samples: Sequence[Sample]) -> list[Finding]:
         for load in (CPU_1, CPU_100)
     ]
     found += [
-        Finding(f"not sampled, {WORDS[load]}", NOT_SAMPLED, added(samples, UNSAMPLED, load), "%")
+        Finding(f"{mode}, {WORDS[load]}", NOT_SAMPLED, added(samples, mode, load), "%")
+        for mode in (WITHIN, ROOT)
         for load in (P50, WALL_100)
     ]
     found += [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain
+from unittest.mock import Mock, patch
 
 import pytest
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, get_current_span
 
 from tests.benchmarks import measure, plan, report_telemetry
 from tests.benchmarks.plan import (
@@ -17,16 +18,18 @@ from tests.benchmarks.plan import (
     GUARDS,
     HAND_DISPATCH,
     HAND_FULL,
+    HAND_ROOT,
     LOADS,
     MODES,
     P50,
     PER_CALL,
     PER_GUARD,
+    ROOT,
     SILENT,
     SPANS_DISPATCH,
     SPANS_FULL,
     TELEMETRY,
-    UNSAMPLED,
+    WITHIN,
     BenchmarkError,
     Sample,
     Settings,
@@ -36,9 +39,9 @@ from tests.benchmarks.ratios import Finding, Spread
 from tests.benchmarks.report_telemetry import COUNTED, ROW
 from tests.benchmarks.systems.catena_routines import mark
 from tests.benchmarks.systems.common import MARK
-from tests.benchmarks.systems.telemetry_client import complete
+from tests.benchmarks.systems.telemetry_client import complete, within
 from tests.benchmarks.systems.telemetry_routines import echo
-from tests.benchmarks.systems.telemetry_sdk import Sdk
+from tests.benchmarks.systems.telemetry_sdk import Sdk, Shape, outer
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 
@@ -47,7 +50,9 @@ SETTINGS = Settings(repeats=7, seconds=0.5, seed=7, sections=(TELEMETRY,))
 # µs of a call by mode, in four repeats; the second machine is twice as slow.
 CALLS = {
     SILENT: (100.0, 200.0, 100.0, 100.0),
-    UNSAMPLED: (104.0, 208.0, 104.0, 112.0),
+    HAND_ROOT: (102.0, 204.0, 102.0, 102.0),
+    ROOT: (104.0, 208.0, 104.0, 112.0),
+    WITHIN: (103.0, 206.0, 103.0, 103.0),
     HAND_DISPATCH: (140.0, 280.0, 140.0, 140.0),
     AT_DISPATCH: (150.0, 300.0, 150.0, 150.0),
     HAND_FULL: (200.0, 400.0, 200.0, 200.0),
@@ -80,7 +85,7 @@ def found(what: str) -> Finding:
     return one
 
 
-def test_a_full_run_has_nine_pairs_and_one_count() -> None:
+def test_a_full_run_has_all_pairs_and_one_count() -> None:
     """Budget: at least nine interleaved pairs; a smoke run has as many as it says."""
     rows = plan.variants(replace(SETTINGS, has_callgrind=True))
 
@@ -88,8 +93,9 @@ def test_a_full_run_has_nine_pairs_and_one_count() -> None:
     quick = plan.shuffled(rows, replace(SETTINGS, repeats=2))
 
     assert rows == [ROW, COUNTED]
-    assert [(ROW,) in order for order in orders] == [True] * 9
-    assert [(COUNTED,) in order for order in orders] == [True] + [False] * 8
+    assert plan.PAIRS >= 9
+    assert [(ROW,) in order for order in orders] == [True] * plan.PAIRS
+    assert [(COUNTED,) in order for order in orders] == [True] + [False] * (plan.PAIRS - 1)
     assert len(quick) == 2
     assert plan.variants(SETTINGS) == [ROW]
 
@@ -101,7 +107,7 @@ def test_other_sections_keep_their_repeats() -> None:
 
     places = [list(chain.from_iterable(order)) for order in orders]
     assert [len([row for row in order if row.section != TELEMETRY]) for order in places] == (
-        [len(plan.variants(settings)) - 1] * 7 + [0, 0]
+        [len(plan.variants(settings)) - 1] * 7 + [0] * (plan.PAIRS - 7)
     )
 
 
@@ -121,7 +127,7 @@ def test_quartiles_are_told_and_not_extremes() -> None:
 
 def test_what_is_added_is_taken_within_each_repeat() -> None:
     """4, 4, 4 and 12 per cent over no SDK; guards are 10 x 20 ns of 100 µs."""
-    reached = found(f"not sampled, {report_telemetry.WORDS[P50]}").reached
+    reached = found(f"{ROOT}, {report_telemetry.WORDS[P50]}").reached
     assert (reached.median, reached.least, reached.greatest) == pytest.approx((4, 4, 6))
     guards = found(f"no SDK, guard tests, {report_telemetry.WORDS[CPU_1]}")
     assert guards.reached.median == pytest.approx(0.2)
@@ -147,8 +153,8 @@ def test_the_section_tells_every_aim_and_every_mode() -> None:
     whole = report_telemetry.section(WITH_COUNT)
 
     assert len({line.count("|") for line in whole if line.startswith("|")}) == 1
-    assert sum(line.startswith("| ") for line in whole) == 2 * 2 + 5 + len(MODES)
-    assert sum("at most" in line for line in whole) == len(report_telemetry.findings(SAMPLES)) == 12
+    assert sum(line.startswith("| ") for line in whole) == 2 * 2 + 2 * len(MODES) - 1
+    assert sum("at most" in line for line in whole) == len(report_telemetry.findings(SAMPLES)) == 14
     assert "- Instructions: 200 for one of 10.0 guard tests, 1,000,000 for a call: 0.20%" in whole
     assert "- Spans of a call, both sides: 2 at `dispatch`, 5 at `full`" in whole
     assert any("not counted" in line for line in report_telemetry.section(SAMPLES))
@@ -186,6 +192,37 @@ def test_by_hand_the_same_spans_are_made() -> None:
     assert len({one.context.trace_id for one in by_hand}) == 1
     names = {(one.name, one.kind): sorted(one.attributes) for one in ours}
     assert {(one.name, one.kind): sorted(one.attributes) for one in by_hand} == names
+
+
+@isolated
+def test_by_hand_a_root_is_dropped_and_a_duration_recorded() -> None:
+    """Budget: one decision where the trace begins, none where the parent has decided."""
+    sdk = Sdk()
+    sdk.shapes = [Shape(sdk.dropping, "echo", SpanKind.CLIENT, {}, (), "")]
+    decided = Mock(wraps=sdk.dropping.start_span)
+    recorded = Mock(wraps=sdk.duration.record)
+    try:
+        sdk.switch(HAND_ROOT)
+        assert sdk.hand is not None
+        with patch.object(sdk.dropping, "start_span", decided):
+            sdk.duration = Mock(record=recorded)
+            sdk.hand()
+            sdk.parent = outer()
+            sdk.hand()
+    finally:
+        for provider in (sdk.on, sdk.off, sdk.meters):
+            provider.shutdown()
+
+    assert (decided.call_count, recorded.call_count, sdk.exporter.count) == (1, 2, 0)
+
+
+def test_within_a_trace_is_within_one_that_is_not_sampled() -> None:
+    """Budget: the client's own span, as long as the pass takes."""
+    with within():
+        found = get_current_span().get_span_context()
+    assert found.is_valid
+    assert not found.trace_flags.sampled
+    assert not get_current_span().get_span_context().is_valid
 
 
 def test_a_span_that_was_dropped_ends_the_run() -> None:

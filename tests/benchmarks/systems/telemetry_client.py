@@ -6,22 +6,27 @@ All modes share the two processes and take turns, so a drift of the machine meet
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import median
 from time import perf_counter_ns
 from typing import Final
 
+from opentelemetry.context import attach, detach
+
 import catena
 from catena.events import Dispatch
 from tests.benchmarks import plan
 from tests.benchmarks.measure import Budget, Measurement, one_by_one, steady
-from tests.benchmarks.plan import AT_FULL, MODES, SILENT
+from tests.benchmarks.plan import AT_FULL, MODES, NOT_SAMPLED, SILENT, WITHIN
 
 from . import telemetry_routines as routines
 from .client import Options, program, tell_facts, tell_sample
 from .common import MARK
 from .guards import counted, total
+from .telemetry_sdk import outer
 
 IN_FLIGHT: Final = 100
 # No count ends a pass, only the time does.
@@ -31,6 +36,8 @@ FORTH_AND_BACK: Final = (MODES, MODES[::-1])
 # the more of its CPU time is the export that ends it.
 PASSES_1: Final = 2 * FORTH_AND_BACK
 PASSES_100: Final = FORTH_AND_BACK
+# What is looked for is a part of a part of a call, so each mode takes more time than others' do.
+TIMES: Final = 2
 WARM: Final = Budget(200, 0.1)
 WARM_1: Final = Budget(100, 0.05)
 COUNTED_CALLS: Final = 200
@@ -66,8 +73,9 @@ async def measure(options: Options) -> None:
             for mode in chain.from_iterable(passes):
                 await _switch(mode)
                 needed = sum(spans[mode in (AT_FULL, plan.HAND_FULL)])
-                recorded = 0 if mode in (SILENT, plan.UNSAMPLED) else needed
-                await work(taken[mode], options.seconds / len(passes), recorded)
+                recorded = 0 if mode in (SILENT, *NOT_SAMPLED) else needed
+                with within() if mode == WITHIN else nullcontext():
+                    await work(taken[mode], TIMES * options.seconds / len(passes), recorded)
         await _switch(SILENT)
         for mode in MODES:
             _tell(mode, taken[mode])
@@ -81,6 +89,16 @@ async def call(number: int) -> int:
     if (hand := routines.sdk().hand) is not None:
         hand()
     return await routines.echo(number)
+
+
+@contextmanager
+def within() -> Iterator[None]:
+    """Be in the span of somebody else, which is not sampled."""
+    token = attach(outer())
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 async def _switch(mode: str) -> None:

@@ -24,10 +24,18 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
-from opentelemetry.trace import Link, SpanContext, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags
 
 from catena import telemetry
-from tests.benchmarks.plan import AT_DISPATCH, AT_FULL, HAND_DISPATCH, HAND_FULL, UNSAMPLED
+from tests.benchmarks.plan import (
+    AT_DISPATCH,
+    AT_FULL,
+    HAND_DISPATCH,
+    HAND_FULL,
+    HAND_ROOT,
+    ROOT,
+    WITHIN,
+)
 
 KEPT: Final = 512
 QUEUE: Final = 1 << 17
@@ -87,6 +95,7 @@ class Sdk:
         reader = PeriodicExportingMetricReader(Metrics(), export_interval_millis=1000)
         self.meters = MeterProvider([reader])
         self.duration = self.meters.get_meter("by hand").create_histogram("duration", "s")
+        self.dropping = self.off.get_tracer(CALLS)
         self.hand: Callable[[], None] | None = None
         self.shapes: list[Shape] = []
         self.parent = Context()
@@ -95,13 +104,15 @@ class Sdk:
         """Let this process tell as the mode says."""
         self.hand = None
         telemetry.uninstall()
-        if mode == UNSAMPLED:
+        if mode in (ROOT, WITHIN):
             telemetry.install(tracer_provider=self.off, meter_provider=self.meters)
         elif mode in (AT_DISPATCH, AT_FULL):
             detail = "full" if mode == AT_FULL else "dispatch"
             telemetry.install(tracer_provider=self.on, meter_provider=self.meters, detail=detail)
         elif mode in (HAND_DISPATCH, HAND_FULL):
             self.hand = partial(self._by_hand, self.of(full=mode == HAND_FULL))
+        elif mode == HAND_ROOT:
+            self.hand = partial(self._dropped_by_hand, self.shapes[0])
 
     def of(self, *, full: bool) -> list[Shape]:
         """Return the spans of a call on this side, at a detail."""
@@ -145,10 +156,28 @@ class Sdk:
                 call, context = span, trace.set_span_in_context(span, context)
             else:
                 span.end()
-        labels = {"rpc.method": shapes[0].name, "rpc.status_code": "OK"}
-        self.duration.record(0.001, labels, context)
+        self._record(shapes[0], context)
         if call is not None:
             call.end()
+
+    def _dropped_by_hand(self, call: Shape) -> None:
+        """Have the sampler drop a trace that begins on this side, and record a duration."""
+        context = self.parent
+        if not context:
+            facts = {"rpc.system.name": "catena", "rpc.method": call.name}
+            span = self.dropping.start_span(call.name, context, call.kind, facts)
+            context = trace.set_span_in_context(span, context)
+        self._record(call, context)
+
+    def _record(self, call: Shape, context: Context) -> None:
+        labels = {"rpc.method": call.name, "rpc.status_code": "OK"}
+        self.duration.record(0.001, labels, context)
+
+
+def outer() -> Context:
+    """Return the context of somebody's span that is not sampled."""
+    known = SpanContext(2, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.DEFAULT))
+    return trace.set_span_in_context(NonRecordingSpan(known), Context())
 
 
 def _trace(span: ReadableSpan) -> int:
