@@ -110,7 +110,10 @@ async def _told(
                 frame = await opened.last_word(cancelled)
             if frame is None or type(frame) is Nack:
                 opened, frame = await _again(declared, payload, opened, frame, carrier, told)
-        value, _ = taken(told, frame, opened, opened.baseline)
+        if told is None:
+            value, _ = take(frame, declared.name, opened.caller.values, opened.baseline)
+        else:
+            value, _ = taken(told, frame, opened, opened.baseline)
     except BaseException as error:
         end(error)
         raise

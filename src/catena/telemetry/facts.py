@@ -21,6 +21,8 @@ __all__ = [
     "error_type",
     "facts_of",
     "left_with",
+    "of_lease",
+    "of_mount",
     "outcome_of",
     "sent",
     "served",
@@ -144,7 +146,8 @@ def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:
     return facts
 
 
-def _mount(event: events.Mount) -> Facts:
+def of_mount(event: events.Mount) -> Facts:
+    """Return what is known of a mount when it ends."""
     told = event.told
     facts: Facts = {
         "catena.mount.direction": "to_worker" if event.to_worker else "to_caller",
@@ -182,7 +185,8 @@ def _token_reset(event: events.TokenReset) -> Facts:
     )
 
 
-def _lease(event: events.Lease) -> Facts:
+def of_lease(event: events.Lease) -> Facts:
+    """Return what is known of a lease."""
     facts: Facts = {
         "catena.lease.id": event.lease_id.hex(),
         "catena.proxy.id": event.proxy_id.hex(),
@@ -244,10 +248,10 @@ def _serialization(event: events.SerializationFailed) -> Facts:
 _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Dispatch: _dispatch,
     events.Execution: served,
-    events.Mount: _mount,
+    events.Mount: of_mount,
     events.Unmounted: _unmounted,
     events.TokenReset: _token_reset,
-    events.Lease: _lease,
+    events.Lease: of_lease,
     events.ContentionRefused: _contention,
     events.ContentionUnhandled: lambda event: {
         "rpc.method": event.routine,

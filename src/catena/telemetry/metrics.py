@@ -61,13 +61,14 @@ class Metrics:
             dropped.add(one, 0)
         # What each call asks for, with nothing in between.
         self._begun, self._over = Tally(), Tally()
+        mounts, unmounts = (self._tallies[f"catena.chain.{one}"] for one in ("mounts", "unmounts"))
+        self._quick = self._begun, self._over, mounts, unmounts
         self.begun, self.over = self._begun.came, self._over.came
         self.client = self._direct["rpc.client.call.duration"]
         self.server = self._direct["rpc.server.call.duration"]
         self.measured = self._samples["catena.frame.size"].wanted
         self.held = self._samples["catena.proxy.lease.duration"].wanted
-        self.unmounted = self._tallies["catena.chain.unmounts"].came
-        self._mounts = self._tallies["catena.chain.mounts"].came
+        self._mounts, self.unmounted = mounts.came, unmounts.came
         self._manifests = self._samples["catena.manifest.size"]
         self._read_apart: dict[str, Callable[[], list[tuple[Labels, int]]]] = {
             "catena.worker.calls.active": self._running,
@@ -191,7 +192,7 @@ class Metrics:
             if labels is None:
                 labels = self._done.get(routine) or self._labels_done(routine)
             instrument.record(elapsed / 1e9, labels, context)
-        for tally in (self._begun, self._over, *self._tallies.values()):
+        for tally in self._quick:
             tally.settle()
 
     def _labels_done(self, routine: str) -> dict[str, str]:

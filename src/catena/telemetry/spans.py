@@ -29,7 +29,16 @@ from catena import events
 from catena.observe import Event, Outcome, ending
 from catena.telemetry.carrier import SPAN, Carriers, Dropped, inside
 from catena.telemetry.catalog import BY_EVENT
-from catena.telemetry.facts import Facts, begun, facts_of, outcome_of, sent, served
+from catena.telemetry.facts import (
+    Facts,
+    begun,
+    facts_of,
+    of_lease,
+    of_mount,
+    outcome_of,
+    sent,
+    served,
+)
 from catena.telemetry.hooks import Hook
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
@@ -155,7 +164,7 @@ class Spans:
             self._tell(event, span, parent, self._hooks[1])
         if self.full and event.sampled and event.leased is not None:
             lease = event.lease
-            event.leasing = lease and self._leaf(lease, facts_of(lease), context=event.context)
+            event.leasing = lease and self._leaf(lease, of_lease(lease), context=event.context)
 
     def dispatched(self, event: events.Dispatch, error: BaseException | None) -> None:
         """End the span of a call on its caller."""
@@ -212,7 +221,7 @@ class Spans:
 
     def mounted(self, event: events.Mount, span: Span, end: Outcome) -> None:
         """End the span of a mount."""
-        span.set_attributes(facts_of(event, messages=self._messages))
+        span.set_attributes(of_mount(event))
         if end.end == "failed" and end.error is not None:
             span.set_status(self._status(end.error))
         span.end()
@@ -248,7 +257,8 @@ def sampled() -> bool:
 
 
 def _is_sampled(span: Span) -> bool:
-    return span.get_span_context().trace_flags & _SAMPLED != 0
+    # The tuple that it is: each of its properties is a function.
+    return span.get_span_context()[3] & _SAMPLED != 0
 
 
 def _is_dropped(span: Span) -> bool:
