@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, StaticSampler
 
 import catena
@@ -183,12 +185,74 @@ def test_a_sampler_that_raises_breaks_no_call() -> None:
 
     async def work() -> int:
         async with tapped():
-            return await add(1) + await add(1)
+            return sum(await asyncio.gather(*[add(1) for _ in range(5)]))
 
     with telling(sampler=Broken(ALWAYS_OFF._decision)) as told:
-        assert run(work()) == 3
-        assert events.Dispatch.counter is None
-        assert len([one for one in told.records if "was detached" in one.getMessage()]) >= 1
+        assert run(work()) == 5
+        assert (events.Dispatch.counter, events.Execution.counter) == (None, None)
+        said = [one.getMessage() for one in told.records if "was detached" in one.getMessage()]
+        assert sorted(said) == [
+            f"a listener of {one} raised and was detached" for one in ("Dispatch", "Execution")
+        ]
+        active = told.metrics()["catena.worker.calls.active"]
+        assert [one.value for one in active] == [0]
+
+
+@isolated
+def test_an_end_that_cannot_be_told_breaks_no_call() -> None:
+    """Bad input: a processor that raises when spans end is met once by each of the two ends."""
+
+    class Broken(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            raise ZeroDivisionError
+
+    async def work() -> int:
+        async with tapped():
+            return sum(await asyncio.gather(*[add(1) for _ in range(5)]))
+
+    with telling(detail="dispatch") as told:
+        told.tracer_provider.add_span_processor(Broken())
+        assert run(work()) == 5
+        said = [one.getMessage() for one in told.records if "was detached" in one.getMessage()]
+        assert [one.value for one in told.metrics()["catena.worker.calls.active"]] == [0]
+    assert sorted(said) == [
+        f"a listener of {one} raised and was detached" for one in ("Dispatch", "Execution")
+    ]
+
+
+@isolated
+@pytest.mark.parametrize("detail", ["dispatch", "full"])
+@pytest.mark.parametrize("is_sampled", [True, False])
+@pytest.mark.parametrize("told_of", [True, False])
+def test_what_was_told_leaves_nothing_to_the_collector(
+    detail: Any, is_sampled: bool, told_of: bool
+) -> None:
+    """Memory: events, spans and contexts of a call that is over refer to each other no more."""
+
+    async def work() -> list[str]:
+        number.set(1)
+        async with tapped():
+            await add(1)
+            await asyncio.sleep(0.05)
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                for _ in range(20):
+                    await add(1)
+                await asyncio.sleep(0.05)
+                gc.collect()
+                return [type(one).__name__ for one in gc.garbage]
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+
+    with telling(sampled=is_sampled, detail=detail), ExitStack() as stack:
+        if told_of:
+            stack.enter_context(subscribe(lambda _: None, *OPERATIONS))
+        left = run(work())
+    assert set(left) & {"Dispatch", "Execution", "Mount", "_Span", "Context", "partial"} == set()
 
 
 @isolated

@@ -72,7 +72,10 @@ class Dispatches:
             self._spans.known(event)
         if self._metrics is None and event.span is None:
             return None
-        return lambda outcome: self.end(event, left_with(outcome), event.started + outcome[0])
+        return partial(self._told, event)
+
+    def _told(self, event: events.Dispatch, outcome: Outcome) -> None:
+        self.end(event, left_with(outcome), event.started + outcome.elapsed_ns)
 
 
 class Executions:
@@ -85,7 +88,10 @@ class Executions:
 
     def begin(self, event: events.Execution) -> bool:
         """Begin to tell of a call in the Context that it runs in, where its trace goes on."""
-        counted = True
+        counted, metrics = True, self._metrics
+        if metrics is not None:
+            # First of all: it will be over, whatever comes of the rest.
+            metrics.begun(event.leased or ())
         try:
             carrier = event.told.carrier
             context = self._dropped and self._dropped(carrier)
@@ -97,11 +103,8 @@ class Executions:
                 attach(context)
             elif self._spans is not None:
                 counted = self._spans.execution(event)
-            metrics = self._metrics
-            if metrics is not None:
-                metrics.begun(event.leased or ())
-                if not context and SENT in carrier:
-                    metrics.waited(event)
+            if metrics is not None and not context and SENT in carrier:
+                metrics.waited(event)
         except Exception:
             fell(events.Execution, self.tell)
         event.started = perf_counter_ns()
@@ -110,18 +113,18 @@ class Executions:
     def end(self, event: events.Execution, error: BaseException | None, at: int = 0) -> None:
         """Tell how a call ended."""
         elapsed = (at or perf_counter_ns()) - event.started
+        metrics, leased = self._metrics, event.leased
+        if metrics is not None:
+            metrics.over(leased or ())
+        underway.calls.pop(id(event), None)
         try:
-            underway.calls.pop(id(event), None)
             context = UNTRACED
             if self._spans is None:
                 context = get_current()
             elif event.span is not None:
                 context = event.context
                 self._spans.executed(event, error)
-            metrics = self._metrics
             if metrics is not None:
-                leased = event.leased
-                metrics.over(leased or ())
                 how = None if error is None else metrics.labels_of(event.routine, error)
                 metrics.note((metrics.server, elapsed, event.routine, how, context))
                 if leased is not None and metrics.held():
@@ -134,4 +137,9 @@ class Executions:
         self.begin(event)
         if event.context is not None:
             event.enter = partial(enter, event)
-        return lambda outcome: self.end(event, left_with(outcome), event.started + outcome[0])
+        return partial(self._told, event)
+
+    def _told(self, event: events.Execution, outcome: Outcome) -> None:
+        # The two refer to each other: whoever is done lets go, and the collector has no work.
+        event.enter = None
+        self.end(event, left_with(outcome), event.started + outcome.elapsed_ns)
