@@ -77,7 +77,10 @@ class ChainForked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Unmounted(Event):
-    """A worker took a chain out of the Context that its call ran in."""
+    """A worker took a chain out of the Context that its call ran in.
+
+    Its counter is called with nothing, and returns whether that is all.
+    """
 
     chain_id: bytes
 

@@ -106,17 +106,20 @@ class Event:
 
 
 class Counter(Protocol):
-    """Counts calls at one end, in place of the listener that brought it; must not raise."""
+    """Counts calls at one end, in place of the listener that brought it; must not raise.
+
+    Streams and calls with bounds are told to the listener all the same.
+    """
 
     def begin(self, event: Any, /) -> bool:
-        """Say whether a call that begins is only counted; else its listener is to be told.
+        """Begin, and say whether nothing is wanted but the end; else a dispatch is filled in.
 
-        It sets when the call ``started``.
+        Sets when the call ``started``.
         """
         ...
 
     def end(self, event: Any, error: BaseException | None, at: int = 0, /) -> None:
-        """Count the end of a call that was taken; ``at`` is as in ``Operation.finish``."""
+        """Count the end of a call that has begun; ``at`` is as in ``Operation.finish``."""
         ...
 
 

@@ -304,7 +304,8 @@ class Mount(Operation):
     """A manifest is put into the current context, on the worker or back on the caller.
 
     ``bytes`` is the size of its entries, ``delta`` whether it tells only what changed, ``carrier``
-    what came with it; the variables that it ``bound`` and ``unbound`` are filled in.
+    what came with it; the variables that it ``bound`` and ``unbound`` are filled in. Its counter is
+    called with what it is told and ``to_worker``, and returns whether that is all.
     """
 
     bound: Iterable[Keyed] = ()

@@ -60,8 +60,9 @@ those of the resets that the routine makes. Where the trace is not sampled, the 
 the sampling decision where the trace begins, and for nothing else: calls and executions in a trace
 that is not sampled ask nobody, because the SDK's parent-based sampler would repeat what the parent
 says. Any other sampler is asked once at either end of each call. A call that is not sampled is
-only counted, and nobody is told of it: a listener of your own for dispatches, executions or mounts
-has all of them told, which takes longer.
+only counted, and nobody is told of it: a listener of your own for dispatches, executions, mounts or
+unmounts has all of them told, which takes longer. Its durations have no exemplars that name a
+trace, whatever filter the SDK has: nobody keeps that trace.
 
 A worker answers first and tells then: what its listeners do when a call has ended, they do when the
 answer has left. Durations are those from before that.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, StaticSampler
 
@@ -287,3 +289,39 @@ def test_a_sampled_call_is_decided_once() -> None:
         run(work())
         assert len(told.named("current")) == 40
     assert len(asked) == 40
+
+
+@isolated
+@pytest.mark.parametrize("is_sampled", [True, False])
+def test_an_exemplar_names_a_trace_that_is_kept(is_sampled: bool) -> None:
+    """Metrics: also where the SDK's filter takes all, those that nobody keeps are not named."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], exemplar_filter=AlwaysOnExemplarFilter())
+
+    async def work() -> None:
+        async with tapped():
+            for _ in range(40):
+                await add(1)
+
+    with telling(sampled=is_sampled) as told:
+        telemetry.uninstall()
+        telemetry.install(tracer_provider=told.tracer_provider, meter_provider=provider)
+        run(work())
+        found = list(points(reader, "rpc.client.call.duration", "rpc.server.call.duration"))
+        traces = {one.trace_id for point in found for one in point.exemplars}
+    provider.shutdown()
+
+    assert sum(point.count for point in found) == 80
+    assert (traces == {None}) is not is_sampled
+    assert traces != set()
+
+
+def points(reader: InMemoryMetricReader, *names: str) -> Iterator[Any]:
+    """Return the data points of some metrics."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    for of_resource in data.resource_metrics:
+        for of_scope in of_resource.scope_metrics:
+            for metric in of_scope.metrics:
+                if metric.name in names:
+                    yield from metric.data.data_points

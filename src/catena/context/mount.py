@@ -72,6 +72,7 @@ def mount_named(
     chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, state))
     home.proof = current.set(chain)
     if Mount.listeners:
+        # As _told_of does it.
         counter = Mount.counter
         if counter is None or not counter(manifest, True):
             mounting = Mount(manifest, to_worker=True)

@@ -45,6 +45,7 @@ class Dispatches:
                 metrics.sending(event)
                 counted = False
         except Exception:
+            counted = event.span is None
             fell(events.Dispatch, self.tell)
         event.started = perf_counter_ns()
         return counted
@@ -94,8 +95,8 @@ class Executions:
             metrics.begun(event.leased or ())
         try:
             carrier = event.told.carrier
-            context = self._dropped and self._dropped(carrier)
-            if context:
+            context = None if self._dropped is None else self._dropped(carrier)
+            if context is not None:
                 # All that is to be done for most, as ``Spans.execution`` does it for the others.
                 event.context = context
                 underway.calls[id(event)] = event
@@ -103,7 +104,7 @@ class Executions:
                 attach(context)
             elif self._spans is not None:
                 counted = self._spans.execution(event)
-            if metrics is not None and not context and SENT in carrier:
+            if metrics is not None and context is None and SENT in carrier:
                 metrics.waited(event)
         except Exception:
             fell(events.Execution, self.tell)

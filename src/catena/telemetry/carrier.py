@@ -73,7 +73,7 @@ class Carriers:
         self._seen: TextMapPropagator | None = None
         self._plain = self._bare = False
         # All calls of one request mostly come with the same header.
-        self._last = "", Context()
+        self._last: tuple[str | None, Context] = None, Context()
 
     def write(self, span: trace.Span) -> dict[str, str] | None:
         """Return a span's trace as a carrier, None when it would exceed the limit.
