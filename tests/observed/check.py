@@ -224,7 +224,7 @@ class Check:
             values = self._values[metric.name, name]
             values.add(str(value))
             if _ID.search(str(value)):
-                self._found[f"{what} has an id in the label {name}"] += 1
+                self._found[f"{what} has an id in the label {name}: {value}"] += 1
             if len(values) == _MOST.get(name, _FEW) + 1:
                 self._found[f"{what} has too many values of the label {name}"] += 1
 
