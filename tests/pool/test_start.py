@@ -227,7 +227,7 @@ async def _one() -> int:
 
 def test_a_module_that_fails_while_it_is_imported(tmp_path: Path) -> None:
     """What the module's body raised in the worker is the cause; the next call tries anew."""
-    name = f"once_only_{os.getpid()}"
+    name = "once_only_imported"
     (tmp_path / f"{name}.py").write_text(
         "import os, catena\n"
         f"if os.getpid() != {os.getpid()}:\n    raise ValueError('not in a worker')\n"

@@ -157,7 +157,7 @@ def test_an_id_in_a_label_is_found() -> None:
         found = held().findings()
 
     assert [one.rpartition(" (")[0] for one in found] == [
-        "the metric catena.token.resets has an id in the label outcome"
+        "the metric catena.token.resets has an id in the label outcome: 0000000000000000"
     ]
 
 
