@@ -78,7 +78,7 @@ REPEATS_TO_PUBLISH: Final = 7
 # The number of the round of what is measured once a repeat, not round by round.
 ONCE: Final = 0
 # The budget of telemetry is a few per cent, so it takes more pairs; one instruction count will do.
-PAIRS: Final = 15
+PAIRS: Final = 11
 
 
 class BenchmarkError(Exception):
@@ -165,7 +165,7 @@ class Settings:
     loops: tuple[str, ...] = ("uvloop", "default")
     workers: tuple[int, ...] = (1, 2)
     block_timeout: float = 60.0
-    run_timeout: float = 900.0
+    run_timeout: float = 1500.0
     sections: tuple[str, ...] = SECTIONS
     has_callgrind: bool = False
 

@@ -54,7 +54,7 @@ COUNTED: Final = Variant("asyncio", 0, INSTRUCTIONS, TELEMETRY)
 METHOD: Final = (
     "- Telemetry: Catena alone, one worker, uvloop, a routine that does nothing but check one",
     "  variable. A block is one client process with its worker that goes through all modes, forth",
-    "  and back: twice with one call in flight, then once with 100. There are at least 15",
+    "  and back: twice with one call in flight, then once with 100. There are at least 11",
     "  repeats; a cell is the median between the quartiles. CPU time is that of both processes,",
     "  with the export of every span that the calls have made.",
     "- The SDK has a batch processor with its defaults but a queue in which nothing is dropped,",
