@@ -22,6 +22,7 @@ from .plan import (
     LOADS,
     MODES,
     P50,
+    PAIRS,
     PER_CALL,
     PER_GUARD,
     ROOT,
@@ -54,7 +55,7 @@ COUNTED: Final = Variant("asyncio", 0, INSTRUCTIONS, TELEMETRY)
 METHOD: Final = (
     "- Telemetry: Catena alone, one worker, uvloop, a routine that does nothing but check one",
     "  variable. A block is one client process with its worker that goes through all modes, forth",
-    "  and back: twice with one call in flight, then once with 100. There are at least 11",
+    f"  and back: twice with one call in flight, then once with 100. There are at least {PAIRS}",
     "  repeats; a cell is the median between the quartiles. CPU time is that of both processes,",
     "  with the export of every span that the calls have made.",
     "- The SDK has a batch processor with its defaults but a queue in which nothing is dropped,",

@@ -13,6 +13,7 @@ from catena.events import Dispatch, Execution, Mount, Unmounted
 from catena.observe import subscribe
 from tests.dispatch.ends import connected
 from tests.dispatch.test_observing import keep, kept, look
+from tests.link.ends import settle
 from tests.support import isolated, run
 
 
@@ -88,7 +89,7 @@ def counting(of: type[Dispatch | Execution], how: str, *, takes: bool = True) ->
                     with pytest.raises(error):
                         await call()
                 # The worker tells its end when the answer has left.
-                await asyncio.sleep(0.05)
+                await settle()
 
     run(main())
     return calls
@@ -134,7 +135,7 @@ def test_streams_and_bounded_calls_are_told() -> None:
                 assert [one async for one in twice()] == [1, 2]
                 with catena.RuntimeContext(timeout=5):
                     assert await look() == 0
-                await asyncio.sleep(0.05)
+                await settle()
 
     run(main())
     assert [one.stream for one in dispatches.told] == [True, False]
@@ -171,9 +172,9 @@ def test_no_event_is_made_of_a_chain_that_is_only_counted(takes: bool) -> None:
                 subscribe(lambda _: told.append("out"), Unmounted, counter=unmounts),
             ):
                 await look()
-                await asyncio.sleep(0.05)
+                await settle()
                 await keep(3)
-                await asyncio.sleep(0.05)
+                await settle()
 
     run(main())
     assert sorted(counted) == sorted(["to worker", "out"] * 2 + ["to caller"])

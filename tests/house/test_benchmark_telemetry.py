@@ -7,7 +7,8 @@ from itertools import chain
 from unittest.mock import Mock, patch
 
 import pytest
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, get_current_span, set_span_in_context, use_span
 
 from tests.benchmarks import measure, plan, report_telemetry
 from tests.benchmarks.plan import (
@@ -39,7 +40,7 @@ from tests.benchmarks.ratios import Finding, Spread
 from tests.benchmarks.report_telemetry import COUNTED, ROW
 from tests.benchmarks.systems.catena_routines import mark
 from tests.benchmarks.systems.common import MARK
-from tests.benchmarks.systems.telemetry_client import complete, within
+from tests.benchmarks.systems.telemetry_client import complete
 from tests.benchmarks.systems.telemetry_routines import echo
 from tests.benchmarks.systems.telemetry_sdk import Sdk, Shape, outer
 from tests.dispatch.ends import connected
@@ -207,7 +208,7 @@ def test_by_hand_a_root_is_dropped_and_a_duration_recorded() -> None:
         with patch.object(sdk.dropping, "start_span", decided):
             sdk.duration = Mock(record=recorded)
             sdk.hand()
-            sdk.parent = outer()
+            sdk.parent = set_span_in_context(outer(), Context())
             sdk.hand()
     finally:
         for provider in (sdk.on, sdk.off, sdk.meters):
@@ -218,7 +219,7 @@ def test_by_hand_a_root_is_dropped_and_a_duration_recorded() -> None:
 
 def test_within_a_trace_is_within_one_that_is_not_sampled() -> None:
     """Budget: the client's own span, as long as the pass takes."""
-    with within():
+    with use_span(outer()):
         found = get_current_span().get_span_context()
     assert found.is_valid
     assert not found.trace_flags.sampled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -306,22 +306,13 @@ def test_an_exemplar_names_a_trace_that_is_kept(is_sampled: bool) -> None:
     with telling(sampled=is_sampled) as told:
         telemetry.uninstall()
         telemetry.install(tracer_provider=told.tracer_provider, meter_provider=provider)
+        told.reader = reader
         run(work())
-        found = list(points(reader, "rpc.client.call.duration", "rpc.server.call.duration"))
+        metrics = told.metrics()
+        found = [*metrics["rpc.client.call.duration"], *metrics["rpc.server.call.duration"]]
         traces = {one.trace_id for point in found for one in point.exemplars}
     provider.shutdown()
 
     assert sum(point.count for point in found) == 80
     assert (traces == {None}) is not is_sampled
     assert traces != set()
-
-
-def points(reader: InMemoryMetricReader, *names: str) -> Iterator[Any]:
-    """Return the data points of some metrics."""
-    data = reader.get_metrics_data()
-    assert data is not None
-    for of_resource in data.resource_metrics:
-        for of_scope in of_resource.scope_metrics:
-            for metric in of_scope.metrics:
-                if metric.name in names:
-                    yield from metric.data.data_points

@@ -6,15 +6,14 @@ All modes share the two processes and take turns, so a drift of the machine meet
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import median
 from time import perf_counter_ns
 from typing import Final
 
-from opentelemetry.context import attach, detach
+from opentelemetry.trace import use_span
 
 import catena
 from catena.events import Dispatch
@@ -74,7 +73,7 @@ async def measure(options: Options) -> None:
                 await _switch(mode)
                 needed = sum(spans[mode in (AT_FULL, plan.HAND_FULL)])
                 recorded = 0 if mode in (SILENT, *NOT_SAMPLED) else needed
-                with within() if mode == WITHIN else nullcontext():
+                with use_span(outer()) if mode == WITHIN else nullcontext():
                     await work(taken[mode], TIMES * options.seconds / len(passes), recorded)
         await _switch(SILENT)
         for mode in MODES:
@@ -89,16 +88,6 @@ async def call(number: int) -> int:
     if (hand := routines.sdk().hand) is not None:
         hand()
     return await routines.echo(number)
-
-
-@contextmanager
-def within() -> Iterator[None]:
-    """Be in the span of somebody else, which is not sampled."""
-    token = attach(outer())
-    try:
-        yield
-    finally:
-        detach(token)
 
 
 async def _switch(mode: str) -> None:
