@@ -95,7 +95,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Next, calls, carried),
     st.builds(Send, calls, data, carried),
     st.builds(Throw, calls, data, carried),
-    st.builds(Cancel, calls),
+    st.builds(Cancel, calls, st.none() | text),
     st.builds(Nack, calls, st.sampled_from(NackCode), text),
     st.builds(Result, calls, data, carried, st.booleans(), st.booleans()),
     st.builds(Result, calls, data, carried, st.just(True), st.booleans()),
@@ -109,6 +109,9 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         st.lists(text, max_size=3).map(tuple),
         text,
         st.integers(0, 2**63),
+        text,
+        st.lists(text, max_size=3).map(tuple),
+        data,
     ),
     st.builds(Goodbye, calls, text),
     st.builds(Piece, calls, calls, data, st.booleans(), calls),
@@ -122,7 +125,7 @@ with_acks = st.booleans().flatmap(lambda ack: acks if ack else frames)
 NEWS = b"\xc2\x3e\x03new"
 
 
-_PARTS = ("task", "nack", "hello", "goodbye", "piece", "carrier")
+_PARTS = ("task", "nack", "hello", "goodbye", "piece", "carrier", "cancel")
 
 
 # One frame of each kind comes before the random ones.
@@ -133,11 +136,14 @@ ONE_OF_EACH: tuple[Frame, ...] = (
     Next(1, ChainManifest(b"")),
     Send(1, b"value"),
     Throw(1, b"error"),
+    Task(1, 2, b"arguments", timeout_ns=3, dispatch_timeout_ns=4, sent_at_ns=0),
     Cancel(1),
+    Cancel(1, ""),
+    Cancel(1, "the reason"),
     Nack(1, NackCode.BUSY, "text"),
     Result(1, b"value", None, True),
     ExceptionFrame(1, b"error"),
-    Hello(0, 1, 2, "software", ("one", "two"), "peer", 3),
+    Hello(0, 1, 2, "software", ("one", "two"), "peer", 3, "boot", ("gpu",), b"secret"),
     Goodbye(0, "reason"),
     Piece(1, 2, b"data", True, 4),
 )
@@ -146,6 +152,7 @@ EVERY_KIND = dict.fromkeys((type(one).__name__ for one in ONE_OF_EACH), 1) | {
     "with a manifest": 20,
     "without a manifest": 5,
     "yield": 1,
+    "a Cancel with a text": 2,
     "a Task alone": 1,
     "a Task that drives": 2,
 }
@@ -159,6 +166,7 @@ def tell(seen: Seen, batch: list[Frame]) -> None:
         frame: Any = one
         seen[type(frame).__name__] += 1
         seen["a large call id"] += frame.call >= 2**32
+        seen["a Cancel with a text"] += isinstance(one, Cancel) and one.text is not None
         match frame:
             case Result(more=True):
                 seen["yield"] += 1

@@ -97,9 +97,8 @@ _NO_TASK = pb.Task()
 
 
 def _write_task(add: _Add, frame: frames.Task) -> None:
-    call, function, payload, routine, stream, callable, proxy, proxy_id, drive, left, hand_over = (
-        frame
-    )
+    call, function, payload, routine, stream, callable, proxy, proxy_id, drive = frame[:9]
+    left, hand_over, sent_at = frame[9:]
     manifest = None if drive is None else drive.manifest
     to = add(
         call=call,
@@ -120,6 +119,8 @@ def _write_task(add: _Add, frame: frames.Task) -> None:
         to.task.timeout_ns = left
     if hand_over is not None:
         to.task.dispatch_timeout_ns = hand_over
+    if sent_at is not None:
+        to.task.sent_at_ns = sent_at
 
 
 def _write_next(add: _Add, frame: frames.Next) -> None:
@@ -166,7 +167,9 @@ def _write_value(kind: int) -> Callable[[_Add, Any], None]:
 
 
 def _write_cancel(add: _Add, frame: frames.Cancel) -> None:
-    add(call=frame.call, kind=_CANCEL)
+    to = add(call=frame.call, kind=_CANCEL)
+    if frame.text is not None:
+        to.cancel.text = frame.text
 
 
 def _write_nack(add: _Add, frame: frames.Nack) -> None:
@@ -178,7 +181,9 @@ def _write_hello(add: _Add, frame: frames.Hello) -> None:
     hello = add(call=frame.call, kind=_HELLO).hello
     hello.major, hello.minor, hello.software = frame.major, frame.minor, frame.software
     hello.capabilities.extend(frame.capabilities)
-    hello.peer, hello.pid = frame.peer, frame.pid
+    hello.peer, hello.pid, hello.boot = frame.peer, frame.pid, frame.boot
+    hello.tags.extend(frame.tags)
+    hello.secret = frame.secret
 
 
 def _write_goodbye(add: _Add, frame: frames.Goodbye) -> None:
@@ -223,10 +228,10 @@ def _read_stream(frame: pb.Frame) -> Frame:
 
 
 def _task_of(frame: pb.Frame, *, stream: bool) -> Frame:
-    told, left, hand_over = _NO_TASK, None, None
+    told, left, hand_over, sent_at = _NO_TASK, None, None, None
     if frame.HasField("task"):
         told = frame.task
-        left, hand_over = _times_of(told)
+        left, hand_over, sent_at = _times_of(told)
     call = frame.call
     return frames.Task(
         call,
@@ -240,13 +245,15 @@ def _task_of(frame: pb.Frame, *, stream: bool) -> Frame:
         frames.Next(call, _manifest_of(frame)) if frame.driven else None,
         left,
         hand_over,
+        sent_at,
     )
 
 
-def _times_of(task: pb.Task) -> tuple[int | None, int | None]:
+def _times_of(task: pb.Task) -> tuple[int | None, int | None, int | None]:
     return (
         task.timeout_ns if task.HasField("timeout_ns") else None,
         task.dispatch_timeout_ns if task.HasField("dispatch_timeout_ns") else None,
+        task.sent_at_ns if task.HasField("sent_at_ns") else None,
     )
 
 
@@ -263,7 +270,8 @@ def _read_throw(frame: pb.Frame) -> Frame:
 
 
 def _read_cancel(frame: pb.Frame) -> Frame:
-    return frames.Cancel(frame.call)
+    text = frame.cancel.text if frame.cancel.HasField("text") else None
+    return frames.Cancel(frame.call, text)
 
 
 def _read_nack(frame: pb.Frame) -> Frame:
@@ -292,6 +300,9 @@ def _read_hello(frame: pb.Frame) -> Frame:
         tuple(hello.capabilities),
         hello.peer,
         hello.pid,
+        hello.boot,
+        tuple(hello.tags),
+        hello.secret,
     )
 
 

@@ -51,7 +51,8 @@ class Task(NamedTuple):
 
     ``drive`` is its first drive frame when both leave together, as they do; one frame on the wire.
     ``timeout_ns`` is the time left for the execution, ``dispatch_timeout_ns`` what the calls that
-    the routine makes inherit, both in nanoseconds and None when unset.
+    the routine makes inherit, both in nanoseconds and None when unset. ``sent_at_ns`` is when the
+    call was made, in nanoseconds of the machine's monotonic clock, None when that is not told.
     """
 
     call: int
@@ -65,6 +66,7 @@ class Task(NamedTuple):
     drive: Next | None = None
     timeout_ns: int | None = None
     dispatch_timeout_ns: int | None = None
+    sent_at_ns: int | None = None
 
     @property
     def symbol(self) -> str:
@@ -74,7 +76,7 @@ class Task(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        _, _, payload, _, _, callable, proxy, _, drive, _, _ = self
+        _, _, payload, _, _, callable, proxy, _, drive, _, _, _ = self
         size = SMALL + len(payload) + len(callable) + len(proxy)
         if drive is None or drive.manifest is None:
             return size
@@ -126,12 +128,20 @@ class Throw(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Cancels what runs, closes what is suspended."""
+    """Cancels what runs, closes what is suspended.
+
+    ``text`` is the message that the caller's task was cancelled with, None without one.
+    """
 
     call: int
+    text: str | None = None
 
     symbol = "cancel"
-    weight = SMALL
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return SMALL + len(self.text or "")
 
 
 class Ack(NamedTuple):
@@ -199,7 +209,11 @@ class ExceptionFrame(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """The first frame each way: protocol version, software, capabilities and who speaks."""
+    """The first frame each way: protocol version, software, capabilities and who speaks.
+
+    ``boot`` names the machine's boot, empty when unknown; ``tags`` what a worker is fit for;
+    ``secret`` is what the pool's parent gave to its workers, empty without one.
+    """
 
     call: int
     major: int
@@ -208,6 +222,9 @@ class Hello(NamedTuple):
     capabilities: tuple[str, ...]
     peer: str
     pid: int
+    boot: str = ""
+    tags: tuple[str, ...] = ()
+    secret: bytes = b""
 
     symbol = "hello"
     weight = SMALL

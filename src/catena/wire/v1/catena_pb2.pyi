@@ -16,7 +16,7 @@ class Batch(_message.Message):
     def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace")
+    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace", "cancel")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Frame.Kind]
@@ -61,6 +61,7 @@ class Frame(_message.Message):
     DRIVEN_FIELD_NUMBER: _ClassVar[int]
     CARRIER_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
     call: int
     kind: Frame.Kind
     payload: bytes
@@ -77,10 +78,17 @@ class Frame(_message.Message):
     driven: bool
     carrier: Carrier
     trace: str
-    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: _Optional[bool] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ...) -> None: ...
+    cancel: Cancel
+    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: _Optional[bool] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns")
+    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns", "sent_at_ns")
     CALLABLE_FIELD_NUMBER: _ClassVar[int]
     ROUTINE_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +96,7 @@ class Task(_message.Message):
     TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     DISPATCH_TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
+    SENT_AT_NS_FIELD_NUMBER: _ClassVar[int]
     callable: bytes
     routine: str
     proxy: bytes
@@ -95,7 +104,8 @@ class Task(_message.Message):
     timeout_ns: int
     credit: int
     dispatch_timeout_ns: int
-    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ...) -> None: ...
+    sent_at_ns: int
+    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ..., sent_at_ns: _Optional[int] = ...) -> None: ...
 
 class Nack(_message.Message):
     __slots__ = ("code", "text")
@@ -118,20 +128,26 @@ class Nack(_message.Message):
     def __init__(self, code: _Optional[_Union[Nack.Code, str]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid")
+    __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid", "boot", "tags", "secret")
     MAJOR_FIELD_NUMBER: _ClassVar[int]
     MINOR_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     major: int
     minor: int
     software: str
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     peer: str
     pid: int
-    def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., peer: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+    boot: str
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    secret: bytes
+    def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., peer: _Optional[str] = ..., pid: _Optional[int] = ..., boot: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ...) -> None: ...
 
 class Goodbye(_message.Message):
     __slots__ = ("reason",)
