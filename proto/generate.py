@@ -2,17 +2,24 @@
 
 Run it with ``make proto`` after a change of the proto; ``--check`` compares instead of writing and
 exits with 1 when the committed modules differ. A test does that.
+
+The compiler is older than the runtime of the development environment on purpose: what it generates
+asks for protobuf 6.31.1 or newer and runs with version 7 as well, while a newer compiler would shut
+out all who still need version 6. It wants version 6 itself, so ``.ci/setup`` puts it beside the
+environment's packages, not among them; the compiler needs no runtime.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+COMPILER = Path(sys.prefix) / "protoc"
 TARGET = HERE.parent / "src" / "catena" / "wire" / "v1"
 SOURCE = "catena/v1/catena.proto"
 
@@ -21,7 +28,10 @@ def compiled(into: Path) -> dict[str, bytes]:
     """Compile into a directory and return the generated files by name."""
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={HERE}"]
     command += [f"--python_out={into}", f"--pyi_out={into}", SOURCE]
-    subprocess.run(command, check=True, timeout=60)
+    if not COMPILER.is_dir():
+        sys.exit(f"{COMPILER} is missing: run `make dev`, which installs the compiler there")
+    environment = os.environ | {"PYTHONPATH": str(COMPILER)}
+    subprocess.run(command, check=True, timeout=60, env=environment)
     return {path.name: path.read_bytes() for path in (into / "catena" / "v1").iterdir()}
 
 

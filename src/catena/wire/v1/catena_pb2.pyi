@@ -79,7 +79,7 @@ class Frame(_message.Message):
     carrier: Carrier
     trace: str
     cancel: Cancel
-    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: _Optional[bool] = ..., after_cancel: _Optional[bool] = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: _Optional[bool] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: bool = ..., after_cancel: bool = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: bool = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("text",)
@@ -165,7 +165,7 @@ class Piece(_message.Message):
     data: bytes
     last: bool
     total: int
-    def __init__(self, transfer: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., total: _Optional[int] = ...) -> None: ...
+    def __init__(self, transfer: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ..., total: _Optional[int] = ...) -> None: ...
 
 class Proxy(_message.Message):
     __slots__ = ("id", "members")
@@ -200,7 +200,7 @@ class Manifest(_message.Message):
     carrier: Carrier
     base: int
     name: int
-    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: _Optional[bool] = ..., entries: _Optional[bytes] = ..., ledgers: _Optional[_Union[Ledgers, _Mapping]] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., base: _Optional[int] = ..., name: _Optional[int] = ...) -> None: ...
+    def __init__(self, chain_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., delta: bool = ..., entries: _Optional[bytes] = ..., ledgers: _Optional[_Union[Ledgers, _Mapping]] = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., base: _Optional[int] = ..., name: _Optional[int] = ...) -> None: ...
 
 class Ledgers(_message.Message):
     __slots__ = ("spent", "live")
