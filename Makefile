@@ -1,9 +1,9 @@
 # Every target sets up what it needs in .venv first (see .ci/setup); a second run is quick.
 #   make test PYTHON=python3.12     uses that interpreter
-#   make test PYTHONS="3.12 3.13"   runs the tests of contexts and tokens with these as well
+#   make test PYTHONS="3.12 3.15"   runs the tests of contexts and tokens with these as well
 #   make demo ARGS="--json PATH"    hands ARGS to the command
 
-.PHONY: help demo test lint types docs unit versions bench long observed proto build format clean run dev
+.PHONY: help demo test lint types docs unit versions newest bench long observed proto build format clean run dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -29,6 +29,7 @@ help:
 	@echo 'make docs    build docs/ into site/, strictly'
 	@echo 'make unit    the tests alone (ARGS="-k name" is handed to pytest)'
 	@echo 'make versions  tests of contexts and tokens on each Python of PYTHONS, by default on all'
+	@echo 'make newest  the tests with the newest release of every dependency, and what differs'
 	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
 	@echo 'make long    run the long count NAME=...'
 	@echo 'make observed  the integration suite, what it tells held against the catalog'
@@ -36,7 +37,7 @@ help:
 	@echo 'make format  let ruff put the sources in form'
 	@echo 'make build   wheels and source archives into dist/'
 	@echo 'make clean   remove everything that was made here'
-	@echo 'PYTHON=... chooses the interpreter (3.11, 3.12 or 3.13) of .venv'
+	@echo 'PYTHON=... chooses the interpreter (3.11 to 3.15) of .venv'
 
 run dev:
 	@PYTHON='$(PYTHON)' sh .ci/setup $@
@@ -68,6 +69,9 @@ unit: dev
 
 versions:
 	@sh .ci/versions $(PYTHONS)
+
+newest:
+	@sh .ci/newest $(ARGS)
 
 bench: dev
 	@$(py) tests/benchmarks/run.py $(ARGS)

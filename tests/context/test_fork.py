@@ -99,8 +99,9 @@ def chain_here() -> Chain:
 def fits(make: Any, inner: Any, loop: str) -> bool:
     """Say whether the loop and the inner factory get along by themselves, without us between."""
     if inner is of_old:
-        # uvloop always hands a context over, even None.
-        return make is not by_copied_context and loop == "asyncio"
+        # uvloop always hands a context over, even None; asyncio from 3.14 on a name.
+        named = make is by_loop and sys.version_info >= (3, 14)
+        return make is not by_copied_context and not named and loop == "asyncio"
     if inner is None or inner is passing_on:
         return True
     # uvloop hands over eager_start on 3.13, which eager_task_factory takes from 3.13.3 on.

@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from tests.house.imports import SOURCE
 
 ROOT = SOURCE.parent
@@ -31,10 +33,11 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=220,
     )
 
 
+@pytest.mark.timeout(240)
 def test_wire_and_links_work_with_the_oldest_protobuf() -> None:
     """Codec, links and calls between processes pass their tests with protobuf 6.31.1."""
     found = run("-c", "import google.protobuf; print(google.protobuf.__version__)")
