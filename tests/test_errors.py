@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -133,13 +132,31 @@ def test_the_facts_are_attributes(kind: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_its_text_ends_with_its_slug(kind: type[Any]) -> None:
-    """C16: the slug is the class's name, and leads to the page that tells the remedy."""
-    slug = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+def test_its_text_ends_with_the_command_that_explains_it(kind: type[Any]) -> None:
+    """C16: whoever reads it in a log finds cause and remedy without a browser."""
+    assert str(made(kind)).endswith(f" [catena explain {kind.__name__}]")
+    assert str(made(kind)).count("catena explain") == 1
 
-    assert kind.slug == slug
-    assert str(made(kind)).endswith(f" [errors#{slug}]")
-    assert str(made(kind)).count("[errors#") == 1
+
+def test_a_subclass_of_a_user_is_explained_by_ours() -> None:
+    """C16: the command names a class that it knows."""
+
+    class Mine(errors.NoPool):
+        """Somebody's own."""
+
+    assert str(Mine(routine="app.job")).endswith(" [catena explain NoPool]")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_representation_shows_its_facts(kind: type[Any]) -> None:
+    """C16: what a debugger, a log or `gather(return_exceptions=True)` prints says what happened."""
+    error = made(kind)
+    error.add_note("a note")
+
+    assert repr(error).startswith(f"{kind.__name__}(")
+    for name, fact in FACTS.get(kind, {}).items():
+        assert f"{name}={fact!r}" in repr(error)
+    assert "__notes__" not in repr(error)
 
 
 @pytest.mark.parametrize("kind", FACTS)
@@ -167,7 +184,7 @@ def test_a_lost_worker_says_whether_the_call_had_begun(begun: bool | None, words
     """D7: three answers, three texts, with worker and routine."""
     text = str(errors.WorkerLost(worker="w1", routine="app.job", begun=begun))
 
-    assert text == f"worker w1 was lost; routine app.job {words} there [errors#worker-lost]"
+    assert text == f"worker w1 was lost; routine app.job {words} there [catena explain WorkerLost]"
 
 
 @pytest.mark.parametrize(

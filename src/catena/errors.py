@@ -22,14 +22,14 @@
       CatenaWarning
         SerializationWarning        one entry of a chain was left out
 
-An error is its facts: keyword arguments that become attributes. The text is derived from them,
-ends with the heading of the page ``docs/reference/errors.md`` that tells the remedy, and the whole
-pickles.
+An error is its facts: keyword arguments that become attributes. The text is derived from them and
+ends with the command that prints cause and remedy, which the page ``docs/reference/errors.md`` has
+for each class; the representation shows the facts, and the whole pickles.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 __all__ = [
     "INSTALL",
@@ -65,15 +65,22 @@ def install_command(extra: str = "") -> str:
 class _Facts:
     """What errors and warnings share: facts as attributes, a derived text, pickling by facts."""
 
-    slug: ClassVar[str] = "catena-error"
     args: tuple[Any, ...]
 
     def text(self) -> str:
-        """The sentence that the facts make, without the hint at the documentation."""
+        """The sentence that the facts make, without the command that explains it."""
         return " ".join(str(arg) for arg in self.args)
 
     def __str__(self) -> str:
-        return f"{self.text()} [errors#{self.slug}]"
+        ours = next(one for one in type(self).__mro__ if one.__module__ == __name__)
+        return f"{self.text()} [catena explain {ours.__name__}]"
+
+    def __repr__(self) -> str:
+        facts = [repr(arg) for arg in self.args]
+        for name, fact in self.__dict__.items():
+            if not name.startswith("_") and name != "value":
+                facts.append(f"{name}={fact!r}")
+        return f"{type(self).__name__}({', '.join(facts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args), self._portable()
@@ -89,8 +96,6 @@ class CatenaError(_Facts, Exception):
 class CatenaWarning(_Facts, Warning):
     """Root of every warning that Catena gives."""
 
-    slug = "catena-warning"
-
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     return kind.__new__(kind, *args)
@@ -103,8 +108,6 @@ class SerializationError(CatenaError):
     to, ``cause`` tells the reason as text; the original exception, where there is one, is
     ``__cause__``.
     """
-
-    slug = "serialization-error"
 
     def __init__(
         self,
@@ -132,8 +135,6 @@ class ChainSerializationError(SerializationError):
     pickled.
     """
 
-    slug = "chain-serialization-error"
-
     def __init__(
         self, *, cause: str, warnings: tuple[SerializationWarning, ...] = (), doing: str = "read"
     ) -> None:
@@ -151,8 +152,6 @@ class ChainContention(CatenaError):
     ``owner_thread`` and ``thread`` are thread ids, ``owner_task`` and ``task`` the tasks (their
     representations once the error was pickled), None where there is none.
     """
-
-    slug = "chain-contention"
 
     def __init__(
         self,
@@ -191,8 +190,6 @@ class ChainContention(CatenaError):
 class ContextVarCollision(CatenaError):
     """A key ``(namespace, name)`` was declared while another variable of that key is alive."""
 
-    slug = "context-var-collision"
-
     def __init__(self, *, namespace: str, name: str, declared_at: str) -> None:
         super().__init__()
         self.namespace, self.name, self.declared_at = namespace, name, declared_at
@@ -212,8 +209,6 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
     ``"None"`` for the standard library's own.
     """
 
-    slug = "task-factory-displaced"
-
     def __init__(self, *, loop: str, factory: str) -> None:
         super().__init__()
         self.loop, self.factory = loop, factory
@@ -228,8 +223,6 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
 
 class NoPool(CatenaError):
     """A routine was called where no pool is open."""
-
-    slug = "no-pool"
 
     def __init__(self, *, routine: str, reason: str = "") -> None:
         super().__init__()
@@ -251,8 +244,6 @@ class WorkerLost(CatenaError):
     had not begun, and no other worker was left to try.
     """
 
-    slug = "worker-lost"
-
     def __init__(self, *, worker: str, routine: str, begun: bool | None, cause: str = "") -> None:
         super().__init__()
         self.worker, self.routine, self.begun, self.cause = worker, routine, begun, cause
@@ -268,8 +259,6 @@ class DispatchTimeout(CatenaError, TimeoutError):
 
     It is empty when none could be reached. The call was cancelled, and may have begun all the same.
     """
-
-    slug = "dispatch-timeout"
 
     def __init__(self, *, routine: str, worker: str, seconds: float) -> None:
         super().__init__()
@@ -287,8 +276,6 @@ class Busy(CatenaError):
     ``worker`` names those that refused, ``reason`` is what the last of them told.
     """
 
-    slug = "busy"
-
     def __init__(self, *, routine: str, worker: str, reason: str = "") -> None:
         super().__init__()
         self.routine, self.worker, self.reason = routine, worker, reason
@@ -301,8 +288,6 @@ class Busy(CatenaError):
 class WorkerStartError(CatenaError):
     """A worker did not come up; ``cause`` ends with what it last wrote to its standard error."""
 
-    slug = "worker-start-error"
-
     def __init__(self, *, worker: str, cause: str, exit_code: int | None = None) -> None:
         super().__init__()
         self.worker, self.cause, self.exit_code = worker, cause, exit_code
@@ -314,8 +299,6 @@ class WorkerStartError(CatenaError):
 
 class VersionRefused(CatenaError):
     """The peer speaks another major version of the protocol; both versions are attributes."""
-
-    slug = "version-refused"
 
     def __init__(self, *, local: str, remote: str) -> None:
         super().__init__()
@@ -332,8 +315,6 @@ class VersionRefused(CatenaError):
 class ProtocolError(CatenaError):
     """The peer sent what may not be sent there; ``frame`` and ``after`` name both frames."""
 
-    slug = "protocol-error"
-
     def __init__(self, *, reason: str, frame: str = "", after: str = "") -> None:
         super().__init__()
         self.reason, self.frame, self.after = reason, frame, after
@@ -349,8 +330,6 @@ class RemoteError(CatenaError):
     ``type_name`` and ``message`` are the original's; ``step`` tells why it could not be rebuilt.
     """
 
-    slug = "remote-error"
-
     def __init__(self, *, type_name: str, message: str, step: str) -> None:
         super().__init__()
         self.type_name, self.message, self.step = type_name, message, step
@@ -362,8 +341,6 @@ class RemoteError(CatenaError):
 class AddressRefused(CatenaError):
     """An ``address`` cannot be listened at, or should not be; ``cause`` tells why."""
 
-    slug = "address-refused"
-
     def __init__(self, *, address: str, cause: str) -> None:
         super().__init__()
         self.address, self.cause = address, cause
@@ -374,8 +351,6 @@ class AddressRefused(CatenaError):
 
 class SerializationWarning(CatenaWarning):
     """One entry of a chain was left out: ``key``, ``doing`` ("sent" or "read"), and the cause."""
-
-    slug = "serialization-warning"
 
     def __init__(self, *, key: tuple[str, str], doing: str, cause: str) -> None:
         super().__init__()

@@ -61,6 +61,8 @@ LATE = {
     ("catena.cli.main", "catena.cli.collect.command"),  # it needs an extra
     ("catena.cli.demo.command", "catena.cli.demo.exporting"),  # it needs an extra
     ("catena.cli.demo.watching", "catena.cli.demo.exporting"),
+    ("catena.cli.explain", "rich.console"),  # every start of the command line would wait for it
+    ("catena.cli.explain", "rich.markdown"),
     ("catena.cli.main", "catena.cli.demo.command"),  # a worker need not load the demo
     ("catena.cli.main", "catena.pool.serve"),  # nor the demo what a worker needs
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper

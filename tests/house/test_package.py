@@ -117,11 +117,15 @@ def test_the_wheel_holds_the_package(archives: Archives) -> None:
 
 
 def test_the_source_archive_holds_what_the_build_needs(archives: Archives) -> None:
-    """Sources, proto and papers are in the source archive; tests and tooling are not."""
-    tops = {name.partition("/")[0] for name in archives.sdist_names()}
+    """Sources, proto and papers are in the source archive; tests, tooling, other docs are not."""
+    names = archives.sdist_names()
+    docs = {name for name in names if name.startswith("docs")}
+    tops = {name.partition("/")[0] for name in names - docs}
     papers = {"CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md"}
 
     assert tops - {""} == papers | {".gitignore", "PKG-INFO", "proto", "pyproject.toml", "src"}
+    assert "docs/reference/errors.md" in docs
+    assert not [name for name in docs if name.endswith(".md") and "errors" not in name]
 
 
 def test_the_metadata_tells_the_truth(archives: Archives) -> None:
@@ -143,3 +147,8 @@ def test_the_wheel_works_in_an_empty_environment(installed: Path, tmp_path: Path
 def test_the_command_is_installed(installed: Path, tmp_path: Path) -> None:
     """The wheel brings the command `catena`."""
     assert "demo" in command(installed / "catena", "--help", cwd=tmp_path)
+
+
+def test_the_installed_command_explains_errors(installed: Path, tmp_path: Path) -> None:
+    """What an error's text names works where the checkout and its docs are not."""
+    assert "Remedy." in command(installed / "catena", "explain", "NoPool", cwd=tmp_path)

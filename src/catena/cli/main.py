@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from catena.cli import explain
 from catena.cli.collect import arguments as collect_arguments
 from catena.cli.demo import arguments
 
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     arguments.fill(commands.add_parser("demo", help=arguments.HELP))
     collect_arguments.fill(commands.add_parser("collect", help=collect_arguments.HELP))
+    explain.fill(commands.add_parser("explain", help=explain.HELP))
     return whole
 
 
@@ -68,6 +70,8 @@ def _command(given: list[str]) -> int:
             return demo(arguments.Arguments.of(asked))
         case "collect":
             return _collect(asked)
+        case "explain":
+            return explain.explain(asked.name)
         case _:
             whole.print_help()
             return USAGE
