@@ -228,7 +228,7 @@ def test_instruments_of_a_provider_are_made_once(caplog: pytest.LogCaptureFixtur
         run(main())
         telemetry.install(tracer_provider=told.tracer_provider, meter_provider=told.meter_provider)
         run(main())
-        assert told.numbers("catena.chain.mounts")[(("direction", "to_worker"),)] == 2
+        assert told.numbers("catena.chain.mounts")[(("catena.direction", "to_worker"),)] == 2
 
     assert caplog.records == []
 

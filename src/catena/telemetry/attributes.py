@@ -66,17 +66,19 @@ ATTRIBUTES: Mapping[str, str] = {
 }
 
 LABELS: Mapping[str, str] = {
-    "code": "Why a worker refused a call: a small enumeration of the protocol.",
-    "direction": "Which way something went.",
-    "error.type": "The class of the error; the first 100 classes, then `other`.",
-    "kind": "Which sort of thing it was.",
-    "local": "Major and minor version of the protocol here.",
-    "outcome": "How it ended, or was come by.",
-    "reason": "Why telemetry was dropped.",
-    "remote": "Major and minor version of the protocol there; empty where none is meant yet.",
-    "rpc.method": "The routine; the first 500 names, then `other`.",
+    "rpc.system.name": "`catena`, the system of every call.",
+    "catena.nack.code": "Why a worker refused a call: a small enumeration of the protocol.",
+    "catena.direction": "Which way something went.",
+    "error.type": "The class of the error; the first 100 classes, then `_OTHER`.",
+    "catena.kind": "Which sort of thing it was.",
+    "catena.version.local": "Major and minor version of the protocol here.",
+    "catena.outcome": "How it ended, or was come by.",
+    "catena.reason": "Why telemetry was dropped.",
+    "catena.version.remote": "Major and minor version of the protocol there; empty where none is "
+    "meant yet.",
+    "rpc.method": "The routine; the first 500 names, then `_OTHER`.",
     "rpc.status_code": "How the call ended, in the words of gRPC.",
-    "signal": "What was dropped: `traces`, `metrics` or `logs`.",
-    "source": "Where a proxy was found.",
-    "state": "What a worker is at.",
+    "catena.signal": "What was dropped: `traces`, `metrics` or `logs`.",
+    "catena.source": "Where a proxy was found.",
+    "catena.state": "What a worker is at.",
 }

@@ -8,13 +8,13 @@ from catena.telemetry.tally import dropped
 
 __all__ = ["OTHER", "Names"]
 
-OTHER = "other"
+OTHER = "_OTHER"
 
 _log = logging.getLogger("catena")
 
 
 class Names:
-    """Returns a name as it is, or ``other`` when ``most`` different ones came before it.
+    """Returns a name as it is, or ``_OTHER`` when ``most`` different ones came before it.
 
     The first that is not kept is told in one warning, the others are counted.
     """

@@ -22,7 +22,7 @@ DROPPED = Metric(
     "counter",
     "{item}",
     "What was not told, or told without its part of a trace.",
-    ("signal", "reason"),
+    ("catena.signal", "catena.reason"),
     zero=(
         *(("traces", "malformed"), ("traces", "oversized")),
         *(("metrics", "names"), ("metrics", "samples")),

@@ -8,7 +8,7 @@ from catena.telemetry.rows import Log, Metric, Row, Span, row
 
 __all__ = ["CALLS"]
 
-_CALL = ("rpc.method", "error.type", "rpc.status_code")
+_CALL = ("rpc.system.name", "rpc.method", "error.type", "rpc.status_code")
 
 CALLS: tuple[Row, ...] = (
     row(
@@ -28,7 +28,7 @@ CALLS: tuple[Row, ...] = (
             "histogram",
             "By",
             "Payload of the frames of a call, one call of sixteen.",
-            ("direction", "kind"),
+            ("catena.direction", "catena.kind"),
             keeping="sampled",
             boundaries=BYTES,
         ),
@@ -66,7 +66,7 @@ CALLS: tuple[Row, ...] = (
             "updown",
             "{call}",
             "Calls that run here for others.",
-            ("state",),
+            ("catena.state",),
             zero=(("running",),),
         ),
         Log("catena.call.executed", DEBUG, AUDIT),
@@ -85,7 +85,7 @@ CALLS: tuple[Row, ...] = (
             "counter",
             "{call}",
             "Calls that a worker refused.",
-            ("code",),
+            ("catena.nack.code",),
             zero=(("UNKNOWN",), ("UNLOADABLE",), ("DRAINING",), ("BUSY",)),
         ),
         Log("catena.call.nacked", INFO, POOL),

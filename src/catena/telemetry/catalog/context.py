@@ -8,10 +8,10 @@ from catena.telemetry.rows import Log, Metric, Row, Span, row
 
 __all__ = ["CHAINS"]
 
-_SERIALIZATION = tuple(
-    (direction, f"catena.errors.{kind}")
-    for direction in ("sent", "read")
-    for kind in ("SerializationError", "ChainSerializationError")
+_ANY, _CHAIN = "catena.errors.SerializationError", "catena.errors.ChainSerializationError"
+_SERIALIZATION = (
+    *(("sent", _ANY), ("read", _ANY), ("loaded", _ANY)),
+    *(("sent", _CHAIN), ("read", _CHAIN)),
 )
 
 CHAINS: tuple[Row, ...] = (
@@ -23,7 +23,7 @@ CHAINS: tuple[Row, ...] = (
             "counter",
             "{mount}",
             "Manifests that were mounted; one that is refused is a failure of serialization.",
-            ("direction",),
+            ("catena.direction",),
             zero=(("to_worker",), ("to_caller",)),
         ),
         Metric(
@@ -31,7 +31,7 @@ CHAINS: tuple[Row, ...] = (
             "histogram",
             "By",
             "Entries of the manifests that were mounted, one of sixteen.",
-            ("direction", "kind"),
+            ("catena.direction", "catena.kind"),
             keeping="sampled",
             boundaries=BYTES,
         ),
@@ -58,7 +58,7 @@ CHAINS: tuple[Row, ...] = (
             "counter",
             "{reset}",
             "Resets that were tried.",
-            ("outcome",),
+            ("catena.outcome",),
             zero=(("ok",), ("used",), ("foreign",), ("orphan",)),
         ),
         Log("catena.token.reset", DEBUG, AUDIT),
@@ -81,7 +81,7 @@ CHAINS: tuple[Row, ...] = (
             "counter",
             "{refusal}",
             "Second runners that were kept from a chain.",
-            ("kind",),
+            ("catena.kind",),
             keeping="direct",
             zero=(("thread",), ("task",)),
         ),
@@ -120,7 +120,7 @@ CHAINS: tuple[Row, ...] = (
             "counter",
             "{entry}",
             "Variables that were left out because they could not be written or read.",
-            ("direction",),
+            ("catena.direction",),
             zero=(("sent",), ("read",)),
         ),
         Log("catena.entry.lost", INFO, CONTEXT),
@@ -143,7 +143,7 @@ CHAINS: tuple[Row, ...] = (
             "counter",
             "{failure}",
             "Arguments, results, routines and chains that could not be written or read.",
-            ("direction", "error.type"),
+            ("catena.direction", "error.type"),
             keeping="direct",
             zero=_SERIALIZATION,
         ),

@@ -8,15 +8,28 @@ from catena.telemetry.rows import Log, Metric, Row, Span, row
 
 __all__ = ["PROCESSES"]
 
+_FRAMES = tuple(
+    (symbol,)
+    for symbol in (
+        *("next", "send", "throw", "cancel", "ack", "nack"),
+        *("yield", "yield+", "return", "return+", "exception"),
+    )
+)  # of catena.wire.grammar, which stands higher: a test compares
 _PROTOCOL = "1.0"  # of catena.wire.versions, which stands higher: a test compares
 
-_PEERS = Metric("catena.peer.count", "gauge", "{link}", "Links that are up.", ("local", "remote"))
+_PEERS = Metric(
+    "catena.links",
+    "gauge",
+    "{link}",
+    "Links that are up.",
+    ("catena.version.local", "catena.version.remote"),
+)
 _WORKERS = Metric(
-    "catena.worker.count",
+    "catena.workers",
     "gauge",
     "{worker}",
     "Workers that this process started.",
-    ("state",),
+    ("catena.state",),
     zero=(("running",), ("exited",)),
 )
 PROCESSES: tuple[Row, ...] = (
@@ -28,7 +41,7 @@ PROCESSES: tuple[Row, ...] = (
             "counter",
             "{lease}",
             "Proxies that were leased to a call.",
-            ("source", "outcome"),
+            ("catena.source", "catena.outcome"),
             zero=(("fields", "built"), ("fields", "cached")),
         ),
         Metric(
@@ -36,7 +49,7 @@ PROCESSES: tuple[Row, ...] = (
             "updown",
             "{lease}",
             "Leases that have not been released.",
-            ("source",),
+            ("catena.source",),
             zero=(("fields",),),
         ),
         Metric(
@@ -44,7 +57,7 @@ PROCESSES: tuple[Row, ...] = (
             "histogram",
             "s",
             "How long leases lasted, one of sixteen.",
-            ("source", "outcome"),
+            ("catena.source", "catena.outcome"),
             keeping="sampled",
             boundaries=SECONDS,
         ),
@@ -62,7 +75,8 @@ PROCESSES: tuple[Row, ...] = (
             "counter",
             "{frame}",
             "Frames that crossed the end of their call.",
-            ("kind",),
+            ("catena.kind",),
+            zero=_FRAMES,
         ),
         Log("catena.frame.dropped", DEBUG, AUDIT),
         attributes=("catena.call.id", "catena.frame.kind"),
@@ -86,7 +100,7 @@ PROCESSES: tuple[Row, ...] = (
             "counter",
             "{refusal}",
             "Peers of another major version that were turned away.",
-            ("local", "remote"),
+            ("catena.version.local", "catena.version.remote"),
             keeping="direct",
             zero=((_PROTOCOL, ""),),
         ),
