@@ -15,7 +15,7 @@ from catena.telemetry.catalog.context import CHAINS
 from catena.telemetry.catalog.processes import PROCESSES
 from catena.telemetry.rows import Metric, Row
 
-__all__ = ["AUDIT", "BY_EVENT", "CATALOG", "DROPPED", "metrics_of"]
+__all__ = ["AUDIT", "BY_EVENT", "CATALOG", "DROPPED", "LOGS", "metrics_of"]
 
 DROPPED = Metric(
     "catena.telemetry.dropped",
@@ -33,6 +33,8 @@ DROPPED = Metric(
 CATALOG: tuple[Row, ...] = (*CALLS, *CHAINS, *PROCESSES)
 
 BY_EVENT: dict[type[Event], Row] = {one.event: one for one in CATALOG}
+LOGS = {(log.logger, log.name) for one in CATALOG for log in one.logs}
+"""Which logger writes which events."""
 
 
 def metrics_of(rows: tuple[Row, ...] = CATALOG) -> Iterator[Metric]:

@@ -72,7 +72,7 @@ CALLS: tuple[Row, ...] = (
         Log("catena.call.executed", DEBUG, AUDIT),
         attributes=(
             *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
-            *("code.function.name", "catena.worker.id", "catena.peer.id"),
+            *("code.function.name", "server.address", "catena.worker.id", "catena.peer.id"),
             *("catena.call.id", "catena.chain.id", "catena.chain.parent_id"),
             *("catena.carrier", "catena.outcome", "catena.peer.version"),
             *("catena.pending", "catena.protocol.version", "error.type", "exception.message"),
