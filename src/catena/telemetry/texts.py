@@ -22,7 +22,8 @@ _CONSTANTS: dict[Any, str] = {None: "null", True: "true", False: "false"}
 def text(value: object) -> str:
     """Return a value's text, with lone surrogates escaped; of what has no text, say whose it is."""
     try:
-        found = value if type(value) is str else str.__str__(str(value))
+        # Of a subclass of str, the text itself and not what its own methods make of it.
+        found = str.__str__(value if isinstance(value, str) else str(value))
         return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
     except (Exception, SystemExit):
         return f"<{text(type(value).__name__)} without a text>"
@@ -57,7 +58,7 @@ def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
             return _held(cast("Any", value), within)
     except (Exception, SystemExit):
         return f"<{text(type(value).__name__)} that cannot be read>"
-    return text(str.__str__(value) if isinstance(value, str) else value)
+    return text(cast("object", value))
 
 
 def _held(value: Any, within: tuple[int, ...]) -> Any:
@@ -88,7 +89,7 @@ def _named(items: Iterable[tuple[Any, Any]], within: tuple[int, ...]) -> dict[st
 def _name(key: object) -> str:
     if key is None or isinstance(key, bool):
         return _CONSTANTS[key]
-    return text(str.__str__(key) if isinstance(key, str) else key)
+    return text(key)
 
 
 def _number(value: int) -> int | str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -79,12 +80,8 @@ def _trace_on(resource: Resource, processors: Iterable[BatchSpanProcessor]) -> N
 def _configure_from(path: str, resource: Resource) -> LoggerProvider | None:
     """Set up what a file of declarative configuration describes; no variable counts beside it."""
     try:
-        from opentelemetry.configuration import (  # noqa: PLC0415 - nothing else needs it
-            configure_sdk,
-            load_config_file,
-        )
-
-        configure_sdk(load_config_file(path))
+        declared: Any = import_module("opentelemetry.configuration")
+        declared.configure_sdk(declared.load_config_file(path))
     except ModuleNotFoundError:
         text = (
             "OTEL_CONFIG_FILE names %s, and this worker exports nothing: it takes `pip install %s`"

@@ -22,8 +22,11 @@ from catena.telemetry.texts import attribute, text
 
 __all__ = ["RecordHandler", "attributes_of", "unhandled"]
 
-_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_STANDARD |= {"_logger", "_name"}  # how structlog marks what it hands to a formatter of its own
+_STANDARD = {
+    *vars(logging.makeLogRecord({})),
+    *("message", "asctime", "taskName"),
+    *("_logger", "_name"),  # how structlog marks what it hands to a formatter of its own
+}
 _IDS = {"trace_id", "span_id", "catena_context"}
 _SEVERITIES = (
     (logging.CRITICAL, SeverityNumber.FATAL),
