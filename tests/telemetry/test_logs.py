@@ -177,7 +177,7 @@ def test_what_cannot_be_written_is_a_warning(configured: Any) -> None:
 def test_every_record_is_a_line_of_json() -> None:
     """Bad input: what a record holds, and arguments that do not fit it, cost no line."""
     stream = io.StringIO()
-    log = logging.Logger("mine")
+    log = logging.Logger("mine")  # noqa: LOG001 - no handler of a test runner's
     log.addHandler(catena.logging.json_handler(stream))
     log.info("keys", extra={"by": {200: 1, None: 2, ("a", 1): 3}, "n": float("nan")})
     log.info("half a pair \udcff")
