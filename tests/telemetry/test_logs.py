@@ -246,5 +246,13 @@ asyncio.run(main())
     if records:
         here, there = {"catena.call.dispatched"}, {"catena.call.executed", "catena.token.reset"}
         assert here | there <= told
+        audit = [json.loads(line) for line in lines]
+        audit = [one for one in audit if one["logger"] == "catena.audit"]
+        writers = {
+            one["process.pid"]: one for one in audit if one["event"] != "catena.call.dispatched"
+        }
+        assert {one["process.pid"] for one in audit} == set(writers)
+        workers = {one.get("catena.worker.id", "") for one in writers.values()}
+        assert len(workers) == len(writers) == 2
     else:
         assert done.stderr == ""

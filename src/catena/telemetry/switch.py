@@ -28,6 +28,7 @@ from catena.telemetry.options import (
     detail_of_environment,
     from_environment,
 )
+from catena.telemetry.origin import serve_as
 from catena.telemetry.rows import Row
 
 if TYPE_CHECKING:
@@ -128,11 +129,12 @@ def installed() -> frozenset[str]:
     return frozenset(name for name, is_told in told.items() if is_told)
 
 
-def ensure() -> None:
+def ensure(worker: str = "") -> None:
     """Look whether an SDK, or a logger, wants to be told what is not told yet.
 
-    A pool asks when it opens and about once a second, a worker likewise.
+    A pool asks when it opens and about once a second, a worker likewise, which gives its id.
     """
+    serve_as(worker)
     with _lock:
         _switch.look()
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from catena.observe import Event
 from catena.telemetry.catalog.calls import CALLS
-from catena.telemetry.catalog.common import AUDIT
+from catena.telemetry.catalog.common import AUDIT, AUDITED
 from catena.telemetry.catalog.context import CHAINS
 from catena.telemetry.catalog.processes import PROCESSES
 from catena.telemetry.rows import Metric, Row
 
-__all__ = ["AUDIT", "BY_EVENT", "CATALOG", "DROPPED", "LOGS", "metrics_of"]
+__all__ = ["AUDIT", "AUDITED", "BY_EVENT", "CATALOG", "DROPPED", "LOGS", "metrics_of"]
 
 DROPPED = Metric(
     "catena.telemetry.dropped",

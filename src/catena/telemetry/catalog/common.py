@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "AUDIT",
+    "AUDITED",
     "BYTES",
     "CONTEXT",
     "DEBUG",
@@ -17,6 +18,12 @@ __all__ = [
 
 AUDIT = "catena.audit"
 """The logger of every mount, reset, lease and call; one switch turns it on."""
+
+AUDITED = ("process.pid", "catena.worker.id")
+"""What each record of that logger says beside the facts of its row: who writes.
+
+In a record that names the worker of a call, as that of a dispatch does, the id is that one's.
+"""
 
 CONTEXT, LINK, POOL = "catena.context", "catena.link", "catena.pool"
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
