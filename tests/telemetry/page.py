@@ -166,9 +166,10 @@ come, or until metrics are collected, and are recorded together, each in the con
 call. Series of a small enumeration begin at zero, so that the first contention is an increase.
 
 Which version a peer will be refused for is not known before. `catena.version.refusals` begins with
-one series at zero, whose `catena.version.local` is the version here and whose `catena.version.remote` is empty;
-Prometheus has no label for that. The first refusal makes a series of its own that begins at one, so
-whoever asks whether there was one sums over the versions there first:
+one series at zero, whose `catena.version.local` is the version here and whose
+`catena.version.remote` is empty; Prometheus has no label for that. The first refusal makes a series
+of its own that begins at one, so whoever asks whether there was one sums over the versions there
+first:
 
 ```text
 increase((sum without (catena_version_remote) (catena_version_refusals_total))[10m:30s])

@@ -26,7 +26,7 @@ def text(value: object) -> str:
         found = str.__str__(value if isinstance(value, str) else str(value))
         return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
     except (Exception, SystemExit):
-        return f"<{text(type(value).__name__)} without a text>"
+        return f"<{_kind(value)} without a text>"
 
 
 def attribute(value: object) -> Any:
@@ -57,7 +57,7 @@ def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
         if isinstance(value, Mapping | list | tuple | AbstractSet):
             return _held(cast("Any", value), within)
     except (Exception, SystemExit):
-        return f"<{text(type(value).__name__)} that cannot be read>"
+        return f"<{_kind(cast('object', value))} that cannot be read>"
     return text(cast("object", value))
 
 
@@ -90,6 +90,10 @@ def _name(key: object) -> str:
     if key is None or isinstance(key, bool):
         return _CONSTANTS[key]
     return text(key)
+
+
+def _kind(value: object) -> str:
+    return text(type(value).__name__)
 
 
 def _number(value: int) -> int | str:
