@@ -136,7 +136,7 @@ class Stream(AsyncGenerator[T, Any]):
         match what:
             case None:
                 drive = Next(call.id, self._captured(call))
-            case _Sent():
+            case _ if type(what) is _Sent:
                 data = written(what.value, "the sent value", self._declared.name)
                 drive = Send(call.id, data, self._captured(call))
             case error:
@@ -214,8 +214,9 @@ def _exception(
 ) -> BaseException:
     """Return the exception that ``athrow`` was given in one of its three forms."""
     given = cast("object", typ)
-    if isinstance(given, BaseException):
-        error = given
+    # Not by isinstance, which asks the exception for its class.
+    if issubclass(type(given), BaseException):
+        error = cast("BaseException", given)
     elif isinstance(typ, type) and issubclass(typ, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
         error = val if isinstance(val, typ) else typ() if val is None else typ(val)
     else:

@@ -258,9 +258,9 @@ def _attributes(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, 
             given = None
         # As pickle has it, with __slots__ they are the first of two.
         state = given[0] if issubclass(type(given), tuple) and given else given
-    state = state if issubclass(type(state), dict) else attributes_of(error)
+    kept: dict[Any, Any] = state if issubclass(type(state), dict) else attributes_of(error)
     return [
-        (name, one) for name, one in dict.items(state) if type(name) is str and name != "__notes__"
+        (name, one) for name, one in dict.items(kept) if type(name) is str and name != "__notes__"
     ]
 
 
