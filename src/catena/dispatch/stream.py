@@ -53,10 +53,12 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def __anext__(self) -> T:
         """Drive the generator to its next yield; StopAsyncIteration at its end."""
+        __tracebackhide__ = True
         return await self._step("anext", None)
 
     async def asend(self, value: Any) -> T:
         """Drive it on with the value that its ``yield`` returns there."""
+        __tracebackhide__ = True
         if self._call is None and value is not None and not self._closed:
             raise TypeError("can't send non-None value to a just-started async generator")
         return await self._step("asend", None if value is None else _Sent(value))
@@ -68,6 +70,7 @@ class Stream(AsyncGenerator[T, Any]):
         tb: TracebackType | None = None,
     ) -> T:
         """Drive it on with an exception raised at its ``yield``."""
+        __tracebackhide__ = True
         error = _exception(typ, val, tb)
         if self._closed and not self._running:
             # As CPython has it for a generator that has ended.
@@ -83,6 +86,7 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def aclose(self) -> None:
         """Close the generator where it is suspended, and wait until it has cleaned up."""
+        __tracebackhide__ = True
         if self._call is None or self._closed or self._call.expired:
             if self._running:
                 raise _already("aclose")
@@ -96,6 +100,7 @@ class Stream(AsyncGenerator[T, Any]):
         raise RuntimeError("async generator ignored GeneratorExit")
 
     async def _step(self, name: str, what: _Sent | BaseException | None) -> T:
+        __tracebackhide__ = True
         if self._running:
             raise _already(name)
         if self._closed:
@@ -153,6 +158,7 @@ class Stream(AsyncGenerator[T, Any]):
         return None if captured is None else captured.manifest
 
     def _result(self, call: Call, frame: Frame) -> T:
+        __tracebackhide__ = True
         # Were the chain refused, the worker would take for told what is not here: all is told anew.
         baseline, self._baseline = self._baseline, None
         value, self._baseline = taken(self._observed, frame, call, baseline)

@@ -100,6 +100,7 @@ def take(
     Raises what the answer brings. A chain that cannot be read never replaces an exception: it is
     appended to its context; instead of a value it is raised, with the value as ``value``.
     """
+    __tracebackhide__ = True
     match frame:
         case Result():
             if frame.manifest is not None:
@@ -121,6 +122,7 @@ def take(
                 append_context(error, unreadable)
             unhandled(error, routine, frame.call, at_caller=True)
             try:
+                # Where it was raised on the worker is among its notes, as "Remote traceback".
                 # Past the class, which may have a method of this name.
                 raise BaseException.with_traceback(error, None)
             finally:
