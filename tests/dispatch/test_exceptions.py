@@ -132,6 +132,75 @@ def test_what_is_no_error_keeps_class_and_args(kind: type[BaseException]) -> Non
     run(main())
 
 
+@catena.routine
+async def resource(log: str, hops: int = 0) -> AsyncGenerator[str, Any]:
+    """Behave as a context manager's generator: pass on what is thrown in, some calls away."""
+    if hops:
+        async with contextlib.asynccontextmanager(resource)(log, hops - 1) as name:
+            yield name
+        return
+    try:
+        yield "resource"
+    except Refused as error:
+        error.add_note(log)
+        error.seen = log  # type: ignore[attr-defined]
+        raise
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+def test_what_is_thrown_and_raised_again_is_the_same_exception(hops: int) -> None:
+    """D2: as asynccontextmanager needs it over a stream; the traceback is the user's."""
+
+    def fails(error: BaseException) -> None:
+        raise error
+
+    async def used(routine: Any) -> tuple[Any, ...]:
+        thrown = Refused("b", 503)
+        with pytest.raises(Refused) as raised:
+            async with contextlib.asynccontextmanager(routine)("seen", hops):
+                fails(thrown)
+        error: Any = raised.value
+        same = error is thrown, error.__context__, error.seen, said(error)
+        return *same, any(one.name == "fails" for one in raised.traceback)
+
+    async def main() -> None:
+        async with connected():
+            there = await used(resource)
+            assert there == (True, None, "seen", ["seen"], True)
+            if not hops:
+                assert there == await used(resource.local)
+            stream = resource("seen", hops)
+            await anext(stream)
+            with pytest.raises(Refused) as raised:
+                await stream.athrow(Refused("b", 503))
+            assert [hop.worker for hop in traceback_of(raised.value).hops] == ["w1"] * (hops + 1)
+
+    run(main())
+
+
+def test_another_exception_than_the_thrown_one_is_raised_as_it_is() -> None:
+    """D2: a generator that answers with another exception, even an equal one, is not mistaken."""
+
+    @catena.routine
+    async def replace() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        except KeyError as error:
+            raise KeyError(*error.args) from error
+
+    async def main() -> None:
+        async with connected():
+            stream = replace()
+            await anext(stream)
+            thrown = KeyError("k")
+            with pytest.raises(KeyError) as raised:
+                await stream.athrow(thrown)
+            assert raised.value is not thrown
+            assert type(raised.value.__cause__) is KeyError
+
+    run(main())
+
+
 def test_the_remote_traceback_of_a_recursion_is_short() -> None:
     """D5: of a thousand frames the first and the last are shown, and how many are not."""
 

@@ -6,6 +6,8 @@ its errors. A stream that is collected while it is suspended sends Cancel and no
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -26,6 +28,8 @@ __all__ = ["Stream", "streams"]
 
 T = TypeVar("T")
 
+_marks = itertools.count()
+
 streams: WeakSet[Stream[Any]] = WeakSet()
 """Every stream of this process that was started and has not ended."""
 
@@ -45,6 +49,7 @@ class Stream(AsyncGenerator[T, Any]):
         self._call: Call | None = None
         self._baseline: Baseline | None = None
         self._running = False
+        self._mark = ""
         self._closed = False
         self._observed: Dispatch | None = None
 
@@ -106,6 +111,7 @@ class Stream(AsyncGenerator[T, Any]):
         if self._closed:
             raise StopAsyncIteration
         self._running = True
+        self._mark = ""
         try:
             call = self._call
             if call is None:
@@ -119,9 +125,13 @@ class Stream(AsyncGenerator[T, Any]):
             elif not isinstance(error, Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.
                 self._abandon(error)
-            raise
+            if not self._is_back(error, what):
+                raise
         finally:
             self._running = False
+        # As from a local generator it is the very exception that was thrown; here, since in the
+        # handler above it would get a context.
+        raise cast("BaseException", what)
 
     async def _first(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
@@ -145,10 +155,16 @@ class Stream(AsyncGenerator[T, Any]):
                 data = written(what.value, "the sent value", self._declared.name)
                 drive = Send(call.id, data, self._captured(call))
             case error:
-                data = failure.dump(error, worker="caller", routine=self._declared.name)
+                self._mark = f"{os.getpid()}-{next(_marks)}"
+                name = self._declared.name
+                data = failure.dump(error, worker="caller", routine=name, mark=self._mark)
                 drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
+
+    def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
+        """Say whether an exception is the one that this step has thrown."""
+        return bool(self._mark) and failure.came_back(error, cast("Any", what), self._mark)
 
     def _captured(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""

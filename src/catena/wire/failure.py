@@ -21,18 +21,20 @@ from typing import Any
 from catena.wire import serializer
 from catena.wire.family import Family
 from catena.wire.hops import Hop, RemoteTraceback
-from catena.wire.rebuilding import Rebuilding
+from catena.wire.native import attributes_of, notes_of, set_notes
+from catena.wire.rebuilding import Rebuilding, is_users
 from catena.wire.record import Part, Record
 
-__all__ = ["Hop", "RemoteTraceback", "dump", "load"]
+__all__ = ["Hop", "RemoteTraceback", "came_back", "dump", "load"]
 
 
-def dump(error: BaseException, *, worker: str, routine: str) -> bytes:
+def dump(error: BaseException, *, worker: str, routine: str, mark: str = "") -> bytes:
     """Return an exception, with its family, as bytes; this never fails for a strange exception.
 
-    ``worker`` and ``routine`` name the hop that is added to its remote traceback.
+    ``worker`` and ``routine`` name the hop that is added to its remote traceback. By the ``mark``,
+    ``came_back`` knows the exception again.
     """
-    return serializer.dumps(Family(error, (worker, routine)).rows())
+    return serializer.dumps(Family(error, Hop(worker, routine, (), 0, mark)).rows())
 
 
 def load(data: bytes) -> BaseException:
@@ -46,9 +48,31 @@ def load(data: bytes) -> BaseException:
     return Rebuilding(records, [Part.read(row) for row in parts]).errors()[0]
 
 
+def came_back(error: BaseException, thrown: BaseException, mark: str) -> bool:
+    """Say whether an exception is the one that was thrown, dumped with the mark.
+
+    Then what it was given meanwhile, attributes and notes, is on the one that was thrown as well.
+    """
+    hops = next((one.hops for one in _notes(error) if type(one) is RemoteTraceback), ())
+    if all(one.mark != mark for one in hops):
+        return False
+    for name, value in attributes_of(error).items():
+        attributes_of(thrown).setdefault(name, value)
+    notes = [one for one in _notes(thrown) if type(one) is not RemoteTraceback]
+    known = {one for one in notes if type(one) is str}
+    notes += [one for one in _notes(error) if is_users(one) and one not in known]
+    set_notes(thrown, [*notes, RemoteTraceback.of(tuple(one for one in hops if one.mark != mark))])
+    return True
+
+
+def _notes(error: BaseException) -> list[Any]:
+    notes: Any = notes_of(error)
+    return notes if type(notes) is list else []
+
+
 def _reduce(error: BaseException) -> tuple[Any, ...]:
     """Return how an exception is pickled that is a value, by itself or within another one."""
-    return load, (serializer.dumps(Family(error, None).rows()),)
+    return load, (serializer.dumps(Family(error).rows()),)
 
 
 serializer.Thorough.reduce_exception = staticmethod(_reduce)

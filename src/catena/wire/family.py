@@ -46,10 +46,10 @@ _REDUCERS = {"__reduce__", "__reduce_ex__"}
 class Family:
     """The exceptions that one of them leads to, as rows.
 
-    ``here`` is the worker and the routine that an exception ends, None for a value.
+    ``here`` is the hop that is added to its way, without frames; None for a value.
     """
 
-    def __init__(self, error: BaseException, here: tuple[str, str] | None) -> None:
+    def __init__(self, error: BaseException, here: Hop | None = None) -> None:
         self._here = here
         self._records: list[Record] = []
         self._parts: list[Part] = []
@@ -123,10 +123,11 @@ class Family:
         """Describe where it comes from, and its notes."""
         record.notes, record.hops = _notes(error)
         frames, left_out = frames_of(error)
-        ends = first and self._here is not None
-        if frames or ends:
-            worker, routine = self._here or (str(os.getpid()), "")
-            hop = Hop(worker, routine, frames, left_out)
+        here = self._here or Hop(str(os.getpid()), "", ())
+        if first and self._here is not None:
+            record.hops = joined(here._replace(frames=frames, left_out=left_out), record.hops)
+        elif frames:
+            hop = Hop(here.worker, here.routine, frames, left_out)
             record.hops = joined(hop, record.hops)
 
     def _part(self, value: Any, refer: Callable[[Any], int], *, shown: bool = False) -> int:

@@ -38,6 +38,8 @@ class Hop(NamedTuple):
     """Outermost first."""
     left_out: int = 0
     """How many frames are missing after the first ones: of a recursion, most."""
+    mark: str = ""
+    """By which whoever threw an exception into a generator knows it again."""
 
 
 class RemoteTraceback(str):  # noqa: SLOT000 - it has one

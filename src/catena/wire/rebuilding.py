@@ -33,11 +33,12 @@ from catena.wire.native import (
 from catena.wire.record import Part, Record, Shown, digest, is_called, text_or_none
 from catena.wording import class_name, reason
 
-__all__ = ["Rebuilding", "make"]
+__all__ = ["Rebuilding", "is_users", "make"]
 
 _PASSES = 6
 # Characters of what a note of ours says.
 _REMARK = 300
+_REMARKS = ("(rebuilt from its class and arguments", "(stands for", "(its text there")
 _ABSENT = object()
 _STATE = {"__getstate__", "__setstate__"}
 
@@ -233,7 +234,7 @@ class _Pass:
         if step is _Step.WHOLE or self._lost[place] or self._whys[place]:
             return "its text is another one here"
         # Everything has come, so that its class makes the text from something else.
-        self._remarks[place].append(f"(its text there: {record.message[:_REMARK]})")
+        self._remarks[place].append(f"{_REMARKS[2]}: {record.message[:_REMARK]})")
         return ""
 
     def _other(self, record: Record, error: BaseException) -> str:
@@ -285,8 +286,8 @@ class _Pass:
         if not whys or type(self._made[place]) is RemoteError:
             return ""
         if step is _Step.REPLACED:
-            return f"(stands for {record.type_name}: {_short(whys)})"
-        return f"(rebuilt from its class and arguments: {_short(whys)})"
+            return f"{_REMARKS[1]} {record.type_name}: {_short(whys)})"
+        return f"{_REMARKS[0]}: {_short(whys)})"
 
 
 class _Unpickler(pickle.Unpickler):
@@ -312,6 +313,12 @@ def make(
     for name, value in fields:
         set_field(error, name, value)
     return error
+
+
+def is_users(note: Any) -> bool:
+    """Say whether a note is a user's, and none of ours."""
+    ours = type(note) is RemoteTraceback or str(note).startswith(_REMARKS)
+    return not ours
 
 
 def _first_step(record: Record) -> _Step:
