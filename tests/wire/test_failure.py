@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from catena.errors import NoPool, RemoteError
+from catena.errors import ChainContention, ChainSerializationError, NoPool, RemoteError
 from catena.wire import failure, serializer
 from catena.wire.native import fields_of
 from tests.wire.crossing import Hidden, Picky, Plain, crossed, raised, said, traceback_of
@@ -228,6 +228,41 @@ def test_a_way_of_its_own_that_is_wrong_is_not_believed() -> None:
     forgetful = crossed(error)
     assert (type(forgetful), forgetful.tries) == (Forgetful, 3)
     assert any("attribute 'tries'" in note for note in said(forgetful))
+
+
+def test_errors_of_ours_keep_their_text_and_leave_a_value_behind() -> None:
+    """D5, M5: a contention's tasks travel as texts; the value of a chain's error does not."""
+    contention = ChainContention(chain_id="c", kind="task", owner_task=Hidden, task=Hidden)
+    again = crossed(contention)
+    assert (str(again), said(again)) == (str(contention), [])
+    error = ChainSerializationError(cause="bad")
+    error.value = 5
+    assert crossed(error).value is None
+
+
+class Renamed(Exception):
+    """An error that another text is made of by its own pickling, and by nothing else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} in {os.environ['CATENA_TEST_PLACE']}"
+
+    def __reduce__(self) -> Any:
+        return Renamed, ("renamed",)
+
+
+def test_a_way_of_its_own_that_changes_the_text_costs_no_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D5: what is rebuilt without it and has all is kept, the text there is noted."""
+    monkeypatch.setenv("CATENA_TEST_PLACE", "there")
+    data = failure.dump(Renamed("x"), worker="w", routine="r")
+    monkeypatch.setenv("CATENA_TEST_PLACE", "here")
+    again = failure.load(data)
+    assert (type(again), str(again)) == (Renamed, "x in here")
+    assert said(again)[-1] == "(its text there: x in there)"
 
 
 # ---- step two: rebuilt

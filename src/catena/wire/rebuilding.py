@@ -231,7 +231,7 @@ class _Pass:
             return ""
         if text is None:
             return "its text cannot be had here"
-        if step is _Step.WHOLE or self._lost[place] or self._whys[place]:
+        if step is _Step.WHOLE or self._lost[place]:
             return "its text is another one here"
         # Everything has come, so that its class makes the text from something else.
         self._remarks[place].append(f"{_REMARKS[2]}: {record.message[:_REMARK]})")
