@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "catena.observe": 1,
     "catena.events": 1,
     "catena.operations": 1,
+    "catena.wording": 1,
     "catena.context": 2,
     "catena.wire": 3,
     "catena.link": 4,

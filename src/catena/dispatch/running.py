@@ -153,6 +153,7 @@ def failed(
         if not isinstance(error, ChainSerializationError):
             append_context(error, unreadable)
             payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
-    # Frames of the traceback keep what the routine held; it has been written down.
-    error.__traceback__ = None
+    # Frames of the traceback keep what the routine held; it has been written down. Past the class,
+    # which may have attributes of these names, and refuse that they are set.
+    BaseException.with_traceback(error, None)
     return ExceptionFrame(session.task.call, payload, manifest)

@@ -12,6 +12,7 @@ from catena.errors import ChainSerializationError, SerializationError
 from catena.events import refused, unhandled
 from catena.wire import failure, manifests, serializer
 from catena.wire.frames import ExceptionFrame, Frame, Result
+from catena.wire.native import context_of, set_context
 
 __all__ = [
     "LENIENT",
@@ -99,6 +100,7 @@ def take(
     Raises what the answer brings. A chain that cannot be read never replaces an exception: it is
     appended to its context; instead of a value it is raised, with the value as ``value``.
     """
+    __tracebackhide__ = True
     match frame:
         case Result():
             if frame.manifest is not None:
@@ -120,7 +122,9 @@ def take(
                 append_context(error, unreadable)
             unhandled(error, routine, frame.call, at_caller=True)
             try:
-                raise error.with_traceback(None)
+                # Where it was raised on the worker is among its notes, as "Remote traceback".
+                # Past the class, which may have a method of this name.
+                raise BaseException.with_traceback(error, None)
             finally:
                 del error
         case _:
@@ -130,8 +134,8 @@ def take(
 def append_context(error: BaseException, last: BaseException) -> None:
     """Put an exception at the tail of another's context; circles are left alone."""
     seen = {id(error)}
-    while error.__context__ is not None and id(error.__context__) not in seen:
-        error = error.__context__
+    while (context := context_of(error)) is not None and id(context) not in seen:
+        error = context
         seen.add(id(error))
-    if error.__context__ is None and error is not last:
-        error.__context__ = last
+    if context is None and error is not last:
+        set_context(error, last)

@@ -16,11 +16,11 @@ import threading
 from collections.abc import Callable, Iterable
 from operator import call
 from types import FunctionType
-from typing import Any, NoReturn, cast
+from typing import Any, ClassVar, NoReturn
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
-__all__ = ["PROTOCOL", "dumps", "loads", "reference", "resolve", "snapshot"]
+__all__ = ["PROTOCOL", "Thorough", "dumps", "loads", "reference", "resolve", "snapshot"]
 
 PROTOCOL = 5
 
@@ -49,7 +49,7 @@ def dumps(value: Any) -> bytes:
             quick.clear_memo()
         return data
     buffer = io.BytesIO()
-    thorough: Any = _Thorough(buffer, protocol=PROTOCOL)
+    thorough: Any = Thorough(buffer, protocol=PROTOCOL)
     thorough.dump(value)
     return buffer.getvalue()
 
@@ -123,10 +123,17 @@ class _Quick(pickle.Pickler):
         raise _NotBuiltin
 
 
-class _Thorough(cloudpickle.Pickler):
-    """cloudpickle, with a door for objects that travel in their own way."""
+class Thorough(cloudpickle.Pickler):
+    """cloudpickle, with a door for objects that travel in their own way.
 
-    def reducer_override(self, obj: Any) -> Any:
+    Exceptions are such objects: ``reduce_exception`` is set by the module ``failure``, and returns
+    for each what ``__reduce__`` would.
+    """
+
+    reduce_exception: ClassVar[Callable[[Any], Any]]
+
+    def reducer_override(self, obj: object) -> Any:
+        """Return how an object travels that does so in its own way; asked by pickle."""
         # Only classes and plain functions are asked, not objects that answer to any name, nor bound
         # methods, which show their function's attributes.
         if type(obj) is FunctionType:
@@ -134,7 +141,9 @@ class _Thorough(cloudpickle.Pickler):
             if reduce is not None:
                 return reduce(dumps, loads)
         else:
-            kind = cast("type[Any]", type(obj))
+            kind = type(obj)
+            if issubclass(kind, BaseException):
+                return Thorough.reduce_exception(obj)
             reduce = getattr(kind, "__catena_reduce__", None)
             if reduce is not None:
                 return reduce(obj, dumps, loads)
