@@ -10,11 +10,9 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from catena.errors import CatenaError, ProtocolError
+from catena.errors import CatenaError
 from catena.link.link import Link, Receiver
-from catena.link.service import EOF, METHOD, OPTIONS, address_of, parse
-from catena.wire import codec
-from catena.wire.frames import Frame
+from catena.link.service import EOF, METHOD, OPTIONS, address_of
 
 __all__ = ["Server"]
 
@@ -51,7 +49,7 @@ class _Handler(grpc.GenericRpcHandler):
         if handler_call_details.method != METHOD:
             return None
         return grpc.stream_stream_rpc_method_handler(
-            self._serve, request_deserializer=parse, response_serializer=codec.encode
+            self._serve, request_deserializer=bytes, response_serializer=bytes
         )
 
     async def _serve(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
@@ -73,18 +71,18 @@ class _ServerTransport:
     def __init__(self, context: aio.ServicerContext[Any, Any]) -> None:
         self._context = context
 
-    async def write(self, batch: list[Frame]) -> None:
+    async def write(self, message: bytes) -> None:
         try:
-            await self._context.write(batch)
+            await self._context.write(message)
         except _GONE as error:
             raise ConnectionError(str(error)) from None
 
-    async def read(self) -> list[Frame] | ProtocolError | None:
+    async def read(self) -> bytes | None:
         try:
-            batch: Any = await self._context.read()
+            message: Any = await self._context.read()
         except _GONE as error:
             raise ConnectionError(str(error)) from None
-        return None if batch is EOF else batch
+        return None if message is EOF else message
 
     async def close(self) -> None:
         """Leave it to the handler's return, which ends the stream."""

@@ -1,4 +1,4 @@
-"""What client and server agree on: the method's name, and our codec as gRPC's (de)serializer.
+"""What client and server agree on: the method's name and the options; gRPC moves bytes.
 
 The names are read from the proto's own descriptor; generic handlers take the place of stubs.
 """
@@ -9,12 +9,9 @@ from typing import Any
 
 from grpc import aio
 
-from catena.errors import ProtocolError
-from catena.wire import codec
-from catena.wire.frames import Frame
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["EOF", "METHOD", "OPTIONS", "SERVICE", "address_of", "parse"]
+__all__ = ["EOF", "METHOD", "OPTIONS", "SERVICE", "address_of"]
 
 EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 """What gRPC reads at the end of a stream."""
@@ -30,14 +27,6 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
 ]
-
-
-def parse(data: bytes) -> list[Frame] | ProtocolError:
-    """Decode a message; the error is a value, because gRPC logs and drops what a decoder raises."""
-    try:
-        return codec.decode(data)
-    except ProtocolError as error:
-        return error
 
 
 def address_of(target: str) -> str:

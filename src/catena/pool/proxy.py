@@ -64,7 +64,7 @@ class Member:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self.caller is not None:
-            await self.caller.link.close("the pool closes")
+            await self.caller.link.close()
 
 
 class Proxy:
