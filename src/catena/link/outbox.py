@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from itertools import count
+from typing import Any
 
 from catena.errors import ProtocolError
 from catena.wire import codec
@@ -43,12 +44,29 @@ class FrameTooLong(Exception):
         super().__init__(f"it takes {size:,} bytes, and the limit is {FRAME_LIMIT:,}")
 
 
+class _Transfer:
+    """A frame on its way in pieces, encoded; each is cut when its turn comes."""
+
+    __slots__ = ("at", "data", "number", "total")
+
+    def __init__(self, data: bytes, number: int) -> None:
+        self.data, self.number = data, number
+        self.total = len(data)
+        self.at = 0
+
+    def cut(self, call: int) -> Piece:
+        """Return the next piece."""
+        data = self.data[self.at : self.at + PIECE_BYTES]
+        piece = Piece(call, self.number, data, self.at + len(data) >= self.total, self.total)
+        self.at += len(data)
+        return piece
+
+
 class Outbox:
     """Frames on their way out; ``bytes`` says about how many bytes wait."""
 
     __slots__ = (
         "_alone",
-        "_begun",
         "_lines",
         "_queues",
         "_serial",
@@ -61,11 +79,10 @@ class Outbox:
     def __init__(self) -> None:
         self._small: deque[Frame] = deque()
         # What waits of each call that has a transfer, and the calls whose turn comes.
-        self._queues: dict[int, deque[Frame]] = {}
+        self._queues: dict[int, deque[Frame | _Transfer]] = {}
         self._turns: deque[int] = deque()
         # Calls whose transfer may not begin yet: those that share, and those that go alone.
         self._lines: tuple[deque[int], deque[int]] = (deque(), deque())
-        self._begun: set[int] = set()
         self._together = 0
         self._alone = False
         self._serial = count(1)
@@ -81,7 +98,7 @@ class Outbox:
         """
         size = frame.weight
         if size > PIECE_BYTES:
-            self._put_pieces(frame.call, _cut(frame, size, next(self._serial)))
+            self._put_transfer(frame.call, _encoded(frame, size, next(self._serial)))
         elif self._queues and frame.call in self._queues:
             self._queues[frame.call].append(frame)
         else:
@@ -115,30 +132,35 @@ class Outbox:
         """Let go of everything: nobody will take it any more."""
         self.__init__()
 
-    def _put_pieces(self, call: int, pieces: list[Frame]) -> None:
+    def _put_transfer(self, call: int, transfer: _Transfer) -> None:
         queue = self._queues.get(call)
         if queue is None:
-            self._queues[call] = deque(pieces)
+            self._queues[call] = deque((transfer,))
             self._line_up(call)
         else:
-            queue.extend(pieces)
+            queue.append(transfer)
 
     def _next_of_transfers(self) -> Frame:
         call = self._turns.popleft()
         queue = self._queues[call]
-        frame = queue.popleft()
-        if not queue:
-            del self._queues[call]
-        if type(frame) is Piece and frame.last:
-            self._finish(frame)
+        head = queue[0]
+        if type(head) is _Transfer:
+            frame: Any = head.cut(call)
+            if frame.last:
+                queue.popleft()
+                self._finish(head)
+        else:
+            frame = queue.popleft()
         if queue:
             self._line_up(call)
+        else:
+            del self._queues[call]
         return frame
 
     def _line_up(self, call: int) -> None:
         """Give a call its next turn, or let it wait until the transfer that is next may begin."""
         head = self._queues[call][0]
-        if type(head) is not Piece or head.transfer in self._begun:
+        if type(head) is not _Transfer or head.at:
             self._turns.append(call)
             return
         line = self._lines[head.total > TOGETHER_BYTES]
@@ -149,13 +171,12 @@ class Outbox:
         """Begin the transfers of a line for which there is room, in their order."""
         while line:
             head = self._queues[line[0]][0]
-            if type(head) is not Piece or not self._has_room(head.total):
+            if type(head) is not _Transfer or not self._has_room(head.total):
                 return
             if head.total > TOGETHER_BYTES:
                 self._alone = True
             else:
                 self._together += head.total
-            self._begun.add(head.transfer)
             self._turns.append(line.popleft())
 
     def _has_room(self, total: int) -> bool:
@@ -163,8 +184,7 @@ class Outbox:
             return not self._alone
         return self._together + total <= TOGETHER_BYTES
 
-    def _finish(self, last: Piece) -> None:
-        self._begun.discard(last.transfer)
+    def _finish(self, last: _Transfer) -> None:
         if last.total > TOGETHER_BYTES:
             self._alone = False
         else:
@@ -235,15 +255,11 @@ class Joiner:
         return part
 
 
-def _cut(frame: Frame, weight: int, transfer: int) -> list[Frame]:
-    """Return a frame in pieces. Its size is looked at before it is encoded, and then once more."""
+def _encoded(frame: Frame, weight: int, number: int) -> _Transfer:
+    """Return a long frame as a transfer. Its size is looked at before it is encoded, and after."""
     if weight > FRAME_LIMIT:
         raise FrameTooLong(weight)
     data = codec.encode_frame(frame)
-    total = len(data)
-    if total > FRAME_LIMIT:
-        raise FrameTooLong(total)
-    return [
-        Piece(frame.call, transfer, data[at : at + PIECE_BYTES], at + PIECE_BYTES >= total, total)
-        for at in range(0, total, PIECE_BYTES)
-    ]
+    if len(data) > FRAME_LIMIT:
+        raise FrameTooLong(len(data))
+    return _Transfer(data, number)
