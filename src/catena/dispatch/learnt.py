@@ -5,6 +5,7 @@ What is forgotten is asked for again (a Nack), so a limit costs time and never a
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -18,12 +19,13 @@ Value = TypeVar("Value")
 class Learnt(Generic[Key, Value]):
     """At most ``most`` values whose encodings take at most ``most_bytes``; the newest stays."""
 
-    __slots__ = ("_bytes", "_kept", "_most", "_most_bytes")
+    __slots__ = ("_bytes", "_forgotten", "_kept", "_most", "_most_bytes")
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most, self._most_bytes = most, most_bytes
         self._kept: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._bytes = 0
+        self._forgotten = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -48,7 +50,13 @@ class Learnt(Generic[Key, Value]):
         while len(self._kept) > 1 and (
             len(self._kept) > self._most or self._bytes > self._most_bytes
         ):
-            self._bytes -= self._kept.popitem(last=False)[1][1]
+            forgotten = self._kept.popitem(last=False)[1][1]
+            self._bytes -= forgotten
+            self._forgotten += forgotten
+        if self._forgotten > self._most_bytes:
+            # A function that came by value refers to itself through its globals.
+            self._forgotten = 0
+            gc.collect()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -301,15 +301,12 @@ class Sessions:
         if len(self._sessions) > CALL_LIMIT:
             reason = f"{CALL_LIMIT} calls are open on its link"
             return Nack(task.call, NackCode.BUSY, reason)
-        if len(task.proxy) > PROXY_LIMIT or len(task.proxy_id) > _ID_LIMIT:
-            reason = f"its proxy takes {len(task.proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
-            return Nack(task.call, NackCode.UNLOADABLE, reason)
         try:
             declared = self._function(task)
+            contexts = self._contexts_of(task)
         except BaseException as error:
             # Loading imports modules, and a module may as well raise SystemExit.
             return Nack(task.call, NackCode.UNLOADABLE, _told(error))
-        contexts = self._contexts_of(task)
         base = contexts and contexts.base(manifest)
         if declared is None or contexts is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
@@ -325,10 +322,16 @@ class Sessions:
         return known
 
     def _contexts_of(self, task: Task) -> Contexts | None:
-        """Return the Contexts in which the call's proxy is bound, None when it is not known."""
+        """Return the Contexts in which the call's proxy is bound, None when it is not known.
+
+        Raises ProtocolError for one that is too long, or one too many.
+        """
         known = self._contexts.get(task.proxy_id)
         if known is not None:
             return known
+        if len(task.proxy) > PROXY_LIMIT or len(task.proxy_id) > _ID_LIMIT:
+            reason = f"its proxy takes {len(task.proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
+            raise ProtocolError(reason=reason)
         through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
         if task.proxy_id and through is None:
             return None

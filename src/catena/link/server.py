@@ -12,7 +12,7 @@ from grpc import aio
 
 from catena.errors import CatenaError
 from catena.link.link import Link, Receiver
-from catena.link.service import EOF, METHOD, OPTIONS, address_of
+from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING, address_of
 
 __all__ = ["Server"]
 
@@ -24,7 +24,7 @@ class Server:
     """Serves links at one address; ``accept`` makes the receiver of each."""
 
     def __init__(self, target: str, name: str, accept: Callable[[Link], Receiver]) -> None:
-        self._server = aio.server(options=OPTIONS)
+        self._server = aio.server(options=SERVING)
         self._server.add_generic_rpc_handlers((_Handler(name, target, accept),))
         self._server.add_insecure_port(target)
 
@@ -44,6 +44,7 @@ class _Handler(grpc.GenericRpcHandler):
         self._name = name
         self._address = address_of(target)
         self._accept = accept
+        self._links = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         if handler_call_details.method != METHOD:
@@ -53,6 +54,16 @@ class _Handler(grpc.GenericRpcHandler):
         )
 
     async def _serve(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
+        if self._links >= LINK_LIMIT:
+            reason = f"this worker serves {LINK_LIMIT} links already"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+        self._links += 1
+        try:
+            await self._link(context)
+        finally:
+            self._links -= 1
+
+    async def _link(self, context: aio.ServicerContext[Any, Any]) -> None:
         link = Link(_ServerTransport(context), self._name, self._address)
         try:
             await link.open(first=False)
