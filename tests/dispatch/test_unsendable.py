@@ -1,4 +1,4 @@
-"""Arguments, results, sent values and exceptions that cannot leave fail their call, not the link."""
+"""Arguments, results, sent values and exceptions that cannot leave end their call alone."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
 from catena.errors import ProtocolError
@@ -22,11 +22,12 @@ from catena.escape import printable
 from catena.events import FrameDropped, LinkClosed, LinkOpened
 from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
+from catena.link.ports import Receiver, Transport
 from catena.observe import announce
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece, Unknown
 
-__all__ = ["HELLO_SECONDS", "Link", "Receiver", "Transport", "links"]
+__all__ = ["HELLO_SECONDS", "Link", "links"]
 
 _log = logging.getLogger("catena")
 
@@ -39,52 +40,6 @@ _READ_ON_BYTES = 64 << 20
 
 links: WeakSet[Link] = WeakSet()
 """Every link of this process that is up."""
-
-
-class Transport(Protocol):
-    """What carries messages; gRPC's client and server sides and the memory link are transports."""
-
-    async def write(self, message: bytes, /) -> None:
-        """Send one message. Raises ConnectionError when the other side is gone."""
-        ...
-
-    async def read(self) -> bytes | None:
-        """Return the next message, or None at the end of the stream.
-
-        Raises ConnectionError when the stream broke off.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let go of the stream; what was written before has left."""
-        ...
-
-    async def abort(self) -> None:
-        """Let go of the stream at once."""
-        ...
-
-
-class Receiver(Protocol):
-    """Who is told what a link brings; called from the event loop, must not block."""
-
-    def receive(self, frame: Frame, /) -> None:
-        """Take one frame."""
-        ...
-
-    def unsent(self, frame: Frame, error: Exception, /) -> None:
-        """Learn that a frame did not leave, and why: its call has to end, and the others go on.
-
-        What it raises ends the link.
-        """
-        ...
-
-    def goodbye(self, reason: str, /) -> None:
-        """Learn that the peer takes no more calls, or makes none; and why, if it says so."""
-        ...
-
-    def ended(self, error: Exception | None, /) -> None:
-        """Learn that the link is down; no frame comes after this."""
-        ...
 
 
 class Link:

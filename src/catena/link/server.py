@@ -11,7 +11,8 @@ import grpc
 from grpc import aio
 
 from catena.errors import CatenaError
-from catena.link.link import Link, Receiver
+from catena.link.link import Link
+from catena.link.ports import Receiver
 from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING, address_of
 
 __all__ = ["Server"]
