@@ -317,6 +317,8 @@ class Sessions:
         if known is None and task.callable:
             known = declaration_of(serializer.loads(task.callable))
             self._functions.keep(task.function, known, len(task.callable))
+        elif known is not None:
+            self._functions.move_to_end(task.function)
         if known is not None and known.stream != task.stream:
             raise TypeError(f"{known.name} is {_kind(known.stream)}, not {_kind(task.stream)}")
         return known

@@ -22,6 +22,8 @@ _PATIENCE = (0.001, 0.01)
 _TURNS = 6
 """How many turns of the loop it takes a message that has arrived to reach its reader."""
 
+_TOGETHER = 64
+
 
 def patience(age: float) -> float:
     """Return how many seconds to wait for a next message, after one that is so old."""
@@ -30,7 +32,7 @@ def patience(age: float) -> float:
 
 
 class Gate:
-    """Lets late calls begin one after the other, each as soon as the reader has had its turn."""
+    """Lets late calls begin, as soon as the reader has had its turn."""
 
     def __init__(self) -> None:
         self.fresh = 0.0
@@ -53,11 +55,15 @@ class Gate:
     async def passed(self) -> None:
         """Wait until a late call may begin."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._line.append(waiter)
-        if self._keeper is None:
-            self._keeper = loop.create_task(self._keep(), context=contextvars.Context())
-        await waiter
+        late = True
+        while late:
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._line.append(waiter)
+            if self._keeper is None:
+                self._keeper = loop.create_task(self._keep(), context=contextvars.Context())
+            await waiter
+            # One that was let go on together with this one may have held the loop up again.
+            late = monotonic() > self.fresh
 
     async def _keep(self) -> None:
         try:
@@ -78,10 +84,10 @@ class Gate:
             await asyncio.shield(self._reading)
 
     async def _let_begin(self) -> None:
-        """Let calls begin, one in each turn of the loop, until one of them holds it up."""
-        before = monotonic()
-        while self._line and monotonic() - before < LATE_SECONDS:
+        """Let some calls begin; those that find the loop held up again come back."""
+        self.fresh = monotonic() + LATE_SECONDS
+        for _ in range(min(len(self._line), _TOGETHER)):
             waiter = self._line.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
