@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from catena.escape import printable
+
 __all__ = [
     "INSTALL",
     "AddressRefused",
@@ -321,8 +323,9 @@ class ProtocolError(CatenaError):
         self.reason, self.frame, self.after = reason, frame, after
 
     def text(self) -> str:
-        pair = f": {self.frame} after {self.after}" if self.frame else ""
-        return f"{self.reason}{pair}"
+        pair = f": {self.frame}" if self.frame else ""
+        after = f" after {self.after}" if self.after else ""
+        return f"{self.reason}{pair}{after}"
 
 
 class RemoteError(CatenaError):
@@ -359,7 +362,8 @@ class SerializationWarning(CatenaWarning):
 
     def text(self) -> str:
         namespace, name = self.key
-        return f"variable {namespace}:{name} could not be {self.doing}: {self.cause}"
+        variable = f"{printable(namespace)}:{printable(name)}"
+        return f"variable {variable} could not be {self.doing}: {self.cause}"
 
 
 def _shown(task: object) -> str:

@@ -12,6 +12,7 @@ from tests.house.imports import Import, circle, imports, modules
 
 FLOORS: dict[str, int] = {
     "catena.errors": 1,
+    "catena.escape": 1,
     "catena.ids": 1,
     "catena.observe": 1,
     "catena.events": 1,

@@ -15,6 +15,7 @@ from catena.dispatch.observing import sent, taken
 from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import take
 from catena.errors import Busy, NoPool, SerializationError, WorkerLost
+from catena.escape import printable
 from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
@@ -209,9 +210,9 @@ def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
             SerializationError(
                 what="the code",
                 routine=call.declared.name,
-                cause=frame.text,
+                cause=printable(frame.text, 4096),
                 worker=call.caller.worker,
                 doing="loaded",
             )
         )
-    return {call.caller.worker: frame.text} if frame.code is NackCode.BUSY else _NOBODY
+    return {call.caller.worker: printable(frame.text)} if frame.code is NackCode.BUSY else _NOBODY

@@ -7,6 +7,7 @@ the chain is captured while the result is still alive.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from catena.context.capture import Baseline, capture_answer, untouched
@@ -85,6 +86,10 @@ class RunningCall:
         watched: Watched | None = None
         ended: BaseException | None = None
         try:
+            gate = session.sessions.link.gate
+            if monotonic() > gate.fresh:
+                # The loop was held up: a Cancel may lie in the socket.
+                await gate.passed()
             if session.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:

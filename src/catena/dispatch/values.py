@@ -9,7 +9,9 @@ from catena.context.capture import Baseline
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
 from catena.errors import ChainSerializationError, SerializationError
+from catena.escape import printable
 from catena.events import refused, unhandled
+from catena.link.outbox import FRAME_LIMIT, FrameTooLong
 from catena.wire import failure, manifests, serializer
 from catena.wire.frames import ExceptionFrame, Frame, Result
 from catena.wire.native import context_of, set_context
@@ -22,6 +24,7 @@ __all__ = [
     "mount_frame",
     "opened",
     "take",
+    "unsendable",
     "wire",
     "written",
 ]
@@ -73,10 +76,20 @@ def mount_frame(
 def written(value: Any, what: str, routine: str) -> bytes:
     """Return an object as a payload. Raises SerializationError that names what and routine."""
     try:
-        return serializer.dumps(value)
+        data = serializer.dumps(value)
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         raise refused(SerializationError(what=what, routine=routine, cause=cause)) from error
+    if len(data) > FRAME_LIMIT:
+        raise unsendable(FrameTooLong(len(data)), what, routine)
+    return data
+
+
+def unsendable(error: Exception, what: str, routine: str) -> SerializationError:
+    """Return, and announce, the error of a frame that its link could not send."""
+    name = "" if isinstance(error, FrameTooLong) else f"{type(error).__name__}: "
+    cause = printable(f"{name}{error}", 500)
+    return refused(SerializationError(what=what, routine=routine, cause=cause))
 
 
 def opened(
