@@ -40,6 +40,8 @@ _DEPTH = 32
 # Characters of a representation that is needed only where a pickle cannot be opened.
 _FALLBACK = 1024
 _SCALARS = {str, bytes, int, float, bool, type(None)}
+# Past a subclass that has a method of this name.
+_items: Any = dict.__dict__["items"]
 _REDUCERS = {"__reduce__", "__reduce_ex__"}
 
 
@@ -259,10 +261,9 @@ def _attributes(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, 
             given = None
         # As pickle has it, with __slots__ they are the first of two.
         state = given[0] if issubclass(type(given), tuple) and given else given
-    kept: dict[Any, Any] = state if issubclass(type(state), dict) else attributes_of(error)
-    return [
-        (name, one) for name, one in dict.items(kept) if type(name) is str and name != "__notes__"
-    ]
+    kept: Any = state if issubclass(type(state), dict) else attributes_of(error)
+    items: list[tuple[Any, Any]] = list(_items(kept))
+    return [(name, one) for name, one in items if type(name) is str and name != "__notes__"]
 
 
 def _fields(error: BaseException) -> list[tuple[str, Any]]:
