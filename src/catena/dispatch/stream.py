@@ -157,7 +157,9 @@ class Stream(AsyncGenerator[T, Any]):
             case error:
                 self._mark = f"{os.getpid()}-{next(_marks)}"
                 name = self._declared.name
-                data = failure.dump(error, worker="caller", routine=name, mark=self._mark)
+                data = failure.dump(
+                    cast("BaseException", error), worker="caller", routine=name, mark=self._mark
+                )
                 drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()

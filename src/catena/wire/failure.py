@@ -16,7 +16,7 @@ No method of a strange class is trusted: whatever it raises, the others arrive.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from catena.wire import serializer
 from catena.wire.family import Family
@@ -67,7 +67,7 @@ def came_back(error: BaseException, thrown: BaseException, mark: str) -> bool:
 
 def _notes(error: BaseException) -> list[Any]:
     notes: Any = notes_of(error)
-    return notes if type(notes) is list else []
+    return cast("list[Any]", notes) if type(notes) is list else []
 
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
