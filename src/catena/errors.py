@@ -241,15 +241,28 @@ class WorkerLost(CatenaError):
     """The worker went away while it had the call; whether the call had begun is ``begun``.
 
     True: its acceptance had arrived. None: unknown, so it was not sent again. False: it certainly
-    had not begun, and no other worker was left to try.
+    had not begun, and no other worker was left to try. ``closed`` says that the worker is well, and
+    that it was the pool here that closed under the call.
     """
 
-    def __init__(self, *, worker: str, routine: str, begun: bool | None, cause: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        worker: str,
+        routine: str,
+        begun: bool | None,
+        cause: str = "",
+        closed: bool = False,
+    ) -> None:
         super().__init__()
         self.worker, self.routine, self.begun, self.cause = worker, routine, begun, cause
+        self.closed = closed
 
     def text(self) -> str:
         state = {True: "had begun", None: "may have begun", False: "had not begun"}[self.begun]
+        if self.closed:
+            call = f"a call of routine {self.routine} was open"
+            return f"the pool was closed while {call}; it {state} on worker {self.worker}"
         why = f" ({self.cause})" if self.cause else ""
         return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there"
 

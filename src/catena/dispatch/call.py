@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from catena.context.current import running_loop
 from catena.context.runtime import options
 from catena.dispatch.caller import Call, Caller
 from catena.dispatch.deadline import Bounds, bounds_of
@@ -19,7 +20,13 @@ from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
 
-__all__ = ["dispatching", "open_call"]
+__all__ = ["ELSEWHERE", "dispatching", "open_call"]
+
+ELSEWHERE = (
+    "the pool that is open here belongs to another event loop, and takes calls on that loop alone"
+    " (asyncio.run_coroutine_threadsafe makes one there)"
+)
+"""Why a call is refused that would cross from one event loop to another, or between threads."""
 
 _ATTEMPTS = 64
 _NOBODY: Mapping[str, str] = {}
@@ -188,6 +195,8 @@ def _through(declared: Declaration) -> Dispatcher:
     through = dispatcher.get()
     if through is None:
         raise refused(NoPool(routine=declared.name))
+    if through.loop is not running_loop():
+        raise refused(NoPool(routine=declared.name, reason=ELSEWHERE))
     return through
 
 

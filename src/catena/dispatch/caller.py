@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -17,7 +18,7 @@ from catena.context.capture import Baseline, Captured, capture_first
 from catena.context.carried import Carried, Known
 from catena.context.manifest import NO_CHAIN
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import mount_frame, wire
+from catena.dispatch.values import mount_frame, take, wire
 from catena.errors import ProtocolError, WorkerLost
 from catena.events import CallNacked, Dispatch, FrameDropped
 from catena.link.link import Link
@@ -42,6 +43,10 @@ from catena.wire.versions import DELTA, NAMES
 __all__ = ["Call", "Caller", "callers"]
 
 _FUNCTIONS = 1024
+_PROMPT = 0.1
+"""Seconds that a caller who is cancelled once more still waits for a last frame on its way."""
+_TEXT = 4096
+"""Characters of a cancellation's message that travel."""
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 callers: WeakSet[Caller] = WeakSet()
@@ -108,11 +113,11 @@ class Call(Position):
             self.step(frame.symbol)
             self.caller.link.send(frame)
 
-    def cancel(self) -> None:
-        """Send Cancel, if the call is where it can be cancelled."""
+    def cancel(self, text: str | None = None) -> None:
+        """Send Cancel, with what the task was cancelled with, if the call can be cancelled now."""
         if self.lost is None and self.allows("cancel"):
             self.step("cancel")
-            self.caller.link.send(Cancel(self.id))
+            self.caller.link.send(Cancel(self.id, text))
 
     async def answer(self) -> Frame:
         """Wait for the frame that answers the last drive, and return it.
@@ -133,18 +138,47 @@ class Call(Position):
     async def last_word(self, cancelled: asyncio.CancelledError) -> Frame:
         """Tell the routine that its caller was cancelled, and return its answer to that.
 
-        Raises the cancellation when there is none in time.
+        Raises the cancellation when there is none in time; an answer that comes in spite of a
+        second cancellation is mounted, and that one raised.
         """
-        if self.waiter.cancelled():
-            await self._wait_after_cancel()
-        last = self.waiter.result() if self.waiter.done() else None
-        if type(last) is ExceptionFrame or (type(last) is Result and last.after_cancel):
-            return last
-        if self.refusal is not None:
-            raise self.refusal from None
-        if type(last) is Result:
-            self.mount_last(last)
-        raise cancelled
+        text, again = _text_of(cancelled), None
+        try:
+            if self.waiter.cancelled():
+                self.waiter = self.caller.link.loop.create_future()
+                self.cancel(text)
+                again = await self._wait_after_cancel(cancelled)
+            last = self.waiter.result() if self.waiter.done() else None
+            if type(last) is ExceptionFrame:
+                sent = () if text is None else (text,)
+                if cancelled.args != sent:
+                    self._echo(last, sent, cancelled)
+                return last
+            if type(last) is Result and last.after_cancel and again is None:
+                return last
+            if self.refusal is not None:
+                raise copy(self.refusal) from None
+            if type(last) is Result:
+                self.mount_last(last)
+            self.observed = None
+            raise again or cancelled
+        finally:
+            # What is raised here refers to this frame: were it in there, that would be a circle.
+            del cancelled, again
+
+    def _echo(
+        self, frame: ExceptionFrame, sent: tuple[str, ...], cancelled: asyncio.CancelledError
+    ) -> None:
+        """Raise what an answer brings; the message comes back as the object that it was here."""
+        leave = self.note_last(frame)
+        try:
+            take(frame, self.declared.name, self.caller.values, self.baseline)
+        except asyncio.CancelledError as ended:
+            if ended.args == sent:
+                ended.args = cancelled.args
+            raise
+        finally:
+            del cancelled
+            use(leave)
 
     def mount_last(self, frame: Result) -> None:
         """Mount what an answer tells whose value comes too late."""
@@ -169,8 +203,11 @@ class Call(Position):
     def checked(self, frame: Frame | None) -> Frame:
         """Return the frame, or raise why there is none."""
         if self.refusal is not None:
-            raise self.refusal
+            self.observed = None
+            # Another one each time: what was raised refers to frames, and they to this call.
+            raise copy(self.refusal)
         if frame is None:
+            self.observed = None
             raise self.worker_lost()
         return frame
 
@@ -182,12 +219,27 @@ class Call(Position):
             routine=self.declared.name,
             begun=True if acked else None,
             cause=str(self.lost or ""),
+            closed=self.caller.closed,
         )
 
-    async def _wait_after_cancel(self) -> None:
-        self.waiter = self.caller.link.loop.create_future()
-        self.cancel()
-        await asyncio.wait([self.waiter], timeout=self.declared.cancel_grace)
+    async def _wait_after_cancel(
+        self, cancelled: asyncio.CancelledError
+    ) -> asyncio.CancelledError | None:
+        """Wait for the answer, at most the grace; return a second cancellation if one came.
+
+        One with the same message is the first one repeated, as scopes of anyio do at every turn of
+        the loop, and changes nothing. Any other leaves time only for an answer on its way.
+        """
+        loop, again = self.caller.link.loop, None
+        until = loop.time() + self.declared.cancel_grace
+        while not self.waiter.done() and (left := until - loop.time()) > 0:
+            try:
+                await asyncio.wait([self.waiter], timeout=left)
+            except asyncio.CancelledError as second:
+                if not second.args or second.args != cancelled.args:
+                    again = second.with_traceback(None)
+                    until = min(until, loop.time() + _PROMPT)
+        return again
 
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it."""
@@ -200,7 +252,7 @@ class Call(Position):
         try:
             state = self.hear(frame.symbol, TO_CALLER)
         except ProtocolError as error:
-            self.refusal = error
+            self.refusal = error.with_traceback(None)
             self.cancel()
             self.end()
             self.caller.forget(self)
@@ -218,8 +270,23 @@ class Call(Position):
         self._answer(None)
 
     def _answer(self, frame: Frame | None) -> None:
+        if self.waiter.cancelled():
+            # The caller was cancelled in this very turn, and has not been woken up yet.
+            self.waiter = self.caller.link.loop.create_future()
         if not self.waiter.done():
             self.waiter.set_result(frame)
+
+
+def _text_of(cancelled: asyncio.CancelledError) -> str | None:
+    """Return the message of a cancellation as text that can be sent, None without one."""
+    if not cancelled.args:
+        return None
+    try:
+        text = str(cancelled.args[0])[:_TEXT]
+    except BaseException:
+        # Whatever its str raises, it is the cancellation that has to go on.
+        return None
+    return text.encode("utf-8", "replace").decode()
 
 
 AnyCall = TypeVar("AnyCall", bound=Call)
@@ -240,6 +307,8 @@ class Caller:
         version = link.peer.software if link.peer else ""
         self.ends = Ends(self.worker, link.name, version, link.protocol, link.address)
         self.accepting = True
+        # Whether the pool let go of the worker.
+        self.closed = False
         self.calls: dict[int, Call] = {}
         self._ids = count(1)
         self._last = 0
@@ -339,6 +408,11 @@ class Caller:
     def goodbye(self) -> None:
         """Stop sending calls here; those under way go on."""
         self.accepting = False
+
+    async def close(self) -> None:
+        """End the link because the pool closes; open calls fail, and say so."""
+        self.accepting, self.closed = False, True
+        await self.link.close("the pool closes")
 
     def ended(self, error: Exception | None) -> None:
         """Fail every open call."""

@@ -45,7 +45,7 @@ class Running(Protocol):
         """Go on to the next yield."""
         ...
 
-    def cancel(self, *, idle: bool) -> None:
+    def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel what runs now, or close what is suspended."""
         ...
 
@@ -69,11 +69,11 @@ class RunningCall:
     def drive(self, frame: Next | Send | Throw) -> None:
         """A coroutine is driven once, when it starts: the grammar knows no other drive."""
 
-    def cancel(self, *, idle: bool) -> None:
+    def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel the routine's task."""
         # A task that has not started is not cancelled but told, because it would never answer.
         if self._started:
-            self._task.cancel()
+            self._task.cancel(message)
 
     async def _run(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
         self._started = True
@@ -86,7 +86,7 @@ class RunningCall:
         ended: BaseException | None = None
         try:
             if session.cancelled:
-                raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
+                raise session.cancellation()  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:
                 watched = Watched(session, declared.name, contexts, frame)
             if frame.manifest is not None:
