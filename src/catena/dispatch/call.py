@@ -20,7 +20,10 @@ from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
 
-__all__ = ["ELSEWHERE", "dispatching", "open_call"]
+__all__ = ["ELSEWHERE", "Dispatching", "dispatching", "open_call"]
+
+Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
+"""Runs a routine on a worker, with its positional and its named arguments."""
 
 ELSEWHERE = (
     "the pool that is open here belongs to another event loop, and takes calls on that loop alone"
@@ -32,7 +35,7 @@ _ATTEMPTS = 64
 _NOBODY: Mapping[str, str] = {}
 
 
-def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
+def dispatching(declared: Declaration) -> Dispatching:
     """Return the coroutine function that runs a routine on a worker and returns its result.
 
     It raises what the routine raises, and NoPool, Busy, SerializationError, WorkerLost,
@@ -40,9 +43,9 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     """
     apart = _apart(declared)
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if options.get() is not None:
-            return await apart(*args, **kwargs)
+            return await apart(args, kwargs)
         if Dispatch.listeners:
             return await _told(Dispatch(declared.name, stream=False), declared, args, kwargs)
         payload = dump_arguments(declared, args, kwargs)
@@ -63,10 +66,10 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     return call if declared.timeout is declared.dispatch_timeout is None else apart
 
 
-def _apart(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _apart(declared: Declaration) -> Dispatching:
     """Return what ``dispatching`` does for calls that may have bounds."""
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
         with observed or SILENCE:
             payload = dump_arguments(declared, args, kwargs)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.context.runtime import checked_seconds
 from catena.dispatch.call import dispatching
 from catena.dispatch.declaration import CANCEL_GRACE, Declaration
 from catena.dispatch.stream import Stream
+from catena.dispatch.stub import marked, stub_of
 
 __all__ = ["Routine", "dress", "routine", "wrap"]
 
@@ -131,12 +133,17 @@ class _Decorator(Protocol):
 
 
 def wrap(declared: Declaration) -> Any:
-    """Return a function that dispatches the declared routine."""
+    """Return a function that dispatches the declared routine.
 
-    def stream(*args: Any, **kwargs: Any) -> Any:
-        return Stream[Any](declared, args, kwargs)
+    Wrong arguments are refused when it is called. ``inspect`` takes it for what the function is.
+    """
 
-    wrapper = cast("Any", stream if declared.stream else dispatching(declared))
+    def call(*args: Any, **kwargs: Any) -> Any:
+        declared.check(*args, **kwargs)
+        return declared.run(args, kwargs)
+
+    declared.run = functools.partial(Stream, declared) if declared.stream else dispatching(declared)
+    wrapper: Any = marked(cast("FunctionType", call), stream=declared.stream)
     wrapper.__catena_routine__ = declared
     wrapper.__catena_reduce__ = declared.reduce
     declared.wrapper = wrapper
@@ -145,8 +152,14 @@ def wrap(declared: Declaration) -> Any:
 
 def dress(declared: Declaration) -> None:
     """Give the wrapper the name, the documentation and the signature of the function."""
-    functools.update_wrapper(declared.wrapper, declared.function)
-    declared.wrapper.local = declared.function
+    function = declared.function
+    functools.update_wrapper(declared.wrapper, function)
+    declared.wrapper.local = function
+    if inspect.isfunction(function):
+        declared.check = stub_of(function)
+    if not declared.stream:
+        # What a call returns is called like the function, too: a coroutine has its maker's name.
+        functools.update_wrapper(declared.run, function, updated=())
 
 
 def _check(function: object) -> None:

@@ -192,6 +192,10 @@ class Stream(AsyncGenerator[T, Any]):
         return f"<catena stream {self._declared.name} {state}>"
 
 
+# What an `await` of one is refused with names the class.
+Stream.__name__ = "Stream (use `async for`)"
+
+
 def _abandoned(call: Call, observed: Dispatch | None) -> None:
     call.cancel()
     if observed is not None:
