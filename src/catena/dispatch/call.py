@@ -210,6 +210,7 @@ def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
     """
     if type(frame) is not Nack:
         return _NOBODY
+    call.observed = None
     call.caller.nacked(call, frame)
     if frame.code is NackCode.UNLOADABLE:
         raise refused(

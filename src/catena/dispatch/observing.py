@@ -124,8 +124,13 @@ class Watched:
         at = perf_counter_ns()
         if answer.manifest is not None:
             answer = answer._replace(manifest=self.answering(answer.manifest))
-        session.reply(answer)
-        session.sessions.link.after(partial(self._replied, error, at))
+        if session.over:
+            # Nobody waits for it, and nothing leaves.
+            session.reply(answer)
+            self._replied(error, at)
+        else:
+            session.reply(answer)
+            session.sessions.link.after(partial(self._replied, error, at))
 
     def _replied(self, error: BaseException | None, at: int) -> None:
         unmount()

@@ -22,12 +22,16 @@ __all__ = ["Routine", "dress", "routine", "wrap"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
+MYPY = False
+"""mypy takes it for true, and nobody else does."""
+
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 R = TypeVar("R")
-T = TypeVar("T")
 Y = TypeVar("Y")
-X = TypeVar("X")
+# As a whole, because mypy knows the `Any` of a coroutine that it made itself from one written here.
+C = TypeVar("C", bound=Coroutine[Any, Any, Any])
+G = TypeVar("G", bound=AsyncGenerator[Any, Any])
 
 
 class Routine(Protocol[P, R_co]):
@@ -46,27 +50,32 @@ class Routine(Protocol[P, R_co]):
         """Dispatch."""
         ...
 
-    # Type checkers hand the routine of a classmethod or staticmethod through unchanged.
-    @overload
-    def __get__(
-        self: Routine[Concatenate[type[S], Q], R], instance: S | None, owner: type[S]
-    ) -> Callable[Q, R]: ...
-    @overload
-    def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...
-    @overload
-    def __get__(
-        self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
-    ) -> Callable[Q, R]: ...
-    @overload
-    def __get__(self, instance: object, owner: type | None = None) -> Routine[P, R_co]: ...
+    if MYPY:
+        # mypy binds by the first overload below, whatever the routine takes, and would refuse each
+        # staticmethod: so there it does not see what methods take.
+        def __get__(  # pyright: ignore[reportRedeclaration]
+            self, instance: object, owner: type | None = None
+        ) -> Routine[..., R_co]: ...
+    else:
+        # Type checkers hand the routine of a classmethod or staticmethod through unchanged.
+        @overload
+        def __get__(
+            self: Routine[Concatenate[type[S], Q], R], instance: S | None, owner: type[S]
+        ) -> Callable[Q, R]: ...
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...
+        @overload
+        def __get__(
+            self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
+        ) -> Callable[Q, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Routine[P, R_co]: ...
 
 
 @overload
-def routine(
-    function: Callable[P, Coroutine[Any, Any, T]], /
-) -> Routine[P, Coroutine[Any, Any, T]]: ...
+def routine(function: Callable[P, C], /) -> Routine[P, C]: ...
 @overload
-def routine(function: Callable[P, AsyncGenerator[Y, X]], /) -> Routine[P, AsyncGenerator[Y, X]]: ...
+def routine(function: Callable[P, G], /) -> Routine[P, G]: ...
 @overload
 def routine(function: Callable[P, AsyncIterator[Y]], /) -> Routine[P, AsyncGenerator[Y, Any]]: ...
 @overload
@@ -119,13 +128,9 @@ class _Decorator(Protocol):
     """What ``routine`` returns when it is given options."""
 
     @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]], /
-    ) -> Routine[P, Coroutine[Any, Any, T]]: ...
+    def __call__(self, function: Callable[P, C], /) -> Routine[P, C]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, AsyncGenerator[Y, X]], /
-    ) -> Routine[P, AsyncGenerator[Y, X]]: ...
+    def __call__(self, function: Callable[P, G], /) -> Routine[P, G]: ...
     @overload
     def __call__(
         self, function: Callable[P, AsyncIterator[Y]], /

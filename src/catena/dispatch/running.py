@@ -109,6 +109,8 @@ class RunningCall:
             ended = error if watched is not None else None
         if watched is not None:
             watched.reply(session, answer, ended)
+            # Frames of its cause refer to this one.
+            ended = None
             return
         if not same or KeysUndeclared.listeners or Unmounted.listeners:
             unmount()

@@ -177,6 +177,7 @@ class Stream(AsyncGenerator[T, Any]):
         """Give the stream up: the worker closes the generator in its own context."""
         if self._call is not None:
             self._call.cancel()
+            self._call.observed = None
         self._close(error)
 
     def __del__(self) -> None:
@@ -198,6 +199,7 @@ Stream.__name__ = "Stream (use `async for`)"
 
 def _abandoned(call: Call, observed: Dispatch | None) -> None:
     call.cancel()
+    call.observed = None
     if observed is not None:
         observed.finish(abandoned=True)
 
