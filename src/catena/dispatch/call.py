@@ -20,7 +20,7 @@ from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
 
-__all__ = ["ELSEWHERE", "Dispatching", "dispatching", "open_call"]
+__all__ = ["ELSEWHERE", "Dispatching", "dispatching", "no_pool", "open_call"]
 
 Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
 """Runs a routine on a worker, with its positional and its named arguments."""
@@ -197,10 +197,18 @@ async def _ready(declared: Declaration, caller: Caller | None, bounds: Bounds | 
 def _through(declared: Declaration) -> Dispatcher:
     through = dispatcher.get()
     if through is None:
-        raise refused(NoPool(routine=declared.name))
+        raise no_pool(declared)
     if through.loop is not running_loop():
-        raise refused(NoPool(routine=declared.name, reason=ELSEWHERE))
+        raise no_pool(declared, ELSEWHERE)
     return through
+
+
+def no_pool(declared: Declaration, reason: str = "") -> NoPool:
+    """Return the error of a routine that cannot be called here, announced."""
+    qualified = getattr(declared.function, "__qualname__", "")
+    owner = qualified.rpartition(".")[0].rpartition(".")[2]
+    owner = "" if owner == "<locals>" else owner
+    return refused(NoPool(routine=declared.name, reason=reason, owner=owner))
 
 
 def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:

@@ -14,13 +14,12 @@ from weakref import WeakSet
 from catena.context.capture import Baseline, capture_drive
 from catena.context.current import running_loop
 from catena.context.manifest import ChainManifest
-from catena.dispatch.call import ELSEWHERE, open_call
+from catena.dispatch.call import ELSEWHERE, no_pool, open_call
 from catena.dispatch.caller import Call
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.observing import taken
 from catena.dispatch.values import written
-from catena.errors import NoPool
-from catena.events import Dispatch, refused
+from catena.events import Dispatch
 from catena.wire import failure
 from catena.wire.frames import Frame, Next, Result, Send, Throw
 
@@ -103,7 +102,7 @@ class Stream(AsyncGenerator[T, Any]):
         if self._closed:
             raise StopAsyncIteration
         if self._call is not None and self._call.caller.link.loop is not running_loop():
-            raise refused(NoPool(routine=self._declared.name, reason=ELSEWHERE))
+            raise no_pool(self._declared, ELSEWHERE)
         self._running = True
         try:
             call = self._call
