@@ -194,7 +194,6 @@ def test_the_collector_looks_as_often_as_python_says_or_the_pool(
     given: dict[str, int], first: int | None
 ) -> None:
     """Likeness: a worker collects circles of other people's code as any Python does."""
-
     plain = subprocess.run(
         [sys.executable, "-c", "import gc; print(gc.get_threshold()[0])"],
         capture_output=True,
