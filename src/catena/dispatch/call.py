@@ -9,7 +9,8 @@ from typing import Any
 
 from catena.context.current import running_loop
 from catena.context.runtime import options
-from catena.dispatch.caller import Call, Caller
+from catena.dispatch.attempt import Call
+from catena.dispatch.caller import Caller
 from catena.dispatch.deadline import Bounds, bounds_of
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.observing import sent, taken

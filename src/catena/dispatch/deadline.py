@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 
 from catena.context.capture import Captured
 from catena.context.runtime import NO_OPTIONS, options
-from catena.dispatch.caller import Call, Caller
+from catena.dispatch.attempt import Call
+from catena.dispatch.caller import Caller
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.values import take

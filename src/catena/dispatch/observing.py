@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from catena.context.capture import Baseline
 from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.context.mount import unmount
-from catena.dispatch.caller import Call
+from catena.dispatch.attempt import Call
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import take
 from catena.events import Dispatch, Execution, Lease

@@ -14,8 +14,8 @@ from weakref import WeakSet
 from catena.context.capture import Baseline, capture_drive
 from catena.context.current import running_loop
 from catena.context.manifest import ChainManifest
+from catena.dispatch.attempt import Call
 from catena.dispatch.call import ELSEWHERE, no_pool, open_call
-from catena.dispatch.caller import Call
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.observing import taken
 from catena.dispatch.values import written
