@@ -225,18 +225,25 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
 
 
 class NoPool(CatenaError):
-    """A routine was called where no pool is open."""
+    """A routine was called where no pool is open, or where it cannot be used.
 
-    def __init__(self, *, routine: str, reason: str = "") -> None:
+    ``owner`` is the class that a method was declared in, empty for others.
+    """
+
+    def __init__(self, *, routine: str, reason: str = "", owner: str = "") -> None:
         super().__init__()
-        self.routine, self.reason = routine, reason
+        self.routine, self.reason, self.owner = routine, reason, owner
 
     def text(self) -> str:
         why = self.reason or "no worker pool is open here"
+        name = self.routine.rpartition(".")[2]
+        local = f"`{name}.local(...)`"
+        if self.owner:
+            # What a bound method refers to is the function, which takes everything.
+            local = f"`{self.owner}.{name}.local(...)`, giving it `self` or `cls` where it has one"
         return (
             f"routine {self.routine} cannot be dispatched: {why}; open one with"
-            " `async with catena.WorkerPool(spawn=2):`, or run it in this process with"
-            f" `{self.routine.rpartition('.')[2]}.local(...)`"
+            f" `async with catena.WorkerPool(spawn=2):`, or run it in this process with {local}"
         )
 
 
@@ -244,15 +251,28 @@ class WorkerLost(CatenaError):
     """The worker went away while it had the call; whether the call had begun is ``begun``.
 
     True: its acceptance had arrived. None: unknown, so it was not sent again. False: it certainly
-    had not begun, and no other worker was left to try.
+    had not begun, and no other worker was left to try. ``closed`` says that the worker is well, and
+    that it was the pool here that closed under the call.
     """
 
-    def __init__(self, *, worker: str, routine: str, begun: bool | None, cause: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        worker: str,
+        routine: str,
+        begun: bool | None,
+        cause: str = "",
+        closed: bool = False,
+    ) -> None:
         super().__init__()
         self.worker, self.routine, self.begun, self.cause = worker, routine, begun, cause
+        self.closed = closed
 
     def text(self) -> str:
         state = {True: "had begun", None: "may have begun", False: "had not begun"}[self.begun]
+        if self.closed:
+            call = f"a call of routine {self.routine} was open"
+            return f"the pool was closed while {call}; it {state} on worker {self.worker}"
         why = f" ({self.cause})" if self.cause else ""
         return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there"
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextvars
+import gc
+from weakref import ref
 
 import pytest
 
 from catena.context.chain import Chain, State
 from catena.context.current import Home, current, new_chain
+from catena.context.fork import fork_here
 from catena.context.registry import find
 from tests.support import isolated, variable
 
@@ -94,29 +97,27 @@ def test_home_is_the_context_it_was_made_in() -> None:
 
 
 @isolated
-def test_a_copy_may_ask_while_home_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C9: the proof holds when another thread asks in a copy, between the proof's two steps."""
-    import catena.context.current as module
+def test_the_proof_keeps_no_context() -> None:
+    """T5: a Context that was home to a chain goes with its last reference, values and all."""
 
-    home = new_chain(ID).home
-    real, copy, seen = module.current, contextvars.copy_context(), []
+    class Held:
+        """What can be referred to weakly."""
 
-    class Interrupted:
-        """The variable of the proof, with another thread's question after each reset."""
+    var, gone = variable(), []
 
-        get, set = staticmethod(real.get), staticmethod(real.set)
+    def forked(chain: Chain) -> None:
+        home = fork_here(chain).home
+        var.set(Held())
+        assert home.is_here()
+        gone.append(ref(var.get()))
 
-        @staticmethod
-        def reset(token: contextvars.Token[Chain | None]) -> None:
-            real.reset(token)
-            monkeypatch.setattr(module, "current", real)
-            seen.append(copy.run(home.is_here))
-
-    monkeypatch.setattr(module, "current", Interrupted)
-
-    assert home.is_here()
-    assert seen == [False]
-    assert home.is_here()
+    gc.disable()
+    try:
+        for _ in range(3):
+            contextvars.copy_context().run(lambda: forked(new_chain(ID)))
+        assert [one() for one in gone] == [None] * 3
+    finally:
+        gc.enable()
 
 
 @isolated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ class Through:
 
     def __init__(self, *callers: Caller) -> None:
         self.callers = list(callers)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of its callers."""
+        return self.callers[0].link.loop if self.callers else asyncio.get_running_loop()
 
     def pick(self) -> Caller | None:
         """Return the next caller that can be used."""

@@ -71,6 +71,51 @@ async def slow() -> None:
         log.append("late")
 
 
+@catena.routine(cancel_grace=30)
+async def held_up() -> None:
+    """Clean up for as long as the test likes."""
+    log.append("begun")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await _logged("go on")
+        log.append("late")
+
+
+@catena.routine
+async def quick() -> None:
+    """Clean up at once."""
+    log.append("begun")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        state.set("tidied")
+
+
+@catena.routine
+async def reads() -> None:
+    """Note what it is cancelled with."""
+    log.append("begun")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError as cancelled:
+        log.append(repr(cancelled.args))
+        raise
+
+
+@catena.routine
+async def reads_in_a_step() -> Any:
+    """Do the same in a generator."""
+    yield await reads.local()
+
+
+class Stubborn:
+    """A message that will not be text."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no text")
+
+
 @catena.routine
 async def own() -> None:
     """Raise a CancelledError of its own accord."""
@@ -228,21 +273,118 @@ def test_when_the_grace_is_over_the_caller_goes_on() -> None:
 
 
 def test_a_second_cancel_stops_waiting_and_not_the_clean_up() -> None:
-    """D6: who cancels twice is let go at once; the routine still ends in its own way."""
+    """D6: who cancels twice is let go soon; the routine still ends in its own way."""
 
     async def main() -> None:
         async with connected():
-            task = asyncio.create_task(slow())
+            task = asyncio.create_task(held_up())
             await _logged("begun")
             task.cancel()
             await settle()
-            task.cancel()
-            await asyncio.wait([task], timeout=0.03)
+            task.cancel("again")
+            await asyncio.wait([task], timeout=5)
             assert task.cancelled()
+            with pytest.raises(asyncio.CancelledError, match="again"):
+                await task
             assert "late" not in log
+            log.append("go on")
             await _logged("late")
 
     run(main())
+
+
+@isolated
+@pytest.mark.parametrize("messages", [(None, None), ("one", "two"), ("same", "same")])
+@pytest.mark.parametrize("routine", [quick, turns])
+def test_a_second_cancel_one_turn_later_loses_no_writes(
+    routine: Any, messages: tuple[str | None, str | None]
+) -> None:
+    """D6: the last frame of a routine that ends at once is mounted, whatever cancels again."""
+
+    async def ended(call: Any) -> tuple[str, str]:
+        log.clear()
+
+        async def work() -> None:
+            state.set("mine")
+            try:
+                await call()
+            except BaseException as error:
+                log.append(f"{type(error).__name__} {error.args[:1]} {state.get()}")
+
+        task = asyncio.create_task(work())
+        await _logged("begun")
+        for message in messages:
+            task.cancel(message)
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        return tuple(log)
+
+    async def main() -> None:
+        async with connected():
+            assert await ended(routine) == await ended(routine.local)
+
+    run(main())
+
+
+@isolated
+def test_a_cancellation_that_is_repeated_at_every_turn_is_one() -> None:
+    """D6: a scope of anyio cancels its tasks again and again, with one message of its own."""
+
+    async def main() -> None:
+        async with connected() as ends:
+            task = asyncio.create_task(_seeing(tidy()))
+            await _logged("begun")
+            while not task.done():
+                task.cancel("by the scope")
+                await asyncio.sleep(0)
+            assert await task == (("by the scope",), "tidied")
+            assert ends.caller.open_calls == ends.sessions.open_calls == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("message", ["enough", "", "\ud800", "x" * 5000, 42, None, Stubborn()])
+@pytest.mark.parametrize("call", [tidy, lambda: anext(reads_in_a_step())])
+def test_the_message_of_a_cancellation_arrives_and_comes_back(call: Any, message: Any) -> None:
+    """D6: the caller sees what a local await would raise; the routine sees the message as text."""
+
+    async def main() -> None:
+        async with connected():
+            task = asyncio.create_task(_seeing(call()))
+            await _logged("begun")
+            task.cancel(message)
+            args, _ = await task
+            assert args == (() if message is None else (message,))
+
+    run(main())
+
+
+@pytest.mark.parametrize("message", ["enough", "\ud800", 42, None])
+def test_a_routine_sees_the_message_of_a_cancellation(message: Any) -> None:
+    """D6: as text, in a coroutine and in a generator that is waiting."""
+    seen = () if message is None else ("?" if message == "\ud800" else str(message),)
+
+    async def main() -> None:
+        async with connected():
+            for call in (reads(), anext(reads_in_a_step())):
+                log.clear()
+                task = asyncio.ensure_future(call)
+                await _logged("begun")
+                task.cancel(message)
+                await asyncio.wait([task])
+                assert log[-1] == repr(seen)
+
+    run(main())
+
+
+async def _seeing(call: Any) -> tuple[Any, str]:
+    """Return the arguments of what cancels a call, and what its routine set."""
+    state.set("mine")
+    try:
+        await call
+    except asyncio.CancelledError as cancelled:
+        return cancelled.args, state.get()
+    raise AssertionError("it was not cancelled")
 
 
 def test_a_call_cancelled_before_its_routine_starts_never_starts_it() -> None:

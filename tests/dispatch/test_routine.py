@@ -192,6 +192,11 @@ def test_without_a_pool_the_error_says_how_to_open_one() -> None:
         assert "`add.local(...)`" in text
         with pytest.raises(NoPool):
             await anext(count(1))
+        with pytest.raises(
+            NoPool, match=r"`Shop\.price\.local\(\.\.\.\)`, giving it `self` or `cls`"
+        ):
+            await Shop().price("tea")
+        assert await Shop.price.local(Shop(), "tea") == "tea EUR"
 
     run(main())
 
@@ -306,5 +311,88 @@ def test_routines_by_value_dispatch_and_see_what_changed() -> None:
             assert await times(3) == 6
             factor = 5
             assert await times(3) == 15
+
+    run(main())
+
+
+# ---- what a call promises
+
+
+class Shop:
+    """Routines of a class, and functions with every kind of parameter."""
+
+    @catena.routine
+    async def price(self, item: str, /, *, currency: str = "EUR") -> str:
+        """Return a price."""
+        return f"{item} {currency}"
+
+    @staticmethod
+    @catena.routine
+    async def close(_: int, *rest: int, key: Any = None, **named: int) -> int:
+        """Count what it is given."""
+        return len(rest) + len(named)
+
+    @catena.routine
+    async def items(self, to: int) -> Any:
+        """Yield numbers."""
+        for n in range(to):
+            yield n
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda way: way(Shop.price)(Shop()),
+        lambda way: way(Shop.price)(Shop(), item="tea"),
+        lambda way: way(Shop.price)(Shop(), "tea", "USD"),
+        lambda way: way(Shop.price)(Shop(), "tea", price=1),
+        lambda way: way(Shop.close)(),
+        lambda way: way(Shop.close)(1, _=2),
+        lambda way: way(Shop.items)(Shop()),
+        lambda way: way(Shop.items)(Shop(), 1, 2),
+        lambda way: way(add)(1, a=2),
+    ],
+)
+def test_wrong_arguments_are_refused_where_a_routine_is_called(call: Any) -> None:
+    """D1: at the call, not where it is awaited, with the text of the local call; no pool needed."""
+    with pytest.raises(TypeError) as local:
+        call(lambda routine: routine.local)
+    with pytest.raises(TypeError) as refused:
+        call(lambda routine: routine)
+    assert str(refused.value) == str(local.value)
+
+
+def test_the_stub_asks_for_the_routines_own_signature() -> None:
+    """D1: a decorator between the decorator and the function is what is called, and decides."""
+
+    @catena.routine
+    @functools.wraps(add.local)
+    async def anything(*args: Any, **kwargs: Any) -> Any:
+        return args, kwargs
+
+    for made in (anything(1, 2, a=3, nobody=4), Shop.close(1, 2, 3, x=4)):
+        assert made.__name__ in ("add", "close")  # type: ignore[attr-defined]
+        made.close()  # type: ignore[attr-defined]
+
+
+def test_inspect_takes_a_routine_for_what_its_function_is() -> None:
+    """D1: a coroutine function or an async-generator function, as a method as well."""
+    for routine in (add, Shop.price, Shop().price, Shop.close):
+        assert inspect.iscoroutinefunction(routine)
+        assert asyncio.iscoroutinefunction(routine)
+        assert not inspect.isasyncgenfunction(routine)
+        assert inspect.isfunction(inspect.unwrap(routine))
+    for stream in (count, Shop.items, Shop().items):
+        assert inspect.isasyncgenfunction(stream)
+        assert not inspect.iscoroutinefunction(stream)
+        assert not inspect.isawaitable(stream(*[Shop()] * (stream is Shop.items), 1))
+
+
+def test_a_stream_that_is_awaited_says_what_to_do() -> None:
+    """D2: the TypeError of an await names what takes a stream."""
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match="async for"):
+            await count(1)
 
     run(main())

@@ -46,6 +46,7 @@ TYPING = {
     ("catena.context.token", "catena.context.chain"),  # ... and the binding from before the set
     ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
     ("catena.context.token", "catena.context.var"),  # a token knows its variable
+    ("catena.dispatch.attempt", "catena.dispatch.caller"),  # a caller opens its calls
     ("catena.dispatch.observing", "catena.dispatch.session"),
     ("catena.dispatch.port", "catena.dispatch.caller"),  # what a dispatcher hands out
     ("catena.dispatch.running", "catena.dispatch.session"),  # a session runs its routine

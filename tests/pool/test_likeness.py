@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import stat
@@ -178,3 +179,33 @@ def test_a_directory_that_others_can_enter_is_refused(
 
     with pytest.raises(PermissionError, match="can be entered by others"):
         Scratch()
+
+
+@catena.routine
+async def thresholds() -> tuple[int, ...]:
+    """Return when the collector looks."""
+    return gc.get_threshold()
+
+
+@pytest.mark.parametrize(
+    ("given", "first"), [({}, None), ({"gc_threshold": 20_000}, 20_000), ({"gc_threshold": 0}, 0)]
+)
+def test_the_collector_looks_as_often_as_python_says_or_the_pool(
+    given: dict[str, int], first: int | None
+) -> None:
+    """Likeness: a worker collects circles of other people's code as any Python does."""
+    plain = subprocess.run(
+        [sys.executable, "-c", "import gc; print(gc.get_threshold()[0])"],
+        capture_output=True,
+        check=True,
+        timeout=20,
+    )
+    assert pooled(thresholds, spawn=1, **given)[0] == (
+        int(plain.stdout) if first is None else first
+    )
+
+
+def test_a_negative_threshold_is_refused() -> None:
+    """Options are checked where they are written."""
+    with pytest.raises(ValueError, match="gc_threshold must not be negative, it is -1"):
+        catena.WorkerPool(gc_threshold=-1)

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable, Mapping
+from gc import get_referents
 from threading import get_ident
 from types import FrameType, MappingProxyType
 from typing import Any, Literal
@@ -25,6 +26,7 @@ __all__ = [
     "Pin",
     "claimable",
     "contention",
+    "context_of",
     "current",
     "lives",
     "new_chain",
@@ -60,10 +62,10 @@ class Pin:
 
 
 class Home:
-    """Proof of the one Context that a chain was put into: a stdlib token opens nowhere else.
+    """Proof of the one Context that a chain was put into.
 
-    The token refers to its Context, which refers to this: ``release`` breaks that circle as soon
-    as the Context is done with, for those who know when that is.
+    The proof is a weak reference: the Context refers to this, and were the reference strong, or a
+    token, every forked chain would be a circle that only the garbage collector ends.
     """
 
     # Of the class, for most homes never have any of it: one is made for each call.
@@ -73,26 +75,18 @@ class Home:
     """What a link is told of the chain here, by link, so that it is put together once."""
     keeps_pins = False
     """Whether somebody asks what tokens do; most Contexts are kept by those who run in them."""
-    proof: contextvars.Token[Chain | None] | None = None
-    """The token; None when the Context is done with."""
+    proof: ref[contextvars.Context] | None = None
+    """The Context; None when it is done with."""
     _pin: ref[Pin] | None = None
 
     def settle(self, chain: Chain) -> None:
         """Make the current Context home, and the chain current in it."""
-        self.proof = current.set(chain)
+        self.proof = ref(context_of(current.set(chain)))
 
     def is_here(self) -> bool:
         """Say whether the running code is in that very Context and not in a copy of it."""
-        if self.proof is None:
-            return False
-        chain = current.get()
-        try:
-            current.reset(self.proof)
-        except (ValueError, RuntimeError):
-            # Minted in another Context; or used, by a thread that asks at this very moment.
-            return False
-        self.proof = current.set(chain)
-        return True
+        proof = self.proof
+        return proof is not None and context_of(current.set(current.get())) is proof()
 
     def book(self) -> Ledger:
         """Return the ledger of this Context, opened when there was none."""
@@ -117,8 +111,14 @@ class Home:
 
     def release(self) -> bool:
         """Give up the proof, so that no Context is home; say whether there was one to give up."""
-        token, self.proof = self.proof, None
-        return token is not None
+        proof, self.proof = self.proof, None
+        return proof is not None
+
+
+def context_of(token: contextvars.Token[Any]) -> contextvars.Context:
+    """Return the Context that a token was made in: the stdlib hands out copies of it only."""
+    found: contextvars.Context = get_referents(token)[0]
+    return found
 
 
 def running_task() -> asyncio.Task[Any] | None:

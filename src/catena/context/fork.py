@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 from catena.context.chain import Chain
-from catena.context.current import Home, current
+from catena.context.current import Home
 from catena.events import ChainForked
 from catena.ids import new_id
 from catena.observe import announce
@@ -23,8 +23,6 @@ def fork_here(chain: Chain, task: asyncio.Task[Any] | None = None) -> Chain:
     """
     home = Home()
     forked = chain.fork(new_id(), get_ident(), task and ref(task), home)
-    # A token keeps what was there before: were it the parent, no ancestor would ever be gone.
-    current.set(None)
     home.settle(forked)
     if ChainForked.listeners:
         announce(ChainForked(forked.id, chain.id))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from gc import get_referents
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -70,7 +71,8 @@ def mount_named(
         check_task_factory(task)
     home = Home()
     chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, state))
-    home.proof = current.set(chain)
+    # As settle does it.
+    home.proof = ref(get_referents(current.set(chain))[0])
     if Mount.listeners:
         # As _told_of does it.
         counter = Mount.counter

@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from catena.context.current import running_loop
 from catena.context.runtime import options
-from catena.dispatch.caller import Call, Caller
+from catena.dispatch.attempt import Call
+from catena.dispatch.caller import Caller
 from catena.dispatch.deadline import Bounds, bounds_of
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.observing import sent, taken
@@ -20,13 +22,22 @@ from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
 
-__all__ = ["dispatching", "open_call"]
+__all__ = ["ELSEWHERE", "Dispatching", "dispatching", "no_pool", "open_call"]
+
+Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
+"""Runs a routine on a worker, with its positional and its named arguments."""
+
+ELSEWHERE = (
+    "the pool that is open here belongs to another event loop, and takes calls on that loop alone"
+    " (asyncio.run_coroutine_threadsafe makes one there)"
+)
+"""Why a call is refused that would cross from one event loop to another, or between threads."""
 
 _ATTEMPTS = 64
 _NOBODY: Mapping[str, str] = {}
 
 
-def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
+def dispatching(declared: Declaration) -> Dispatching:
     """Return the coroutine function that runs a routine on a worker and returns its result.
 
     It raises what the routine raises, and NoPool, Busy, SerializationError, WorkerLost,
@@ -34,12 +45,12 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     """
     apart = _apart(declared)
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # What the routine raises is raised again from here: pytest and IPython leave such frames
         # out, as they do wherever this name is set.
         __tracebackhide__ = True
         if options.get() is not None:
-            return await apart(*args, **kwargs)
+            return await apart(args, kwargs)
         if Dispatch.listeners:
             return await _told(Dispatch(declared.name, stream=False), declared, args, kwargs)
         payload = dump_arguments(declared, args, kwargs)
@@ -60,10 +71,10 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     return call if declared.timeout is declared.dispatch_timeout is None else apart
 
 
-def _apart(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _apart(declared: Declaration) -> Dispatching:
     """Return what ``dispatching`` does for calls that may have bounds."""
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         __tracebackhide__ = True
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
         with observed or SILENCE:
@@ -193,8 +204,18 @@ async def _ready(declared: Declaration, caller: Caller | None, bounds: Bounds | 
 def _through(declared: Declaration) -> Dispatcher:
     through = dispatcher.get()
     if through is None:
-        raise refused(NoPool(routine=declared.name))
+        raise no_pool(declared)
+    if through.loop is not running_loop():
+        raise no_pool(declared, ELSEWHERE)
     return through
+
+
+def no_pool(declared: Declaration, reason: str = "") -> NoPool:
+    """Return the error of a routine that cannot be called here, announced."""
+    qualified = getattr(declared.function, "__qualname__", "")
+    owner = qualified.rpartition(".")[0].rpartition(".")[2]
+    owner = "" if owner == "<locals>" else owner
+    return refused(NoPool(routine=declared.name, reason=reason, owner=owner))
 
 
 def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
@@ -204,6 +225,7 @@ def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
     """
     if type(frame) is not Nack:
         return _NOBODY
+    call.observed = None
     call.caller.nacked(call, frame)
     if frame.code is NackCode.UNLOADABLE:
         raise refused(

@@ -1,45 +1,40 @@
 """The caller's side of a link: open calls, what goes out for them and what comes back.
 
-A call never waits here without a way out: its frame comes, or the link ends and says so, or the
-caller is cancelled and waits at most the grace.
+Each open call has a number on its link, and its frames find it by that.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from catena.context.capture import Baseline, Captured, capture_first
+from catena.context.capture import capture_first
 from catena.context.carried import Carried, Known
 from catena.context.manifest import NO_CHAIN
+from catena.dispatch.attempt import Call
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import mount_frame, unsendable, wire
-from catena.errors import CatenaError, ProtocolError, WorkerLost
-from catena.events import CallNacked, Dispatch, FrameDropped
+from catena.dispatch.values import unsendable, wire
+from catena.errors import ProtocolError
+from catena.events import CallNacked, FrameDropped
 from catena.link.link import Link
-from catena.observe import NO_CARRIER, Carrier, announce, use
+from catena.observe import NO_CARRIER, Carrier, announce
 from catena.operations import Ends
 from catena.wire.frames import (
-    Ack,
     Cancel,
-    ExceptionFrame,
     Frame,
     Nack,
     NackCode,
     Next,
-    Result,
     Send,
     Task,
     Throw,
 )
-from catena.wire.grammar import END, TABLE, TO_CALLER, Position
 from catena.wire.versions import DELTA, NAMES
 
-__all__ = ["Call", "Caller", "callers"]
+__all__ = ["Caller", "callers"]
 
 _FUNCTIONS = 1024
 _CARRIES: dict[type[Any], str] = {
@@ -48,189 +43,9 @@ _CARRIES: dict[type[Any], str] = {
     Send: "the sent value",
     Throw: "the thrown exception",
 }
-_ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 callers: WeakSet[Caller] = WeakSet()
 """The caller's side of every link of this process that is up."""
-
-
-class Call(Position):
-    """One open call: where it stands, and the frame that its driver waits for."""
-
-    __slots__ = ("caller", "captured", "declared", "id", "lost", "observed", "refusal", "waiter")
-
-    # What its Task tells of time; a bounded call has its own.
-    timeout_ns: int | None = None
-    dispatch_timeout_ns: int | None = None
-    sent_at_ns: int | None = None
-
-    def __init__(
-        self, caller: Caller, id: int, declared: Declaration, captured: Captured | None
-    ) -> None:
-        self.caller = caller
-        self.id = id
-        self.declared = declared
-        # What its first drive told.
-        self.captured = captured
-        # Its Task and its first drive leave together.
-        self.state = "flow sent" if declared.stream else "call sent"
-        self.last = "next"
-        self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
-        self.lost: Exception | None = None
-        self.refusal: CatenaError | None = None
-        # They refer to each other, so whoever takes the last answer lets go of it.
-        self.observed: Dispatch | None = None
-
-    @property
-    def baseline(self) -> Baseline | None:
-        """What the worker had once the first drive was mounted."""
-        return None if self.captured is None else self.captured.baseline
-
-    @property
-    def ends(self) -> Ends:
-        """Who was asked to take it."""
-        return self.caller.ends
-
-    @property
-    def chain_id(self) -> bytes:
-        """The chain that it took along, empty for an unarmed call."""
-        return b"" if self.captured is None else self.captured.manifest.chain_id
-
-    @property
-    def over(self) -> bool:
-        """Whether no further step can be driven."""
-        return self.state == END or self.lost is not None
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time is up; only a bounded call has an end to its time."""
-        return False
-
-    def drive(self, frame: Next | Send | Throw) -> None:
-        """Send a drive frame of a stream and get ready for its answer."""
-        self.waiter = self.caller.link.loop.create_future()
-        if self.lost is not None or self.refusal is not None:
-            self.waiter.set_result(None)
-        else:
-            self.step(frame.symbol)
-            self.caller.link.send(frame)
-
-    def cancel(self) -> None:
-        """Send Cancel, if the call is where it can be cancelled."""
-        if self.lost is None and self.allows("cancel"):
-            self.step("cancel")
-            self.caller.link.send(Cancel(self.id))
-
-    async def answer(self) -> Frame:
-        """Wait for the frame that answers the last drive, and return it.
-
-        When the caller is cancelled meanwhile, the routine is told and its last word awaited, at
-        most the grace: its exception, or its answer in spite of the Cancel, is returned as a local
-        await would have it; an answer that only crossed the Cancel is mounted, and the cancellation
-        goes on.
-
-        Raises WorkerLost when the link ended and ProtocolError when the peer broke the grammar.
-        """
-        try:
-            frame = await self.waiter
-        except asyncio.CancelledError as cancelled:
-            frame = await self.last_word(cancelled)
-        return self.checked(frame)
-
-    async def last_word(self, cancelled: asyncio.CancelledError) -> Frame:
-        """Tell the routine that its caller was cancelled, and return its answer to that.
-
-        Raises the cancellation when there is none in time.
-        """
-        if self.waiter.cancelled():
-            await self._wait_after_cancel()
-        last = self.waiter.result() if self.waiter.done() else None
-        if type(last) is ExceptionFrame or (type(last) is Result and last.after_cancel):
-            return last
-        if self.refusal is not None:
-            raise self.refusal from None
-        if type(last) is Result:
-            self.mount_last(last)
-        raise cancelled
-
-    def mount_last(self, frame: Result) -> None:
-        """Mount what an answer tells whose value comes too late."""
-        leave = self.note_last(frame)
-        try:
-            mount_frame(frame.manifest, self.caller.values, self.baseline, to_worker=False)
-        finally:
-            use(leave)
-
-    def note_last(self, frame: Result | ExceptionFrame) -> Any:
-        """Note an answer that comes too late, where somebody listens; the call is told of no more.
-
-        Returns the hook that is called when it has been mounted, or None.
-        """
-        observed, self.observed = self.observed, None
-        if observed is None:
-            return None
-        observed.answer = frame
-        observed.answers += 1
-        return use(observed.enter)
-
-    def checked(self, frame: Frame | None) -> Frame:
-        """Return the frame, or raise why there is none."""
-        if self.refusal is not None:
-            raise self.refusal
-        if frame is None:
-            raise self.worker_lost()
-        return frame
-
-    def worker_lost(self) -> WorkerLost:
-        """Return the error that says that the link ended under this call."""
-        acked = self.state not in ("call sent", "flow sent", "call sent x", "flow sent x")
-        return WorkerLost(
-            worker=self.caller.worker,
-            routine=self.declared.name,
-            begun=True if acked else None,
-            cause=str(self.lost or ""),
-        )
-
-    async def _wait_after_cancel(self) -> None:
-        self.waiter = self.caller.link.loop.create_future()
-        self.cancel()
-        await asyncio.wait([self.waiter], timeout=self.declared.cancel_grace)
-
-    def receive(self, frame: Frame) -> None:
-        """Take a frame of this call. An illegal one ends it."""
-        if type(frame) is Ack and (acked := _ACKED.get(self.state)) is not None:
-            # Half of all frames that arrive; the rest goes the long way.
-            self.state, self.last = acked, frame.symbol
-            if self.captured is not None and self.captured.told is not None:
-                self.caller.arrived(self.captured.told)
-            return
-        try:
-            state = self.hear(frame.symbol, TO_CALLER)
-        except ProtocolError as error:
-            self.cancel()
-            self.refuse(error)
-            return
-        if state == END:
-            self.caller.forget(self)
-        elif state == "flow closing":
-            return
-        self._answer(frame)
-
-    def refuse(self, error: CatenaError) -> None:
-        """End the call here, with an error of ours."""
-        self.refusal = error
-        self.end()
-        self.caller.forget(self)
-        self._answer(None)
-
-    def lose(self, error: Exception) -> None:
-        """Learn that the link is gone."""
-        self.lost = error
-        self._answer(None)
-
-    def _answer(self, frame: Frame | None) -> None:
-        if not self.waiter.done():
-            self.waiter.set_result(frame)
 
 
 AnyCall = TypeVar("AnyCall", bound=Call)
@@ -252,6 +67,8 @@ class Caller:
         self.ends = Ends(self.worker, link.name, version, link.protocol, link.address)
         self.accepting = True
         self._farewell = ""
+        # Whether the pool let go of the worker.
+        self.closed = False
         self.calls: dict[int, Call] = {}
         self._ids = count(1)
         self._last = 0
@@ -367,6 +184,11 @@ class Caller:
         """Stop sending calls here; those under way go on."""
         self.accepting = False
         self._farewell = reason
+
+    async def close(self) -> None:
+        """End the link because the pool closes; open calls fail, and say so."""
+        self.accepting, self.closed = False, True
+        await self.link.close("the pool closes")
 
     def ended(self, error: Exception | None) -> None:
         """Fail every open call."""

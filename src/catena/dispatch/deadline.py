@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic, monotonic_ns
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from catena.context.capture import Captured
 from catena.context.runtime import NO_OPTIONS, options
-from catena.dispatch.caller import Call, Caller
+from catena.dispatch.attempt import Call
+from catena.dispatch.caller import Caller
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.values import take
@@ -26,6 +27,8 @@ __all__ = ["BoundCall", "Bounds", "bounds_of"]
 
 _MOST = 2**64 - 1
 _HANDING_OVER = ("call sent", "flow sent")
+
+Verdict = Literal["late", "not accepted"]
 
 
 class Bounds(NamedTuple):
@@ -109,7 +112,10 @@ def bounds_of(declared: Declaration) -> Bounds | None:
 
 
 class BoundCall(Call):
-    """An open call that timers watch; ``verdict`` is the error they decided on."""
+    """An open call that timers watch; ``verdict`` is what they decided on.
+
+    The error is made where it is raised: it refers to frames, and they refer to this call.
+    """
 
     __slots__ = (
         "_bounds",
@@ -131,7 +137,7 @@ class BoundCall(Call):
         super().__init__(caller, id, declared, captured)
         self._bounds = bounds
         self._timers: list[asyncio.TimerHandle] = []
-        self.verdict: TimeoutError | None = None
+        self.verdict: Verdict | None = None
         left = None if bounds.deadline is None else max(bounds.deadline - monotonic(), 0)
         self.timeout_ns = _nanoseconds(left)
         # So that the time in the socket counts, where the worker reads the same clock.
@@ -189,57 +195,73 @@ class BoundCall(Call):
         """As for any call: the cancellation came from outside, and outdoes every timer."""
         self._stop()
         self.verdict = None
-        frame = await super().last_word(cancelled)
-        deadline = self._bounds.deadline
-        if type(frame) is ExceptionFrame and deadline is not None and monotonic() >= deadline:
-            # The worker's own timer may have been first, when its answer crossed our Cancel.
-            self._take(frame, cancelled)
-        return frame
+        try:
+            frame = await super().last_word(cancelled)
+            deadline = self._bounds.deadline
+            if type(frame) is ExceptionFrame and deadline is not None and monotonic() >= deadline:
+                # The worker's own timer may have been first, when its answer crossed our Cancel.
+                self._take_instead(frame, cancelled)
+            return frame
+        finally:
+            # What is raised here refers to this frame: were it in there, that would be a circle.
+            del cancelled
 
     def checked(self, frame: Frame | None) -> Frame:
         """Return the frame, or raise why there is none that counts, with the last one mounted."""
-        verdict = self.verdict
-        if verdict is None or self.refusal is not None:
+        if self.verdict is None or self.refusal is not None:
             return super().checked(frame)
-        handing_over = type(verdict) is DispatchTimeout
-        if type(frame) is Nack and handing_over:
+        self._stop()
+        if type(frame) is Nack and self.verdict == "not accepted":
             return frame
         if type(frame) is ExceptionFrame:
-            self._take(frame, verdict, whatever=handing_over)
+            self._take_late(frame)
         elif type(frame) is Result:
             # Whether it crossed the Cancel or came in spite of it, it is too late.
             self.mount_last(frame)
             self.cancel()
-        raise verdict
+        self.observed = None
+        raise self._error()
 
-    def _take(
-        self, frame: ExceptionFrame, instead: BaseException, *, whatever: bool = False
-    ) -> None:
-        """Mount a last frame and raise: what it brings, or ``instead`` where that only echoes."""
-        echoes = TimeoutError if isinstance(instead, asyncio.CancelledError) else ()
+    def _error(self) -> TimeoutError:
+        """Return the error of the verdict."""
+        if self.verdict == "late":
+            return self._bounds.late()
+        return self._bounds.not_accepted(self.caller.worker)
+
+    def _take_late(self, frame: ExceptionFrame) -> None:
+        """Mount a last frame and raise: what it brings, or the verdict where that only echoes."""
         leave = self.note_last(frame)
         try:
             take(frame, self.declared.name, self.caller.values, self.baseline)
         except asyncio.CancelledError as ended:
-            if isinstance(instead, asyncio.CancelledError):
-                raise
-            raise instead from ended
+            raise self._error() from ended
         except BaseException as ended:
-            if whatever or isinstance(ended, echoes):
-                raise instead from ended
-            raise
+            if self.verdict == "late":
+                raise
+            raise self._error() from ended
         finally:
+            use(leave)
+
+    def _take_instead(self, frame: ExceptionFrame, cancelled: asyncio.CancelledError) -> None:
+        """Mount a last frame and raise what it brings; the cancellation where its time was up."""
+        leave = self.note_last(frame)
+        try:
+            take(frame, self.declared.name, self.caller.values, self.baseline)
+        except TimeoutError as ended:
+            raise cancelled from ended
+        finally:
+            del cancelled
             use(leave)
 
     def _not_accepted(self) -> None:
         if self.state in _HANDING_OVER:
-            self._decide(self._bounds.not_accepted(self.caller.worker))
+            self._decide("not accepted")
 
     def _expire(self) -> None:
         if self.state != END:
-            self._decide(self._bounds.late())
+            self._decide("late")
 
-    def _decide(self, verdict: TimeoutError) -> None:
+    def _decide(self, verdict: Verdict) -> None:
         if self.verdict is None:
             self.verdict = verdict
             self.cancel()

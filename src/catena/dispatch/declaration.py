@@ -17,13 +17,18 @@ CANCEL_GRACE = 1.5
 """Seconds; with the time a pool takes to stop, Ctrl-C is over within five."""
 
 
+def _anything(*_: Any, **__: Any) -> None:
+    """Take any arguments: those of a callable that is no function are checked on the worker."""
+
+
 @dataclass(slots=True, eq=False)
 class Declaration:
     """A routine as declared.
 
     ``function`` is the user's, ``wrapper`` what the decorator returned, ``stream`` says that it is
     an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
-    ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own.
+    ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own. ``check``
+    takes the arguments of a call and raises TypeError for wrong ones; ``run`` dispatches it.
     """
 
     function: Callable[..., Any]
@@ -33,6 +38,8 @@ class Declaration:
     timeout: float | None = None
     dispatch_timeout: float | None = None
     wrapper: Any = None
+    check: Callable[..., None] = _anything
+    run: Any = None
     _by_reference: bytes | None = None
 
     def dumps(self) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from catena.context.capture import Baseline
 from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.context.mount import unmount
-from catena.dispatch.caller import Call
+from catena.dispatch.attempt import Call
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.values import take
 from catena.events import Dispatch, Execution, Lease
@@ -125,8 +125,13 @@ class Watched:
         at = perf_counter_ns()
         if answer.manifest is not None:
             answer = answer._replace(manifest=self.answering(answer.manifest))
-        session.reply(answer)
-        session.sessions.link.after(partial(self._replied, error, at))
+        if session.over:
+            # Nobody waits for it, and nothing leaves.
+            session.reply(answer)
+            self._replied(error, at)
+        else:
+            session.reply(answer)
+            session.sessions.link.after(partial(self._replied, error, at))
 
     def _replied(self, error: BaseException | None, at: int) -> None:
         unmount()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,12 @@ __all__ = ["Dispatcher", "dispatcher"]
 
 
 class Dispatcher(Protocol):
-    """A way to workers."""
+    """A way to workers, from the event loop that its links live on."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that calls are made on."""
+        ...
 
     def pick(self) -> Caller | None:
         """Return the caller to use for the next call, None when none is connected."""

@@ -9,23 +9,29 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.context.runtime import checked_seconds
 from catena.dispatch.call import dispatching
 from catena.dispatch.declaration import CANCEL_GRACE, Declaration
 from catena.dispatch.stream import Stream
+from catena.dispatch.stub import marked, stub_of
 
 __all__ = ["Routine", "dress", "routine", "wrap"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
+MYPY = False
+"""mypy takes it for true, and nobody else does."""
+
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 R = TypeVar("R")
-T = TypeVar("T")
 Y = TypeVar("Y")
-X = TypeVar("X")
+# As a whole, because mypy knows the `Any` of a coroutine that it made itself from one written here.
+C = TypeVar("C", bound=Coroutine[Any, Any, Any])
+G = TypeVar("G", bound=AsyncGenerator[Any, Any])
 
 
 class Routine(Protocol[P, R_co]):
@@ -44,27 +50,32 @@ class Routine(Protocol[P, R_co]):
         """Dispatch."""
         ...
 
-    # Type checkers hand the routine of a classmethod or staticmethod through unchanged.
-    @overload
-    def __get__(
-        self: Routine[Concatenate[type[S], Q], R], instance: S | None, owner: type[S]
-    ) -> Callable[Q, R]: ...
-    @overload
-    def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...
-    @overload
-    def __get__(
-        self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
-    ) -> Callable[Q, R]: ...
-    @overload
-    def __get__(self, instance: object, owner: type | None = None) -> Routine[P, R_co]: ...
+    if MYPY:
+        # mypy binds by the first overload below, whatever the routine takes, and would refuse each
+        # staticmethod: so there it does not see what methods take.
+        def __get__(  # pyright: ignore[reportRedeclaration]
+            self, instance: object, owner: type | None = None
+        ) -> Routine[..., R_co]: ...
+    else:
+        # Type checkers hand the routine of a classmethod or staticmethod through unchanged.
+        @overload
+        def __get__(
+            self: Routine[Concatenate[type[S], Q], R], instance: S | None, owner: type[S]
+        ) -> Callable[Q, R]: ...
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Routine[P, R_co]: ...
+        @overload
+        def __get__(
+            self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
+        ) -> Callable[Q, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Routine[P, R_co]: ...
 
 
 @overload
-def routine(
-    function: Callable[P, Coroutine[Any, Any, T]], /
-) -> Routine[P, Coroutine[Any, Any, T]]: ...
+def routine(function: Callable[P, C], /) -> Routine[P, C]: ...
 @overload
-def routine(function: Callable[P, AsyncGenerator[Y, X]], /) -> Routine[P, AsyncGenerator[Y, X]]: ...
+def routine(function: Callable[P, G], /) -> Routine[P, G]: ...
 @overload
 def routine(function: Callable[P, AsyncIterator[Y]], /) -> Routine[P, AsyncGenerator[Y, Any]]: ...
 @overload
@@ -117,13 +128,9 @@ class _Decorator(Protocol):
     """What ``routine`` returns when it is given options."""
 
     @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]], /
-    ) -> Routine[P, Coroutine[Any, Any, T]]: ...
+    def __call__(self, function: Callable[P, C], /) -> Routine[P, C]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, AsyncGenerator[Y, X]], /
-    ) -> Routine[P, AsyncGenerator[Y, X]]: ...
+    def __call__(self, function: Callable[P, G], /) -> Routine[P, G]: ...
     @overload
     def __call__(
         self, function: Callable[P, AsyncIterator[Y]], /
@@ -131,12 +138,17 @@ class _Decorator(Protocol):
 
 
 def wrap(declared: Declaration) -> Any:
-    """Return a function that dispatches the declared routine."""
+    """Return a function that dispatches the declared routine.
 
-    def stream(*args: Any, **kwargs: Any) -> Any:
-        return Stream[Any](declared, args, kwargs)
+    Wrong arguments are refused when it is called. ``inspect`` takes it for what the function is.
+    """
 
-    wrapper = cast("Any", stream if declared.stream else dispatching(declared))
+    def call(*args: Any, **kwargs: Any) -> Any:
+        declared.check(*args, **kwargs)
+        return declared.run(args, kwargs)
+
+    declared.run = functools.partial(Stream, declared) if declared.stream else dispatching(declared)
+    wrapper: Any = marked(cast("FunctionType", call), stream=declared.stream)
     wrapper.__catena_routine__ = declared
     wrapper.__catena_reduce__ = declared.reduce
     declared.wrapper = wrapper
@@ -145,8 +157,14 @@ def wrap(declared: Declaration) -> Any:
 
 def dress(declared: Declaration) -> None:
     """Give the wrapper the name, the documentation and the signature of the function."""
-    functools.update_wrapper(declared.wrapper, declared.function)
-    declared.wrapper.local = declared.function
+    function = declared.function
+    functools.update_wrapper(declared.wrapper, function)
+    declared.wrapper.local = function
+    if inspect.isfunction(function):
+        declared.check = stub_of(function)
+    if not declared.stream:
+        # What a call returns is called like the function, too: a coroutine has its maker's name.
+        functools.update_wrapper(declared.run, function, updated=())
 
 
 def _check(function: object) -> None:

@@ -46,7 +46,7 @@ class Running(Protocol):
         """Go on to the next yield."""
         ...
 
-    def cancel(self, *, idle: bool) -> None:
+    def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel what runs now, or close what is suspended."""
         ...
 
@@ -70,11 +70,11 @@ class RunningCall:
     def drive(self, frame: Next | Send | Throw) -> None:
         """A coroutine is driven once, when it starts: the grammar knows no other drive."""
 
-    def cancel(self, *, idle: bool) -> None:
+    def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel the routine's task."""
         # A task that has not started is not cancelled but told, because it would never answer.
         if self._started:
-            self._task.cancel()
+            self._task.cancel(message)
 
     async def _run(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
         self._started = True
@@ -91,7 +91,7 @@ class RunningCall:
                 # The loop was held up: a Cancel may lie in the socket.
                 await gate.passed()
             if session.cancelled:
-                raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
+                raise session.cancellation()  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:
                 watched = Watched(session, declared.name, contexts, frame)
             if frame.manifest is not None:
@@ -114,6 +114,8 @@ class RunningCall:
             ended = error if watched is not None else None
         if watched is not None:
             watched.reply(session, answer, ended)
+            # Frames of its cause refer to this one.
+            ended = None
             return
         if not same or KeysUndeclared.listeners or Unmounted.listeners:
             unmount()

@@ -7,6 +7,7 @@ session sends one last frame, unless the link is gone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from weakref import WeakSet
 
@@ -74,7 +75,7 @@ all_sessions: WeakSet[Sessions] = WeakSet()
 class Session(Position):
     """One call on the worker: where it stands and what runs for it."""
 
-    __slots__ = ("cancelled", "expired", "running", "sessions", "task")
+    __slots__ = ("cancelled", "expired", "message", "running", "sessions", "task")
 
     def __init__(self, sessions: Sessions, task: Task) -> None:
         self.sessions = sessions
@@ -82,6 +83,8 @@ class Session(Position):
         super().__init__()
         self.running: Running | None = None
         self.cancelled = False
+        # What the caller's task was cancelled with.
+        self.message: str | None = None
         # Whether what runs has been cancelled already, because its time was up.
         self.expired = False
 
@@ -105,10 +108,10 @@ class Session(Position):
                 else:
                     self.running.drive(frame)
             case Cancel():
-                self.cancelled = True
+                self.cancelled, self.message = True, frame.text
                 idle = state == "flow closing"
                 if self.running is not None and (idle or not self.expired):
-                    self.running.cancel(idle=idle)
+                    self.running.cancel(frame.text, idle=idle)
             case _:
                 pass
 
@@ -119,7 +122,7 @@ class Session(Position):
             return
         ended = self.step(frame.symbol) == END
         if not ended and "yield+" in frame.symbol:
-            self.cancelled = False
+            self.cancelled, self.message = False, None
         self.sessions.link.send(frame)
         if ended:
             self.sessions.forget(self)
@@ -145,6 +148,11 @@ class Session(Position):
     def over(self) -> bool:
         """Whether nobody waits for an answer any more."""
         return self.state == END
+
+    def cancellation(self) -> asyncio.CancelledError:
+        """Return what a routine is cancelled with that nobody has begun, or that is suspended."""
+        told = () if self.message is None else (self.message,)
+        return asyncio.CancelledError(*told)
 
     def abandon(self) -> None:
         """Stop what runs, and keep from starting what has not begun; nobody listens any more."""

@@ -59,12 +59,12 @@ class RunningStream:
         self.idle = False
         driver.put(frame)
 
-    def cancel(self, *, idle: bool) -> None:
+    def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel the step that runs, or close the suspended generator."""
         if idle:
             self._driver.put(_CLOSE)
         else:
-            self._driver.interrupt()
+            self._driver.interrupt(message)
 
     async def step(self, frame: Drive, driver: _Driver) -> Result | ExceptionFrame:
         """Run one step in the driver's task; return the answer."""
@@ -94,7 +94,7 @@ class RunningStream:
 
     async def close(self, driver: _Driver) -> ExceptionFrame:
         """Close the suspended generator, in the driver's Context; return the last frame."""
-        error: BaseException = asyncio.CancelledError()
+        error: BaseException = self.session.cancellation()
         try:
             if self._generator is not None:
                 await self._generator.aclose()
@@ -156,8 +156,8 @@ class RunningStream:
         if self.session.cancelled:
             # The Cancel came before this step had begun: it begins by being cancelled.
             if generator is None:
-                raise asyncio.CancelledError
-            return await generator.athrow(asyncio.CancelledError())
+                raise self.session.cancellation()
+            return await generator.athrow(self.session.cancellation())
         if generator is None:
             args, kwargs = arguments(self.session.task.payload, self._declared)
             generator = self._generator = self._declared.function(*args, **kwargs)
@@ -214,14 +214,18 @@ class _Driver:
         self.ended = False
         # Whether a listener has been in its Context.
         self.watched = False
-        self._stream = stream
         self._stepping = False
         # Here, in a step that began without a chain: tokens of that step have no pins.
         self._minted = False
         self._inbox: asyncio.Queue[Drive | _Close | None] = asyncio.Queue()
         self._context = base.context.copy()
         loop = stream.session.sessions.link.loop
-        self._task: asyncio.Task[None] = asyncio.Task(self._run(), loop=loop, context=self._context)
+        self._task: asyncio.Task[None] = asyncio.Task(
+            # The stream refers to its drivers, so none of them keeps it once it is done.
+            self._run(stream),
+            loop=loop,
+            context=self._context,
+        )
 
     @property
     def pinned(self) -> bool:
@@ -233,19 +237,19 @@ class _Driver:
         """Hand over the next step, the request to close, or (None) the end of the driver."""
         self._inbox.put_nowait(what)
 
-    def interrupt(self) -> None:
+    def interrupt(self, message: str | None) -> None:
         """Cancel the step that runs; one that has not begun sees the session's flag."""
         if self._stepping:
-            self._task.cancel()
+            self._task.cancel(message)
 
-    async def _run(self) -> None:
+    async def _run(self, stream: RunningStream) -> None:
         answer: Result | ExceptionFrame | None = None
         while (what := await self._inbox.get()) is not None:
             self._stepping = True
             if isinstance(what, _Close):
-                answer = await self._stream.close(self)
+                answer = await stream.close(self)
             else:
-                answer = await self._stream.step(what, self)
+                answer = await stream.step(what, self)
             self._stepping = False
             while self._task.cancelling():
                 self._task.uncancel()
@@ -255,17 +259,17 @@ class _Driver:
                 self._minted = not chain.home.keeps_pins
                 chain.home.keeps_pins = True
             more = isinstance(answer, Result) and answer.more
-            if more and self._stream.session.over:
+            if more and stream.session.over:
                 # The link was lost during the step: nobody will drive or close this generator.
-                answer = await self._stream.close(self)
+                answer = await stream.close(self)
                 more = False
-            self._stream.idle = more
+            stream.idle = more
             if not more:
                 self.ended = True
-                self._stream.end()
+                stream.end()
                 unmount()
-                self._stream.tell()
-            self._stream.session.reply(answer)
+                stream.tell()
+            stream.session.reply(answer)
             if not more:
                 return
         self.ended = True

@@ -14,9 +14,10 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from catena.context.capture import Baseline, capture_drive
+from catena.context.current import running_loop
 from catena.context.manifest import ChainManifest
-from catena.dispatch.call import open_call
-from catena.dispatch.caller import Call
+from catena.dispatch.attempt import Call
+from catena.dispatch.call import ELSEWHERE, no_pool, open_call
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.observing import taken
 from catena.dispatch.values import written
@@ -110,6 +111,8 @@ class Stream(AsyncGenerator[T, Any]):
             raise _already(name)
         if self._closed:
             raise StopAsyncIteration
+        if self._call is not None and self._call.caller.link.loop is not running_loop():
+            raise no_pool(self._declared, ELSEWHERE)
         self._running = True
         self._mark = ""
         try:
@@ -197,6 +200,7 @@ class Stream(AsyncGenerator[T, Any]):
         """Give the stream up: the worker closes the generator in its own context."""
         if self._call is not None:
             self._call.cancel()
+            self._call.observed = None
         self._close(error)
 
     def __del__(self) -> None:
@@ -212,8 +216,13 @@ class Stream(AsyncGenerator[T, Any]):
         return f"<catena stream {self._declared.name} {state}>"
 
 
+# What an `await` of one is refused with names the class.
+Stream.__name__ = "Stream (use `async for`)"
+
+
 def _abandoned(call: Call, observed: Dispatch | None) -> None:
     call.cancel()
+    call.observed = None
     if observed is not None:
         observed.finish(abandoned=True)
 

@@ -64,7 +64,7 @@ class Member:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self.caller is not None:
-            await self.caller.link.close()
+            await self.caller.close()
 
 
 class Proxy:
@@ -79,6 +79,7 @@ class Proxy:
         self.id = id
         self.members = [Member(worker, target, name, strict=strict) for worker, target in members]
         self.encoded = codec.encode_proxy(id, members)
+        self.loop = asyncio.get_running_loop()
         self.closed = False
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
@@ -101,7 +102,7 @@ class Proxy:
         Raises NoPool when the pool is closed, and WorkerLost when no member answers.
         """
         if self.closed:
-            raise refused(NoPool(routine=routine, reason="its pool is closed"))
+            raise refused(NoPool(routine=routine, reason="the pool was closed"))
         causes: list[str] = []
         first = self._turn
         for offset in range(len(self.members)):

@@ -30,7 +30,6 @@ from catena.pool.scratch import remove_abandoned
 
 __all__ = ["main"]
 
-_GC_THRESHOLD = 20_000
 _CLEAN_UP = 0.8
 """The share of its time that a worker has for routines and links; its bootstrap has the rest."""
 _LEAST = 0.3
@@ -49,7 +48,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     # What is imported by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    if facts["gc_threshold"] is not None:
+        gc.set_threshold(facts["gc_threshold"])
     serving = _Serving(facts, control, bootstrap)
     with _runner(facts["loop"]) as runner:
         runner.run(serving.run())
