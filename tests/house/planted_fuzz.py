@@ -10,7 +10,8 @@ from catena.dispatch.contexts import Contexts
 from catena.dispatch.session import Session
 from catena.dispatch.values import Wire
 from catena.errors import ChainSerializationError, ProtocolError
-from catena.link import memory
+from catena.link import link as linking
+from catena.wire import codec
 from catena.wire.frames import ExceptionFrame
 from tests.laws.fault import given, keep, returning
 from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as a_case
@@ -35,10 +36,18 @@ def _unbind_another(found: Any) -> Any:
     return found
 
 
-def _raise_untyped(parsed: Any) -> Any:
-    if isinstance(parsed, ProtocolError):
-        raise LookupError("a message")  # noqa: TRY004 - any type but the right one
-    return parsed
+class _Untyped:
+    """The codec as a link sees it, with another error."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(codec, name)
+
+    def decode(self, data: bytes) -> Any:
+        """Return the frames of a message. Raises LookupError."""
+        try:
+            return codec.decode(data)
+        except ProtocolError:
+            raise LookupError("a message") from None
 
 
 def _reply_or_not(self: Session, frame: Any) -> None:
@@ -59,7 +68,7 @@ keep(
 )
 keep(
     "a message that does not parse ends the link with an error of any type",
-    returning(memory, "parse", _raise_untyped),
+    patch.object(linking, "codec", _Untyped()),
     a_case,
 )
 keep("an exception is not answered", patch.object(Session, "reply", _reply_or_not), a_case)
