@@ -55,6 +55,9 @@ TYPING = {
     ("catena.context.chain", "weakref"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
+    ("catena.telemetry.options", "opentelemetry.metrics"),
+    ("catena.telemetry.options", "opentelemetry.propagators.textmap"),
+    ("catena.telemetry.options", "opentelemetry.trace"),
     ("catena.telemetry.switch", "opentelemetry.metrics"),
     ("catena.telemetry.switch", "opentelemetry.propagators.textmap"),
     ("catena.telemetry.switch", "opentelemetry.trace"),

@@ -127,7 +127,7 @@ def test_the_counters_count_what_the_program_saw(told: Run) -> None:
     known = [one["kind"] for one in told.said["told"].values()]
 
     for kind in ("thread", "task"):
-        assert told.total("catena.chain.contentions", kind=kind) == known.count(kind)
+        assert told.total("catena.chain.contentions", catena__kind=kind) == known.count(kind)
     assert len(told.spans("catena.contention")) == len(known)
     assert len(told.records("catena.chain.contention")) == len(known)
     zero = {pid(one) for one in told.points("catena.chain.contentions")}

@@ -63,7 +63,7 @@ def test_serialization_failures_are_told_when_they_are_not_sampled(told: Run) ->
     for trace in roots:
         records = of(told, "catena.serialization.failed", trace)
         assert sorted(pid(one) == told.said["caller"] for one in records) == [False, True]
-    assert told.total("catena.serialization.failures", direction="sent") == 2 * len(roots)
+    assert told.total("catena.serialization.failures", catena__direction="sent") == 2 * len(roots)
 
 
 def test_version_refusals_are_told_when_they_are_not_sampled(told: Run) -> None:

@@ -31,7 +31,7 @@ def test_what_was_dropped_is_counted(told: Run) -> None:
     for state in ("malformed", "oversized"):
         (known,) = {
             point.value
-            for point in told.points("catena.telemetry.dropped", reason=state)
+            for point in told.points("catena.telemetry.dropped", catena__reason=state)
             if pid(point) == told.said["worker"]
         }
         assert known == [one for _, one in HEADERS.values()].count(state)
