@@ -225,7 +225,7 @@ class BoundCall(Call):
                 raise
             raise instead from ended
         except BaseException as ended:
-            if whatever or isinstance(ended, echoes):
+            if whatever or issubclass(type(ended), echoes):
                 raise instead from ended
             raise
         finally:

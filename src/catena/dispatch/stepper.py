@@ -8,6 +8,7 @@ When another chain takes over the stream, it gets a Context and a task of its ow
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,12 @@ from catena.context.manifest import ChainManifest
 from catena.context.mount import unmount
 from catena.context.prepared import Prepared
 from catena.dispatch.observing import Watched
-from catena.dispatch.running import Admitted, arguments, failed
+from catena.dispatch.running import Admitted, arguments, failed, fall
 from catena.dispatch.values import mount_frame, opened, written
 from catena.events import Execution, Lease
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wording import reason
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["RunningStream"]
 
 Drive = Next | Send | Throw
+
+_log = logging.getLogger("catena")
 
 
 class RunningStream:
@@ -180,7 +184,13 @@ class RunningStream:
         try:
             await generator.aclose()
         except BaseException as raised:
-            error.add_note(f"(closing the generator raised {type(raised).__name__}: {raised})")
+            # The error that comes first is the one to tell.
+            note = f"(closing the generator raised {reason(raised)})"
+            try:
+                error.add_note(note)
+            except BaseException as refused:
+                # A strange class may refuse any attribute.
+                _log.error("%s: %s cannot be noted: %s", self._declared.name, note, reason(refused))
 
     def _failed(self, error: BaseException, driver: _Driver) -> ExceptionFrame:
         values = self._contexts.values
@@ -239,6 +249,14 @@ class _Driver:
             self._task.cancel()
 
     async def _run(self) -> None:
+        try:
+            await self._take_drives()
+        except BaseException as error:
+            # The caller waits, and nobody else would see it.
+            self.ended = True
+            fall(self._stream.session, error)
+
+    async def _take_drives(self) -> None:
         answer: Result | ExceptionFrame | None = None
         while (what := await self._inbox.get()) is not None:
             self._stepping = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncGenerator
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
@@ -122,7 +123,7 @@ class Stream(AsyncGenerator[T, Any]):
         except BaseException as error:
             if self._call is None or self._call.over:
                 self._close(error)
-            elif not isinstance(error, Exception):
+            elif not issubclass(type(error), Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.
                 self._abandon(error)
             if not self._is_back(error, what):
@@ -157,9 +158,8 @@ class Stream(AsyncGenerator[T, Any]):
             case error:
                 self._mark = f"{os.getpid()}-{next(_marks)}"
                 name = self._declared.name
-                data = failure.dump(
-                    cast("BaseException", error), worker="caller", routine=name, mark=self._mark
-                )
+                dumps = partial(failure.dump, worker="caller", routine=name, mark=self._mark)
+                data = written(error, "the thrown exception", name, dumps)
                 drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
@@ -190,7 +190,7 @@ class Stream(AsyncGenerator[T, Any]):
         streams.discard(self)
         observed, self._observed = self._observed, None
         if observed is not None:
-            benign = isinstance(error, StopAsyncIteration | GeneratorExit)
+            benign = issubclass(type(error), StopAsyncIteration | GeneratorExit)
             observed.finish(None if benign else error)
 
     def _abandon(self, error: BaseException | None = None) -> None:
