@@ -8,7 +8,6 @@ When another chain takes over the stream, it gets a Context and a task of its ow
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["RunningStream"]
 
 Drive = Next | Send | Throw
-
-_log = logging.getLogger("catena")
 
 
 class RunningStream:
@@ -184,13 +181,7 @@ class RunningStream:
         try:
             await generator.aclose()
         except BaseException as raised:
-            # The error that comes first is the one to tell.
-            note = f"(closing the generator raised {reason(raised)})"
-            try:
-                error.add_note(note)
-            except BaseException as refused:
-                # A strange class may refuse any attribute.
-                _log.error("%s: %s cannot be noted: %s", self._declared.name, note, reason(refused))
+            error.add_note(f"(closing the generator raised {reason(raised)})")
 
     def _failed(self, error: BaseException, driver: _Driver) -> ExceptionFrame:
         values = self._contexts.values
