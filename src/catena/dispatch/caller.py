@@ -151,6 +151,8 @@ class Call(Position):
             raise self.refusal from None
         if type(last) is Result:
             self.mount_last(last)
+            # A stream that was not told, because its answer was here already, has no driver now.
+            self.cancel()
         raise cancelled
 
     def mount_last(self, frame: Result) -> None:

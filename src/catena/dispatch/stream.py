@@ -149,18 +149,17 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
         # The payload first: what cannot be written must not pass for having told the chain.
-        match what:
-            case None:
-                drive = Next(call.id, self._captured(call))
-            case _ if type(what) is _Sent:
-                data = written(what.value, "the sent value", self._declared.name)
-                drive = Send(call.id, data, self._captured(call))
-            case error:
-                self._mark = f"{os.getpid()}-{next(_marks)}"
-                name = self._declared.name
-                dumps = partial(failure.dump, worker="caller", routine=name, mark=self._mark)
-                data = written(error, "the thrown exception", name, dumps)
-                drive = Throw(call.id, data, self._captured(call))
+        name = self._declared.name
+        if what is None:
+            drive = Next(call.id, self._captured(call))
+        elif type(what) is _Sent:
+            data = written(what.value, "the sent value", name)
+            drive = Send(call.id, data, self._captured(call))
+        else:
+            self._mark = f"{os.getpid()}-{next(_marks)}"
+            dumps = partial(failure.dump, worker="caller", routine=name, mark=self._mark)
+            data = written(what, "the thrown exception", name, dumps)
+            drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
 
