@@ -253,7 +253,7 @@ def test_nothing_more_is_sent_for_a_call_that_has_ended(caplog: pytest.LogCaptur
             forget = ends.sessions.forget
             ends.sessions.forget = lambda one: (sessions.append(one), forget(one))[1]  # type: ignore[method-assign]
             await stands()
-            sessions[0].fall(ValueError("too late"))
+            running.fall(sessions[0], ValueError("too late"))
             await stands()
 
     with caplog.at_level(logging.ERROR, logger="catena"):

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import catena
 from catena import wording
-from catena.dispatch import running, session, values
+from catena.dispatch import running, values
 from catena.dispatch.session import Session
 from catena.wire import failure, serializer
 from tests.laws import endings
@@ -52,7 +52,6 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "no net": (
         TRUSTED,
         patch.object(running, "plain", _raise),
-        patch.object(session, "plain", _raise),
     ),
     "a circle": (patch.object(Session, "reply", _reply_and_keep),),
     "a text is trusted": (patch.object(wording, "text_of", str),),
