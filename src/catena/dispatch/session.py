@@ -318,8 +318,7 @@ class Sessions:
         if self._undriven:
             self._undriven.pop(task.call, None)
         if len(self._sessions) > CALL_LIMIT:
-            reason = f"{CALL_LIMIT} calls are open on its link"
-            return Nack(task.call, NackCode.BUSY, reason)
+            return Nack(task.call, NackCode.BUSY, f"{CALL_LIMIT} calls are open on its link")
         try:
             declared = self._function(task)
             contexts = self._contexts_of(task)
