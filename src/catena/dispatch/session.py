@@ -43,7 +43,7 @@ from catena.wire.frames import (
 )
 from catena.wire.grammar import END, TO_WORKER, Position
 from catena.wire.versions import DELTA
-from catena.wording import TEXT_LIMIT
+from catena.wording import TEXT_LIMIT, reason
 
 __all__ = ["Session", "Sessions", "all_sessions"]
 
