@@ -7,7 +7,7 @@ them. Ids are bytes here, as in the core; whoever shows them turns them into hex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from catena.errors import (
     CatenaError,
@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=CatenaError)
+
+_members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 # ---- facts
@@ -241,10 +243,18 @@ def refused(error: E) -> E:
 def unhandled(error: BaseException, routine: str, call: int, *, at_caller: bool) -> None:
     """Announce what ends a routine if that is a contention, alone or in a group."""
     if ContentionUnhandled.listeners:
-        found: BaseException | None = error
-        if isinstance(error, BaseExceptionGroup):
-            found = cast("BaseExceptionGroup[BaseException]", error).subgroup(ChainContention)
-            while isinstance(found, BaseExceptionGroup):
-                found = found.exceptions[0]
-        if isinstance(found, ChainContention):
+        found = _contention(error)
+        if found is not None:
             announce(ContentionUnhandled(found, routine, call, at_caller))
+
+
+def _contention(error: BaseException) -> ChainContention | None:
+    """Return the first contention that is an error, or in its groups; runs no code of theirs."""
+    left = [error]
+    while left:
+        one = left.pop()
+        if issubclass(type(one), ChainContention):
+            return cast("ChainContention", one)
+        if issubclass(type(one), BaseExceptionGroup):
+            left += reversed(_members(one))
+    return None

@@ -564,6 +564,24 @@ def test_an_answer_that_crossed_the_cancel_does_not_stop_it() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("turns", range(12))
+def test_a_stream_is_closed_whenever_its_first_step_is_cancelled(turns: int) -> None:
+    """D2, D6: also where the first value has arrived, and its caller has not had its turn yet."""
+
+    async def main() -> None:
+        async with connected() as ends:
+            task = asyncio.create_task(anext(steps()))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
+            await settle()
+            assert task.done()
+            assert (ends.caller.open_calls, ends.sessions.open_calls) == (0, 0)
+
+    run(main())
+
+
 def test_a_yield_that_crossed_the_cancel_waits_for_the_close() -> None:
     """D6: the worker will find the Cancel while idle; its last frame is awaited and raised."""
 

@@ -23,6 +23,7 @@ from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generato
 from tests.house.planted_accumulating import CHECKS as COUNTED
 from tests.house.planted_collect import CHECKS as COLLECTED
 from tests.house.planted_context import order_of_ledgers
+from tests.house.planted_endings import CHECKS as ENDED
 from tests.house.planted_fuzz import CHECKS as FUZZED
 from tests.house.planted_ledgers import CHECKS as LEDGERS
 from tests.house.planted_observed import CHECKS as OBSERVED
@@ -38,6 +39,7 @@ __all__ = [
     "COLLECTED",
     "COMPARED",
     "COUNTED",
+    "ENDED",
     "FAULTS",
     "FUZZED",
     "LEDGERS",

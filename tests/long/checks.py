@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
 from tests.laws.law import Law
+from tests.laws.test_endings import (
+    LONG_FLOORS as LONG_ENDINGS,
+    RARE_FLOORS,
+    test_every_call_ends_and_leaves_nothing as ending,
+)
 from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as fuzzing
 from tests.laws.test_oracle import (
     LONG_FLOORS,
@@ -43,6 +48,11 @@ def _fuzz_manifests(count: int, seed: int, progress: Progress) -> Counter[str]:
     return its.check(seed=seed, examples=count, shrink=False, progress=progress)
 
 
+def _endings(count: int, seed: int, progress: Progress) -> Counter[str]:
+    its: Law = getattr(ending, "law")  # noqa: B009 - the decorator puts it there
+    return its.check(seed=seed, examples=count, progress=progress)
+
+
 def _token_oracle(count: int, seed: int, progress: Progress) -> Counter[str]:
     its: Law = getattr(comparing, "law")  # noqa: B009 - the decorator puts it there
     return its.check(seed=seed, examples=count, progress=progress)
@@ -58,6 +68,14 @@ CHECKS: dict[str, Check] = {
             100_000,
             accumulate,
             floors={"dispatches": 100_000, "sets": 40_000, "resets": 10_000, "forks": 20_000},
+        ),
+        Check(
+            "endings",
+            "D5, D6",
+            "calls with objects that resist: each ends, both processes live, nothing is left",
+            20_000,
+            _endings,
+            floors=LONG_ENDINGS | RARE_FLOORS,
         ),
         Check(
             "fuzz-manifests",

@@ -36,9 +36,13 @@ _defaults: WeakKeyDictionary[ContextVar[Any], tuple[Any, bytes | None]] = WeakKe
 def is_fixed(value: Any) -> bool:
     """Say whether a value can surely not be changed in place."""
     kind: object = type(value)  # pyright: ignore[reportUnknownVariableType]
-    if kind in _FIXED:
-        return True
-    return kind is tuple and all(map(is_fixed, value))
+    try:
+        if kind in _FIXED:
+            return True
+        return kind is tuple and all(map(is_fixed, value))
+    except BaseException:
+        # A class may refuse to be hashed, in its metaclass; a tuple may be too deep.
+        return False
 
 
 def unchanged(shelf: Shelf, dumps: Callable[[Any], bytes]) -> bool:

@@ -12,6 +12,7 @@ from catena.context.registry import Key
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost
 from catena.observe import announce
+from catena.wording import reason
 
 __all__ = ["Problems", "problem", "settle"]
 
@@ -20,7 +21,7 @@ Problems = list[SerializationWarning]
 
 def problem(key: Key, error: Exception, doing: str) -> SerializationWarning:
     """Announce that an entry could not be sent or read; return the warning that says so."""
-    cause = f"{type(error).__name__}: {error}"
+    cause = reason(error)
     if EntryLost.listeners:
         announce(EntryLost(key, doing == "sent", cause))
     return SerializationWarning(key=key, doing=doing, cause=cause)

@@ -24,6 +24,7 @@ from catena.context.registry import departures, lock, tokens
 from catena.errors import SerializationError
 from catena.events import refused
 from catena.ids import new_id
+from catena.wording import reason
 
 if TYPE_CHECKING:
     from catena.context.chain import Binding
@@ -222,14 +223,14 @@ class Token(Generic[T]):
         try:
             return old.loads(old.data)
         except Exception as error:
-            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+            raise self._unreadable(reason(error)) from error
 
     def _read(self, before: Binding) -> Any:
         """Return the value from before the set, which nobody may have read yet."""
         try:
             return before.read(self._var)
         except Exception as error:
-            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+            raise self._unreadable(reason(error)) from error
 
     def _unreadable(self, cause: str) -> SerializationError:
         what = f"the old value of a token of {self._var!r}"
@@ -293,7 +294,7 @@ class Token(Generic[T]):
             data = dumps(value)
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.
-            return Old(loads, b"", f"{type(error).__name__}: {error}")
+            return Old(loads, b"", reason(error))
         return Old(loads, data, held=value if TOKEN_MARK in data else None)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:

@@ -139,6 +139,8 @@ class Call(Position):
                 raise copy(self.refusal) from None
             if type(last) is Result:
                 self.mount_last(last)
+                # A stream whose answer was here already was not cancelled, and nobody drives it.
+                self.cancel(text)
             self.observed = None
             raise again or cancelled
         finally:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from catena.errors import SerializationError
 from catena.events import refused
 from catena.wire import serializer
+from catena.wording import reason
 
 __all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
 
@@ -54,7 +55,7 @@ class Declaration:
             data = serializer.dumps(self.wrapper)
         except Exception as error:
             raise refused(
-                SerializationError(what="the code", routine=self.name, cause=_reason(error))
+                SerializationError(what="the code", routine=self.name, cause=reason(error))
             ) from error
         if serializer.reference(self.wrapper) is not None:
             self._by_reference = data
@@ -88,7 +89,7 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     except Exception as error:
         what = _culprit(declared.function, args, kwargs)
         raise refused(
-            SerializationError(what=what, routine=declared.name, cause=_reason(error))
+            SerializationError(what=what, routine=declared.name, cause=reason(error))
         ) from error
 
 
@@ -119,7 +120,3 @@ def _culprit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         except Exception:
             return f"argument {name!r}"
     return "the arguments together"
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -2,11 +2,16 @@
 
 The order is the point: values are mounted in the right Context before anything is unpickled, and
 the chain is captured while the result is still alive.
+
+What a routine raises, and what telling of it raises, never leaves the task of its call: ``failed``
+answers with a plain frame where the exception resists, and ``fall`` ends the call for whatever else
+is raised around it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,15 +23,19 @@ from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.observing import Watched
 from catena.dispatch.values import Wire, append_context, opened, written
-from catena.errors import ChainSerializationError, SerializationError
+from catena.errors import ChainSerializationError, RemoteError, SerializationError
+from catena.escape import printable
 from catena.events import Execution, KeysUndeclared, Lease, Unmounted, refused, unhandled
 from catena.wire import failure
-from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wire.frames import ExceptionFrame, Nack, NackCode, Next, Result, Send, Throw
+from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed"]
+__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed", "fall"]
+
+_log = logging.getLogger("catena")
 
 
 class Admitted(NamedTuple):
@@ -112,17 +121,26 @@ class RunningCall:
         except BaseException as error:
             answer = failed(error, session, declared, contexts.values, baseline)
             ended = error if watched is not None else None
-        if watched is not None:
-            watched.reply(session, answer, ended)
-            # Frames of its cause refer to this one.
-            ended = None
-            return
-        if not same or KeysUndeclared.listeners or Unmounted.listeners:
-            unmount()
-        elif mounted is not None:
-            # As unmount does it when nobody listens.
-            mounted.home.proof = None
-        session.reply(answer)
+        try:
+            if watched is not None:
+                watched.reply(session, answer, ended)
+            else:
+                _let_go(mounted, same=same)
+                session.reply(answer)
+        except BaseException as error:
+            # The caller waits, and nobody else would see it.
+            fall(session, error)
+        # Frames of its cause refer to this one.
+        ended = None
+
+
+def _let_go(mounted: Chain | None, *, same: bool) -> None:
+    """Take out the chain of a call that nobody watches; ``same`` says that it is ``mounted``."""
+    if not same or KeysUndeclared.listeners or Unmounted.listeners:
+        unmount()
+    elif mounted is not None:
+        # As unmount does it when nobody listens.
+        mounted.home.proof = None
 
 
 def arguments(payload: bytes, declared: Declaration) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -148,19 +166,49 @@ def failed(
     """Return the frame that carries an exception, with the chain as it was left.
 
     A chain that cannot be captured never replaces the exception: it is appended to its context.
+    Where the exception resists, a plain frame says what it was.
     """
-    unhandled(error, declared.name, session.task.call, at_caller=False)
-    sessions = session.sessions
-    manifest = None
-    # First the payload: a token that it holds is on its way, and the manifest has to say so.
-    payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
+    sessions, manifest = session.sessions, None
     try:
-        manifest, _ = capture_answer(values, baseline, whole=sessions.whole)
-    except Exception as unreadable:
-        if not isinstance(error, ChainSerializationError):
-            append_context(error, unreadable)
-            payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
+        unhandled(error, declared.name, session.task.call, at_caller=False)
+        # First the payload: a token that it holds is on its way, and the manifest has to say so.
+        payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
+        try:
+            manifest, _ = capture_answer(values, baseline, whole=sessions.whole)
+        except Exception as unreadable:
+            if not issubclass(type(error), ChainSerializationError):
+                append_context(error, unreadable)
+                payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
+        answer = ExceptionFrame(session.task.call, payload, manifest)
+    except BaseException as raised:
+        # Whatever it is, the caller waits for a last frame.
+        answer = plain(session, error, f"telling of its end raised {reason(raised)}")
     # Frames of the traceback keep what the routine held; it has been written down. Past the class,
     # which may have attributes of these names, and refuse that they are set.
     BaseException.with_traceback(error, None)
-    return ExceptionFrame(session.task.call, payload, manifest)
+    return answer
+
+
+def fall(session: Session, error: BaseException) -> None:
+    """End a call for what was raised where nobody reckoned with it: the worker's outer net.
+
+    Whatever it is, SystemExit as well, it goes no further than here, and a last frame leaves.
+    """
+    why, name = reason(error), session.sessions.name_of(session.task)
+    _log.error("call %d of routine %s could not go on: %s", session.call, name, printable(why))
+    if session.allows("exception"):
+        session.reply(plain(session, error, "it was raised outside of the routine"))
+    elif session.allows("nack"):
+        text = printable(why, TEXT_LIMIT)
+        session.decline(Nack(session.call, NackCode.UNLOADABLE, text))
+
+
+def plain(session: Session, error: BaseException, step: str) -> ExceptionFrame:
+    """Return a frame that says what an exception was, made without any code of its own.
+
+    ``step`` tells why it did not go itself. The chain stays behind.
+    """
+    told = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
+    sessions, task = session.sessions, session.task
+    data = failure.dump(told, worker=sessions.worker, routine=sessions.name_of(task))
+    return ExceptionFrame(task.call, data)

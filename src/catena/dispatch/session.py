@@ -2,7 +2,7 @@
 
 A session accepts its call when the first drive comes: it loads the callable, answers with Ack or
 Nack, and starts the routine in a Context prepared for it. Whatever happens to the routine, its
-session sends one last frame, unless the link is gone.
+session sends one last frame, unless the link is gone: what nobody else caught ends in ``fall``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.learnt import Learnt
 from catena.dispatch.numbers import AHEAD, Overtaken
 from catena.dispatch.port import Dispatcher
-from catena.dispatch.running import Admitted, Running, RunningCall
+from catena.dispatch.running import Admitted, Running, RunningCall, fall
 from catena.dispatch.stepper import RunningStream
 from catena.dispatch.timeleft import bounded
 from catena.dispatch.values import unsendable, wire
@@ -44,6 +44,7 @@ from catena.wire.frames import (
 )
 from catena.wire.grammar import END, TO_WORKER, Position
 from catena.wire.versions import DELTA
+from catena.wording import TEXT_LIMIT, reason
 
 __all__ = ["Session", "Sessions", "all_sessions"]
 
@@ -129,6 +130,12 @@ class Session(Position):
             # They refer to each other: whoever is done lets go, and the collector has no work.
             self.running = None
 
+    def decline(self, answer: Nack) -> None:
+        """Refuse the call before it begins."""
+        self.step("nack")
+        self.sessions.forget(self)
+        self.sessions.link.send(answer)
+
     @property
     def call(self) -> int:
         """The number of the call on its link."""
@@ -165,9 +172,7 @@ class Session(Position):
         sessions = self.sessions
         answer = sessions.admit(self.task, drive.manifest)
         if isinstance(answer, Nack):
-            self.step("nack")
-            sessions.forget(self)
-            sessions.link.send(answer)
+            self.decline(answer)
             return
         self.step("ack")
         sessions.link.send(Ack(self.task.call))
@@ -210,13 +215,27 @@ class Sessions:
     def receive(self, frame: Frame) -> None:
         """Take a frame that the link brings."""
         session = self._sessions.get(frame.call)
-        if session is not None:
-            session.receive(frame)
-        elif type(frame) is Task:
-            self._open(frame)
-        elif frame.call > self._last or frame.call in self._overtaken:
+        try:
+            if session is not None:
+                session.receive(frame)
+            elif type(frame) is Task:
+                self._open(frame)
+            else:
+                self._drop(frame)
+        except ProtocolError:
+            raise
+        except BaseException as error:
+            # What one call brings may not end the link, which is that of all calls.
+            session = self._sessions.get(frame.call)
+            if session is None:
+                raise
+            fall(session, error)
+
+    def _drop(self, frame: Frame) -> None:
+        """Pass over a frame of a call that has ended here."""
+        if frame.call > self._last or frame.call in self._overtaken:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
-        elif FrameDropped.listeners:
+        if FrameDropped.listeners:
             announce(FrameDropped(frame.call, frame.symbol))
 
     def _open(self, task: Task) -> None:
@@ -260,7 +279,7 @@ class Sessions:
         # What is too long is the payload; the chain is sent as the routine left it.
         manifest = frame.manifest if isinstance(error, FrameTooLong) else None
         what = "the result" if isinstance(frame, Result) else "the exception"
-        routine = "" if session is None else self._name_of(session.task)
+        routine = "" if session is None else self.name_of(session.task)
         refusal = unsendable(error, what, routine)
         if session is not None and not session.over:
             self.forget(session)
@@ -296,7 +315,7 @@ class Sessions:
     def refuse(self, session: Session, error: CatenaError) -> None:
         """End a call with an error of ours."""
         self.forget(session)
-        routine = self._name_of(session.task)
+        routine = self.name_of(session.task)
         data = failure.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
@@ -307,14 +326,13 @@ class Sessions:
         if self._undriven:
             self._undriven.pop(task.call, None)
         if len(self._sessions) > CALL_LIMIT:
-            reason = f"{CALL_LIMIT} calls are open on its link"
-            return Nack(task.call, NackCode.BUSY, reason)
+            return Nack(task.call, NackCode.BUSY, f"{CALL_LIMIT} calls are open on its link")
         try:
             declared = self._function(task)
             contexts = self._contexts_of(task)
         except BaseException as error:
             # Loading imports modules, and a module may as well raise SystemExit.
-            return Nack(task.call, NackCode.UNLOADABLE, _told(error))
+            return Nack(task.call, NackCode.UNLOADABLE, printable(reason(error), TEXT_LIMIT))
         base = contexts and contexts.base(manifest)
         if declared is None or contexts is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
@@ -349,16 +367,11 @@ class Sessions:
         self._contexts.keep(task.proxy_id, known, len(task.proxy))
         return known
 
-    def _name_of(self, task: Task) -> str:
+    def name_of(self, task: Task) -> str:
+        """Return the name of a task's routine, which the Task says only where it is new here."""
         known = self._functions.get(task.function)
         return printable(task.routine) if known is None else known.name
 
 
 def _kind(stream: bool) -> str:  # noqa: FBT001
     return "an async generator" if stream else "a coroutine"
-
-
-def _told(error: BaseException) -> str:
-    """Return an error as text that any encoding can say, and of a sensible length."""
-    text = f"{type(error).__name__}: {error}"[:4096]
-    return text.encode("utf-8", "replace").decode()

@@ -18,11 +18,12 @@ from catena.context.manifest import ChainManifest
 from catena.context.mount import unmount
 from catena.context.prepared import Prepared
 from catena.dispatch.observing import Watched
-from catena.dispatch.running import Admitted, arguments, failed
+from catena.dispatch.running import Admitted, arguments, failed, fall
 from catena.dispatch.values import mount_frame, opened, written
 from catena.events import Execution, Lease
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wording import reason
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
@@ -180,7 +181,7 @@ class RunningStream:
         try:
             await generator.aclose()
         except BaseException as raised:
-            error.add_note(f"(closing the generator raised {type(raised).__name__}: {raised})")
+            error.add_note(f"(closing the generator raised {reason(raised)})")
 
     def _failed(self, error: BaseException, driver: _Driver) -> ExceptionFrame:
         values = self._contexts.values
@@ -243,6 +244,14 @@ class _Driver:
             self._task.cancel(message)
 
     async def _run(self, stream: RunningStream) -> None:
+        try:
+            await self._take_drives(stream)
+        except BaseException as error:
+            # The caller waits, and nobody else would see it.
+            self.ended = True
+            fall(stream.session, error)
+
+    async def _take_drives(self, stream: RunningStream) -> None:
         answer: Result | ExceptionFrame | None = None
         while (what := await self._inbox.get()) is not None:
             self._stepping = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncGenerator
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
@@ -77,18 +78,11 @@ class Stream(AsyncGenerator[T, Any]):
     ) -> T:
         """Drive it on with an exception raised at its ``yield``."""
         __tracebackhide__ = True
-        error = _exception(typ, val, tb)
-        if self._closed and not self._running:
-            # As CPython has it for a generator that has ended.
-            return None  # type: ignore[return-value]
-        if self._call is None:
-            self._close()
-            if isinstance(error, StopIteration | StopAsyncIteration):
-                # PEP 479 holds for a generator that never ran, too.
-                text = f"async generator raised {type(error).__name__}"
-                raise RuntimeError(text) from error
-            raise error
-        return await self._step("athrow", error)
+        try:
+            return await self._throw(_exception(typ, val, tb))
+        finally:
+            # What is raised refers to this frame: were it in there as well, that would be a circle.
+            del typ, val, tb
 
     async def aclose(self) -> None:
         """Close the generator where it is suspended, and wait until it has cleaned up."""
@@ -104,6 +98,23 @@ class Stream(AsyncGenerator[T, Any]):
             return
         self._abandon()
         raise RuntimeError("async generator ignored GeneratorExit")
+
+    async def _throw(self, error: BaseException) -> T:
+        __tracebackhide__ = True
+        try:
+            if self._closed and not self._running:
+                # As CPython has it for a generator that has ended.
+                return None  # type: ignore[return-value]
+            if self._call is not None:
+                return await self._step("athrow", error)
+            self._close()
+            if isinstance(error, StopIteration | StopAsyncIteration):
+                # PEP 479 holds for a generator that never ran, too.
+                text = f"async generator raised {type(error).__name__}"
+                raise RuntimeError(text) from error
+            raise error
+        finally:
+            del error
 
     async def _step(self, name: str, what: _Sent | BaseException | None) -> T:
         __tracebackhide__ = True
@@ -125,16 +136,19 @@ class Stream(AsyncGenerator[T, Any]):
         except BaseException as error:
             if self._call is None or self._call.over:
                 self._close(error)
-            elif not isinstance(error, Exception):
+            elif not issubclass(type(error), Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.
                 self._abandon(error)
             if not self._is_back(error, what):
                 raise
         finally:
             self._running = False
-        # As from a local generator it is the very exception that was thrown; here, since in the
-        # handler above it would get a context.
-        raise cast("BaseException", what)
+        try:
+            # As from a local generator it is the very exception that was thrown; here, since in the
+            # handler above it would get a context.
+            raise cast("BaseException", what)
+        finally:
+            del what
 
     async def _first(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
@@ -151,19 +165,17 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
         # The payload first: what cannot be written must not pass for having told the chain.
-        match what:
-            case None:
-                drive = Next(call.id, self._captured(call))
-            case _ if type(what) is _Sent:
-                data = written(what.value, "the sent value", self._declared.name)
-                drive = Send(call.id, data, self._captured(call))
-            case error:
-                self._mark = f"{os.getpid()}-{next(_marks)}"
-                name = self._declared.name
-                data = failure.dump(
-                    cast("BaseException", error), worker="caller", routine=name, mark=self._mark
-                )
-                drive = Throw(call.id, data, self._captured(call))
+        name = self._declared.name
+        if what is None:
+            drive = Next(call.id, self._captured(call))
+        elif type(what) is _Sent:
+            data = written(what.value, "the sent value", name)
+            drive = Send(call.id, data, self._captured(call))
+        else:
+            self._mark = f"{os.getpid()}-{next(_marks)}"
+            dumps = partial(failure.dump, worker="caller", routine=name, mark=self._mark)
+            data = written(what, "the thrown exception", name, dumps)
+            drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
 
@@ -193,7 +205,7 @@ class Stream(AsyncGenerator[T, Any]):
         streams.discard(self)
         observed, self._observed = self._observed, None
         if observed is not None:
-            benign = isinstance(error, StopAsyncIteration | GeneratorExit)
+            benign = issubclass(type(error), StopAsyncIteration | GeneratorExit)
             observed.finish(None if benign else error)
 
     def _abandon(self, error: BaseException | None = None) -> None:

@@ -15,6 +15,7 @@ from catena.link.outbox import FRAME_LIMIT, FrameTooLong
 from catena.wire import failure, manifests, serializer
 from catena.wire.frames import ExceptionFrame, Frame, Result
 from catena.wire.native import context_of, set_context
+from catena.wording import reason
 
 __all__ = [
     "LENIENT",
@@ -73,12 +74,14 @@ def mount_frame(
         raise refused(error) from None
 
 
-def written(value: Any, what: str, routine: str) -> bytes:
+def written(
+    value: Any, what: str, routine: str, dumps: Callable[[Any], bytes] = serializer.dumps
+) -> bytes:
     """Return an object as a payload. Raises SerializationError that names what and routine."""
     try:
-        data = serializer.dumps(value)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
+        data = dumps(value)
+    except BaseException as error:
+        cause = reason(error)
         raise refused(SerializationError(what=what, routine=routine, cause=cause)) from error
     if len(data) > FRAME_LIMIT:
         raise unsendable(FrameTooLong(len(data)), what, routine)
@@ -95,11 +98,15 @@ def unsendable(error: Exception, what: str, routine: str) -> SerializationError:
 def opened(
     payload: bytes, what: str, routine: str, loads: Callable[[bytes], Any] = serializer.loads
 ) -> Any:
-    """Return the object of a payload. Raises SerializationError that names what and routine."""
+    """Return the object of a payload. Raises SerializationError that names what and routine.
+
+    Here is the net under everything that is opened: whatever its code raises, SystemExit as well,
+    ends the one call that it came for.
+    """
     try:
         return loads(payload)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        cause = reason(error)
         raise refused(
             SerializationError(what=what, routine=routine, cause=cause, doing="read")
         ) from error

@@ -26,6 +26,7 @@ from catena.link.ports import Receiver, Transport
 from catena.observe import announce
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece, Unknown
+from catena.wording import reason
 
 __all__ = ["HELLO_SECONDS", "Link", "links"]
 
@@ -353,8 +354,9 @@ class Link:
         for context, done in waiting:
             try:
                 context.run(done)
-            except Exception:
-                _log.exception("what was to follow a message raised")
+            except BaseException as error:
+                # SystemExit would end the link and the loop.
+                _log.error("what was to follow a message raised %s", reason(error), exc_info=True)
 
     def _let_next(self) -> None:
         """Let the first of those who wait for room go on, if there is any."""

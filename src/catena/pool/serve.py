@@ -27,6 +27,7 @@ from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, settle
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.proxy import ProxyPool
 from catena.pool.scratch import remove_abandoned
+from catena.wording import reason
 
 __all__ = ["main"]
 
@@ -84,7 +85,7 @@ def _bootstrap(facts: dict[str, Any]) -> Bootstrap:
     try:
         return Bootstrap(os.environ.get(BOOTSTRAP, "") if name is None else name)
     except Exception as error:
-        os.write(facts["ready"], f"bootstrap: {type(error).__name__}: {error}".encode()[:4096])
+        os.write(facts["ready"], f"bootstrap: {reason(error)}".encode("utf-8", "replace")[:4096])
         raise
 
 
@@ -133,7 +134,7 @@ class _Serving:
         try:
             await server.start()
         except Exception as error:
-            os.write(self._ready, f"{type(error).__name__}: {error}".encode()[:4096])
+            os.write(self._ready, reason(error).encode("utf-8", "replace")[:4096])
             raise
         self._socket.chmod(0o600)
         os.write(self._ready, b"ready")

@@ -20,6 +20,8 @@ from typing import Any, ClassVar, NoReturn
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
+from catena.wording import reason
+
 __all__ = ["PROTOCOL", "Thorough", "dumps", "loads", "reference", "resolve", "snapshot"]
 
 PROTOCOL = 5
@@ -30,7 +32,11 @@ _LARGE = 4096
 
 
 def dumps(value: Any) -> bytes:
-    """Return the object as bytes. Raises what pickling raises (TypeError, PicklingError, …)."""
+    """Return the object as bytes.
+
+    Raises the Exception that pickling raises (TypeError, PicklingError, …); what an object's own
+    code raises besides, such as SystemExit, becomes a PicklingError.
+    """
     quick = _local.quick
     chunks = quick.chunks
     try:
@@ -50,7 +56,13 @@ def dumps(value: Any) -> bytes:
         return data
     buffer = io.BytesIO()
     thorough: Any = Thorough(buffer, protocol=PROTOCOL)
-    thorough.dump(value)
+    try:
+        thorough.dump(value)
+    except Exception:
+        raise
+    except BaseException as error:
+        # SystemExit and its like, raised by an object's own code: not meant for whoever writes it.
+        raise pickle.PicklingError(reason(error)) from error
     return buffer.getvalue()
 
 
@@ -73,8 +85,14 @@ def snapshot(gets: Iterable[Callable[[], Any]], *, flat: bool) -> tuple[bytes, .
         chunks.clear()
 
 
-loads: Callable[[bytes], Any] = pickle.loads
-"""Return the object that the bytes stand for. Raises whatever unpickling raises."""
+def loads(data: bytes) -> Any:
+    """Return the object that the bytes stand for. Raises the Exception that unpickling raises."""
+    try:
+        return pickle.loads(data)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise pickle.UnpicklingError(reason(error)) from error
 
 
 def reference(obj: Any) -> str | None:
