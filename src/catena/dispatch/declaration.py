@@ -34,6 +34,8 @@ class Declaration:
     dispatch_timeout: float | None = None
     wrapper: Any = None
     _by_reference: bytes | None = None
+    _module: Any = None
+    _spec: Any = None
 
     def dumps(self) -> bytes:
         """Return the wrapper as bytes: by reference when importable, else by value.
@@ -41,26 +43,38 @@ class Declaration:
         By value it is pickled for every call, since what it closes over may have changed. Raises
         SerializationError.
         """
-        if self._by_reference is not None:
+        if self._by_reference is not None and self._module.__spec__ is self._spec:
             return self._by_reference
+        self._by_reference = None
         try:
             data = serializer.dumps(self.wrapper)
         except Exception as error:
             raise refused(
                 SerializationError(what="the code", routine=self.name, cause=_reason(error))
             ) from error
-        if serializer.reference(self.wrapper) is not None:
+        name = serializer.reference(self.wrapper)
+        if name is not None:
+            self._module, self._spec = serializer.module_of(name)
             self._by_reference = data
         return data
 
-    def reduce(self, *_: Any) -> tuple[Any, ...]:
-        """Return how the wrapper is pickled; asked by Catena's serializer alone."""
+    def reduce(self, obj: Any, *_: Any) -> Any:
+        """Return how the wrapper is pickled; asked by Catena's serializer alone.
+
+        NotImplemented for another function, to which a decorator has copied the attributes.
+        """
+        if obj is not self.wrapper:
+            return NotImplemented
         name = serializer.reference(self.wrapper)
         if name is not None:
             return serializer.resolve, (name,)
         # In two steps, because the function may refer to its own wrapper.
         options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
+
+    def __catena_reduce__(self, *_: Any) -> tuple[Any, ...]:
+        # It is found where a decorator copied the wrapper's attributes to an object of its own.
+        return declaration_of, (self.wrapper,)
 
 
 def declaration_of(wrapper: Any) -> Declaration:

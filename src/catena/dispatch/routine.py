@@ -136,17 +136,22 @@ def wrap(declared: Declaration) -> Any:
     def stream(*args: Any, **kwargs: Any) -> Any:
         return Stream[Any](declared, args, kwargs)
 
-    wrapper = cast("Any", stream if declared.stream else dispatching(declared))
-    wrapper.__catena_routine__ = declared
-    wrapper.__catena_reduce__ = declared.reduce
-    declared.wrapper = wrapper
-    return wrapper
+    declared.wrapper = cast("Any", stream if declared.stream else dispatching(declared))
+    _mark(declared)
+    return declared.wrapper
 
 
 def dress(declared: Declaration) -> None:
     """Give the wrapper the name, the documentation and the signature of the function."""
     functools.update_wrapper(declared.wrapper, declared.function)
+    # Again, since the function may have brought those of a routine beneath it.
+    _mark(declared)
     declared.wrapper.local = declared.function
+
+
+def _mark(declared: Declaration) -> None:
+    declared.wrapper.__catena_routine__ = declared
+    declared.wrapper.__catena_reduce__ = declared.reduce
 
 
 def _check(function: object) -> None:
@@ -155,7 +160,8 @@ def _check(function: object) -> None:
         raise TypeError(f"put @catena.routine below @{kind}, next to the function")
     if not callable(function):
         raise TypeError(f"a routine is an async function, not {type(function).__name__}")
-    if hasattr(function, "__catena_routine__"):
+    known = getattr(function, "__catena_routine__", None)
+    if known is not None and known.wrapper is getattr(function, "__func__", function):
         raise TypeError("the function is a routine already")
     if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
         name = getattr(function, "__qualname__", repr(function))
