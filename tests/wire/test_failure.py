@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 import threading
-import types
 from pathlib import Path
 from typing import Any
 
@@ -179,13 +179,18 @@ def test_a_class_that_cannot_be_pickled_becomes_a_remote_error() -> None:
     assert "pickle" in again.step
 
 
-def test_a_class_that_is_not_there_becomes_a_remote_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_is_not_there_becomes_a_remote_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D5: a class that the receiver cannot import is named, with its message."""
-    module = types.ModuleType("only_there")
-    exec("class Odd(Exception): pass", module.__dict__)
+    (tmp_path / "only_there.py").write_text("class Odd(Exception): pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("only_there")
     monkeypatch.setitem(sys.modules, "only_there", module)
     data = failure.dump(_raised(module.Odd("the message")), worker="w1", routine="r")
     monkeypatch.delitem(sys.modules, "only_there")
+    (tmp_path / "only_there.py").unlink()
+    importlib.invalidate_caches()
     again: Any = failure.load(data)
     assert type(again) is RemoteError
     assert (again.type_name, again.message) == ("only_there.Odd", "the message")

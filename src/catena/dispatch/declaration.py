@@ -10,6 +10,7 @@ from typing import Any, cast
 from catena.errors import SerializationError
 from catena.events import refused
 from catena.wire import serializer
+from catena.wire.blame import whereabouts
 
 __all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
 
@@ -49,8 +50,9 @@ class Declaration:
         try:
             data = serializer.dumps(self.wrapper)
         except Exception as error:
+            cause = whereabouts(self.function) + _reason(error)
             raise refused(
-                SerializationError(what="the code", routine=self.name, cause=_reason(error))
+                SerializationError(what="the code", routine=self.name, cause=cause)
             ) from error
         name = serializer.reference(self.wrapper)
         if name is not None:
@@ -93,10 +95,9 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     try:
         return serializer.dumps((args, kwargs))
     except Exception as error:
-        what = _culprit(declared.function, args, kwargs)
-        raise refused(
-            SerializationError(what=what, routine=declared.name, cause=_reason(error))
-        ) from error
+        what, value = _culprit(declared.function, args, kwargs)
+        cause = whereabouts(value) + _reason(error)
+        raise refused(SerializationError(what=what, routine=declared.name, cause=cause)) from error
 
 
 def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001
@@ -114,7 +115,10 @@ def _fill(wrapper: Any, function: Callable[..., Any]) -> None:
     dress(declared)
 
 
-def _culprit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def _culprit(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, Any]:
+    """Return the argument that cannot be sent, by its name, and its value."""
     parameters = list(inspect.signature(function).parameters)
     named = [
         (parameters[at] if at < len(parameters) else str(at), value)
@@ -124,8 +128,8 @@ def _culprit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         try:
             serializer.dumps(value)
         except Exception:
-            return f"argument {name!r}"
-    return "the arguments together"
+            return f"argument {name!r}", value
+    return "the arguments together", None
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ import copyreg
 import enum
 import threading
 from abc import ABCMeta
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, cast
 
@@ -42,9 +42,10 @@ _creating = threading.RLock()
 
 def reduce_class(cls: Any) -> tuple[Any, ...]:
     """Return how a class is pickled by value."""
+    meta: Any = cast("Any", type(cls))
     own = type.__dict__["__dict__"].__get__(cls)
     attributes = _attributes(cls, own)
-    names = {name: attributes.pop(name) for name in own if _hidden(type(cls), name, attributes)}
+    names = {name: attributes.pop(name) for name in own if _hidden(meta, name, attributes)}
     names |= {"__module__": own.get("__module__"), "__qualname__": cls.__qualname__}
     if "__slots__" in own:
         names["__slots__"] = _slots(own, cls)
@@ -53,8 +54,9 @@ def reduce_class(cls: Any) -> tuple[Any, ...]:
         names["__orig_bases__"] = ()
     members = _members(cls)
     data = {name: _data_of(member) for name, member in members.items()}
-    state = (attributes, _registered(cls), {name: dict(vars(one)) for name, one in members.items()})
-    made = (_make, (type(cls), cls.__name__, cls.__bases__, names, data), state)
+    filling: dict[str, dict[str, Any]] = {name: {**one.__dict__} for name, one in members.items()}
+    state = (attributes, _registered(cls), filling)
+    made = (_make, (meta, cls.__name__, cls.__bases__, names, data), state)
     return origins.tracked(cls, (*made, None, None, _fill), shared=True)
 
 
@@ -92,14 +94,14 @@ def _is_place(value: Any, cls: type) -> bool:
     return isinstance(value, kinds) and value.__objclass__ is cls
 
 
-def _hidden(meta: type, name: str, attributes: dict[str, Any]) -> bool:
+def _hidden(meta: Any, name: str, attributes: dict[str, Any]) -> bool:
     """Say whether setting an attribute of a class would be taken for one of its metaclass's own.
 
     Such a one (``__class__`` as a property …) has to be there from the start.
     """
     for one in meta.__mro__ if name in attributes and name not in _SETTABLE else ():
         if name in one.__dict__:
-            return hasattr(type(one.__dict__[name]), "__set__")
+            return hasattr(cast("Any", type(one.__dict__[name])), "__set__")
     return False
 
 
@@ -138,10 +140,12 @@ def _members(cls: Any) -> dict[str, Any]:
 
 def _data_of(member: Any) -> tuple[Any, ...]:
     """Return what the builtin part of a member is made of: nothing, or an int, a str …"""
-    if type(member)._member_type_ is object:
+    kind: Any = cast("Any", type(member))
+    if kind._member_type_ is object:
         return ()
     # Not its own __reduce_ex__, which names the member.
-    make, args, *_ = object.__reduce_ex__(member, 2)
+    reduced: Any = object.__reduce_ex__(member, 2)
+    make, args, *_ = reduced
     return args[1:] if make is _newobj else args
 
 
@@ -181,7 +185,7 @@ def _new_of(cls: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _without_init_subclass(bases: Iterable[Any]) -> Iterator[None]:
+def _without_init_subclass(bases: Iterable[Any]) -> Generator[None]:
     """Keep the ``__init_subclass__`` of the bases from running, in this thread.
 
     Next to a class stands its first base, so that one is asked first; there it is stood in for.
@@ -208,8 +212,8 @@ def _stand_in(base: Any, old: Any, thread: int) -> Any:
     def __init_subclass__(cls: Any, **options: Any) -> None:  # noqa: N807
         if threading.get_ident() == thread:
             return
-        bound = old.__get__(None, cls) if old is not None else super(base, cls).__init_subclass__
-        bound(**options)
+        parent = cast("Any", super(base, cls))
+        (parent.__init_subclass__ if old is None else old.__get__(None, cls))(**options)
 
     return classmethod(__init_subclass__)
 
@@ -222,4 +226,5 @@ def _fill(cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, 
     for one in registered:
         cls.register(one)
     for name, value in members.items():
-        vars(cls._member_map_[name]).update(value)
+        member: Any = cls._member_map_[name]
+        member.__dict__.update(value)

@@ -69,6 +69,10 @@ def _module(module: types.ModuleType) -> Reduced:
     return origins.tracked(module, (types.ModuleType, (name,), state), shared=True)
 
 
+def _own(obj: Any) -> dict[str, Any]:
+    return obj.__dict__
+
+
 # ---- functools
 
 
@@ -86,8 +90,9 @@ def is_dispatcher(function: types.FunctionType) -> bool:
 
 def reduce_dispatcher(function: Any) -> tuple[Any, ...]:
     """Return how such a function is pickled: what was registered, without its cache."""
-    attributes = {k: v for k, v in vars(function).items() if k not in vars(_DISPATCHER)}
-    state = (list(function.registry.items()), {**attributes, "__module__": function.__module__})
+    attributes = {k: v for k, v in _own(function).items() if k not in _own(_DISPATCHER)}
+    registered: list[Any] = list(function.registry.items())
+    state = (registered, {**attributes, "__module__": function.__module__})
     made = (_make_dispatcher, (function.__name__, function.__qualname__), state)
     return origins.tracked(function, (*made, None, None, _fill_dispatcher), shared=False)
 
@@ -110,7 +115,7 @@ def _fill_dispatcher(function: Any, state: tuple[list[tuple[type, Any]], dict[st
 def _cached(function: Any) -> Reduced:
     """Return how ``lru_cache(…)(f)`` is pickled: with its options and without its cache."""
     options: dict[str, Any] = function.cache_parameters()
-    attributes = {k: v for k, v in vars(function).items() if k != "cache_parameters"}
+    attributes = {k: v for k, v in _own(function).items() if k != "cache_parameters"}
     made = (_make_cached, (options, function.__wrapped__), attributes)
     return _named_or(function, made, shared=False)
 
@@ -144,7 +149,8 @@ def _type_parameter(parameter: Any) -> Reduced:
     has_default = getattr(parameter, "has_default", None)
     if has_default is not None and has_default():
         facts["default"] = parameter.__default__
-    given = (type(parameter), parameter.__name__, getattr(parameter, "__constraints__", ()), facts)
+    kind: Any = cast("Any", type(parameter))
+    given = (kind, parameter.__name__, getattr(parameter, "__constraints__", ()), facts)
     made = (_make_parameter, (*given, parameter.__module__))
     return _named_or(parameter, made, shared=True)
 
@@ -163,7 +169,8 @@ def _new_type(kind: Any) -> Reduced:
 
 
 def _make_new_type(name: str, supertype: Any, module: str) -> Any:
-    made = typing.NewType(name, supertype)
+    new: Any = typing.NewType
+    made = new(name, supertype)
     made.__module__ = module
     return made
 
@@ -221,15 +228,16 @@ def named(obj: Any, name: str) -> Reduced:
     module = getattr(obj, "__module__", None)
     if not isinstance(module, str) or importable(module):
         return name
+    kind: Any = cast("Any", type(obj))
     try:
-        object.__new__(type(obj))
+        object.__new__(kind)
     except TypeError:
         raise TypeError(
             f"{name!r} is known by its name in {module!r} alone, which workers do not import; "
             "define it in a module that they do"
         ) from None
     state = getattr(obj, "__dict__", None)
-    return origins.tracked(obj, (object.__new__, (type(obj),), state or None), shared=True)
+    return origins.tracked(obj, (object.__new__, (kind,), state or None), shared=True)
 
 
 def without_getattr(kind: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -244,14 +252,15 @@ def without_getattr(kind: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _set_state(obj: Any, state: Any) -> None:
     """Give an object its attributes, as pickle does by itself."""
-    attributes, slots = cast("Any", state) if isinstance(state, tuple) else (state, None)
+    pair = cast("Any", state) if isinstance(state, tuple) else (state, {})
+    attributes, slots = cast("tuple[dict[str, Any] | None, dict[str, Any]]", pair)
     if attributes:
         object.__getattribute__(obj, "__dict__").update(attributes)
-    for name, value in (slots or {}).items():
+    for name, value in slots.items():
         setattr(obj, name, value)
 
 
-_missing_names = {
+_missing_names: dict[Any, str] = {
     type(getattr(dataclasses, name)): name
     for name in ("MISSING", "_HAS_DEFAULT_FACTORY")
     if hasattr(dataclasses, name)
@@ -294,6 +303,14 @@ def _context(_: contextvars.Context) -> NoReturn:
     raise TypeError("a contextvars.Context stays in this process; what is set goes along by itself")
 
 
+def _of_this_process(obj: Any) -> NoReturn:
+    name = type(obj).__qualname__.lstrip("_")
+    raise TypeError(
+        f"a {name} of threading belongs to one process and cannot be sent; make it inside the "
+        "function, or in a module that workers import"
+    )
+
+
 REDUCERS: dict[type, Callable[[Any], Any]] = {
     types.CodeType: _code,
     types.ModuleType: _module,
@@ -312,6 +329,9 @@ REDUCERS: dict[type, Callable[[Any], Any]] = {
     io.FileIO: _file,
     contextvars.ContextVar: _variable,
     contextvars.Context: _context,
+    type(threading.Lock()): _of_this_process,
+    type(threading.RLock()): _of_this_process,
+    threading.local: _of_this_process,
     **dict.fromkeys(_missing_names, _missing),
 }
 """How an object of exactly this type is reduced, before anybody else is asked."""
