@@ -16,10 +16,11 @@ __all__ = ["whereabouts"]
 
 _TRIES = 500
 _DEPTH = 10
-_INSIDE: dict[Any, tuple[str, ...]] = {
-    MethodType: ("__self__", "__func__"),
-    staticmethod: ("__func__",),
-    classmethod: ("__func__",),
+_INSIDE: dict[Any, dict[str, str]] = {
+    MethodType: {"__self__": "its object", "__func__": "its function"},
+    staticmethod: {"__func__": "its function"},
+    classmethod: {"__func__": "its function"},
+    property: {"fget": "its getter", "fset": "its setter"},
 }
 
 
@@ -67,9 +68,10 @@ def _parts(obj: Any) -> Iterable[tuple[str, Any]]:
         return ((f"key {key!r:.60}", value) for key, value in islice(obj.items(), _TRIES))
     if issubclass(kind, list | tuple | set | frozenset):
         return ((f"item {at}", value) for at, value in enumerate(islice(obj, _TRIES)))
-    inside = [(f"its {name[2:-2]}", getattr(obj, name)) for name in _INSIDE.get(kind, ())]
+    inside = [(text, getattr(obj, name)) for name, text in _INSIDE.get(kind, {}).items()]
     attributes: Mapping[str, Any] = getattr(obj, "__dict__", {})
-    return [*inside, *((f"attribute {name!r}", value) for name, value in attributes.items())]
+    own = ((f"attribute {name!r}", value) for name, value in attributes.items())
+    return [*inside, *own, ("its class", kind)]
 
 
 def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:

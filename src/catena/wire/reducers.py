@@ -24,7 +24,15 @@ from typing import Any, NoReturn, cast
 from catena.wire import origins
 from catena.wire.references import MAIN, importable
 
-__all__ = ["REDUCERS", "is_dispatcher", "named", "reduce_dispatcher", "without_getattr"]
+__all__ = [
+    "REDUCERS",
+    "is_dispatcher",
+    "is_file",
+    "named",
+    "reduce_dispatcher",
+    "reduce_file",
+    "without_getattr",
+]
 
 Reduced = str | tuple[Any, ...]
 
@@ -282,7 +290,16 @@ def _weak(mapping: Mapping[Any, Any]) -> Reduced:
 # ---- what is of this process
 
 
-def _file(file: Any) -> Reduced:
+_FILES = (io.FileIO, io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom)
+
+
+def is_file(obj: Any) -> bool:
+    """Say whether an object is an open file, or what this process writes its output to."""
+    return isinstance(obj, _FILES) or obj is sys.stdout or obj is sys.stderr
+
+
+def reduce_file(file: Any) -> Reduced:
+    """Return the name of an output of the process. Raises TypeError for an open file."""
     for name in ("stdout", "stderr"):
         if file is getattr(sys, name, None):
             return getattr, (sys, name)
@@ -322,16 +339,12 @@ REDUCERS: dict[type, Callable[[Any], Any]] = {
     typing.NewType: _new_type,
     weakref.WeakKeyDictionary: _weak,
     weakref.WeakValueDictionary: _weak,
-    io.TextIOWrapper: _file,
-    io.BufferedReader: _file,
-    io.BufferedWriter: _file,
-    io.BufferedRandom: _file,
-    io.FileIO: _file,
     contextvars.ContextVar: _variable,
     contextvars.Context: _context,
     type(threading.Lock()): _of_this_process,
     type(threading.RLock()): _of_this_process,
     threading.local: _of_this_process,
+    **dict.fromkeys(_FILES, reduce_file),
     **dict.fromkeys(_missing_names, _missing),
 }
 """How an object of exactly this type is reduced, before anybody else is asked."""

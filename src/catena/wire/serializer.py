@@ -21,9 +21,9 @@ from typing import Any, NoReturn, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
+from catena.wire import reducers
 from catena.wire.classes import reduce_class, reduce_member
 from catena.wire.origins import tracked
-from catena.wire.reducers import REDUCERS, is_dispatcher, named, reduce_dispatcher, without_getattr
 from catena.wire.references import module_of, reference, resolve
 
 __all__ = ["PROTOCOL", "dumps", "loads", "module_of", "reference", "resolve", "snapshot"]
@@ -118,7 +118,7 @@ class _Thorough(cloudpickle.Pickler):
         kind = cast("type[Any]", type(obj))
         if kind is FunctionType:
             return self._function(obj)
-        own = REDUCERS.get(kind) or _theirs.get(kind)
+        own = reducers.REDUCERS.get(kind) or _theirs.get(kind)
         if own is not None:
             return own(obj)
         if issubclass(kind, type):
@@ -140,8 +140,8 @@ class _Thorough(cloudpickle.Pickler):
                 return (
                     NotImplemented if name.endswith(function.__qualname__) else (resolve, (name,))
                 )
-            if is_dispatcher(function):
-                return reduce_dispatcher(function)
+            if reducers.is_dispatcher(function):
+                return reducers.reduce_dispatcher(function)
             reduced = self._by_value(function)
         return reduced if len(reduced) == 2 else tracked(function, reduced, shared=False)
 
@@ -172,11 +172,13 @@ def _object(obj: Any, kind: Any) -> Any:
         reduced = reduce_member(obj)
         if reduced is not None:
             return reduced
+    if issubclass(kind, io.IOBase) and reducers.is_file(obj):
+        return reducers.reduce_file(obj)
     registered = copyreg.dispatch_table.get(kind)
     reduced: Any = obj.__reduce_ex__(PROTOCOL) if registered is None else registered(obj)
     if type(reduced) is str:
-        return named(obj, reduced)
-    return without_getattr(kind, reduced) if hasattr(kind, "__getattr__") else reduced
+        return reducers.named(obj, reduced)
+    return reducers.without_getattr(kind, reduced) if hasattr(kind, "__getattr__") else reduced
 
 
 def _by_name(cls: Any) -> bool:
