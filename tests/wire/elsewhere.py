@@ -5,11 +5,12 @@ Its one rule: it knows nothing but what it was sent, and every wait for it has a
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import pytest
 
@@ -39,7 +40,11 @@ class Elsewhere:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-c", _SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         return self
 
@@ -55,7 +60,7 @@ class Elsewhere:
         data = serializer.dumps((function, args))
         pipe: Any = self._process.stdin
         pipe.write(len(data).to_bytes(8) + data)
-        came, result = cast("Any", serializer.loads(self._read(int.from_bytes(self._read(8)))))
+        came, result = serializer.loads(self._read(int.from_bytes(self._read(8))))
         if not came:
             raise RuntimeError(result)
         return result

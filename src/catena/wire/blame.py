@@ -67,7 +67,8 @@ def _parts(obj: Any) -> Iterable[tuple[str, Any]]:
     if issubclass(kind, dict):
         return ((f"key {key!r:.60}", value) for key, value in islice(obj.items(), _TRIES))
     if issubclass(kind, list | tuple | set | frozenset):
-        return ((f"item {at}", value) for at, value in enumerate(islice(obj, _TRIES)))
+        items = cast("Iterable[Any]", islice(obj, _TRIES))
+        return ((f"item {at}", value) for at, value in enumerate(items))
     inside = [(text, getattr(obj, name)) for name, text in _INSIDE.get(kind, {}).items()]
     attributes: Mapping[str, Any] = getattr(obj, "__dict__", {})
     own = ((f"attribute {name!r}", value) for name, value in attributes.items())

@@ -260,8 +260,8 @@ def without_getattr(kind: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _set_state(obj: Any, state: Any) -> None:
     """Give an object its attributes, as pickle does by itself."""
-    pair = cast("Any", state) if isinstance(state, tuple) else (state, {})
-    attributes, slots = cast("tuple[dict[str, Any] | None, dict[str, Any]]", pair)
+    both: tuple[Any, Any] = cast("Any", state) if isinstance(state, tuple) else (state, {})
+    attributes, slots = both
     if attributes:
         object.__getattribute__(obj, "__dict__").update(attributes)
     for name, value in slots.items():
