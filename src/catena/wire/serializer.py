@@ -25,6 +25,7 @@ from catena.wire import reducers
 from catena.wire.classes import reduce_class, reduce_member
 from catena.wire.origins import tracked
 from catena.wire.references import module_of, reference, resolve
+from catena.wire.structs import is_struct, reduce_struct
 
 __all__ = ["PROTOCOL", "dumps", "loads", "module_of", "reference", "resolve", "snapshot"]
 
@@ -163,7 +164,7 @@ class _Thorough(cloudpickle.Pickler):
             return thorough.reducer_override(cls)
         if _by_name(cls) or not cls.__flags__ & _HEAP:
             return NotImplemented
-        return reduce_class(cls)
+        return reduce_struct(cls) if is_struct(cls) else reduce_class(cls)
 
 
 def _object(obj: Any, kind: Any) -> Any:
