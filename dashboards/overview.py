@@ -38,7 +38,7 @@ BOARD = Path(__file__).parent / "grafana" / "overview.json"
 
 CALLS, WORK = "rpc.client.call.duration", "rpc.server.call.duration"
 CONTENTIONS = "catena.chain.contentions"
-ACTIVE, WORKERS = "catena.worker.calls.active", "catena.worker.count"
+ACTIVE, WORKERS = "catena.worker.calls.active", "catena.workers"
 
 _SOURCE = parts.DataSourceRef(type_val="prometheus", uid="${source}")
 _UNITS = {"s": "s", "By": "bytes"}
@@ -79,7 +79,7 @@ FIGURES = (
     Figure("Calls that failed", CALLS, error_ratio(CALLS), "percentunit", 0.01),
     Figure("99 % of calls take less than", CALLS, quantile(CALLS, 0.99), "s"),
     Figure("Calls that run", ACTIVE, level(ACTIVE)),
-    Figure("Workers and what became of them", WORKERS, level(WORKERS, "state")),
+    Figure("Workers and what became of them", WORKERS, level(WORKERS, "catena.state")),
     Figure("Contentions", CONTENTIONS, within(CONTENTIONS), warn=0.5),
 )
 
@@ -122,41 +122,48 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             told("How long workers took", WORK),
             told("From sending to start", "catena.dispatch.queue.duration"),
             told("Calls that run, by process", ACTIVE, "instance"),
-            told("Refused by workers", "catena.calls.nacked", "code"),
-            told("Payload of frames", "catena.frame.size", "direction"),
+            told("Refused by workers", "catena.calls.nacked", "catena.nack.code"),
+            told("Payload of frames", "catena.frame.size", "catena.direction"),
         ),
     ),
     (
         "Context",
         (
-            told("Contentions", CONTENTIONS, "kind"),
-            told("Mounts", "catena.chain.mounts", "direction"),
+            told("Contentions", CONTENTIONS, "catena.kind"),
+            told("Mounts", "catena.chain.mounts", "catena.direction"),
             told("Unmounts", "catena.chain.unmounts"),
             told("Forks", "catena.chain.forks"),
-            told("Token resets", "catena.token.resets", "outcome"),
-            told("Size of manifests", "catena.manifest.size", "direction"),
-            told("Not written or read", "catena.serialization.failures", "direction", "error.type"),
-            told("Variables left out", "catena.entries.lost", "direction"),
+            told("Token resets", "catena.token.resets", "catena.outcome"),
+            told("Size of manifests", "catena.manifest.size", "catena.direction"),
+            told(
+                "Not written or read",
+                "catena.serialization.failures",
+                "catena.direction",
+                "error.type",
+            ),
+            told("Variables left out", "catena.entries.lost", "catena.direction"),
             told("Task factory displaced", "catena.task_factory.displacements"),
         ),
     ),
     (
         "Proxies",
         (
-            told("Leases", "catena.proxy.leases", "source", "outcome"),
-            told("Leases that are held", "catena.proxy.lease.active", "source"),
-            told("How long leases lasted", "catena.proxy.lease.duration", "outcome"),
+            told("Leases", "catena.proxy.leases", "catena.source", "catena.outcome"),
+            told("Leases that are held", "catena.proxy.lease.active", "catena.source"),
+            told("How long leases lasted", "catena.proxy.lease.duration", "catena.outcome"),
         ),
     ),
     (
         "Processes",
         (
-            told("Workers", WORKERS, "state"),
+            told("Workers", WORKERS, "catena.state"),
             told("Lag of event loops", "catena.worker.event_loop.lag"),
-            told("Links by version", "catena.peer.count", "local", "remote"),
+            told(
+                "Links by version", "catena.links", "catena.version.local", "catena.version.remote"
+            ),
             told("Versions refused", "catena.version.refusals"),
-            told("Frames dropped", "catena.frames.dropped"),
-            told("Telemetry dropped", "catena.telemetry.dropped", "signal", "reason"),
+            told("Frames dropped", "catena.frames.dropped", "catena.kind"),
+            told("Telemetry dropped", "catena.telemetry.dropped", "catena.signal", "catena.reason"),
         ),
     ),
 )
@@ -216,7 +223,7 @@ def _figure(figure: Figure) -> Any:
     steps = [parts.Threshold(value=None, color="green")]
     if figure.warn is not None:
         steps.append(parts.Threshold(value=figure.warn, color="red"))
-    name = "{{state}}" if "by (state)" in figure.expression else ""
+    name = "{{catena_state}}" if "by (catena_state)" in figure.expression else ""
     return (
         stat.Panel()
         .title(figure.title)

@@ -9,7 +9,17 @@ from catena.collect.translate import family_name, label_name
 from catena.telemetry.catalog import metrics_of
 from catena.telemetry.rows import Metric
 
-__all__ = ["METRICS", "error_ratio", "legend", "level", "quantile", "rate", "series", "within"]
+__all__ = [
+    "METRICS",
+    "error_ratio",
+    "legend",
+    "level",
+    "quantile",
+    "rate",
+    "rise",
+    "series",
+    "within",
+]
 
 METRICS: dict[str, Metric] = {one.name: one for one in metrics_of()}
 
@@ -32,18 +42,9 @@ def series(metric: str, part: str = "") -> str:
 
 
 def rate(metric: str, *by: str) -> str:
-    """Ask how often something happens, in a second; of a histogram, how many values come.
-
-    A counter whose series are not there from the start is zero until then, and has no labels.
-    """
-    found = METRICS[metric]
-    name = series(metric, "count" if found.kind == "histogram" else "")
-    asked = f"{_summed(metric, *by)}(rate({name}{_CHOSEN}{_INTERVAL}))"
-    if found.zero or found.kind == "histogram":
-        return asked
-    if by:
-        raise ValueError(f"{metric} is not zero from the start: a label would hide that")
-    return f"{asked} or vector(0)"
+    """Ask how often something happens, in a second; of a histogram, how many values come."""
+    name = series(metric, "count" if METRICS[metric].kind == "histogram" else "")
+    return f"{_summed(metric, *by)}(rate({name}{_CHOSEN}{_INTERVAL}))"
 
 
 def level(metric: str, *by: str) -> str:
@@ -52,13 +53,24 @@ def level(metric: str, *by: str) -> str:
 
 
 def within(metric: str, *by: str) -> str:
-    """Ask how often something happened in the time that the board shows.
+    """Ask how often something happened in the time that the board shows."""
+    every = ("job", "instance", *METRICS[metric].labels)
+    return f"{_summed(metric, *by)}({rise(metric, *every, time='$__range', chosen=_CHOSEN)})"
 
-    An increase leaves out what a series began with; of one that began in that time it is added.
+
+def rise(metric: str, *by: str, time: str, chosen: str = "") -> str:
+    """Ask by how much a counter rose within a time, in each of the groups that ``by`` makes.
+
+    An increase leaves out what a series was born with, and what came while nobody scraped it. So
+    the last value from before that time, at most a day old, counts as well: zero where there was
+    none, because then the group is new. The larger of the two is the answer.
     """
-    counted = f"{series(metric)}{_CHOSEN}"
-    began = f"max_over_time({counted}[$__range]) unless {counted} offset $__range"
-    return f"{_summed(metric, *by)}(({began}) or increase({counted}[$__range]))"
+    one = f"{series(metric)}{chosen}"
+    group, each = _summed(metric, *by), _grouped("max", metric, *by)
+    most = f"{each}(max_over_time({one}[{time}]))"
+    before = f"({each}(last_over_time({one}[1d] offset {time})) or 0 * {most})"
+    since = f'label_replace({most} - {before} > 0, "since", "before", "", "")'
+    return f"{each}({group}(increase({one}[{time}])) or {since})"
 
 
 def quantile(metric: str, part: float, *by: str) -> str:
@@ -81,8 +93,12 @@ def legend(label: str) -> str:
 
 
 def _summed(metric: str, *by: str) -> str:
+    return _grouped("sum", metric, *by)
+
+
+def _grouped(how: str, metric: str, *by: str) -> str:
     known = {*METRICS[metric].labels, "le", "job", "instance"}
     if not known.issuperset(by):
         raise ValueError(f"{metric} has no label {', '.join(sorted(set(by) - known))}")
     names = ", ".join(label_name(one) for one in by)
-    return f"sum by ({names}) " if names else "sum"
+    return f"{how} by ({names}) " if names else how

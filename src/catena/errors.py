@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from catena.escape import printable
+
 __all__ = [
     "INSTALL",
     "AddressRefused",
@@ -83,9 +85,9 @@ class _Facts:
         return f"{type(self).__name__}({', '.join(facts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args), self._portable()
+        return _rebuild, (type(self), self.args), self.__getstate__()
 
-    def _portable(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
 
@@ -142,8 +144,8 @@ class ChainSerializationError(SerializationError):
         self.warnings = warnings
         self.value: Any = None
 
-    def _portable(self) -> dict[str, Any]:
-        return {**super()._portable(), "value": None}
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "value": None}
 
 
 class ChainContention(CatenaError):
@@ -175,12 +177,13 @@ class ChainContention(CatenaError):
                 f" thread {self.thread}; use catena.to_thread to take a copy of it along"
             )
         return (
-            f"chain {self.chain_id} is run by {self.owner_task!r} and was touched by {self.task!r};"
+            f"chain {self.chain_id} is run by {_shown(self.owner_task)} and was touched by"
+            f" {_shown(self.task)};"
             " give each task a Context of its own (create_task does so by itself)"
         )
 
-    def _portable(self) -> dict[str, Any]:
-        facts = super()._portable()
+    def __getstate__(self) -> dict[str, Any]:
+        facts = super().__getstate__()
         for name in ("owner_task", "task"):
             if facts[name] is not None and not isinstance(facts[name], str):
                 facts[name] = repr(facts[name])
@@ -320,8 +323,9 @@ class ProtocolError(CatenaError):
         self.reason, self.frame, self.after = reason, frame, after
 
     def text(self) -> str:
-        pair = f": {self.frame} after {self.after}" if self.frame else ""
-        return f"{self.reason}{pair}"
+        pair = f": {self.frame}" if self.frame else ""
+        after = f" after {self.after}" if self.after else ""
+        return f"{self.reason}{pair}{after}"
 
 
 class RemoteError(CatenaError):
@@ -358,7 +362,13 @@ class SerializationWarning(CatenaWarning):
 
     def text(self) -> str:
         namespace, name = self.key
-        return f"variable {namespace}:{name} could not be {self.doing}: {self.cause}"
+        variable = f"{printable(namespace)}:{printable(name)}"
+        return f"variable {variable} could not be {self.doing}: {self.cause}"
+
+
+def _shown(task: object) -> str:
+    """Return the representation of a task, which it is already once the error was pickled."""
+    return task if isinstance(task, str) else repr(task)
 
 
 def _version(text: str) -> tuple[int, ...]:

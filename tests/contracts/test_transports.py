@@ -178,7 +178,7 @@ def test_closing_loses_nothing_and_tells_both_sides_once(joined: Any) -> None:
             await near.close("done")
             await there.until(lambda one: bool(one.ends))
             assert sorted(map(repr, there.frames)) == sorted(map(repr, sent))
-            assert there.goodbyes == 1
+            assert there.goodbyes == ["done"]
         assert here.ends == [None]
         assert len(there.ends) == 1
 
@@ -334,7 +334,7 @@ def test_a_server_turns_away_who_does_not_say_hello(tmp_path: Path, data: bytes)
 
 
 def test_a_message_that_does_not_parse_ends_the_link(tmp_path: Path) -> None:
-    """M7: junk after Hello ends the link at the worker with a ProtocolError."""
+    """M7: junk after Hello ends the link with a ProtocolError, and the peer hears why."""
 
     async def main() -> None:
         async with _raw(tmp_path) as (call, listener):
@@ -345,6 +345,9 @@ def test_a_message_that_does_not_parse_ends_the_link(tmp_path: Path) -> None:
             await listener.until(lambda one: bool(one.ends))
             assert listener.frames == [Next(1)]
             assert isinstance(listener.ends[0], ProtocolError)
+            (last,) = codec.decode(await call.read())
+            assert isinstance(last, Goodbye)
+            assert "does not parse" in last.reason
             with contextlib.suppress(aio.AioRpcError):
                 assert await call.read() is aio.EOF
 

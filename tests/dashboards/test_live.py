@@ -124,7 +124,7 @@ def filled(expression: str) -> str:
 def test_every_process_counts_contentions_from_zero(live: Live) -> None:
     """The series are there before anything has happened, and the alert is silent."""
     assert {value for _, value in live.before} == {0}
-    assert {labels["kind"] for labels, _ in live.before} == {"task", "thread"}
+    assert {labels["catena_kind"] for labels, _ in live.before} == {"task", "thread"}
     assert live.alerts_before == []
 
 
@@ -138,7 +138,7 @@ def test_the_alert_fires_on_the_first_contention(live: Live) -> None:
         "alertname": "ChainContention",
         "job": "dashboards",
         "instance": process,
-        "kind": live.told["kind"],
+        "catena_kind": live.told["kind"],
         "severity": "warning",
     }
     assert [labels["instance"] for labels, _ in rose] == [process]

@@ -66,7 +66,7 @@ def test_every_query_adds_up_what_scopes_keep_apart() -> None:
     ("name", "part", "found"),
     [
         ("catena.chain.contentions", "", "catena_chain_contentions_total"),
-        ("catena.worker.count", "", "catena_worker_count"),
+        ("catena.workers", "", "catena_workers"),
         ("catena.frame.size", "bucket", "catena_frame_size_bytes_bucket"),
         ("rpc.server.call.duration", "count", "rpc_server_call_duration_seconds_count"),
     ],
@@ -81,9 +81,9 @@ def test_names_are_those_of_the_scraped_page(name: str, part: str, found: str) -
     [
         lambda: series("catena.frame.size"),
         lambda: series("catena.chain.forks", "bucket"),
-        lambda: level("catena.worker.count", "code"),
+        lambda: level("catena.workers", "catena.nack.code"),
         lambda: quantile("catena.chain.forks", 0.5),
-        lambda: rate("catena.frames.dropped", "kind"),
+        lambda: rate("catena.task_factory.displacements", "catena.kind"),
     ],
 )
 def test_a_query_that_cannot_be_answered_is_refused(asked: Any) -> None:

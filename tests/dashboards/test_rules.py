@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboards.overview import CONTENTIONS
+from dashboards.queries import rise
 from tests.scraping import DEADLINE, NEEDS_PROMETHEUS
 
 ROOT = Path(__file__).parents[2]
@@ -50,17 +52,23 @@ def test_the_rules_pass_their_tests() -> None:
 @pytest.mark.parametrize(
     ("found", "planted"),
     [
-        ("unless catena_chain_contentions_total offset 10m", "unless vector(1) == 1"),
+        ("contentions_total[1d] offset 10m", "contentions_total offset 10m"),
+        ("contentions_total[1d] offset 10m", "contentions_total[1h] offset 10m"),
+        ("last_over_time(catena_chain_contentions_total[1d] offset 10m)", "vector(0)"),
         ("max_over_time(catena_chain_contentions_total[10m])", "catena_chain_contentions_total"),
-        ("or increase(catena_chain_contentions_total[10m])", ""),
-        ("or increase(", "or delta("),
-        ("sum by (job, instance, kind) (", "("),
+        ("(increase(", "(0 * increase("),
+        ("(increase(", "(delta("),
+        (") > 0,", ") >= 0 and vector(1) > 1,"),
+        ("max by (job, instance, catena_kind) (\n            sum", "(\n            sum"),
         ("increase10m > 0", "increase10m > 1.5"),
-        ("contentions_total[10m])\n          )", "contentions_total[60m])\n          )"),
+        (
+            "(increase(catena_chain_contentions_total[10m]",
+            "(increase(catena_chain_contentions_total[60m]",
+        ),
     ],
 )
 def test_a_planted_mistake_fails_the_tests(found: str, planted: str, tmp_path: Path) -> None:
-    """The tests notice a rule that misses a beginning, a restart, an end or a scope."""
+    """The tests notice a rule that misses a beginning, a gap, a restart, an end or a scope."""
     text = RULES.read_text()
     assert found in text
     (tmp_path / RULES.name).write_text(text.replace(found, planted))
@@ -70,6 +78,14 @@ def test_a_planted_mistake_fails_the_tests(found: str, planted: str, tmp_path: P
 
     assert done.returncode != 0
     assert "FAILED" in done.stdout + done.stderr
+
+
+def test_the_rule_asks_what_the_board_asks() -> None:
+    """One expression, so that a mend of one is a mend of both."""
+    (recorded,) = [rule for rule in ALL if "record" in rule]
+    asked = rise(CONTENTIONS, "job", "instance", "catena.kind", time="10m")
+
+    assert re.sub(r"\s", "", recorded["expr"]) == re.sub(r"\s", "", asked)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda one: one["alert"])

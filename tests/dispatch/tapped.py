@@ -96,9 +96,9 @@ def _recorded(transport: MemoryTransport) -> list[Frame]:
     frames: list[Frame] = []
     write = transport.write
 
-    async def recorded(batch: list[Frame]) -> None:
-        frames.extend(batch)
-        await write(batch)
+    async def recorded(message: bytes) -> None:
+        frames.extend(codec.decode(message))
+        await write(message)
 
     transport.write = recorded
     return frames
@@ -106,10 +106,10 @@ def _recorded(transport: MemoryTransport) -> list[Frame]:
 
 def _without(transport: MemoryTransport, lacking: tuple[str, ...]) -> None:
     """Take capabilities out of the Hello that a transport writes."""
-    write: Callable[[list[Frame]], Any] = transport.write
+    write: Callable[[bytes], Any] = transport.write
 
-    async def aged(batch: list[Frame]) -> None:
-        await write([_aged(one, lacking) for one in batch])
+    async def aged(message: bytes) -> None:
+        await write(codec.encode([_aged(one, lacking) for one in codec.decode(message)]))
 
     transport.write = aged
 

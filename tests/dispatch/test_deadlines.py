@@ -269,9 +269,10 @@ def test_the_worker_cancels_once() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, sessions):
             task, drive = opening(1, tidy)
-            await hand.send(task._replace(timeout_ns=0), drive)
+            await hand.send(task._replace(timeout_ns=10_000_000), drive)
             assert await hand.frame() == Ack(1)
-            await settle()
+            while not sessions._sessions[1].expired:
+                await asyncio.sleep(0)
             await hand.send(Cancel(1))
             answer: Any = await hand.frame()
             assert type(failure.load(answer.payload)) is asyncio.CancelledError

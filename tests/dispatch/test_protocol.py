@@ -20,7 +20,7 @@ from catena.errors import (
 from catena.events import CallNacked, FrameDropped
 from catena.link import link as link_module
 from catena.testing import recording
-from catena.wire import failure, serializer
+from catena.wire import codec, failure, serializer
 from catena.wire.frames import (
     Ack,
     Cancel,
@@ -88,7 +88,7 @@ def test_two_frames_one_trip() -> None:
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
             task = asyncio.create_task(one())
-            batch = await hand.transport.read()
+            batch = codec.decode(await hand.transport.read())
             assert [type(frame) for frame in batch] == [Task]
             (opened,) = batch
             assert opened.routine == declared(one).name

@@ -292,13 +292,12 @@ def test_a_call_of_the_changing_kind_sets_before_it_sends(monkeypatch: pytest.Mo
 
 def test_the_wire_counts_both_ways_and_leaves_the_codec_as_it_was() -> None:
     """What the caller's process encodes and decodes is counted, and cleared after a warm-up."""
-    from catena.link import service
     from catena.wire import codec, frames
 
     before = codec.encode, codec.decode
     with Wire() as wire:
         data = codec.encode([frames.Cancel(7)])
-        service.parse(data)
+        codec.decode(data)
         assert (wire.out, wire.back) == (len(data), len(data))
         wire.clear()
         assert (wire.out, wire.back) == (0, 0)

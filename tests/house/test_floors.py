@@ -12,10 +12,12 @@ from tests.house.imports import Import, circle, imports, modules
 
 FLOORS: dict[str, int] = {
     "catena.errors": 1,
+    "catena.escape": 1,
     "catena.ids": 1,
     "catena.observe": 1,
     "catena.events": 1,
     "catena.operations": 1,
+    "catena.wording": 1,
     "catena.context": 2,
     "catena.wire": 3,
     "catena.link": 4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
@@ -21,6 +22,14 @@ MOST = 12
 """Guard tests of a call, both sides, that set a variable and reset it."""
 
 
+@pytest.fixture(autouse=True)
+def nobody_listens() -> Iterator[None]:
+    """Neither spans nor metrics nor logs, whatever loggers there are."""
+    telemetry.install(detail="off")
+    yield
+    telemetry.uninstall()
+
+
 def of_calls() -> Counter[str]:
     """Count the guard tests of so many calls, both sides, on a link that knows them."""
 
@@ -33,7 +42,6 @@ def of_calls() -> Counter[str]:
                     await add(2)
             return counts
 
-    telemetry.uninstall()
     return run(work())
 
 
@@ -53,7 +61,6 @@ def test_a_call_makes_few_guard_tests() -> None:
 @isolated
 def test_a_reset_costs_one_guard_test_and_a_set_none() -> None:
     """Budget: a reset with nobody listening costs one attribute test."""
-    telemetry.uninstall()
     mine = variable()
     mine.set(1)
     with counted() as counts:

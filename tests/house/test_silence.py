@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -71,9 +72,16 @@ def test_the_check_finds_what_is_built_unasked() -> None:
     assert built({"catena.bad": bad, "catena.fine": fine}) == ["catena.bad.f builds TokenReset"]
 
 
+@pytest.fixture(autouse=True)
+def nobody_listens() -> Iterator[None]:
+    """Neither spans nor metrics nor logs, whatever loggers there are."""
+    telemetry.install(detail="off")
+    yield
+    telemetry.uninstall()
+
+
 def test_no_event_is_built_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The budget: calls, streams, forks, resets, refusals and beats build no event."""
-    telemetry.uninstall()
     assert [kind for kind in KINDS if kind.listeners] == []
     made: list[str] = []
     for kind in KINDS:

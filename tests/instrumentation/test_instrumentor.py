@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from catena import telemetry
+from catena.link.service import SERVICE
 from catena.pool.bootstrap import edited
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
@@ -121,6 +122,21 @@ def test_twice_is_one_warning(
     assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING"]
 
 
+def test_off_again_is_as_before(
+    tracers: TracerProvider, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neutral: `uninstrument` leaves Catena's own warnings, and variables as they were."""
+    monkeypatch.setenv(EXCLUDED, f"theirs.Service,{SERVICE}")
+    before = dict(os.environ)
+    CatenaInstrumentor().instrument(tracer_provider=tracers)
+    CatenaInstrumentor().uninstrument()
+    isolated(run)(contend())
+
+    assert [one.msg for one in caplog.records] == ["catena.chain.contention"]
+    assert dict(os.environ) == before
+    assert telemetry.installed() <= {"logs"}
+
+
 def test_an_unknown_option_is_refused() -> None:
     """Misuse fails where it is made."""
     with pytest.raises(TypeError, match="traces_provider"):
@@ -152,7 +168,7 @@ def test_all_three_providers_are_used(
     CatenaInstrumentor().uninstrument()
     call()
 
-    assert telemetry.installed() == frozenset()
+    assert telemetry.installed() <= {"logs"}
     data = reader.get_metrics_data()
     names = {
         metric.name

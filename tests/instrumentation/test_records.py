@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import _logs, context, trace
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.instrumentation.catena import CatenaInstrumentor, SpanEventHandler
 from opentelemetry.instrumentation.catena.records import RecordHandler, unhandled
 from opentelemetry.sdk._logs import LoggerProvider
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Tracer
 
+import catena
 from tests.instrumentation.processes import collected, running
 from tests.support import run
 from tests.telemetry.story import contend
@@ -80,11 +82,11 @@ def test_a_record_keeps_what_it_says(
     handle(RecordHandler(loggers))
     facts = {"catena.var": "a:b", "keys": ("x", 1), "other": object, "n": 2, "nothing": None}
     ids = {"trace_id": "0" * 31 + "1", "span_id": "0" * 15 + "2"}
-    LOGGER.warning("catena.chain.contention", extra={**facts, **ids})
+    LOGGER.warning("a.word", extra={**facts, **ids})
 
     (told,) = exporter.get_finished_logs()
     record = told.log_record
-    assert record.event_name == record.body == "catena.chain.contention"
+    assert record.body == "a.word"
     assert (record.severity_text, record.trace_id, record.span_id) == ("WARNING", 1, 2)
     assert dict(record.attributes or {}) == {
         "catena.var": "a:b",
@@ -95,6 +97,59 @@ def test_a_record_keeps_what_it_says(
     scope = told.instrumentation_scope
     assert scope is not None
     assert scope.name == LOGGER.name
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "name"),
+    [
+        ("catena.context", "catena.chain.contention", "catena.chain.contention"),
+        ("catena.context", "catena.link.opened", None),
+        ("tests.records", "catena.chain.contention", None),
+        ("tests.records", "3.14", None),
+        ("tests.records", "shop.order.paid", None),
+        ("tests.records", {"a": 1}, None),
+    ],
+)
+def test_events_are_our_own(
+    logger: str,
+    message: Any,
+    name: str | None,
+    loggers: LoggerProvider,
+    exporter: InMemoryLogRecordExporter,
+) -> None:
+    """Conventions: an event name names a structure; what an application says is no such name."""
+    handler = RecordHandler(loggers)
+    handler.handle(logging.LogRecord(logger, logging.ERROR, "", 0, message, None, None))
+
+    (told,) = exporter.get_finished_logs()
+    assert (told.log_record.event_name, told.log_record.body) == (name, str(message))
+
+
+def raise_with(words: str) -> None:
+    """Raise an error whose text is this."""
+    raise ValueError(words)
+
+
+def test_what_cannot_be_encoded_arrives_escaped(
+    loggers: LoggerProvider, exporter: InMemoryLogRecordExporter, handle: Any
+) -> None:
+    """Bad input: a lone surrogate anywhere, a number of 80 bits, ids that are too long."""
+    handle(RecordHandler(loggers))
+    lone = "caf\udce9"
+    try:
+        raise_with(lone)
+    except ValueError:
+        LOGGER.exception("file %s", lone, extra={lone: lone, "digest": 1 << 80, "list": [lone]})
+    LOGGER.info("theirs", extra={"trace_id": "f" * 40, "span_id": "-1"})
+
+    first, second = exporter.get_finished_logs()
+    assert first.log_record.body == "file caf\\udce9"
+    attributes = dict(first.log_record.attributes or {})
+    assert attributes["caf\\udce9"] == "caf\\udce9"
+    assert attributes["digest"] == str(1 << 80)
+    assert attributes["exception.message"] == "caf\\udce9"
+    assert second.log_record.trace_id in (None, 0)
+    assert encode_logs([first, second]).SerializeToString()
 
 
 def test_a_sentence_is_no_event(
@@ -112,7 +167,20 @@ def test_a_sentence_is_no_event(
     record = told.log_record
     assert (record.body, record.event_name) == ("could not find it", None)
     assert record.span_id == span.get_span_context().span_id
-    assert "gone" in str((record.attributes or {})["exception.stacktrace"])
+    attributes = record.attributes or {}
+    assert "gone" in str(attributes["exception.stacktrace"])
+    assert (attributes["exception.type"], attributes["exception.message"]) == ("KeyError", "'gone'")
+
+
+def test_the_class_of_an_exception_has_its_module(
+    loggers: LoggerProvider, exporter: InMemoryLogRecordExporter, handle: Any
+) -> None:
+    """Conventions: exception.type is the full name, as error.type is."""
+    handle(RecordHandler(loggers))
+    LOGGER.error("it failed", exc_info=catena.NoPool(routine="shop.pay"))
+
+    (told,) = exporter.get_finished_logs()
+    assert (told.log_record.attributes or {})["exception.type"] == "catena.errors.NoPool"
 
 
 def test_what_cannot_be_told_breaks_nothing(

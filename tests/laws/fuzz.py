@@ -167,7 +167,7 @@ class _Worker(_Side):
         for data in wrong:
             self.expected.sent(self.read(data))
             if link.up:
-                hand.transport.write_bytes(data)
+                hand.message(data)
                 await settle()
         await settle()
         while link.up and not hand.transport.messages.empty():
@@ -268,7 +268,7 @@ class _Waiting(_Side):
             for data in wrong:
                 await settle()
                 self.told += self.read(data)
-                hand.transport.write_bytes(data)
+                hand.message(data)
             await settle()
             served = caller.usable
             if served:
@@ -325,6 +325,6 @@ async def _worker() -> tuple[Link, Hand, Sessions]:
 async def _batch(hand: Hand) -> list[Frame]:
     """Return the next message of a side under test. Raises TimeoutError."""
     async with asyncio.timeout(SECONDS / 3):
-        batch = await hand.transport.read()
-    assert isinstance(batch, list), f"no message but {batch!r}"
-    return batch
+        message = await hand.transport.read()
+    assert message is not None, "the stream ended"
+    return codec.decode(message)

@@ -365,9 +365,10 @@ def _recorded(program: Callable[[], Any]) -> tuple[Message, ...]:
     def writing(end: Any, to_worker: bool) -> None:
         write = end.write
 
-        async def written(batch: Any) -> None:
-            messages.append(Message(to_worker, codec.encode(batch)))
-            await write(batch)
+        async def written(data: bytes) -> None:
+            # Without the time when it left, which is another one in each run.
+            messages.append(Message(to_worker, codec.encode(codec.decode(data))))
+            await write(data)
 
         end.write = written
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from catena.link.link import Link
 from catena.link.memory import MemoryTransport, pair
-from catena.wire import versions
+from catena.wire import codec, versions
 from catena.wire.frames import Frame, Task
 
 __all__ = ["Hand", "Listener", "link_and_hand", "linked", "settle"]
@@ -20,7 +20,8 @@ class Listener:
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
-        self.goodbyes = 0
+        self.unsents: list[tuple[Frame, Exception]] = []
+        self.goodbyes: list[str] = []
         self.ends: list[Exception | None] = []
         self._news = asyncio.Event()
 
@@ -29,9 +30,14 @@ class Listener:
         self.frames.append(frame)
         self._news.set()
 
-    def goodbye(self) -> None:
-        """Count it."""
-        self.goodbyes += 1
+    def unsent(self, frame: Frame, error: Exception) -> None:
+        """Keep what did not leave, and why."""
+        self.unsents.append((frame, error))
+        self._news.set()
+
+    def goodbye(self, reason: str) -> None:
+        """Keep the reason."""
+        self.goodbyes.append(reason)
         self._news.set()
 
     def ended(self, error: Exception | None) -> None:
@@ -56,17 +62,21 @@ class Hand:
 
     async def send(self, *frames: Frame) -> None:
         """Send frames in one message, and let the link take it."""
-        await self.transport.write(list(frames))
+        await self.transport.write(codec.encode(frames))
         await settle()
+
+    def message(self, data: bytes) -> None:
+        """Send any bytes as a message, also where nobody listens any more."""
+        self.transport.other.messages.put_nowait(data)
 
     async def frame(self) -> Frame:
         """Return the next frame that the link sent."""
         while not self._waiting:
             async with asyncio.timeout(DEADLINE):
-                batch = await self.transport.read()
-            if not isinstance(batch, list):
-                raise ConnectionError(f"no message but {batch!r}")
-            for frame in batch:
+                message = await self.transport.read()
+            if message is None:
+                raise ConnectionError("the stream ended")
+            for frame in codec.decode(message):
                 self._waiting += _taken_apart(frame)
         return self._waiting.pop(0)
 
@@ -97,7 +107,7 @@ async def link_and_hand(name: str = "here", peer: str = "there") -> tuple[Link, 
     """Return a link that has exchanged Hello with a hand; start it yourself."""
     near, far = pair()
     link, hand = Link(near, name, "here.sock"), Hand(far)
-    await far.write([versions.hello(peer)])
+    await far.write(codec.encode([versions.hello(peer)]))
     await link.open(first=True)
     await hand.frame()
     return link, hand

@@ -197,14 +197,89 @@ def test_a_frame_beyond_the_limit_is_refused_at_its_first_piece() -> None:
 
 
 def test_what_one_link_keeps_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """M7: many frames under way at once are limited together."""
+    """M7: many frames under way at once are limited together, by what they announce."""
     monkeypatch.setattr(outbox, "LINK_LIMIT", 1000)
     joiner = Joiner()
-    for transfer in range(10):
+    for transfer in range(5):
         joiner.add(Piece(1, transfer, b"x" * 100, False, 200))
-    assert (len(joiner), joiner.bytes) == (10, 1000)
+    assert (len(joiner), joiner.bytes, joiner.announced) == (5, 500, 1000)
     with pytest.raises(ProtocolError, match="under way exceed 1000"):
         joiner.add(Piece(1, 11, b"x", False, 200))
+    joiner.clear()
+    assert (len(joiner), joiner.bytes, joiner.announced) == (0, 0, 0)
+
+
+def test_how_many_frames_are_under_way_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M7: transfers of nothing, begun by the million, are stopped before they are kept."""
+    monkeypatch.setattr(outbox, "TRANSFER_LIMIT", 5)
+    joiner = Joiner()
+    for transfer in range(5):
+        joiner.add(Piece(0, transfer, b"", False, 1))
+    with pytest.raises(ProtocolError, match="more than 5 frames are under way"):
+        joiner.add(Piece(0, 6, b"", False, 1))
+
+
+def test_a_transfer_announces_one_size() -> None:
+    """M7: what is announced counts from the first piece on, so no later one may say otherwise."""
+    joiner = Joiner()
+    joiner.add(Piece(1, 1, b"x" * 10, False, 100))
+    with pytest.raises(ProtocolError, match="100 bytes were announced"):
+        joiner.add(Piece(1, 1, b"x" * 10, False, 1 << 20))
+
+
+def _under_way(box: Outbox) -> list[int]:
+    """Take all messages; return what the other side's transfers announce after each."""
+    joiner, announced = Joiner(), []
+    for message in _messages(box):
+        for frame in message:
+            if isinstance(frame, Piece):
+                joiner.add(frame)
+        announced.append(joiner.announced)
+    return announced
+
+
+@pytest.mark.parametrize("size", [80_000, 300_000, 1_000_000])
+def test_legal_frames_together_never_exceed_the_other_sides_limit(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """M7: transfers wait at the sender while others have begun, whatever their size."""
+    monkeypatch.setattr(outbox, "TOGETHER_BYTES", 400_000)
+    box = _filled(*(Result(call, b"x" * size) for call in range(1, 20)))
+    assert max(_under_way(box)) <= max(400_000, size + 1000)
+
+
+def test_a_long_transfer_keeps_no_shorter_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M7: those that go alone wait for each other, and the others have room of their own."""
+    monkeypatch.setattr(outbox, "TOGETHER_BYTES", 400_000)
+    long = [Result(call, b"x" * 3_000_000) for call in (1, 2)]
+    box = _filled(*long, Result(3, b"y" * 100_000), Result(4, b"z" * 100_000))
+    assert {frame.call for frame in box.take()} == {1, 3, 4}
+    ends = [one.call for message in _messages(box) for one in message if one.last]  # type: ignore[union-attr]
+    assert ends[-2:] == [1, 2]
+
+
+@pytest.mark.parametrize("over", [0, 1], ids=["its payload", "all that it carries"])
+def test_a_frame_that_is_too_long_is_refused_before_it_is_queued(
+    monkeypatch: pytest.MonkeyPatch, over: int
+) -> None:
+    """R2, M7: the sender looks at sizes before it works, and nothing has changed then."""
+    monkeypatch.setattr(outbox, "FRAME_LIMIT", 100_000)
+    box = _filled(Next(1))
+    frame = Result(2, b"x" * 200_000) if over else Result(2, b"x" * 99_990)
+    with pytest.raises(outbox.FrameTooLong, match=r"bytes, and the limit is 100,000"):
+        box.put(frame)
+    assert _messages(box) == [[Next(1)]]
+
+
+def test_a_box_that_is_cleared_holds_nothing() -> None:
+    """M7: what a dead link would have sent is let go of."""
+    box = _filled(Next(1), *(Result(call, b"x" * 200_000) for call in range(2, 9)))
+    box.take()
+    box.clear()
+    assert not box
+    assert box.bytes == 0
+    box.put(Result(20, b"x" * 200_000))
+    assert _arrived(_messages(box)) == [Result(20, b"x" * 200_000)]
 
 
 def test_a_frame_of_another_size_than_announced_is_refused() -> None:

@@ -14,7 +14,7 @@ from catena import events
 from catena.collect import Recording
 from catena.collect.reading import LogRecord, Point, Span
 from catena.observe import Event
-from catena.telemetry.catalog import CATALOG, DROPPED, metrics_of
+from catena.telemetry.catalog import AUDIT, AUDITED, CATALOG, DROPPED, metrics_of
 from catena.telemetry.rows import Log, Metric, Row
 
 __all__ = ["NEVER", "SOMETIMES", "Check"]
@@ -185,7 +185,13 @@ class Check:
         self._seen["record", log.name] += 1
         if (scope, record.severity) != (log.logger, _severity(log)):
             self._found[f"the record {log.name} came from {scope} as {record.severity_text}"] += 1
-        self._hold(row, f"the record {log.name}", record.attributes, whole=True)
+        beside = AUDITED if log.logger == AUDIT else ()
+        attributes = {
+            name: value
+            for name, value in record.attributes.items()
+            if name in row.attributes or name not in beside
+        }
+        self._hold(row, f"the record {log.name}", attributes, whole=True)
 
     def _hold(self, row: Row, what: str, attributes: Mapping[str, object], *, whole: bool) -> None:
         arrived = set(attributes)

@@ -69,9 +69,10 @@ class Run:
         return sum(last.values())
 
     def points(self, name: str, **labels: str) -> list[Point]:
-        """Return the points of a metric with these labels."""
+        """Return the points of a metric with these labels (dots as __)."""
+        wanted = {key.replace("__", "."): value for key, value in labels.items()}
         return [
-            one for one in self.recording.metric(name) if labels.items() <= one.attributes.items()
+            one for one in self.recording.metric(name) if wanted.items() <= one.attributes.items()
         ]
 
     @property

@@ -108,7 +108,7 @@ def test_an_exemplar_leads_to_its_span(told: Run) -> None:
     counted = [one for one in told.points("catena.chain.contentions") if one.value]
     by_id = told.by_id
 
-    assert {(pid(one), one.attributes["kind"]) for one in counted} == {
+    assert {(pid(one), one.attributes["catena.kind"]) for one in counted} == {
         (one["process"], one["kind"]) for one in told.said["told"].values()
     }
     for point in counted:
@@ -118,7 +118,7 @@ def test_an_exemplar_leads_to_its_span(told: Run) -> None:
             assert (span.name, span.trace_id) == ("catena.contention", one.trace_id)
             assert (pid(span), span.attributes["catena.contention.kind"]) == (
                 pid(point),
-                point.attributes["kind"],
+                point.attributes["catena.kind"],
             )
 
 

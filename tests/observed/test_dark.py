@@ -54,7 +54,7 @@ def test_contentions_are_told_when_they_are_not_sampled(told: Run) -> None:
         assert len(records) == 2
         assert len({pid(one) for one in records}) == 2
         assert all(one.span_id for one in records)
-    assert told.total("catena.chain.contentions", kind="thread") == 2 * len(roots)
+    assert told.total("catena.chain.contentions", catena__kind="thread") == 2 * len(roots)
 
 
 def test_serialization_failures_are_told_when_they_are_not_sampled(told: Run) -> None:

@@ -28,6 +28,29 @@ opens and about once a second afterwards, a worker likewise. Without an SDK noth
 what happens costs one attribute test each time. The [events](events.md) that all of this is made
 from can be had directly, too.
 
+## Two spans a call, or all of them
+
+`CATENA_TELEMETRY`, or `install(detail=…)`, chooses:
+
+| detail | spans | metrics | logs |
+|---|---|---|---|
+| `off` | none, and no trace context travels | none | none |
+| `dispatch` | two a call, and one for each refusal | all | all |
+| `full`, the default | of every mount, reset and lease as well | all | all |
+
+```console
+$ CATENA_TELEMETRY=dispatch python app.py
+```
+
+With `dispatch` a call has the two spans that a call has in any RPC system: one of the kind CLIENT
+at its caller, one of the kind SERVER at its worker. Resets that were refused and contentions still
+make theirs. Choose it where calls are many and spans are paid for, or where traces are read for who
+called whom and how long it took. Choose `full` where a trace has to show what became of context
+variables: which chain was mounted where, what each mount set, which token was spent. Metrics and
+log records are the same with both, so nothing is lost that an alert needs.
+
+## Switch it on and off
+
 `catena.telemetry.install()` takes providers, a propagator and options in code, and
 `catena.telemetry.uninstall()` ends it:
 
@@ -43,15 +66,12 @@ from can be had directly, too.
     options:
       heading_level: 3
 
-## Detail, and what it costs
+`OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=catena` leaves Catena out as `opentelemetry-instrument`
+leaves other libraries out: no spans and no metrics, unless code asks for them by `install()` or by
+`CatenaInstrumentor().instrument()`. Catena's warnings still reach the loggers, as they do where no
+telemetry was ever configured, and after `uninstall()`.
 
-`CATENA_TELEMETRY`, or `install(detail=…)`, chooses:
-
-| detail | spans | metrics | logs |
-|---|---|---|---|
-| `off` | none, and no trace context travels | none | none |
-| `dispatch` | of calls and of refusals | all | all |
-| `full`, the default | of every mount, reset and lease as well | all | all |
+## What it costs
 
 A span that is recorded takes 13 to 27 µs, which is what the SDK itself needs. A call has two at
 `dispatch` and five to seven at `full`: its dispatch, its execution, the lease of the proxy, the
@@ -82,6 +102,9 @@ behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What
 or beyond 8 KiB, never fails a call: its span begins a trace of its own, and `catena.carrier` tells
 why.
 
+Texts that no exporter can encode, because they hold half a surrogate pair (such as a file name that
+is no UTF-8), arrive with a backslash: `caf\\udce9`. Integers beyond 64 bits arrive as texts.
+
 Values of variables, arguments, results and credentials are in no signal. Errors are told by their
 class; their texts, which may quote values, only with `install(record_messages=True)` or
 `CATENA_RECORD_MESSAGES=1`.
@@ -109,7 +132,29 @@ configures no logging. `catena.logging` does it for applications that want that:
       heading_level: 3
 
 `CATENA_AUDIT_LOG=1` turns the logger `catena.audit` on from outside. While it is off, nobody
-listens on its account.
+listens on its account. Each of its records carries `process.pid` and, in a worker,
+`catena.worker.id`, so that many processes can write to one file. In a record that names the worker
+of a call, as `catena.call.dispatched` does, the id is that one's.
+
+A line of JSON is valid whatever a record holds: keys become texts, numbers that JSON has no word
+for become `"NaN"` or `"Infinity"`, what holds itself is cut, and a record whose arguments do not
+fit its message says so in `not_rendered`. Records that structlog hands over through its
+`ProcessorFormatter` keep their traceback and name the current span.
+
+## Conventions
+
+Names follow version 1.45 of OpenTelemetry's [semantic
+conventions](https://github.com/open-telemetry/semantic-conventions/tree/v1.45.0/docs/rpc) where
+they have one: `rpc.system.name` is `catena`, `rpc.method` is the routine's full name, and
+`rpc.status_code` says how a call ended (up to 1.44 the conventions called it
+`rpc.response.status_code`). `server.address` is the path of the worker's socket: known when the
+span of an execution begins, and when that of a dispatch ends, because only then it is settled which
+worker took the call. Everything else, labels included, lives under `catena.`. Of a name that the
+application decides, such as `rpc.method`, so many values are kept, and further ones become
+`_OTHER`.
+
+Only Catena's own records have an event name. What an application logs has none, whatever its text
+looks like. `exception.type` names the class with its module.
 
 ## How numbers are kept
 
@@ -121,12 +166,13 @@ come, or until metrics are collected, and are recorded together, each in the con
 call. Series of a small enumeration begin at zero, so that the first contention is an increase.
 
 Which version a peer will be refused for is not known before. `catena.version.refusals` begins with
-one series at zero, whose `local` is the version here and whose `remote` is empty; Prometheus has no
-label for that. The first refusal makes a series of its own that begins at one, so whoever asks
-whether there was one sums over `remote` first:
+one series at zero, whose `catena.version.local` is the version here and whose
+`catena.version.remote` is empty; Prometheus has no label for that. The first refusal makes a series
+of its own that begins at one, so whoever asks whether there was one sums over the versions there
+first:
 
 ```text
-increase((sum without (remote) (catena_version_refusals_total))[10m:30s])
+increase((sum without (catena_version_remote) (catena_version_refusals_total))[10m:30s])
 ```
 
 """

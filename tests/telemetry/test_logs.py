@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry.sdk.trace import TracerProvider
 
 import catena.logging
 from catena import events, telemetry
@@ -22,6 +23,7 @@ from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling
 from tests.telemetry.story import add, contend, number
+from tests.telemetry.test_texts import Mute, strictly
 
 ROOT = Path(__file__).parents[2]
 FORK = events.ChainForked(b"c" * 16, b"p" * 16)
@@ -172,6 +174,49 @@ def test_what_cannot_be_written_is_a_warning(configured: Any) -> None:
     assert record["catena.serialization.direction"] == "sent"
 
 
+def test_every_record_is_a_line_of_json() -> None:
+    """Bad input: what a record holds, and arguments that do not fit it, cost no line."""
+    stream = io.StringIO()
+    log = logging.Logger("mine")  # noqa: LOG001 - no handler of a test runner's
+    log.addHandler(catena.logging.json_handler(stream))
+    log.info("keys", extra={"by": {200: 1, None: 2, ("a", 1): 3}, "n": float("nan")})
+    log.info("half a pair \udcff")
+    log.info("%d of %d", "one")  # noqa: PLE1206 - the mistake
+    log.info("%s", Mute())
+    log.info(Mute())
+    log.info("said", extra={"event": "hidden"})
+
+    read = [strictly(line) for line in stream.getvalue().splitlines()]
+    assert [one["event"] for one in read] == [
+        *("keys", "half a pair \\udcff", "%d of %d", "%s", "<Mute without a text>", "said")
+    ]
+    assert ["not_rendered" in one for one in read] == [False, False, True, True, True, False]
+    assert {one["logger"] for one in read} == {"mine"}
+    assert all(one["timestamp"].endswith("Z") for one in read)
+
+
+def test_records_of_structlog_keep_traceback_and_trace(configured: Any) -> None:
+    """structlog, through ProcessorFormatter into our handler: nothing is lost on the way."""
+    stream = io.StringIO()
+    catena.logging.configure_json(stream=stream)
+    log = structlog.wrap_logger(
+        logging.getLogger("shop"),
+        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    with TracerProvider().get_tracer("tests").start_as_current_span("work") as span:
+        try:
+            {}["gone"]
+        except LookupError:
+            log.exception("could not find it", order=7, by={1: 2})
+
+    (read,) = [strictly(line) for line in stream.getvalue().splitlines()]
+    assert (read["event"], read["order"], read["by"]) == ("could not find it", 7, {"1": 2})
+    assert (read["level"], read["logger"]) == ("error", "shop")
+    assert "KeyError: 'gone'" in read["exception"]
+    assert read["trace_id"] == format(span.get_span_context().trace_id, "032x")
+
+
 @pytest.mark.parametrize(("variable", "records"), [("1", True), ("0", False)])
 def test_the_environment_turns_the_audit_log_on(variable: str, records: bool) -> None:
     """CATENA_AUDIT_LOG: from outside, JSON on standard error when nobody configured logging."""
@@ -201,5 +246,13 @@ asyncio.run(main())
     if records:
         here, there = {"catena.call.dispatched"}, {"catena.call.executed", "catena.token.reset"}
         assert here | there <= told
+        audit = [json.loads(line) for line in lines]
+        audit = [one for one in audit if one["logger"] == "catena.audit"]
+        writers = {
+            one["process.pid"]: one for one in audit if one["event"] != "catena.call.dispatched"
+        }
+        assert {one["process.pid"] for one in audit} == set(writers)
+        workers = {one.get("catena.worker.id", "") for one in writers.values()}
+        assert len(workers) == len(writers) == 2
     else:
         assert done.stderr == ""

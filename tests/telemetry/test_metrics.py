@@ -15,8 +15,8 @@ from catena.observe import announce
 from catena.telemetry.catalog import metrics_of
 from catena.telemetry.names import OTHER, Names
 from catena.telemetry.tally import MANY, Samples, Tally
-from catena.wire import versions
-from catena.wire.frames import Hello
+from catena.wire import grammar, versions
+from catena.wire.frames import Hello, NackCode
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import Told, labels, telling
@@ -29,14 +29,15 @@ def test_small_enumerations_begin_at_zero() -> None:
         found = told.metrics()
 
     for metric in metrics_of():
-        if metric.kind in ("counter", "updown") and metric.zero:
+        if metric.kind in ("counter", "updown"):
+            assert metric.zero, metric.name
             values = {labels(one): one.value for one in found[metric.name]}
             assert len(values) >= len(metric.zero)
             assert metric.name == "catena.telemetry.dropped" or set(values.values()) == {0}
 
 
 def test_names_are_capped_and_one_warning_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    """Bad input: a million spellings make 500 values and `other`."""
+    """Bad input: a million spellings make 500 values and `_OTHER`."""
     names = Names(500, "rpc.method")
     with caplog.at_level(logging.WARNING):
         found = {names(f"routine{number % 3000}") for number in range(10_000)}
@@ -78,7 +79,9 @@ def test_numbers_add_up() -> None:
             with pytest.raises(LookupError):
                 await fail("x")
             assert len([one async for one in count_up(4)]) == 4
-            assert told.numbers("catena.peer.count") == {(("local", "1.0"), ("remote", "1.0")): 2}
+            assert told.numbers("catena.links") == {
+                (("catena.version.local", "1.0"), ("catena.version.remote", "1.0")): 2
+            }
 
     with telling() as told:
         run(main())
@@ -97,12 +100,12 @@ def test_numbers_add_up() -> None:
             ("OK", None): 3
         }
         assert ended["UNKNOWN", "LookupError", "tests.telemetry.story.fail"] == 1
-    assert counts("catena.proxy.leases", "outcome") == {("built",): 1, ("cached",): 4}
+    assert counts("catena.proxy.leases", "catena.outcome") == {("built",): 1, ("cached",): 4}
     assert [point.value for point in found["catena.proxy.lease.active"]] == [0]
     assert [point.value for point in found["catena.worker.calls.active"]] == [0]
     assert [point.value for point in found["catena.chain.unmounts"]] == [5]
-    assert [point.value for point in found["catena.peer.count"]] == [0]
-    assert counts("catena.token.resets", "outcome")[("ok",)] == 3
+    assert [point.value for point in found["catena.links"]] == [0]
+    assert counts("catena.token.resets", "catena.outcome")[("ok",)] == 3
 
 
 @isolated
@@ -132,17 +135,30 @@ def test_rare_refusals_carry_exemplars() -> None:
         assert exemplar.trace_id == told.named(span)[0].context.trace_id
 
 
+def test_zeros_are_those_that_the_protocol_knows() -> None:
+    """Metrics: a kind of frame, or a refusal, that is added to the protocol is a series, too."""
+    zero = {metric.name: {values[0] for values in metric.zero if values} for metric in metrics_of()}
+
+    crossing = grammar.TO_WORKER | grammar.TO_CALLER
+    assert zero["catena.frames.dropped"] == crossing - {"task", "stream"}
+    refusals = {code.name for code in NackCode} - {"UNSPECIFIED"}
+    assert zero["catena.calls.nacked"] == refusals
+
+
 @isolated
 def test_the_first_refused_version_is_an_increase_of_the_sum() -> None:
     """Zero: a series of this version is there before a peer of an unknown one comes."""
-    zero = (("local", versions.PROTOCOL), ("remote", ""))
+    zero = (("catena.version.local", versions.PROTOCOL), ("catena.version.remote", ""))
     with telling() as told:
         assert told.numbers("catena.version.refusals") == {zero: 0}
         with pytest.raises(catena.VersionRefused):
             versions.agree(Hello(0, 9, 1, "9", (), "them", 1))
         found = told.numbers("catena.version.refusals")
 
-    assert found == {zero: 0, (("local", versions.PROTOCOL), ("remote", "9.1")): 1}
+    assert found == {
+        zero: 0,
+        (("catena.version.local", versions.PROTOCOL), ("catena.version.remote", "9.1")): 1,
+    }
 
 
 def test_a_tally_counts_from_any_thread() -> None:

@@ -157,7 +157,7 @@ def test_an_id_in_a_label_is_found() -> None:
         found = held().findings()
 
     assert [one.rpartition(" (")[0] for one in found] == [
-        "the metric catena.token.resets has an id in the label outcome: 0000000000000000"
+        "the metric catena.token.resets has an id in the label catena.outcome: 0000000000000000"
     ]
 
 
@@ -165,14 +165,17 @@ def test_many_values_of_a_label_are_found() -> None:
     """Planted: an enumeration that is none, a label that no row lists, one that is left out."""
     check = Check()
     for number in range(40):
-        check.take(a_point({"outcome": f"kind {number}", "pid": 7}))
+        check.take(a_point({"catena.outcome": f"kind {number}", "pid": 7}))
 
     assert check.findings() == [
         "the metric catena.token.resets has the label pid, which its row does not list (40 times)",
-        "the metric catena.token.resets has too many values of the label outcome (1 times)",
+        "the metric catena.token.resets has too many values of the label catena.outcome (1 times)",
     ]
     check.take(a_point({}))
-    assert "the metric catena.token.resets lacks the label outcome (1 times)" in check.findings()
+    assert (
+        "the metric catena.token.resets lacks the label catena.outcome (1 times)"
+        in check.findings()
+    )
 
 
 def test_a_metric_of_another_unit_is_found() -> None:
@@ -181,7 +184,7 @@ def test_a_metric_of_another_unit_is_found() -> None:
     other = replace(row, metrics=(replace(row.metrics[0], unit="s"),))
     check = Check([other])
 
-    check.take(a_point({"outcome": "ok"}))
+    check.take(a_point({"catena.outcome": "ok"}))
 
     assert len(check.findings()) == 1
 

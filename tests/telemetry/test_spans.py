@@ -312,7 +312,7 @@ def test_dispatch_is_calls_and_refusals_alone() -> None:
 
     with telling(detail="dispatch") as told:
         under_a_root(told, work)
-        assert told.numbers("catena.chain.mounts")[(("direction", "to_worker"),)] == 1
+        assert told.numbers("catena.chain.mounts")[(("catena.direction", "to_worker"),)] == 1
 
     assert {span.name.rpartition(".")[2] for span in told.spans} == {"app", "add", "contention"}
 
@@ -375,7 +375,7 @@ def test_an_unsampled_call_asks_the_tracer_once(monkeypatch: pytest.MonkeyPatch)
     with telling(sampled=False) as told:
         run(work())
         assert told.spans == []
-        assert told.numbers("catena.token.resets")[(("outcome", "ok"),)] == 2
+        assert told.numbers("catena.token.resets")[(("catena.outcome", "ok"),)] == 2
 
 
 @isolated
@@ -400,7 +400,7 @@ def test_a_contention_is_counted_and_logged_when_it_is_not_sampled() -> None:
     with telling(sampled=False) as told:
         with told.tracer_provider.get_tracer("app").start_as_current_span("app"):
             run(contend())
-        assert told.numbers("catena.chain.contentions")[(("kind", "task"),)] == 1
+        assert told.numbers("catena.chain.contentions")[(("catena.kind", "task"),)] == 1
 
     assert len(told.logged("catena.chain.contention")) == 1
     assert told.spans == []
@@ -571,7 +571,7 @@ def test_a_carrier_that_would_be_too_long_is_not_sent() -> None:
     with telling(propagator=Long()) as told:
         under_a_root(told, lambda: add(1))
         assert told.numbers("catena.telemetry.dropped")[
-            (("reason", "oversized"), ("signal", "traces"))
+            (("catena.reason", "oversized"), ("catena.signal", "traces"))
         ]
 
     assert one(told.named("add"), SpanKind.SERVER).attributes["catena.carrier"] == "absent"

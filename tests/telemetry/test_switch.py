@@ -16,7 +16,7 @@ from catena.telemetry import switch
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling
-from tests.telemetry.story import add, number
+from tests.telemetry.story import add, contend, number
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,14 +188,16 @@ def test_a_detail_that_is_none_is_refused() -> None:
 
 
 @isolated
-def test_uninstalled_tells_nothing() -> None:
-    """Default: after uninstall nobody listens, also not after the next look."""
+def test_uninstalled_tells_no_spans_and_metrics(caplog: pytest.LogCaptureFixture) -> None:
+    """Default: after uninstall there are none, also not after the next look; warnings stay."""
     with telling():
         assert events.Mount in listening()
     switch.ensure()
+    run(contend())
 
-    assert listening() == set()
-    assert telemetry.installed() == frozenset()
+    assert events.Mount not in listening()
+    assert telemetry.installed() <= {"logs"}
+    assert [one.msg for one in caplog.records] == ["catena.chain.contention"]
 
 
 @isolated
@@ -228,7 +230,7 @@ def test_instruments_of_a_provider_are_made_once(caplog: pytest.LogCaptureFixtur
         run(main())
         telemetry.install(tracer_provider=told.tracer_provider, meter_provider=told.meter_provider)
         run(main())
-        assert told.numbers("catena.chain.mounts")[(("direction", "to_worker"),)] == 2
+        assert told.numbers("catena.chain.mounts")[(("catena.direction", "to_worker"),)] == 2
 
     assert caplog.records == []
 

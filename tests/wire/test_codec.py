@@ -10,8 +10,7 @@ import pytest
 
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
-from catena.link.service import parse
-from catena.wire import codec, frames, manifests as closed
+from catena.wire import codec, frames, manifests as closed, versions
 from catena.wire.frames import Nack, NackCode, Next, Result, Task, Unknown
 from catena.wire.v1 import catena_pb2 as pb
 
@@ -45,10 +44,47 @@ def test_entries_that_do_not_parse_are_a_chain_error() -> None:
     assert codec.decode(codec.encode([drive])) == [drive]
 
 
-def test_parse_returns_the_error_for_grpc() -> None:
-    """M7: gRPC drops what a deserializer raises, so the error travels as a value."""
-    assert isinstance(parse(NOT_PROTOBUF), ProtocolError)
-    assert parse(codec.encode([Next(1)])) == [Next(1)]
+def test_a_message_says_when_it_left() -> None:
+    """P14: its age is read without parsing it, and it decodes as it would without."""
+    message = codec.encode([Next(1)])
+    stamped = codec.stamped(message, 5_000_000_000)
+    assert codec.decode(stamped) == [Next(1)]
+    assert codec.age(stamped, 7_500_000_000) == 2.5
+    assert pb.Batch.FromString(stamped).sent_at_ns == 5_000_000_000
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"\x19", b"\x19abc", codec.encode([Next(1)])], ids=["", "a", "b", "none"]
+)
+def test_a_message_that_does_not_say_when_it_left_is_new(message: bytes) -> None:
+    """P14: time counts from reading where the sender's clock is not known."""
+    assert codec.age(message, 7_500_000_000) == 0
+
+
+def test_no_message_comes_from_the_future() -> None:
+    """P14: a clock that runs ahead makes a message new, not older than the machine."""
+    assert codec.age(codec.stamped(b"", 9_000_000_000), 7_500_000_000) == 0
+
+
+SURROGATE = "caf\udce9"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Task(1, 1, b"", SURROGATE, callable=b"c"),
+        frames.Nack(1, NackCode.UNLOADABLE, SURROGATE),
+        frames.Cancel(1, SURROGATE),
+        frames.Goodbye(0, SURROGATE),
+        versions.hello(SURROGATE),
+    ],
+    ids=lambda frame: type(frame).__name__,
+)
+def test_a_text_for_people_is_written_with_its_surrogates_escaped(frame: frames.Frame) -> None:
+    """M7: what UTF-8 cannot say is no reason to lose a frame, or those that leave with it."""
+    (read,) = codec.decode(codec.encode([frame]))
+    assert type(read) is type(frame)
+    assert "caf\\udce9" in read
 
 
 @pytest.mark.parametrize(
@@ -146,6 +182,7 @@ def test_every_kind_of_the_proto_has_a_reader_and_a_writer() -> None:
         frames.Nack(1, NackCode.UNLOADABLE, "t" * 5000),
         frames.Cancel(1),
         frames.Ack(1),
+        Next(1, ChainManifest(b"i" * 16, live=tuple([b"t" * 16] * 3000))),
     ],
     ids=lambda frame: type(frame).__name__,
 )

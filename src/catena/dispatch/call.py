@@ -15,6 +15,7 @@ from catena.dispatch.observing import sent, taken
 from catena.dispatch.port import Dispatcher, dispatcher
 from catena.dispatch.values import take
 from catena.errors import Busy, NoPool, SerializationError, WorkerLost
+from catena.escape import printable
 from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
@@ -34,6 +35,9 @@ def dispatching(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]
     apart = _apart(declared)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
+        # What the routine raises is raised again from here: pytest and IPython leave such frames
+        # out, as they do wherever this name is set.
+        __tracebackhide__ = True
         if options.get() is not None:
             return await apart(*args, **kwargs)
         if Dispatch.listeners:
@@ -60,6 +64,7 @@ def _apart(declared: Declaration) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Return what ``dispatching`` does for calls that may have bounds."""
 
     async def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         observed = Dispatch(declared.name, stream=False) if Dispatch.listeners else None
         with observed or SILENCE:
             payload = dump_arguments(declared, args, kwargs)
@@ -88,6 +93,7 @@ async def _told(
     observed: Dispatch, declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Run a call that somebody listens to, and that has no bounds; most are only counted."""
+    __tracebackhide__ = True
     counter = Dispatch.counter
     if counter is None:
         told, end = observed.__enter__(), observed.finish
@@ -204,9 +210,9 @@ def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
             SerializationError(
                 what="the code",
                 routine=call.declared.name,
-                cause=frame.text,
+                cause=printable(frame.text, 4096),
                 worker=call.caller.worker,
                 doing="loaded",
             )
         )
-    return {call.caller.worker: frame.text} if frame.code is NackCode.BUSY else _NOBODY
+    return {call.caller.worker: printable(frame.text)} if frame.code is NackCode.BUSY else _NOBODY

@@ -17,8 +17,8 @@ from catena.context.capture import Baseline, Captured, capture_first
 from catena.context.carried import Carried, Known
 from catena.context.manifest import NO_CHAIN
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import mount_frame, wire
-from catena.errors import ProtocolError, WorkerLost
+from catena.dispatch.values import mount_frame, unsendable, wire
+from catena.errors import CatenaError, ProtocolError, WorkerLost
 from catena.events import CallNacked, Dispatch, FrameDropped
 from catena.link.link import Link
 from catena.observe import NO_CARRIER, Carrier, announce, use
@@ -42,6 +42,12 @@ from catena.wire.versions import DELTA, NAMES
 __all__ = ["Call", "Caller", "callers"]
 
 _FUNCTIONS = 1024
+_CARRIES: dict[type[Any], str] = {
+    Task: "the arguments",
+    Next: "the chain",
+    Send: "the sent value",
+    Throw: "the thrown exception",
+}
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 callers: WeakSet[Caller] = WeakSet()
@@ -56,6 +62,7 @@ class Call(Position):
     # What its Task tells of time; a bounded call has its own.
     timeout_ns: int | None = None
     dispatch_timeout_ns: int | None = None
+    sent_at_ns: int | None = None
 
     def __init__(
         self, caller: Caller, id: int, declared: Declaration, captured: Captured | None
@@ -70,7 +77,7 @@ class Call(Position):
         self.last = "next"
         self.waiter: asyncio.Future[Any] = caller.link.loop.create_future()
         self.lost: Exception | None = None
-        self.refusal: ProtocolError | None = None
+        self.refusal: CatenaError | None = None
         # They refer to each other, so whoever takes the last answer lets go of it.
         self.observed: Dispatch | None = None
 
@@ -200,17 +207,21 @@ class Call(Position):
         try:
             state = self.hear(frame.symbol, TO_CALLER)
         except ProtocolError as error:
-            self.refusal = error
             self.cancel()
-            self.end()
-            self.caller.forget(self)
-            self._answer(None)
+            self.refuse(error)
             return
         if state == END:
             self.caller.forget(self)
         elif state == "flow closing":
             return
         self._answer(frame)
+
+    def refuse(self, error: CatenaError) -> None:
+        """End the call here, with an error of ours."""
+        self.refusal = error
+        self.end()
+        self.caller.forget(self)
+        self._answer(None)
 
     def lose(self, error: Exception) -> None:
         """Learn that the link is gone."""
@@ -240,6 +251,7 @@ class Caller:
         version = link.peer.software if link.peer else ""
         self.ends = Ends(self.worker, link.name, version, link.protocol, link.address)
         self.accepting = True
+        self._farewell = ""
         self.calls: dict[int, Call] = {}
         self._ids = count(1)
         self._last = 0
@@ -297,6 +309,7 @@ class Caller:
                 Next(call.id, manifest),
                 call.timeout_ns,
                 call.dispatch_timeout_ns,
+                call.sent_at_ns,
             )
         )
         return call
@@ -319,10 +332,7 @@ class Caller:
             # The worker keeps nothing of a call that it refused; the next one tells it.
             self._carried.drop(told)
         if nack.code is NackCode.UNKNOWN:
-            self._numbers.clear()
-            self._proxy_sent = False
-            if self._carried is not None:
-                self._carried.clear()
+            self._tell_anew()
         elif nack.code is NackCode.DRAINING:
             self.accepting = False
 
@@ -336,17 +346,44 @@ class Caller:
         elif FrameDropped.listeners:
             announce(FrameDropped(frame.call, frame.symbol))
 
-    def goodbye(self) -> None:
+    def unsent(self, frame: Frame, error: Exception) -> None:
+        """Fail the call of a frame that cannot leave; nobody else minds."""
+        if isinstance(frame, Cancel) and frame.text:
+            self.link.send(Cancel(frame.call))
+            return
+        what = _CARRIES.get(type(frame))
+        if what is None:
+            raise error
+        call = self.calls.get(frame.call)
+        if isinstance(frame, Task):
+            # The worker has learnt nothing of what went along.
+            self._tell_anew()
+        elif call is not None:
+            self.link.send(Cancel(frame.call))
+        if call is not None:
+            call.refuse(unsendable(error, what, call.declared.name))
+
+    def goodbye(self, reason: str) -> None:
         """Stop sending calls here; those under way go on."""
         self.accepting = False
+        self._farewell = reason
 
     def ended(self, error: Exception | None) -> None:
         """Fail every open call."""
         self.accepting = False
         callers.discard(self)
+        why = f": {self._farewell}" if self._farewell else ""
+        closed = f"the worker closed the link{why}"
         calls, self.calls = self.calls, {}
         for call in calls.values():
-            call.lose(error or ConnectionError("the worker closed the link"))
+            call.lose(error or ConnectionError(closed))
+
+    def _tell_anew(self) -> None:
+        """Forget what the worker was told: callables, the proxy, states of chains."""
+        self._numbers.clear()
+        self._proxy_sent = False
+        if self._carried is not None:
+            self._carried.clear()
 
     def _number(self, body: bytes) -> tuple[int, bytes]:
         """Return the link's number of a callable, and its body if the worker has to learn it."""

@@ -8,7 +8,7 @@ waits is not cancelled for it, so a cancellation is always one that came from ou
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import NamedTuple
 
 from catena.context.capture import Captured
@@ -17,7 +17,7 @@ from catena.dispatch.caller import Call, Caller
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.values import take
-from catena.errors import DispatchTimeout
+from catena.errors import CatenaError, DispatchTimeout
 from catena.observe import NO_CARRIER, Carrier, use
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Throw
 from catena.wire.grammar import END
@@ -111,7 +111,14 @@ def bounds_of(declared: Declaration) -> Bounds | None:
 class BoundCall(Call):
     """An open call that timers watch; ``verdict`` is the error they decided on."""
 
-    __slots__ = ("_bounds", "_timers", "dispatch_timeout_ns", "timeout_ns", "verdict")
+    __slots__ = (
+        "_bounds",
+        "_timers",
+        "dispatch_timeout_ns",
+        "sent_at_ns",
+        "timeout_ns",
+        "verdict",
+    )
 
     def __init__(
         self,
@@ -127,6 +134,9 @@ class BoundCall(Call):
         self.verdict: TimeoutError | None = None
         left = None if bounds.deadline is None else max(bounds.deadline - monotonic(), 0)
         self.timeout_ns = _nanoseconds(left)
+        # So that the time in the socket counts, where the worker reads the same clock.
+        known = left is not None and caller.link.same_boot
+        self.sent_at_ns = monotonic_ns() if known else None
         self.dispatch_timeout_ns = _nanoseconds(bounds.told)
 
     @property
@@ -140,7 +150,9 @@ class BoundCall(Call):
         return self.verdict is not None
 
     def watch(self) -> None:
-        """Start the timers, now that it was sent."""
+        """Start the timers, now that it was sent; if it could not be, it is over already."""
+        if self.state == END:
+            return
         loop, bounds = self.caller.link.loop, self._bounds
         if bounds.hand_over is not None:
             self._timers.append(loop.call_later(bounds.hand_over, self._not_accepted))
@@ -153,6 +165,11 @@ class BoundCall(Call):
         super().receive(frame)
         if self.state == END:
             self._stop()
+
+    def refuse(self, error: CatenaError) -> None:
+        """End the call here, and the timers with it."""
+        super().refuse(error)
+        self._stop()
 
     def lose(self, error: Exception) -> None:
         """Learn that the link is gone."""

@@ -42,6 +42,7 @@ def taken(
     observed: Dispatch | None, frame: Frame, call: Call, baseline: Baseline | None
 ) -> tuple[Any, Baseline | None]:
     """Do what ``take`` does with an answer, and note it."""
+    __tracebackhide__ = True
     name, values = call.declared.name, call.caller.values
     if observed is None:
         return take(frame, name, values, baseline)

@@ -7,6 +7,7 @@ the chain is captured while the result is still alive.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from catena.context.capture import Baseline, capture_answer, untouched
@@ -85,6 +86,10 @@ class RunningCall:
         watched: Watched | None = None
         ended: BaseException | None = None
         try:
+            gate = session.sessions.link.gate
+            if monotonic() > gate.fresh:
+                # The loop was held up: a Cancel may lie in the socket.
+                await gate.passed()
             if session.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - answered like the routine's own
             if Execution.listeners or Lease.listeners:
@@ -153,6 +158,7 @@ def failed(
         if not isinstance(error, ChainSerializationError):
             append_context(error, unreadable)
             payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
-    # Frames of the traceback keep what the routine held; it has been written down.
-    error.__traceback__ = None
+    # Frames of the traceback keep what the routine held; it has been written down. Past the class,
+    # which may have attributes of these names, and refuse that they are set.
+    BaseException.with_traceback(error, None)
     return ExceptionFrame(session.task.call, payload, manifest)

@@ -7,21 +7,24 @@ session sends one last frame, unless the link is gone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from weakref import WeakSet
 
 from catena.context.manifest import ChainManifest
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration, declaration_of
+from catena.dispatch.learnt import Learnt
+from catena.dispatch.numbers import AHEAD, Overtaken
 from catena.dispatch.port import Dispatcher
 from catena.dispatch.running import Admitted, Running, RunningCall
 from catena.dispatch.stepper import RunningStream
 from catena.dispatch.timeleft import bounded
-from catena.dispatch.values import wire
+from catena.dispatch.values import unsendable, wire
 from catena.errors import CatenaError, ProtocolError
+from catena.escape import printable
 from catena.events import FrameDropped
 from catena.link.link import Link
+from catena.link.outbox import FrameTooLong
 from catena.observe import announce
 from catena.operations import Ends
 from catena.wire import failure, serializer
@@ -43,9 +46,23 @@ from catena.wire.versions import DELTA
 
 __all__ = ["Session", "Sessions", "all_sessions"]
 
-_FUNCTIONS = 2048
-_PROXIES = 64
-_OVERTAKEN = 65536
+FUNCTIONS = (2048, 64 << 20)
+"""How many callables a worker keeps for each link, and of how many bytes: 64 MiB."""
+
+PROXIES = (64, 16 << 20)
+"""How many ways to a pool, and of how many bytes: 16 MiB."""
+
+PROXY_LIMIT = 1 << 20
+"""The most bytes of one proxy: 1 MiB."""
+
+CALL_LIMIT = 1 << 20
+"""The most calls that may be open on one link."""
+
+UNDRIVEN = (1024, 64 << 20)
+"""How many of them may wait for their first drive, and with how many bytes."""
+
+_ID_LIMIT = 64
+_LEAST = 4096
 
 Proxies = Callable[[bytes, bytes], Dispatcher | None]
 """Returns the dispatcher for a proxy (encoded, id); None for an id that is not known."""
@@ -100,13 +117,14 @@ class Session(Position):
         if self.state == END:
             self.running = None
             return
-        if self.step(frame.symbol) == END:
+        ended = self.step(frame.symbol) == END
+        if not ended and "yield+" in frame.symbol:
+            self.cancelled = False
+        self.sessions.link.send(frame)
+        if ended:
             self.sessions.forget(self)
             # They refer to each other: whoever is done lets go, and the collector has no work.
             self.running = None
-        elif "yield+" in frame.symbol:
-            self.cancelled = False
-        self.sessions.link.send(frame)
 
     @property
     def call(self) -> int:
@@ -170,9 +188,10 @@ class Sessions:
         self._proxies = proxies
         self._sessions: dict[int, Session] = {}
         self._last = 0
-        self._overtaken: set[int] = set()
-        self._functions: OrderedDict[int, Declaration] = OrderedDict()
-        self._contexts: OrderedDict[bytes, Contexts] = OrderedDict()
+        self._overtaken = Overtaken()
+        self._undriven: dict[int, int] = {}
+        self._functions: Learnt[int, Declaration] = Learnt(*FUNCTIONS)
+        self._contexts: Learnt[bytes, Contexts] = Learnt(*PROXIES)
         all_sessions.add(self)
 
     @property
@@ -197,23 +216,51 @@ class Sessions:
         call, last = task.call, self._last
         if call == last + 1:
             self._last = call
-        elif last < call <= last + _OVERTAKEN:
+        elif last < call <= last + AHEAD and self._overtaken.add(last + 1, call):
             # Smaller calls overtook those in between, whose arguments are on their way in pieces.
-            self._overtaken.update(range(last + 1, call))
             self._last = call
-        elif call in self._overtaken:
-            self._overtaken.remove(call)
-        else:
+        elif not self._overtaken.remove(call):
             raise ProtocolError(
                 reason=f"call {call} is or was open, or is far ahead", frame=task.symbol
             )
         session = self._sessions[call] = Session(self, task)
         if task.drive is None:
             session.step(task.symbol)
+            self._waits(task)
         else:
             session.start(task.drive)
 
-    def goodbye(self) -> None:
+    def _waits(self, task: Task) -> None:
+        """Note a call that waits for its first drive, as none of ours does."""
+        waiting = self._undriven
+        waiting[task.call] = task.weight
+        most, most_bytes = UNDRIVEN
+        if len(waiting) > most or sum(waiting.values()) > most_bytes:
+            reason = f"more than {most} calls, or {most_bytes} bytes of them, wait for a drive"
+            raise ProtocolError(reason=reason, frame=task.symbol)
+
+    def unsent(self, frame: Frame, error: Exception) -> None:
+        """End the call of an answer that cannot leave; its caller learns why.
+
+        Raises the error when even so little cannot be sent.
+        """
+        if not isinstance(frame, Result | ExceptionFrame) or (
+            frame.weight < _LEAST and not isinstance(frame, Result)
+        ):
+            raise error
+        session = self._sessions.get(frame.call)
+        # What is too long is the payload; the chain is sent as the routine left it.
+        manifest = frame.manifest if isinstance(error, FrameTooLong) else None
+        what = "the result" if isinstance(frame, Result) else "the exception"
+        routine = "" if session is None else self._name_of(session.task)
+        refusal = unsendable(error, what, routine)
+        if session is not None and not session.over:
+            self.forget(session)
+            session.abandon()
+        data = failure.dump(refusal, worker=self.worker, routine=routine)
+        self.link.send(ExceptionFrame(frame.call, data, manifest))
+
+    def goodbye(self, reason: str) -> None:
         """The caller opens no more calls; the ones it has go on until it closes the stream."""
 
     def ended(self, _: Exception | None) -> None:
@@ -222,6 +269,11 @@ class Sessions:
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             session.abandon()
+        # Whoever still holds this holds nothing that the peer has sent.
+        self._functions.clear()
+        self._contexts.clear()
+        self._undriven.clear()
+        self._overtaken = Overtaken()
 
     def drain(self) -> None:
         """Refuse new calls from now on."""
@@ -230,12 +282,13 @@ class Sessions:
     def forget(self, session: Session) -> None:
         """Take a session that has ended out of the table."""
         self._sessions.pop(session.task.call, None)
+        if self._undriven:
+            self._undriven.pop(session.task.call, None)
 
     def refuse(self, session: Session, error: CatenaError) -> None:
         """End a call with an error of ours."""
         self.forget(session)
-        known = self._functions.get(session.task.function)
-        routine = known.name if known is not None else session.task.routine
+        routine = self._name_of(session.task)
         data = failure.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
@@ -243,12 +296,17 @@ class Sessions:
         """Return what to run and the Contexts to run it in, or the refusal."""
         if self.draining:
             return Nack(task.call, NackCode.DRAINING)
+        if self._undriven:
+            self._undriven.pop(task.call, None)
+        if len(self._sessions) > CALL_LIMIT:
+            reason = f"{CALL_LIMIT} calls are open on its link"
+            return Nack(task.call, NackCode.BUSY, reason)
         try:
             declared = self._function(task)
+            contexts = self._contexts_of(task)
         except BaseException as error:
             # Loading imports modules, and a module may as well raise SystemExit.
             return Nack(task.call, NackCode.UNLOADABLE, _told(error))
-        contexts = self._contexts_of(task)
         base = contexts and contexts.base(manifest)
         if declared is None or contexts is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
@@ -258,9 +316,7 @@ class Sessions:
         known = self._functions.get(task.function)
         if known is None and task.callable:
             known = declaration_of(serializer.loads(task.callable))
-            self._functions[task.function] = known
-            if len(self._functions) > _FUNCTIONS:
-                self._functions.popitem(last=False)
+            self._functions.keep(task.function, known, len(task.callable))
         elif known is not None:
             self._functions.move_to_end(task.function)
         if known is not None and known.stream != task.stream:
@@ -268,17 +324,26 @@ class Sessions:
         return known
 
     def _contexts_of(self, task: Task) -> Contexts | None:
-        """Return the Contexts in which the call's proxy is bound, None when it is not known."""
+        """Return the Contexts in which the call's proxy is bound, None when it is not known.
+
+        Raises ProtocolError for one that is too long, or one too many.
+        """
         known = self._contexts.get(task.proxy_id)
         if known is not None:
             return known
+        if len(task.proxy) > PROXY_LIMIT or len(task.proxy_id) > _ID_LIMIT:
+            reason = f"its proxy takes {len(task.proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
+            raise ProtocolError(reason=reason)
         through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
         if task.proxy_id and through is None:
             return None
-        known = self._contexts[task.proxy_id] = Contexts(through, self._values)
-        if len(self._contexts) > _PROXIES:
-            self._contexts.popitem(last=False)
+        known = Contexts(through, self._values)
+        self._contexts.keep(task.proxy_id, known, len(task.proxy))
         return known
+
+    def _name_of(self, task: Task) -> str:
+        known = self._functions.get(task.function)
+        return printable(task.routine) if known is None else known.name
 
 
 def _kind(stream: bool) -> str:  # noqa: FBT001

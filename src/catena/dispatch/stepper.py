@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from catena.context.capture import Baseline, capture_answer
@@ -70,6 +71,10 @@ class RunningStream:
         session, call, values = self.session, self.session.task.call, self._contexts.values
         whole = session.sessions.whole
         try:
+            gate = session.sessions.link.gate
+            if self._generator is None and monotonic() > gate.fresh:
+                # The loop was held up: a Cancel may lie in the socket.
+                await gate.passed()
             self._watch(frame, driver)
             self._mount(frame.manifest, driver)
             try:

@@ -6,6 +6,8 @@ its errors. A stream that is collected while it is suspended sends Cancel and no
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -26,6 +28,8 @@ __all__ = ["Stream", "streams"]
 
 T = TypeVar("T")
 
+_marks = itertools.count()
+
 streams: WeakSet[Stream[Any]] = WeakSet()
 """Every stream of this process that was started and has not ended."""
 
@@ -45,6 +49,7 @@ class Stream(AsyncGenerator[T, Any]):
         self._call: Call | None = None
         self._baseline: Baseline | None = None
         self._running = False
+        self._mark = ""
         self._closed = False
         self._observed: Dispatch | None = None
 
@@ -53,10 +58,12 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def __anext__(self) -> T:
         """Drive the generator to its next yield; StopAsyncIteration at its end."""
+        __tracebackhide__ = True
         return await self._step("anext", None)
 
     async def asend(self, value: Any) -> T:
         """Drive it on with the value that its ``yield`` returns there."""
+        __tracebackhide__ = True
         if self._call is None and value is not None and not self._closed:
             raise TypeError("can't send non-None value to a just-started async generator")
         return await self._step("asend", None if value is None else _Sent(value))
@@ -68,6 +75,7 @@ class Stream(AsyncGenerator[T, Any]):
         tb: TracebackType | None = None,
     ) -> T:
         """Drive it on with an exception raised at its ``yield``."""
+        __tracebackhide__ = True
         error = _exception(typ, val, tb)
         if self._closed and not self._running:
             # As CPython has it for a generator that has ended.
@@ -83,6 +91,7 @@ class Stream(AsyncGenerator[T, Any]):
 
     async def aclose(self) -> None:
         """Close the generator where it is suspended, and wait until it has cleaned up."""
+        __tracebackhide__ = True
         if self._call is None or self._closed or self._call.expired:
             if self._running:
                 raise _already("aclose")
@@ -96,11 +105,13 @@ class Stream(AsyncGenerator[T, Any]):
         raise RuntimeError("async generator ignored GeneratorExit")
 
     async def _step(self, name: str, what: _Sent | BaseException | None) -> T:
+        __tracebackhide__ = True
         if self._running:
             raise _already(name)
         if self._closed:
             raise StopAsyncIteration
         self._running = True
+        self._mark = ""
         try:
             call = self._call
             if call is None:
@@ -114,9 +125,13 @@ class Stream(AsyncGenerator[T, Any]):
             elif not isinstance(error, Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.
                 self._abandon(error)
-            raise
+            if not self._is_back(error, what):
+                raise
         finally:
             self._running = False
+        # As from a local generator it is the very exception that was thrown; here, since in the
+        # handler above it would get a context.
+        raise cast("BaseException", what)
 
     async def _first(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
@@ -136,14 +151,20 @@ class Stream(AsyncGenerator[T, Any]):
         match what:
             case None:
                 drive = Next(call.id, self._captured(call))
-            case _Sent():
+            case _ if type(what) is _Sent:
                 data = written(what.value, "the sent value", self._declared.name)
                 drive = Send(call.id, data, self._captured(call))
             case error:
-                data = failure.dump(error, worker="caller", routine=self._declared.name)
+                self._mark = f"{os.getpid()}-{next(_marks)}"
+                name = self._declared.name
+                data = failure.dump(error, worker="caller", routine=name, mark=self._mark)
                 drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
+
+    def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
+        """Say whether an exception is the one that this step has thrown."""
+        return bool(self._mark) and failure.came_back(error, cast("Any", what), self._mark)
 
     def _captured(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""
@@ -153,6 +174,7 @@ class Stream(AsyncGenerator[T, Any]):
         return None if captured is None else captured.manifest
 
     def _result(self, call: Call, frame: Frame) -> T:
+        __tracebackhide__ = True
         # Were the chain refused, the worker would take for told what is not here: all is told anew.
         baseline, self._baseline = self._baseline, None
         value, self._baseline = taken(self._observed, frame, call, baseline)
@@ -214,8 +236,9 @@ def _exception(
 ) -> BaseException:
     """Return the exception that ``athrow`` was given in one of its three forms."""
     given = cast("object", typ)
-    if isinstance(given, BaseException):
-        error = given
+    # Not by isinstance, which asks the exception for its class.
+    if issubclass(type(given), BaseException):
+        error = cast("BaseException", given)
     elif isinstance(typ, type) and issubclass(typ, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
         error = val if isinstance(val, typ) else typ() if val is None else typ(val)
     else:

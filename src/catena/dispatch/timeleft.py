@@ -1,7 +1,7 @@
 """The worker's part of a deadline: the routine inherits it, and is cancelled when it has passed.
 
 The caller watches too, and is usually first. Whoever is second does not cancel again: that would
-cut short the clean-up which the first has started.
+cut short the clean-up which the first has started. What is late before it begins never begins.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from copy import copy
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from catena.context.runtime import Options, options
@@ -38,7 +38,7 @@ def bounded(session: Session, admitted: Admitted) -> Admitted:
 
 
 class TimeLeft:
-    """The options that a call came with, from when it arrived."""
+    """The options that a call came with, from when it was sent, or else from when it was read."""
 
     __slots__ = ("_options", "_routine", "_session")
 
@@ -48,7 +48,7 @@ class TimeLeft:
         self._session, self._routine = session, routine
         self._options = Options(
             dispatch_timeout=None if hand_over is None else hand_over / 1e9,
-            deadline=None if left is None else monotonic() + left / 1e9,
+            deadline=None if left is None else monotonic() + left / 1e9 - _in_socket(session),
         )
 
     async def run(self, body: Awaitable[Any]) -> Any:
@@ -64,7 +64,10 @@ class TimeLeft:
         if deadline is None:
             return await body
         session = self._session
-        left = max(deadline - monotonic(), 0)
+        left = deadline - monotonic()
+        if left <= 0:
+            _close(body)
+            raise self._error()
         timer = asyncio.get_running_loop().call_later(left, self._expire)
         try:
             value = await body
@@ -93,6 +96,21 @@ class TimeLeft:
         if session.running is not None and not session.cancelled:
             session.expired = True
             session.running.cancel(idle=False)
+
+
+def _in_socket(session: Session) -> float:
+    """Return how many seconds ago a call was sent, 0 where that is not known."""
+    sent_at = session.task.sent_at_ns
+    if sent_at is None or not session.sessions.link.same_boot:
+        return 0.0
+    return max(monotonic_ns() - sent_at, 0) / 1e9
+
+
+def _close(body: Any) -> None:
+    """Let go of what will not be awaited, without a warning that nobody did."""
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 class _Steps:

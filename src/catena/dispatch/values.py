@@ -9,9 +9,12 @@ from catena.context.capture import Baseline
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
 from catena.errors import ChainSerializationError, SerializationError
+from catena.escape import printable
 from catena.events import refused, unhandled
+from catena.link.outbox import FRAME_LIMIT, FrameTooLong
 from catena.wire import failure, manifests, serializer
 from catena.wire.frames import ExceptionFrame, Frame, Result
+from catena.wire.native import context_of, set_context
 
 __all__ = [
     "LENIENT",
@@ -21,6 +24,7 @@ __all__ = [
     "mount_frame",
     "opened",
     "take",
+    "unsendable",
     "wire",
     "written",
 ]
@@ -72,10 +76,20 @@ def mount_frame(
 def written(value: Any, what: str, routine: str) -> bytes:
     """Return an object as a payload. Raises SerializationError that names what and routine."""
     try:
-        return serializer.dumps(value)
+        data = serializer.dumps(value)
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         raise refused(SerializationError(what=what, routine=routine, cause=cause)) from error
+    if len(data) > FRAME_LIMIT:
+        raise unsendable(FrameTooLong(len(data)), what, routine)
+    return data
+
+
+def unsendable(error: Exception, what: str, routine: str) -> SerializationError:
+    """Return, and announce, the error of a frame that its link could not send."""
+    name = "" if isinstance(error, FrameTooLong) else f"{type(error).__name__}: "
+    cause = printable(f"{name}{error}", 500)
+    return refused(SerializationError(what=what, routine=routine, cause=cause))
 
 
 def opened(
@@ -99,6 +113,7 @@ def take(
     Raises what the answer brings. A chain that cannot be read never replaces an exception: it is
     appended to its context; instead of a value it is raised, with the value as ``value``.
     """
+    __tracebackhide__ = True
     match frame:
         case Result():
             if frame.manifest is not None:
@@ -120,7 +135,9 @@ def take(
                 append_context(error, unreadable)
             unhandled(error, routine, frame.call, at_caller=True)
             try:
-                raise error.with_traceback(None)
+                # Where it was raised on the worker is among its notes, as "Remote traceback".
+                # Past the class, which may have a method of this name.
+                raise BaseException.with_traceback(error, None)
             finally:
                 del error
         case _:
@@ -130,8 +147,8 @@ def take(
 def append_context(error: BaseException, last: BaseException) -> None:
     """Put an exception at the tail of another's context; circles are left alone."""
     seen = {id(error)}
-    while error.__context__ is not None and id(error.__context__) not in seen:
-        error = error.__context__
+    while (context := context_of(error)) is not None and id(context) not in seen:
+        error = context
         seen.add(id(error))
-    if error.__context__ is None and error is not last:
-        error.__context__ = last
+    if context is None and error is not last:
+        set_context(error, last)

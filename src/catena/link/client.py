@@ -8,11 +8,9 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from catena.errors import ProtocolError
+from catena.escape import printable
 from catena.link.link import Link
-from catena.link.service import EOF, METHOD, OPTIONS, address_of, parse
-from catena.wire import codec
-from catena.wire.frames import Frame
+from catena.link.service import EOF, METHOD, OPTIONS, address_of
 
 __all__ = ["connect"]
 
@@ -27,8 +25,9 @@ async def connect(target: str, name: str) -> Link:
     it in an empty Context: gRPC's own tasks copy the one they are made in.
     """
     channel = aio.insecure_channel(target, options=OPTIONS)
+    # The link encodes and decodes, because gRPC keeps to itself what a serializer raises.
     stream: Any = channel.stream_stream(
-        METHOD, request_serializer=codec.encode, response_deserializer=parse
+        METHOD, request_serializer=bytes, response_deserializer=bytes
     )
     transport = _ClientTransport(channel, stream())
     link = Link(transport, name, address_of(target))
@@ -47,18 +46,18 @@ class _ClientTransport:
         self._channel = channel
         self._call = call
 
-    async def write(self, batch: list[Frame]) -> None:
+    async def write(self, message: bytes) -> None:
         try:
-            await self._call.write(batch)
+            await self._call.write(message)
         except _GONE as error:
             raise _lost(error) from None
 
-    async def read(self) -> list[Frame] | ProtocolError | None:
+    async def read(self) -> bytes | None:
         try:
-            batch = await self._call.read()
+            message = await self._call.read()
         except _GONE as error:
             raise _lost(error) from None
-        return None if batch is EOF else batch
+        return None if message is EOF else message
 
     async def close(self) -> None:
         """End the sending half, and give the server a moment to end the other."""
@@ -75,5 +74,5 @@ class _ClientTransport:
 def _lost(error: Exception) -> ConnectionError:
     if isinstance(error, aio.AioRpcError):
         code: grpc.StatusCode = error.code()
-        return ConnectionError(f"{code.name.lower()}: {error.details()}")
+        return ConnectionError(f"{code.name.lower()}: {printable(error.details() or '', 500)}")
     return ConnectionError(str(error))

@@ -1,39 +1,29 @@
-"""A link inside one process, through the real codec: for tests, and to see what gRPC adds."""
+"""A stream inside one process: for tests of links, and to see what gRPC adds."""
 
 from __future__ import annotations
 
 import asyncio
 
-from catena.errors import ProtocolError
-from catena.link.service import parse
-from catena.wire import codec
-from catena.wire.frames import Frame
-
 __all__ = ["MemoryTransport", "pair"]
 
 
 class MemoryTransport:
-    """One end of a pair; what is written here is read there, as bytes in between."""
+    """One end of a pair; what is written here is read there."""
 
     def __init__(self) -> None:
         self.other: MemoryTransport = self
         self.messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.open = True
 
-    async def write(self, batch: list[Frame]) -> None:
+    async def write(self, message: bytes) -> None:
         """Send one message. Raises ConnectionError when the other side is gone."""
         if not (self.open and self.other.open):
             raise ConnectionResetError("the other end of the memory link is closed")
-        self.other.messages.put_nowait(codec.encode(batch))
+        self.other.messages.put_nowait(message)
 
-    def write_bytes(self, data: bytes) -> None:
-        """Send any bytes as a message, for tests of what must be refused."""
-        self.other.messages.put_nowait(data)
-
-    async def read(self) -> list[Frame] | ProtocolError | None:
-        """Return the next message's frames, or None when the other side has closed."""
-        message = await self.messages.get()
-        return None if message is None else parse(message)
+    async def read(self) -> bytes | None:
+        """Return the next message, or None when the other side has closed."""
+        return await self.messages.get()
 
     async def close(self) -> None:
         """End the stream in both directions."""

@@ -2,19 +2,22 @@
 
 Small frames leave in order. A frame that is too long for one message leaves in pieces, the
 transfers taking turns, so that a large payload delays nobody else; the later frames of its own
-call wait behind it.
+call wait behind it. Only so many transfers are under way at a time that the other side keeps them
+within its limits, whatever is queued here.
 """
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from itertools import count
+from typing import Any
 
 from catena.errors import ProtocolError
 from catena.wire import codec
 from catena.wire.frames import Frame, Piece
 
-__all__ = ["FRAME_LIMIT", "Joiner", "Outbox"]
+__all__ = ["FRAME_LIMIT", "FrameTooLong", "Joiner", "Outbox"]
 
 PIECE_BYTES = 64 * 1024
 MESSAGE_FRAMES = 128
@@ -24,77 +27,190 @@ MESSAGE_BYTES = 512 * 1024
 FRAME_LIMIT = 1 << 30
 """The most bytes of one frame (arguments or result with their chain): 1 GiB."""
 
+TOGETHER_BYTES = 64 << 20
+"""Transfers take turns while they have so many bytes together; a longer one is the only such."""
+
 LINK_LIMIT = 2 << 30
 """The most bytes that one link keeps of frames that have not arrived whole: 2 GiB."""
+
+TRANSFER_LIMIT = 4096
+"""The most frames that may be on their way in pieces: more than twice what an Outbox begins."""
+
+
+class FrameTooLong(Exception):
+    """A frame is longer than the other side would take."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"it takes {size:,} bytes, and the limit is {FRAME_LIMIT:,}")
+
+
+class _Transfer:
+    """A frame on its way in pieces, encoded; each is cut when its turn comes."""
+
+    __slots__ = ("at", "data", "number", "total")
+
+    def __init__(self, data: bytes, number: int) -> None:
+        self.data, self.number = data, number
+        self.total = len(data)
+        self.at = 0
+
+    def cut(self, call: int) -> Piece:
+        """Return the next piece."""
+        data = self.data[self.at : self.at + PIECE_BYTES]
+        piece = Piece(call, self.number, data, self.at + len(data) >= self.total, self.total)
+        self.at += len(data)
+        return piece
 
 
 class Outbox:
     """Frames on their way out; ``bytes`` says about how many bytes wait."""
 
-    __slots__ = ("_serial", "_small", "_transfers", "bytes")
+    __slots__ = (
+        "_alone",
+        "_lines",
+        "_queues",
+        "_serial",
+        "_small",
+        "_together",
+        "_turns",
+        "bytes",
+    )
 
     def __init__(self) -> None:
         self._small: deque[Frame] = deque()
-        self._transfers: dict[int, deque[Frame]] = {}
+        # What waits of each call that has a transfer, and the calls whose turn comes.
+        self._queues: dict[int, deque[Frame | _Transfer]] = {}
+        self._turns: deque[int] = deque()
+        # Calls whose transfer may not begin yet: those that share, and those that go alone.
+        self._lines: tuple[deque[int], deque[int]] = (deque(), deque())
+        self._together = 0
+        self._alone = False
         self._serial = count(1)
         self.bytes = 0
 
     def __bool__(self) -> bool:
-        return bool(self._small or self._transfers)
+        return bool(self._small or self._queues)
 
     def put(self, frame: Frame) -> None:
-        """Queue a frame."""
+        """Queue a frame.
+
+        Raises FrameTooLong, and what encoding a long frame raises; nothing has been queued then.
+        """
         size = frame.weight
-        self.bytes += size
-        if size <= PIECE_BYTES and not self._transfers:
-            self._small.append(frame)
-        elif size > PIECE_BYTES:
-            queue = self._transfers.setdefault(frame.call, deque())
-            queue.extend(_cut(frame, next(self._serial)))
-        elif frame.call in self._transfers:
-            self._transfers[frame.call].append(frame)
+        if size > PIECE_BYTES:
+            self._put_transfer(frame.call, _encoded(frame, size, next(self._serial)))
+        elif self._queues and frame.call in self._queues:
+            self._queues[frame.call].append(frame)
         else:
             self._small.append(frame)
+        self.bytes += size
 
     def take(self) -> list[Frame]:
         """Return what goes into the next message, at most 128 frames and some 512 KiB."""
         batch: list[Frame] = []
         size = 0
         small = self._small
-        if not self._transfers and len(small) <= MESSAGE_FRAMES and self.bytes < MESSAGE_BYTES:
+        if not self._queues and len(small) <= MESSAGE_FRAMES and self.bytes < MESSAGE_BYTES:
             batch.extend(small)
             small.clear()
             self.bytes = 0
             return batch
         # However many small frames there are, one place is left for the transfers.
-        places = MESSAGE_FRAMES - bool(self._transfers)
+        places = MESSAGE_FRAMES - bool(self._turns)
         while small and len(batch) < places and size < MESSAGE_BYTES:
             batch.append(small.popleft())
             size += batch[-1].weight
         first = True
-        while self._transfers and (first or size < MESSAGE_BYTES) and len(batch) < MESSAGE_FRAMES:
+        while self._turns and (first or size < MESSAGE_BYTES) and len(batch) < MESSAGE_FRAMES:
             first = False
             batch.append(self._next_of_transfers())
             size += batch[-1].weight
         self.bytes = max(0, self.bytes - size) if self else 0
         return batch
 
+    def clear(self) -> None:
+        """Let go of everything: nobody will take it any more."""
+        self.__init__()
+
+    def _put_transfer(self, call: int, transfer: _Transfer) -> None:
+        queue = self._queues.get(call)
+        if queue is None:
+            self._queues[call] = deque((transfer,))
+            self._line_up(call)
+        else:
+            queue.append(transfer)
+
     def _next_of_transfers(self) -> Frame:
-        call, queue = next(iter(self._transfers.items()))
-        del self._transfers[call]
-        frame = queue.popleft()
+        call = self._turns.popleft()
+        queue = self._queues[call]
+        head = queue[0]
+        if type(head) is _Transfer:
+            frame: Any = head.cut(call)
+            if frame.last:
+                queue.popleft()
+                self._finish(head)
+        else:
+            frame = queue.popleft()
         if queue:
-            self._transfers[call] = queue
+            self._line_up(call)
+        else:
+            del self._queues[call]
         return frame
+
+    def _line_up(self, call: int) -> None:
+        """Give a call its next turn, or let it wait until the transfer that is next may begin."""
+        head = self._queues[call][0]
+        if type(head) is not _Transfer or head.at:
+            self._turns.append(call)
+            return
+        line = self._lines[head.total > TOGETHER_BYTES]
+        line.append(call)
+        self._begin(line)
+
+    def _begin(self, line: deque[int]) -> None:
+        """Begin the transfers of a line for which there is room, in their order."""
+        while line:
+            head = self._queues[line[0]][0]
+            if type(head) is not _Transfer or not self._has_room(head.total):
+                return
+            if head.total > TOGETHER_BYTES:
+                self._alone = True
+            else:
+                self._together += head.total
+            self._turns.append(line.popleft())
+
+    def _has_room(self, total: int) -> bool:
+        if total > TOGETHER_BYTES:
+            return not self._alone
+        return self._together + total <= TOGETHER_BYTES
+
+    def _finish(self, last: _Transfer) -> None:
+        if last.total > TOGETHER_BYTES:
+            self._alone = False
+        else:
+            self._together -= last.total
+        for line in self._lines:
+            self._begin(line)
+
+
+class _Part:
+    """A frame that has not arrived whole."""
+
+    __slots__ = ("buffer", "total")
+
+    def __init__(self, total: int) -> None:
+        self.buffer = io.BytesIO()
+        self.total = total
 
 
 class Joiner:
-    """Puts pieces together; ``bytes`` says how many it holds."""
+    """Puts pieces together; ``bytes`` says how many it holds, ``announced`` how many will come."""
 
-    __slots__ = ("_parts", "bytes")
+    __slots__ = ("_parts", "announced", "bytes")
 
     def __init__(self) -> None:
-        self._parts: dict[int, bytearray] = {}
+        self._parts: dict[int, _Part] = {}
+        self.announced = 0
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -106,26 +222,44 @@ class Joiner:
         Raises ProtocolError when a frame, or all that are under way, exceed their limits, or when
         what arrived is not what was announced.
         """
-        if piece.total > FRAME_LIMIT:
-            raise ProtocolError(reason=f"a frame of {piece.total} bytes exceeds {FRAME_LIMIT}")
-        if self.bytes + len(piece.data) > LINK_LIMIT:
-            raise ProtocolError(reason=f"frames under way exceed {LINK_LIMIT} bytes")
-        whole = self._parts.setdefault(piece.transfer, bytearray())
-        whole += piece.data
+        part = self._parts.get(piece.transfer)
+        if part is None:
+            part = self._begin(piece)
+        came = part.buffer.tell() + len(piece.data)
+        short = piece.last and came != part.total
+        if piece.total != part.total or came > part.total or short:
+            raise ProtocolError(reason=f"{part.total} bytes were announced, {came} came")
+        part.buffer.write(piece.data)
         self.bytes += len(piece.data)
-        if len(whole) > piece.total or (piece.last and len(whole) != piece.total):
-            raise ProtocolError(reason=f"{piece.total} bytes were announced, {len(whole)} came")
         if not piece.last:
             return None
         del self._parts[piece.transfer]
-        self.bytes -= len(whole)
-        return codec.decode_frame(bytes(whole))
+        self.bytes -= came
+        self.announced -= part.total
+        return codec.decode_frame(part.buffer.getvalue())
+
+    def clear(self) -> None:
+        """Let go of what has not arrived whole: nothing more will come."""
+        self._parts.clear()
+        self.announced = self.bytes = 0
+
+    def _begin(self, piece: Piece) -> _Part:
+        if piece.total > FRAME_LIMIT:
+            raise ProtocolError(reason=f"a frame of {piece.total} bytes exceeds {FRAME_LIMIT}")
+        if self.announced + piece.total > LINK_LIMIT:
+            raise ProtocolError(reason=f"frames under way exceed {LINK_LIMIT} bytes")
+        if len(self._parts) >= TRANSFER_LIMIT:
+            raise ProtocolError(reason=f"more than {TRANSFER_LIMIT} frames are under way")
+        part = self._parts[piece.transfer] = _Part(piece.total)
+        self.announced += piece.total
+        return part
 
 
-def _cut(frame: Frame, transfer: int) -> list[Frame]:
+def _encoded(frame: Frame, weight: int, number: int) -> _Transfer:
+    """Return a long frame as a transfer. Its size is looked at before it is encoded, and after."""
+    if weight > FRAME_LIMIT:
+        raise FrameTooLong(weight)
     data = codec.encode_frame(frame)
-    total = len(data)
-    return [
-        Piece(frame.call, transfer, data[at : at + PIECE_BYTES], at + PIECE_BYTES >= total, total)
-        for at in range(0, total, PIECE_BYTES)
-    ]
+    if len(data) > FRAME_LIMIT:
+        raise FrameTooLong(len(data))
+    return _Transfer(data, number)

@@ -10,11 +10,10 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from catena.errors import CatenaError, ProtocolError
-from catena.link.link import Link, Receiver
-from catena.link.service import EOF, METHOD, OPTIONS, address_of, parse
-from catena.wire import codec
-from catena.wire.frames import Frame
+from catena.errors import CatenaError
+from catena.link.link import Link
+from catena.link.ports import Receiver
+from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING, address_of
 
 __all__ = ["Server"]
 
@@ -26,7 +25,7 @@ class Server:
     """Serves links at one address; ``accept`` makes the receiver of each."""
 
     def __init__(self, target: str, name: str, accept: Callable[[Link], Receiver]) -> None:
-        self._server = aio.server(options=OPTIONS)
+        self._server = aio.server(options=SERVING)
         self._server.add_generic_rpc_handlers((_Handler(name, target, accept),))
         self._server.add_insecure_port(target)
 
@@ -46,15 +45,26 @@ class _Handler(grpc.GenericRpcHandler):
         self._name = name
         self._address = address_of(target)
         self._accept = accept
+        self._links = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         if handler_call_details.method != METHOD:
             return None
         return grpc.stream_stream_rpc_method_handler(
-            self._serve, request_deserializer=parse, response_serializer=codec.encode
+            self._serve, request_deserializer=bytes, response_serializer=bytes
         )
 
     async def _serve(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
+        if self._links >= LINK_LIMIT:
+            reason = f"this worker serves {LINK_LIMIT} links already"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+        self._links += 1
+        try:
+            await self._link(context)
+        finally:
+            self._links -= 1
+
+    async def _link(self, context: aio.ServicerContext[Any, Any]) -> None:
         link = Link(_ServerTransport(context), self._name, self._address)
         try:
             await link.open(first=False)
@@ -73,18 +83,18 @@ class _ServerTransport:
     def __init__(self, context: aio.ServicerContext[Any, Any]) -> None:
         self._context = context
 
-    async def write(self, batch: list[Frame]) -> None:
+    async def write(self, message: bytes) -> None:
         try:
-            await self._context.write(batch)
+            await self._context.write(message)
         except _GONE as error:
             raise ConnectionError(str(error)) from None
 
-    async def read(self) -> list[Frame] | ProtocolError | None:
+    async def read(self) -> bytes | None:
         try:
-            batch: Any = await self._context.read()
+            message: Any = await self._context.read()
         except _GONE as error:
             raise ConnectionError(str(error)) from None
-        return None if batch is EOF else batch
+        return None if message is EOF else message
 
     async def close(self) -> None:
         """Leave it to the handler's return, which ends the stream."""

@@ -1,4 +1,4 @@
-"""What client and server agree on: the method's name, and our codec as gRPC's (de)serializer.
+"""What client and server agree on: the method's name and the options; gRPC moves bytes.
 
 The names are read from the proto's own descriptor; generic handlers take the place of stubs.
 """
@@ -9,12 +9,9 @@ from typing import Any
 
 from grpc import aio
 
-from catena.errors import ProtocolError
-from catena.wire import codec
-from catena.wire.frames import Frame
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["EOF", "METHOD", "OPTIONS", "SERVICE", "address_of", "parse"]
+__all__ = ["EOF", "LINK_LIMIT", "METHOD", "OPTIONS", "SERVICE", "SERVING", "address_of"]
 
 EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 """What gRPC reads at the end of a stream."""
@@ -22,6 +19,9 @@ EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 _service: Any = pb.DESCRIPTOR.services_by_name["Worker"]
 SERVICE: str = _service.full_name
 METHOD: str = f"/{SERVICE}/{_service.methods_by_name['Link'].name}"
+
+LINK_LIMIT = 512
+"""The most links that a worker serves at a time."""
 
 OPTIONS: list[tuple[str, Any]] = [
     # Messages are cut at half a MiB; whatever is much longer is not ours.
@@ -31,13 +31,13 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
-
-def parse(data: bytes) -> list[Frame] | ProtocolError:
-    """Decode a message; the error is a value, because gRPC logs and drops what a decoder raises."""
-    try:
-        return codec.decode(data)
-    except ProtocolError as error:
-        return error
+SERVING: list[tuple[str, Any]] = [
+    *OPTIONS,
+    # A connection that does not speak HTTP/2, or opens no stream, has as long as one without Hello.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 10_000),
+    ("grpc.max_concurrent_streams", 8),
+]
 
 
 def address_of(target: str) -> str:

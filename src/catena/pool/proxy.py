@@ -12,7 +12,7 @@ import asyncio
 import contextvars
 
 from catena.dispatch.caller import Caller
-from catena.errors import CatenaError, NoPool, WorkerLost
+from catena.errors import CatenaError, NoPool, ProtocolError, WorkerLost
 from catena.events import refused
 from catena.link.client import connect
 from catena.wire import codec
@@ -64,7 +64,7 @@ class Member:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self.caller is not None:
-            await self.caller.link.close("the pool closes")
+            await self.caller.link.close()
 
 
 class Proxy:
@@ -140,8 +140,12 @@ class Proxy:
         return f"<Proxy {self.id.hex()[-8:]} of {len(self.members)} workers, {state}>"
 
 
+PROXY_MOST = 256
+"""How many pools a worker process knows a way to."""
+
+
 class ProxyPool:
-    """The proxies that a worker process has met, by id."""
+    """The proxies that a worker process has met, by id; those that are not in use go first."""
 
     def __init__(self, name: str, *, strict: bool = False) -> None:
         self._name = name
@@ -156,8 +160,19 @@ class ProxyPool:
         known = self._proxies.get(id)
         if known is None and encoded:
             found, members = codec.decode_proxy(encoded)
+            self._make_room()
             known = self._proxies[found] = Proxy(found, members, self._name, strict=self._strict)
         return known
+
+    def _make_room(self) -> None:
+        """Forget proxies through which nothing has been reached. Raises ProtocolError."""
+        if len(self._proxies) < PROXY_MOST:
+            return
+        for id, proxy in list(self._proxies.items()):
+            if all(member.caller is None for member in proxy.members):
+                del self._proxies[id]
+        if len(self._proxies) >= PROXY_MOST:
+            raise ProtocolError(reason=f"{PROXY_MOST} pools are in use on this worker")
 
     async def close(self) -> None:
         """End the links of all proxies."""

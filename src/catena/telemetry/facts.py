@@ -13,6 +13,7 @@ from typing import Any
 from catena import errors, events
 from catena.observe import Event, Outcome, ending
 from catena.operations import Key, Keyed
+from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
 __all__ = [
@@ -49,7 +50,8 @@ def error_type(error: BaseException | type[BaseException]) -> str:
     """Return the class of an error, with its module unless that is the builtins'."""
     kind = error if isinstance(error, type) else type(error)
     module = kind.__module__
-    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+    name = kind.__qualname__
+    return text(name if module == "builtins" else f"{module}.{name}")
 
 
 def status_of(error: BaseException | None) -> str:
@@ -84,20 +86,20 @@ def facts_of(event: Event, *, messages: bool = False) -> Facts:
     if isinstance(error, BaseException):
         facts |= _error(error, messages=messages)
     elif messages and isinstance(event, events.EntryLost):
-        facts["exception.message"] = event.cause
+        facts["exception.message"] = text(event.cause)
     return facts
 
 
 def _error(error: BaseException, *, messages: bool) -> Facts:
     facts: Facts = {"error.type": error_type(error)}
     if messages:
-        facts["exception.message"] = str(error)
+        facts["exception.message"] = text(error)
     return facts
 
 
 def begun(event: events.Dispatch | events.Execution) -> Facts:
     """Return what is known of a call when it begins, for whoever decides whether to sample it."""
-    return {"rpc.system.name": "catena", "rpc.method": event.routine}
+    return {"rpc.system.name": "catena", "rpc.method": text(event.routine)}
 
 
 def sent(event: events.Dispatch) -> Facts:
@@ -112,7 +114,7 @@ def sent(event: events.Dispatch) -> Facts:
     facts["catena.peer.version"] = version
     facts["catena.protocol.version"] = protocol
     if address:
-        facts["server.address"] = address
+        facts["server.address"] = text(address)
     return _with_chain(facts, attempt.chain_id)
 
 
@@ -123,11 +125,12 @@ def _dispatch(event: events.Dispatch) -> Facts:
 def served(event: events.Execution) -> Facts:
     """Return what is known of an execution, all of it when it begins."""
     serving, told = event.serving, event.told
-    worker, caller, version, protocol, _ = serving.ends
+    worker, caller, version, protocol, address = serving.ends
+    routine = text(event.routine)
     facts: Facts = {
         "rpc.system.name": "catena",
-        "rpc.method": event.routine,
-        "code.function.name": event.routine,
+        "rpc.method": routine,
+        "code.function.name": routine,
         "catena.stream": event.stream,
         "catena.worker.id": worker,
         "catena.peer.id": caller,
@@ -135,6 +138,8 @@ def served(event: events.Execution) -> Facts:
         "catena.peer.version": version,
         "catena.protocol.version": protocol,
     }
+    if address:
+        facts["server.address"] = text(address)
     return _with_chain(facts, told.chain_id, told.parent_id)
 
 
@@ -198,13 +203,11 @@ def of_lease(event: events.Lease) -> Facts:
 
 
 def _key(key: Key) -> str:
-    return f"{key[0]}:{key[1]}"
+    return text(f"{key[0]}:{key[1]}")
 
 
 def _keys(variables: Iterable[Keyed]) -> tuple[str, ...]:
-    return tuple([f"{space}:{name}" for space, name in sorted([var.key for var in variables])])[
-        :_KEYS
-    ]
+    return tuple([_key(key) for key in sorted([var.key for var in variables])[:_KEYS]])
 
 
 def _contention(event: events.ContentionRefused) -> Facts:
@@ -230,16 +233,16 @@ def _contention(event: events.ContentionRefused) -> Facts:
 
 def _task(task: object) -> str | None:
     if isinstance(task, asyncio.Task):
-        return task.get_name()
+        return text(task.get_name())
     # An error that came from another process names the task as text.
-    return None if task is None else str(task)
+    return None if task is None else text(task)
 
 
 def _serialization(event: events.SerializationFailed) -> Facts:
     error = event.error
     facts: Facts = {"catena.serialization.direction": error.doing}
     if error.routine:
-        facts["rpc.method"] = error.routine
+        facts["rpc.method"] = text(error.routine)
     if error.worker:
         facts["catena.worker.id"] = error.worker
     return facts
@@ -254,7 +257,7 @@ _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Lease: of_lease,
     events.ContentionRefused: _contention,
     events.ContentionUnhandled: lambda event: {
-        "rpc.method": event.routine,
+        "rpc.method": text(event.routine),
         "catena.call.id": event.call,
         "catena.call.end": "caller" if event.at_caller else "worker",
         "catena.chain.id": event.error.chain_id,
@@ -262,7 +265,7 @@ _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
     },
     events.SerializationFailed: _serialization,
     events.CallNacked: lambda event: {
-        "rpc.method": event.routine,
+        "rpc.method": text(event.routine),
         "catena.worker.id": event.worker,
         "catena.nack.code": event.code,
     },

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
 
 from catena.telemetry.switch import audit as switch_audit, ensure
+from catena.telemetry.texts import json_line, text
 
 __all__ = ["audit", "configure_console", "configure_json", "console_handler", "json_handler"]
 
 Level = int | str
+
+_EXTRA = structlog.stdlib.ExtraAdder()
 
 
 def configure_json(
@@ -45,7 +49,7 @@ def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
 
 def json_handler(stream: TextIO | None = None) -> logging.Handler:
     """Return a handler that writes lines of JSON, for a logging configuration of one's own."""
-    return _handler(stream, structlog.processors.JSONRenderer(sort_keys=True, default=str))
+    return _handler(stream, _json)
 
 
 def console_handler(stream: TextIO | None = None) -> logging.Handler:
@@ -67,31 +71,68 @@ def _configure(handler: logging.Handler, level: Level, *, audit: bool | None) ->
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Tells our handlers from others."""
+    """Tells our handlers from others, and writes every record, if need be with less in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, of the standard library's loggers or of structlog's."""
+        try:
+            return super().format(record)
+        except Exception as error:
+            facts = {
+                "event": text(record.msg),
+                "not_rendered": f"{type(error).__name__}: {text(error)}",
+            }
+            return str(self.processors[-1](None, "", _described(record, facts)))
 
 
 def _handler(stream: TextIO | None, renderer: Any) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         _Formatter(
-            foreign_pre_chain=[
-                structlog.stdlib.add_logger_name,
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.ExtraAdder(),
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            foreign_pre_chain=[_with_extra],
+            # Records that structlog has made come here without having been through that chain.
+            processors=[
+                _with_record,
                 _with_span,
                 structlog.processors.format_exc_info,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
             ],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     return handler
 
 
-def _with_span(_: Any, __: str, record: Any) -> Any:
+def _with_extra(logger: Any, name: str, facts: Any) -> Any:
+    """Add a record's extra fields; one of them called ``event`` does not hide what was said."""
+    said = facts["event"]
+    facts = _EXTRA(logger, name, facts)
+    if facts["event"] is not said:
+        facts["event'"], facts["event"] = facts["event"], said
+    return facts
+
+
+def _json(_: Any, __: str, facts: Any) -> str:
+    return json_line(facts)
+
+
+def _with_record(_: Any, __: str, facts: Any) -> Any:
+    return _described(facts["_record"], facts)
+
+
+def _described(record: logging.LogRecord, facts: dict[str, Any]) -> dict[str, Any]:
+    """Add what every record has, unless structlog's own processors have."""
+    at = datetime.fromtimestamp(record.created, UTC)
+    facts.setdefault("timestamp", at.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+    facts.setdefault("level", record.levelname.lower())
+    facts.setdefault("logger", record.name)
+    return facts
+
+
+def _with_span(_: Any, __: str, facts: Any) -> Any:
     """Add the current span to a record that does not name one yet."""
     found = trace.get_current_span().get_span_context()
-    if found.is_valid and "trace_id" not in record:
-        record["trace_id"] = trace.format_trace_id(found.trace_id)
-        record["span_id"] = trace.format_span_id(found.span_id)
-    return record
+    if found.is_valid and "trace_id" not in facts:
+        facts["trace_id"] = trace.format_trace_id(found.trace_id)
+        facts["span_id"] = trace.format_span_id(found.span_id)
+    return facts

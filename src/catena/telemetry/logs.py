@@ -17,8 +17,9 @@ from opentelemetry.context import Context
 
 from catena import events
 from catena.observe import Event, Outcome
-from catena.telemetry.catalog import BY_EVENT
+from catena.telemetry.catalog import AUDIT, BY_EVENT
 from catena.telemetry.facts import facts_of, left_with, outcome_of
+from catena.telemetry.origin import origin
 from catena.telemetry.rows import Log
 
 __all__ = ["CONTEXT", "record", "write"]
@@ -47,9 +48,11 @@ def record(event: Event, *, messages: bool = False, context: Context | None = No
 
 
 def write(log: Log, facts: dict[str, Any], context: Context | None = None) -> None:
-    """Write one record, if its logger is enabled for it."""
+    """Write one record, if its logger is enabled for it; one of the audit says who writes."""
     logger = logging.getLogger(log.logger)
     if logger.isEnabledFor(log.level):
+        if log.logger == AUDIT:
+            facts = origin() | facts
         _bound(log.logger).log(log.level, log.name, **facts, **{CONTEXT: context})
 
 

@@ -88,7 +88,7 @@ class Metrics:
             ),
             events.LinkOpened: lambda event: self.peer(event, 1),
             events.LinkClosed: lambda event: self.peer(event, -1),
-            events.WorkerStarted: lambda _: self.count("catena.worker.count", "running"),
+            events.WorkerStarted: lambda _: self.count("catena.workers", "running"),
             events.WorkerExited: self.exited,
             events.VersionWasRefused: self.version_refused,
             events.SerializationFailed: self.serialization_failed,
@@ -151,15 +151,15 @@ class Metrics:
 
     def exited(self, _: events.WorkerExited) -> None:
         """Count a worker that has ended."""
-        self.count("catena.worker.count", "running", number=-1)
-        self.count("catena.worker.count", "exited")
+        self.count("catena.workers", "running", number=-1)
+        self.count("catena.workers", "exited")
 
     def _counting(self, name: str) -> Callable[[Event], None]:
         return lambda _: self.count(name)
 
     def peer(self, event: events.LinkOpened | events.LinkClosed, number: int) -> None:
         """Count a link that came or went."""
-        self.count("catena.peer.count", event.local, event.protocol, number=number)
+        self.count("catena.links", event.local, event.protocol, number=number)
 
     def note(self, ended: Ended) -> None:
         """Note how a call ended at one side; the histograms are told when there are more of them.
@@ -172,7 +172,11 @@ class Metrics:
 
     def labels_of(self, routine: str, error: BaseException) -> dict[str, str]:
         """Return the labels of a call that was not well done."""
-        labels = {"rpc.method": self._methods(routine), "rpc.status_code": status_of(error)}
+        labels = {
+            "rpc.system.name": "catena",
+            "rpc.method": self._methods(routine),
+            "rpc.status_code": status_of(error),
+        }
         if ending(error) == "failed":
             labels["error.type"] = self._errors(error_type(error))
         return labels
@@ -197,7 +201,7 @@ class Metrics:
 
     def _labels_done(self, routine: str) -> dict[str, str]:
         method = self._methods(routine)
-        labels = {"rpc.method": method, "rpc.status_code": "OK"}
+        labels = {"rpc.system.name": "catena", "rpc.method": method, "rpc.status_code": "OK"}
         if method != OTHER:
             self._done[method] = labels
         return labels

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 
 from catena.telemetry.tally import dropped
+from catena.telemetry.texts import text
 
 __all__ = ["OTHER", "Names"]
 
-OTHER = "other"
+OTHER = "_OTHER"
 
 _log = logging.getLogger("catena")
 
 
 class Names:
-    """Returns a name as it is, or ``other`` when ``most`` different ones came before it.
+    """Returns a name as it is, or ``_OTHER`` when ``most`` different ones came before it.
 
     The first that is not kept is told in one warning, the others are counted.
     """
@@ -22,19 +23,19 @@ class Names:
     def __init__(self, most: int, label: str) -> None:
         self._most = most
         self._label = label
-        self._known: set[str] = set()
+        self._known: dict[str, str] = {}
         self._full = False
 
     def __call__(self, name: str) -> str:
-        """Return what to put into the label."""
-        if name in self._known or not name:
-            return name
+        """Return what to put into the label: a text that exporters take."""
+        known = self._known.get(name)
+        if known is not None or not name:
+            return name if known is None else known
         if len(self._known) < self._most:
-            self._known.add(name)
-            return name
+            return self._known.setdefault(name, text(name))
         dropped.add(("metrics", "names"))
         if not self._full:
             self._full = True
-            text = "more than %d values of the metric label %s: the rest is %r"
-            _log.warning(text, self._most, self._label, OTHER)
+            said = "more than %d values of the metric label %s: the rest is %r"
+            _log.warning(said, self._most, self._label, OTHER)
         return OTHER

@@ -42,6 +42,7 @@ from catena.telemetry.facts import (
 from catena.telemetry.hooks import Hook
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
+from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
 __all__ = ["Spans", "enter", "sampled"]
@@ -107,7 +108,7 @@ class Spans:
         if outer is not None and self._follows and _is_dropped(outer):
             event.carrier = self._carriers.write(outer)
             return True
-        span = self._calls.start_span(event.routine, current, _CLIENT, begun(event))
+        span = self._calls.start_span(text(event.routine), current, _CLIENT, begun(event))
         event.carrier = carrier = self._carriers.write(span)
         if carrier is None:
             dropped.add(("traces", "oversized"))
@@ -146,7 +147,7 @@ class Spans:
                 attributes["catena.carrier"] = state
                 if state != "absent":
                     dropped.add(("traces", state))
-            span = self._calls.start_span(event.routine, parent, _SERVER, attributes)
+            span = self._calls.start_span(text(event.routine), parent, _SERVER, attributes)
             event.context = inside(span, parent)
             if type(span) is not NonRecordingSpan:
                 event.span, event.origin = span, outer
@@ -231,7 +232,7 @@ class Spans:
         if hook is not None:
             hook(span, event)
         if self._pending is not None:
-            self._pending.tell(self._calls, span, event.routine, parent, facts_of(event))
+            self._pending.tell(self._calls, span, text(event.routine), parent, facts_of(event))
 
     def _leaf(
         self,
@@ -245,7 +246,7 @@ class Spans:
         return tracer.start_span(name, context, kind, attributes, links)
 
     def _status(self, error: BaseException) -> Status:
-        return Status(StatusCode.ERROR, str(error) if self._messages else None)
+        return Status(StatusCode.ERROR, text(error) if self._messages else None)
 
 
 def sampled() -> bool:

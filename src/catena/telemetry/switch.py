@@ -9,35 +9,40 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from catena import events
 from catena.observe import Event, Subscription, subscribe
 from catena.telemetry.catalog import AUDIT, BY_EVENT, CATALOG
+from catena.telemetry.options import (
+    BAGGAGE,
+    MESSAGES,
+    PENDING,
+    Detail,
+    Hooked,
+    Options,
+    as_variables,
+    asked,
+    detail_of_environment,
+    from_environment,
+)
+from catena.telemetry.origin import serve_as
 from catena.telemetry.rows import Row
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.trace import TracerProvider
 
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
 __all__ = ["Detail", "Hooked", "audit", "ensure", "handed", "install", "installed", "uninstall"]
 
-Detail = Literal["off", "dispatch", "full"]
-Hooked = Callable[["Span", Any], object]
-"""Called with the recorded span of a call that begins, and its event."""
-
 _log = logging.getLogger("catena")
 _lock = RLock()
-_YES = ("1", "true", "yes", "on")
-_TELEMETRY, _PENDING = "CATENA_TELEMETRY", "CATENA_PENDING_SPANS"
-_MESSAGES, _BAGGAGE = "CATENA_RECORD_MESSAGES", "CATENA_BAGGAGE"
 _LOGGERS = {log.logger for row in CATALOG for log in row.logs}
 _SILENT = logging.NullHandler()
 _NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
@@ -77,26 +82,31 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
     with _lock:
         _switch.stop()
         _switch.off = False
-        _switch.options = _Options(
-            detail or _detail(),
+        _switch.options = Options(
+            detail or detail_of_environment(),
             tracer_provider,
             meter_provider,
             propagator,
-            _asked(_MESSAGES, record_messages),
-            _asked(_BAGGAGE, baggage),
+            asked(MESSAGES, record_messages),
+            asked(BAGGAGE, baggage),
             (dispatch_hook, execution_hook),
-            _asked(_PENDING, pending),
+            asked(PENDING, pending),
         )
-        switches = {_MESSAGES: record_messages, _BAGGAGE: baggage, _PENDING: pending}
-        _switch.given = _as_variables(detail, switches)
+        switches = {MESSAGES: record_messages, BAGGAGE: baggage, PENDING: pending}
+        _switch.given = as_variables(detail, switches)
         _switch.look()
 
 
 def uninstall() -> None:
-    """Tell nothing any more, until ``install`` is called. What is under way is told to its end."""
+    """Tell no spans and metrics any more, until ``install`` is called.
+
+    What is under way is told to its end. Log records are Catena's own: they go on, as if nothing
+    had been installed.
+    """
     with _lock:
         _switch.stop()
         _switch.off = True
+        _switch.look()
 
 
 def handed() -> Mapping[str, str]:
@@ -119,11 +129,12 @@ def installed() -> frozenset[str]:
     return frozenset(name for name, is_told in told.items() if is_told)
 
 
-def ensure() -> None:
+def ensure(worker: str = "") -> None:
     """Look whether an SDK, or a logger, wants to be told what is not told yet.
 
-    A pool asks when it opens and about once a second, a worker likewise.
+    A pool asks when it opens and about once a second, a worker likewise, which gives its id.
     """
+    serve_as(worker)
     with _lock:
         _switch.look()
 
@@ -136,25 +147,11 @@ def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
         _switch.look()
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What was asked for; without providers, the global ones count once they are configured."""
-
-    detail: Detail
-    tracer_provider: TracerProvider | None = None
-    meter_provider: MeterProvider | None = None
-    propagator: TextMapPropagator | None = None
-    record_messages: bool = False
-    baggage: bool = False
-    hooks: tuple[Hooked | None, Hooked | None] = (None, None)
-    pending: bool = False
-
-
 class _Switch:
     """What is subscribed; used under the lock."""
 
     def __init__(self) -> None:
-        self.options: _Options | None = None
+        self.options: Options | None = None
         # Of these, what code asked for, as variables.
         self.given: dict[str, str] = {}
         self.off = False
@@ -168,16 +165,16 @@ class _Switch:
 
     def look(self) -> None:
         """Subscribe what has become possible since the last look."""
-        if self.off:
-            return
-        options = self.options = self.options or _from_environment()
+        options = self.options = self.options or from_environment()
         if self.audit is None:
-            self.audit = _asked("CATENA_AUDIT_LOG")
+            self.audit = asked("CATENA_AUDIT_LOG")
             if self.audit:
                 _show_audit()
         if options.detail == "off":
             return
         self._look_at_loggers()
+        if self.off or options.logs_only:
+            return
         tracers = _provider("trace", options.tracer_provider) if self.spans is None else None
         meters = _provider("metrics", options.meter_provider) if self.metrics is None else None
         if tracers is not None:
@@ -283,7 +280,7 @@ class _Switch:
 _switch = _Switch()
 
 
-def _spans(provider: Any, options: _Options) -> Spans:
+def _spans(provider: Any, options: Options) -> Spans:
     from catena.telemetry.carrier import Carriers  # noqa: PLC0415 - with the SDK
     from catena.telemetry.hooks import Hook  # noqa: PLC0415
     from catena.telemetry.pending import Pending  # noqa: PLC0415
@@ -320,34 +317,6 @@ def _provider(signal: Literal["trace", "metrics"], given: object) -> object | No
         return None
     found = api.get_tracer_provider() if signal == "trace" else api.get_meter_provider()
     return None if type(found).__module__.startswith(_NO_OPINION) else found
-
-
-def _from_environment() -> _Options:
-    return _Options(
-        _detail(),
-        record_messages=_asked(_MESSAGES),
-        baggage=_asked(_BAGGAGE),
-        pending=_asked(_PENDING),
-    )
-
-
-def _detail() -> Detail:
-    asked = os.environ.get(_TELEMETRY, "").lower() or "full"
-    if asked in get_args(Detail):
-        return cast("Detail", asked)
-    _log.warning("CATENA_TELEMETRY is %r, not off, dispatch or full: full it is", asked)
-    return "full"
-
-
-def _as_variables(detail: str | None, switches: Mapping[str, bool | None]) -> dict[str, str]:
-    given = {} if detail is None else {_TELEMETRY: detail}
-    said = {name: is_on for name, is_on in switches.items() if is_on is not None}
-    return given | {name: "1" if is_on else "0" for name, is_on in said.items()}
-
-
-def _asked(variable: str, in_code: bool | None = None) -> bool:  # noqa: FBT001 - None is neither
-    """Say whether something is switched on, in code or else by a variable."""
-    return os.environ.get(variable, "").lower() in _YES if in_code is None else in_code
 
 
 def _show_audit() -> None:

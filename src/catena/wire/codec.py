@@ -1,7 +1,8 @@
 """The codec: frames to the bytes of one message and back.
 
-It moves bytes and never unpickles. gRPC takes ``encode`` and ``decode`` as its serializer and
-deserializer, so there is one description of the wire and no service stub.
+It moves bytes and never unpickles. The link encodes and decodes, gRPC moves bytes: so there is one
+description of the wire and no service stub, and a frame that cannot be encoded is the link's to
+handle. Texts that are only for people are written with what UTF-8 cannot say escaped.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from catena.wire.frames import Frame, NackCode
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = [
+    "age",
     "decode",
     "decode_frame",
     "decode_proxy",
     "encode",
     "encode_frame",
     "encode_proxy",
+    "stamped",
 ]
 
 
@@ -50,6 +53,18 @@ def decode(data: bytes) -> list[Frame]:
         raise ProtocolError(
             reason=f"a message of {len(data)} bytes does not parse: {error}"
         ) from None
+
+
+def stamped(message: bytes, now: int) -> bytes:
+    """Return a message with the time when it leaves, in nanoseconds of the monotonic clock."""
+    return _SENT_AT + now.to_bytes(8, "little") + message
+
+
+def age(message: bytes, now: int) -> float:
+    """Return how many seconds ago a message left, 0 where it does not say so."""
+    if message[:1] != _SENT_AT or len(message) < _STAMP:
+        return 0.0
+    return max(now - int.from_bytes(message[1:_STAMP], "little"), 0) / 1e9
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -91,6 +106,9 @@ _Add = Callable[..., pb.Frame]
 _TASK, _STREAM, _NEXT, _SEND, _THROW, _CANCEL = range(1, 7)
 _NACK, _RESULT, _EXCEPTION, _HELLO, _GOODBYE, _PIECE = range(7, 13)
 _NO_TASK = pb.Task()
+# Batch.sent_at_ns at the very beginning: its tag, and eight bytes. Nothing else has to be parsed.
+_SENT_AT = b"\x19"
+_STAMP = 9
 
 
 # ---- writing
@@ -113,7 +131,7 @@ def _write_task(add: _Add, frame: frames.Task) -> None:
         manifests.write_beside(to, manifest.carrier)
     if callable or proxy:
         task = to.task
-        task.callable, task.routine = callable, routine
+        task.callable, task.routine = callable, _for_people(routine)
         task.proxy, task.proxy_id = proxy, proxy_id
     if left is not None:
         to.task.timeout_ns = left
@@ -169,31 +187,36 @@ def _write_value(kind: int) -> Callable[[_Add, Any], None]:
 def _write_cancel(add: _Add, frame: frames.Cancel) -> None:
     to = add(call=frame.call, kind=_CANCEL)
     if frame.text is not None:
-        to.cancel.text = frame.text
+        to.cancel.text = _for_people(frame.text)
 
 
 def _write_nack(add: _Add, frame: frames.Nack) -> None:
     code: Any = int(frame.code)
-    add(call=frame.call, kind=_NACK, nack=pb.Nack(code=code, text=frame.text))
+    add(call=frame.call, kind=_NACK, nack=pb.Nack(code=code, text=_for_people(frame.text)))
 
 
 def _write_hello(add: _Add, frame: frames.Hello) -> None:
     hello = add(call=frame.call, kind=_HELLO).hello
-    hello.major, hello.minor, hello.software = frame.major, frame.minor, frame.software
+    hello.major, hello.minor, hello.software = frame.major, frame.minor, _for_people(frame.software)
     hello.capabilities.extend(frame.capabilities)
-    hello.peer, hello.pid, hello.boot = frame.peer, frame.pid, frame.boot
+    hello.peer, hello.pid, hello.boot = _for_people(frame.peer), frame.pid, frame.boot
     hello.tags.extend(frame.tags)
     hello.secret = frame.secret
 
 
 def _write_goodbye(add: _Add, frame: frames.Goodbye) -> None:
-    add(call=frame.call, kind=_GOODBYE).goodbye.reason = frame.reason
+    add(call=frame.call, kind=_GOODBYE).goodbye.reason = _for_people(frame.reason)
 
 
 def _write_piece(add: _Add, frame: frames.Piece) -> None:
     piece = add(call=frame.call, kind=_PIECE).piece
     piece.transfer, piece.data, piece.total = frame.transfer, frame.data, frame.total
     piece.last = frame.last
+
+
+def _for_people(text: str) -> str:
+    """Return a text that UTF-8 can say."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 _WRITERS: dict[type[Any], Callable[[_Add, Any], None]] = {

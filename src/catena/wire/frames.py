@@ -36,6 +36,10 @@ SMALL = 32
 """About how many bytes a frame takes that carries nothing."""
 
 
+_ID = 18
+"""How many bytes a token's id takes in a ledger."""
+
+
 class NackCode(IntEnum):
     """Why a worker refuses a call; the numbers are the proto's."""
 
@@ -80,7 +84,7 @@ class Task(NamedTuple):
         size = SMALL + len(payload) + len(callable) + len(proxy)
         if drive is None or drive.manifest is None:
             return size
-        return size + SMALL + len(drive.manifest.entries)
+        return size + _weight(drive.manifest)
 
 
 class Next(NamedTuple):
@@ -284,4 +288,9 @@ Frame = (
 
 
 def _weight(manifest: ChainManifest | None) -> int:
-    return SMALL if manifest is None else 2 * SMALL + len(manifest.entries)
+    if manifest is None:
+        return SMALL
+    size = 2 * SMALL + len(manifest.entries)
+    if manifest.spent or manifest.live:
+        size += _ID * (len(manifest.spent) + len(manifest.live))
+    return size

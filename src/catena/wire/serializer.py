@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from operator import call
 from types import FunctionType
-from typing import Any, NoReturn, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
@@ -27,7 +27,16 @@ from catena.wire.origins import tracked
 from catena.wire.references import module_of, reference, resolve
 from catena.wire.structs import is_struct, reduce_struct
 
-__all__ = ["PROTOCOL", "dumps", "loads", "module_of", "reference", "resolve", "snapshot"]
+__all__ = [
+    "PROTOCOL",
+    "Thorough",
+    "dumps",
+    "loads",
+    "module_of",
+    "reference",
+    "resolve",
+    "snapshot",
+]
 
 PROTOCOL = 5
 
@@ -62,7 +71,7 @@ def dumps(value: Any) -> bytes:
             quick.clear_memo()
         return data
     buffer = io.BytesIO()
-    thorough: Any = _Thorough(buffer, protocol=PROTOCOL)
+    thorough: Any = Thorough(buffer, protocol=PROTOCOL)
     thorough.dump(value)
     return buffer.getvalue()
 
@@ -112,10 +121,17 @@ class _Quick(pickle.Pickler):
         raise _NotBuiltin
 
 
-class _Thorough(cloudpickle.Pickler):
-    """cloudpickle, with a door for objects that travel in their own way and with our registry."""
+class Thorough(cloudpickle.Pickler):
+    """cloudpickle, with a door for objects that travel in their own way and with our registry.
+
+    Exceptions are such objects: ``reduce_exception`` is set by the module ``failure``, and returns
+    for each what ``__reduce__`` would.
+    """
+
+    reduce_exception: ClassVar[Callable[[Any], Any]]
 
     def reducer_override(self, obj: Any) -> Any:
+        """Return how an object travels that does so in its own way; asked by pickle."""
         kind = cast("type[Any]", type(obj))
         if kind is FunctionType:
             return self._function(obj)
@@ -124,6 +140,8 @@ class _Thorough(cloudpickle.Pickler):
             return own(obj)
         if issubclass(kind, type):
             return self._class(obj)
+        if issubclass(kind, BaseException):
+            return Thorough.reduce_exception(obj)
         # Only classes and plain functions are asked, not objects that answer to any name, nor bound
         # methods, which show their function's attributes.
         reduce = getattr(kind, "__catena_reduce__", None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from catena.errors import VersionRefused
 from catena.events import refused
@@ -34,7 +36,21 @@ CAPABILITIES: tuple[str, ...] = (DELTA, NAMES)
 
 def hello(peer: str) -> Hello:
     """Return the first frame that the peer of that name sends."""
-    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, os.getpid())
+    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, os.getpid(), boot())
+
+
+def boot() -> str:
+    """Return a name for this boot of this machine, empty where there is none.
+
+    Who names the same one reads the same monotonic clock: a container may have an offset of its
+    own, so that is named too.
+    """
+    with suppress(OSError):
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        with suppress(OSError):
+            machine += f" {Path('/proc/self/ns/time').readlink()}"
+        return machine
+    return ""
 
 
 def agree(theirs: Hello) -> frozenset[str]:

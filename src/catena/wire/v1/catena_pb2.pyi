@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Batch(_message.Message):
-    __slots__ = ("frames", "acks")
+    __slots__ = ("frames", "acks", "sent_at_ns")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
+    SENT_AT_NS_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedCompositeFieldContainer[Frame]
     acks: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ...) -> None: ...
+    sent_at_ns: int
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ..., sent_at_ns: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace", "cancel")

@@ -11,6 +11,8 @@ import logging
 from opentelemetry import trace
 from opentelemetry.instrumentation.catena.records import attributes_of
 
+from catena.telemetry.texts import text
+
 __all__ = ["SpanEventHandler"]
 
 
@@ -34,6 +36,6 @@ class SpanEventHandler(logging.Handler):
         if not span.is_recording():
             return
         try:
-            span.add_event(name, attributes_of(record), int(record.created * 1e9))
+            span.add_event(text(name), attributes_of(record), int(record.created * 1e9))
         except Exception:
             self.handleError(record)

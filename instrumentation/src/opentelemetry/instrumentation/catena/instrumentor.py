@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from opentelemetry.instrumentation.catena.bridge import SpanEventHandler
 from opentelemetry.instrumentation.catena.environment import SPAN_EVENTS, YES, for_worker
 from opentelemetry.instrumentation.catena.records import RecordHandler, unhandled
-from opentelemetry.instrumentation.catena.streams import exclude, include
+from opentelemetry.instrumentation.catena.streams import exclude
 
 from catena import telemetry
 from catena.pool.bootstrap import on_spawn
@@ -109,8 +109,7 @@ class CatenaInstrumentor:
         )
         self._on = True
         self._undo.append(telemetry.uninstall)
-        exclude()
-        self._undo.append(include)
+        self._undo.append(exclude())
         in_environment = os.environ.get(SPAN_EVENTS, "").lower() in YES
         if in_environment if span_events is None else span_events:
             self._handle(SpanEventHandler())

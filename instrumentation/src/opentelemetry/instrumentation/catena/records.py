@@ -9,17 +9,24 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger_provider
 from opentelemetry.context import Context, get_current
 
+from catena.telemetry.catalog import LOGS
+from catena.telemetry.facts import error_type
+from catena.telemetry.texts import attribute, text
+
 __all__ = ["RecordHandler", "attributes_of", "unhandled"]
 
-_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = {
+    *vars(logging.makeLogRecord({})),
+    *("message", "asctime", "taskName"),
+    *("_logger", "_name"),  # how structlog marks what it hands to a formatter of its own
+}
 _IDS = {"trace_id", "span_id", "catena_context"}
 _SEVERITIES = (
     (logging.CRITICAL, SeverityNumber.FATAL),
@@ -33,7 +40,7 @@ _SEVERITIES = (
 def attributes_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return the facts that a record carries beside what every record has."""
     return {
-        name: _plain(value)
+        text(name): attribute(value)
         for name, value in vars(record).items()
         if name not in _STANDARD and name not in _IDS and value is not None
     }
@@ -56,8 +63,8 @@ def unhandled() -> LoggerProvider | None:
 class RecordHandler(logging.Handler):
     """Hands records to a logger provider; those of OpenTelemetry itself are left out.
 
-    A record whose message is one dotted word has that as its event name. Where it is the only
-    handler, warnings are on standard error as well, as without any.
+    Catena's own records have an event name, which is their message. Where it is the only handler,
+    warnings are on standard error as well, as without any.
     """
 
     def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
@@ -77,7 +84,7 @@ class RecordHandler(logging.Handler):
             # What is collected with the interpreter may log; the SDK can import nothing any more.
             return
         try:
-            self._provider.get_logger(record.name).emit(_told(record))
+            self._provider.get_logger(text(record.name)).emit(_told(record))
         except Exception:
             self.handleError(record)
 
@@ -92,18 +99,20 @@ class RecordHandler(logging.Handler):
 
 
 def _told(record: logging.LogRecord) -> LogRecord:
-    message = record.getMessage()
+    message = text(record.getMessage())
     attributes = attributes_of(record)
     if record.exc_info and record.exc_info[0] is not None:
-        attributes["exception.type"] = record.exc_info[0].__qualname__
-        attributes["exception.stacktrace"] = "".join(traceback.format_exception(*record.exc_info))
+        attributes["exception.type"] = error_type(record.exc_info[0])
+        attributes["exception.message"] = text(record.exc_info[1])
+        lines = traceback.format_exception(*record.exc_info)
+        attributes["exception.stacktrace"] = text("".join(lines))
     return LogRecord(
         timestamp=int(record.created * 1e9),
         severity_number=_severity(record.levelno),
-        severity_text=record.levelname,
+        severity_text=text(record.levelname),
         body=message,
         attributes=attributes,
-        event_name=message if _is_name(message) else None,
+        event_name=message if (record.name, message) in LOGS else None,
         context=_context(record),
     )
 
@@ -120,21 +129,11 @@ def _context(record: logging.LogRecord) -> Context:
         )
     except (KeyError, TypeError, ValueError):
         return get_current()
+    if not span.is_valid:
+        # Somebody else's ids, which are longer or empty.
+        return get_current()
     return trace.set_span_in_context(trace.NonRecordingSpan(span))
 
 
 def _severity(level: int) -> SeverityNumber:
     return next((number for least, number in _SEVERITIES if level >= least), SeverityNumber.TRACE)
-
-
-def _is_name(message: str) -> bool:
-    return "." in message and message.replace(".", "").replace("_", "").isalnum()
-
-
-def _plain(value: object) -> Any:
-    """Return what an attribute may be: a plain value, or a list of texts."""
-    if isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, list | tuple):
-        return [str(one) for one in cast("Sequence[object]", value)]
-    return str(value)

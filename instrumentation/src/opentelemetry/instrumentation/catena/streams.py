@@ -12,7 +12,7 @@ from typing import Any
 
 from catena.link.service import SERVICE
 
-__all__ = ["exclude", "include", "not_catena"]
+__all__ = ["exclude", "not_catena"]
 
 _EXCLUDED = "OTEL_PYTHON_GRPC_EXCLUDED_SERVICES"
 
@@ -36,15 +36,19 @@ def not_catena(filter_: Condition | None = None) -> Condition:
     return condition
 
 
-def exclude() -> None:
-    """Have gRPC's instrumentors that are made from here on leave Catena's streams alone."""
+def exclude() -> Callable[[], None]:
+    """Have gRPC's instrumentors that are made from here on leave Catena's streams alone.
+
+    Returns what undoes that, which is nothing where it was so already.
+    """
     services = _services()
-    if SERVICE not in services:
-        os.environ[_EXCLUDED] = ",".join((*services, SERVICE))
+    if SERVICE in services:
+        return lambda: None
+    os.environ[_EXCLUDED] = ",".join((*services, SERVICE))
+    return _include
 
 
-def include() -> None:
-    """Undo what ``exclude`` did."""
+def _include() -> None:
     services = [one for one in _services() if one != SERVICE]
     if services:
         os.environ[_EXCLUDED] = ",".join(services)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,10 @@ from opentelemetry.instrumentation.catena.once import once
 from opentelemetry.instrumentation.catena.providers import configure, configured
 from opentelemetry.instrumentation.catena.records import RecordHandler
 from opentelemetry.instrumentation.catena.resource import CatenaResourceDetector
+from opentelemetry.instrumentation.catena.staying import stay
 from opentelemetry.sdk.resources import Resource
+
+from catena.telemetry.texts import text
 
 __all__ = ["bootstrap", "flush"]
 
@@ -35,17 +37,25 @@ def bootstrap() -> Callable[[float], None]:
     returns.
     """
     once()
-    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if not disabled and not configured():
+    if not configured():
         # Given as attributes, they outdo those that were inherited from the parent.
         detected = CatenaResourceDetector().detect().attributes
-        loggers = configure(Resource.create(dict(detected)))
+        loggers = configure(_plain(Resource.create(dict(detected))))
         if loggers is not None:
-            logging.getLogger().addHandler(RecordHandler(loggers))
+            stay(RecordHandler(loggers))
     instrumentor = CatenaInstrumentor()
     if not instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.instrument()
     return flush
+
+
+def _plain(resource: Resource) -> Resource:
+    """Return a resource whose texts exporters take: variables are bytes, and may be no UTF-8."""
+    attributes = {text(name): value for name, value in resource.attributes.items()}
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            attributes[name] = text(value)
+    return Resource(attributes, resource.schema_url)
 
 
 def flush(seconds: float) -> None:

@@ -1,0 +1,47 @@
+"""The catalog: ONE table, a row for each event of the core, and what is told of it in each signal.
+
+Spans, metrics and logs are made from it; documentation, boards and tests are checked against it.
+It is data and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from catena.observe import Event
+from catena.telemetry.catalog.calls import CALLS
+from catena.telemetry.catalog.common import AUDIT, AUDITED
+from catena.telemetry.catalog.context import CHAINS
+from catena.telemetry.catalog.processes import PROCESSES
+from catena.telemetry.rows import Metric, Row
+
+__all__ = ["AUDIT", "AUDITED", "BY_EVENT", "CATALOG", "DROPPED", "LOGS", "metrics_of"]
+
+DROPPED = Metric(
+    "catena.telemetry.dropped",
+    "counter",
+    "{item}",
+    "What was not told, or told without its part of a trace.",
+    ("catena.signal", "catena.reason"),
+    zero=(
+        *(("traces", "malformed"), ("traces", "oversized")),
+        *(("metrics", "names"), ("metrics", "samples")),
+    ),
+)
+"""Of no event: telemetry tells it of itself."""
+
+CATALOG: tuple[Row, ...] = (*CALLS, *CHAINS, *PROCESSES)
+
+BY_EVENT: dict[type[Event], Row] = {one.event: one for one in CATALOG}
+LOGS = {(log.logger, log.name) for one in CATALOG for log in one.logs}
+"""Which logger writes which events."""
+
+
+def metrics_of(rows: tuple[Row, ...] = CATALOG) -> Iterator[Metric]:
+    """Yield every metric once, that of telemetry itself at the end."""
+    seen: dict[str, Metric] = {}
+    for one in rows:
+        for metric in one.metrics:
+            seen.setdefault(metric.name, metric)
+    yield from seen.values()
+    yield DROPPED

@@ -1,0 +1,94 @@
+"""Rows of the catalog: calls at either end."""
+
+from __future__ import annotations
+
+from catena import events
+from catena.telemetry.catalog.common import AUDIT, BYTES, DEBUG, INFO, POOL, SECONDS
+from catena.telemetry.rows import Log, Metric, Row, Span, row
+
+__all__ = ["CALLS"]
+
+_CALL = ("rpc.system.name", "rpc.method", "error.type", "rpc.status_code")
+
+CALLS: tuple[Row, ...] = (
+    row(
+        events.Dispatch,
+        Span("catena.dispatch", "", "client", detail="dispatch"),
+        Metric(
+            "rpc.client.call.duration",
+            "histogram",
+            "s",
+            "How long calls took, seen by their callers, all attempts; of a stream the whole.",
+            _CALL,
+            keeping="direct",
+            boundaries=SECONDS,
+        ),
+        Metric(
+            "catena.frame.size",
+            "histogram",
+            "By",
+            "Payload of the frames of a call, one call of sixteen.",
+            ("catena.direction", "catena.kind"),
+            keeping="sampled",
+            boundaries=BYTES,
+        ),
+        Log("catena.call.dispatched", DEBUG, AUDIT),
+        attributes=(
+            *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
+            *("catena.worker.id", "catena.call.id", "catena.chain.id", "server.address"),
+            *("catena.attempts", "catena.peer.version", "catena.protocol.version"),
+            *("catena.outcome", "catena.pending", "error.type", "exception.message"),
+        ),
+    ),
+    row(
+        events.Execution,
+        Span("catena.dispatch", "", "server", detail="dispatch"),
+        Metric(
+            "rpc.server.call.duration",
+            "histogram",
+            "s",
+            "How long calls took on the worker, from before the chain is mounted.",
+            _CALL,
+            keeping="direct",
+            boundaries=SECONDS,
+        ),
+        Metric(
+            "catena.dispatch.queue.duration",
+            "histogram",
+            "s",
+            "From sending a call to its start, by the clocks of both, one call of sixteen.",
+            ("rpc.method",),
+            keeping="sampled",
+            boundaries=SECONDS,
+        ),
+        Metric(
+            "catena.worker.calls.active",
+            "updown",
+            "{call}",
+            "Calls that run here for others.",
+            ("catena.state",),
+            zero=(("running",),),
+        ),
+        Log("catena.call.executed", DEBUG, AUDIT),
+        attributes=(
+            *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
+            *("code.function.name", "server.address", "catena.worker.id", "catena.peer.id"),
+            *("catena.call.id", "catena.chain.id", "catena.chain.parent_id"),
+            *("catena.carrier", "catena.outcome", "catena.peer.version"),
+            *("catena.pending", "catena.protocol.version", "error.type", "exception.message"),
+        ),
+    ),
+    row(
+        events.CallNacked,
+        Metric(
+            "catena.calls.nacked",
+            "counter",
+            "{call}",
+            "Calls that a worker refused.",
+            ("catena.nack.code",),
+            zero=(("UNKNOWN",), ("UNLOADABLE",), ("DRAINING",), ("BUSY",)),
+        ),
+        Log("catena.call.nacked", INFO, POOL),
+        attributes=("rpc.method", "catena.worker.id", "catena.nack.code"),
+    ),
+)

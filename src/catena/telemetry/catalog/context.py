@@ -1,0 +1,156 @@
+"""Rows of the catalog: chains, tokens, and what they carry."""
+
+from __future__ import annotations
+
+from catena import events
+from catena.telemetry.catalog.common import AUDIT, BYTES, CONTEXT, DEBUG, ERROR, INFO, WARNING
+from catena.telemetry.rows import Log, Metric, Row, Span, row
+
+__all__ = ["CHAINS"]
+
+_ANY, _CHAIN = "catena.errors.SerializationError", "catena.errors.ChainSerializationError"
+_SERIALIZATION = (
+    *(("sent", _ANY), ("read", _ANY), ("loaded", _ANY)),
+    *(("sent", _CHAIN), ("read", _CHAIN)),
+)
+
+CHAINS: tuple[Row, ...] = (
+    row(
+        events.Mount,
+        Span("catena.context", "catena.mount"),
+        Metric(
+            "catena.chain.mounts",
+            "counter",
+            "{mount}",
+            "Manifests that were mounted; one that is refused is a failure of serialization.",
+            ("catena.direction",),
+            zero=(("to_worker",), ("to_caller",)),
+        ),
+        Metric(
+            "catena.manifest.size",
+            "histogram",
+            "By",
+            "Entries of the manifests that were mounted, one of sixteen.",
+            ("catena.direction", "catena.kind"),
+            keeping="sampled",
+            boundaries=BYTES,
+        ),
+        Log("catena.chain.mounted", DEBUG, AUDIT),
+        attributes=(
+            *("catena.chain.id", "catena.chain.parent_id"),
+            *("catena.mount.direction", "catena.call.id", "catena.frame.kind"),
+            *("catena.frame.seq", "catena.manifest.bytes", "catena.manifest.kind"),
+            *("catena.vars.set", "catena.vars.reset"),
+        ),
+    ),
+    row(
+        events.Unmounted,
+        Span("catena.context", "catena.mount"),
+        Metric("catena.chain.unmounts", "counter", "{mount}", "Chains taken out.", zero=((),)),
+        Log("catena.chain.unmounted", DEBUG, AUDIT),
+        attributes=("catena.chain.id", "catena.mount.direction", "catena.call.id"),
+    ),
+    row(
+        events.TokenReset,
+        Span("catena.context", "catena.token.reset"),
+        Metric(
+            "catena.token.resets",
+            "counter",
+            "{reset}",
+            "Resets that were tried.",
+            ("catena.outcome",),
+            zero=(("ok",), ("used",), ("foreign",), ("orphan",)),
+        ),
+        Log("catena.token.reset", DEBUG, AUDIT),
+        attributes=(
+            *("catena.token.id", "catena.token.minted_by", "catena.var"),
+            *("catena.outcome", "catena.call.id"),
+        ),
+    ),
+    row(
+        events.ChainForked,
+        Metric("catena.chain.forks", "counter", "{fork}", "Chains that were forked.", zero=((),)),
+        Log("catena.chain.forked", DEBUG, AUDIT),
+        attributes=("catena.chain.id", "catena.chain.parent_id"),
+    ),
+    row(
+        events.ContentionRefused,
+        Span("catena.context", "catena.contention", detail="dispatch"),
+        Metric(
+            "catena.chain.contentions",
+            "counter",
+            "{refusal}",
+            "Second runners that were kept from a chain.",
+            ("catena.kind",),
+            keeping="direct",
+            zero=(("thread",), ("task",)),
+        ),
+        Log("catena.chain.contention", WARNING, CONTEXT),
+        attributes=(
+            *("catena.chain.id", "catena.contention.kind", "error.type"),
+            *("exception.message", "catena.owner.process", "catena.owner.thread"),
+            *("catena.owner.task", "catena.owner.call", "catena.intruder.process"),
+            *("catena.intruder.thread", "catena.intruder.task", "catena.intruder.call"),
+        ),
+    ),
+    row(
+        events.ContentionUnhandled,
+        Log("catena.chain.contention_unhandled", ERROR, CONTEXT),
+        attributes=(
+            *("rpc.method", "catena.call.id", "catena.call.end", "catena.chain.id"),
+            *("catena.contention.kind", "error.type", "exception.message"),
+        ),
+    ),
+    row(
+        events.FactoryDisplaced,
+        Metric(
+            "catena.task_factory.displacements",
+            "counter",
+            "{event}",
+            "Times that a loop's task factory was found displaced.",
+            zero=((),),
+        ),
+        Log("catena.task_factory.displaced", WARNING, CONTEXT),
+        attributes=("error.type", "exception.message"),
+    ),
+    row(
+        events.EntryLost,
+        Metric(
+            "catena.entries.lost",
+            "counter",
+            "{entry}",
+            "Variables that were left out because they could not be written or read.",
+            ("catena.direction",),
+            zero=(("sent",), ("read",)),
+        ),
+        Log("catena.entry.lost", INFO, CONTEXT),
+        attributes=("catena.var", "catena.serialization.direction", "exception.message"),
+    ),
+    row(
+        events.ForwardDropped,
+        Log("catena.forward.dropped", DEBUG, AUDIT),
+        attributes=("catena.var",),
+    ),
+    row(
+        events.KeysUndeclared,
+        Log("catena.keys.undeclared", INFO, CONTEXT),
+        attributes=("catena.chain.id", "catena.vars.set"),
+    ),
+    row(
+        events.SerializationFailed,
+        Metric(
+            "catena.serialization.failures",
+            "counter",
+            "{failure}",
+            "Arguments, results, routines and chains that could not be written or read.",
+            ("catena.direction", "error.type"),
+            keeping="direct",
+            zero=_SERIALIZATION,
+        ),
+        Log("catena.serialization.failed", WARNING, CONTEXT),
+        attributes=(
+            *("rpc.method", "catena.worker.id", "catena.serialization.direction"),
+            *("error.type", "exception.message"),
+        ),
+    ),
+)

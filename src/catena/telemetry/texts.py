@@ -1,0 +1,106 @@
+"""Texts and values as every exporter and every JSON parser takes them.
+
+A lone surrogate in one text, or a number beyond 64 bits, costs a whole batch of telemetry: encoders
+refuse it after the batch was made. So whatever comes from elsewhere passes here on its way out. The
+rule: nothing here raises, whatever a value does when it is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
+from typing import Any, cast
+
+__all__ = ["attribute", "json_line", "plain", "text"]
+
+_DEEPEST = 24
+_INT64 = 1 << 63
+_CONSTANTS: dict[Any, str] = {None: "null", True: "true", False: "false"}
+
+
+def text(value: object) -> str:
+    """Return a value's text, with lone surrogates escaped; of what has no text, say whose it is."""
+    try:
+        # Of a subclass of str, the text itself and not what its own methods make of it.
+        found = str.__str__(value if isinstance(value, str) else str(value))
+        return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
+    except (Exception, SystemExit):
+        return f"<{_kind(value)} without a text>"
+
+
+def attribute(value: object) -> Any:
+    """Return a value as attributes of OpenTelemetry may be: plain, or a list of texts."""
+    if isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return _number(value)
+    if isinstance(value, list | tuple):
+        return [text(one) for one in cast("Sequence[object]", value)]
+    return text(value)
+
+
+def json_line(fields: Mapping[Any, Any]) -> str:
+    """Return one line of JSON, sorted by name, that strict parsers take."""
+    return json.dumps(plain(fields), sort_keys=True, allow_nan=False)
+
+
+def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """Return a value as JSON has it: what holds itself, and what is no data, becomes a text."""
+    try:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return _number(value)
+        if isinstance(value, float):
+            return float.__float__(value) if math.isfinite(value) else _unreal(value)
+        if isinstance(value, Mapping | list | tuple | AbstractSet):
+            return _held(cast("Any", value), within)
+    except (Exception, SystemExit):
+        return f"<{_kind(cast('object', value))} that cannot be read>"
+    return text(cast("object", value))
+
+
+def _held(value: Any, within: tuple[int, ...]) -> Any:
+    """Return what holds others."""
+    if id(value) in within:
+        return "<holds itself>"
+    if len(within) >= _DEEPEST:
+        return "<held too deep>"
+    inner = (*within, id(value))
+    if isinstance(value, Mapping):
+        return _named(cast("Mapping[Any, Any]", value).items(), inner)
+    found = [plain(one, inner) for one in value]
+    # The order of a set is another one in each process.
+    return sorted(found, key=json.dumps) if isinstance(value, AbstractSet) else found
+
+
+def _named(items: Iterable[tuple[Any, Any]], within: tuple[int, ...]) -> dict[str, Any]:
+    """Return items by names; where two keys have one text, the later one gets a mark."""
+    found: dict[str, Any] = {}
+    for key, value in items:
+        name = _name(key)
+        while name in found:
+            name += "'"
+        found[name] = plain(value, within)
+    return found
+
+
+def _name(key: object) -> str:
+    if key is None or isinstance(key, bool):
+        return _CONSTANTS[key]
+    return text(key)
+
+
+def _kind(value: object) -> str:
+    return text(type(value).__name__)
+
+
+def _number(value: int) -> int | str:
+    """Return a number that takes 64 bits at most; a larger one as a text."""
+    number = int.__int__(value)
+    return number if -_INT64 <= number < _INT64 else text(number)
+
+
+def _unreal(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

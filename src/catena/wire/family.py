@@ -1,0 +1,297 @@
+"""An exception and all exceptions that it holds, taken apart.
+
+Whatever refers to an exception, as its cause, its context, a member of a group, an argument or
+something deep in an attribute, refers to its place in one list. So each is taken apart once, alone,
+and in the order of its distance: circles end, and what resists costs itself.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import os
+import pickle
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
+from typing import Any, cast
+
+from catena.wire import serializer
+from catena.wire.hops import Hop, RemoteTraceback, frames_of, joined
+from catena.wire.native import (
+    args_of,
+    attributes_of,
+    cause_of,
+    context_of,
+    fields_of,
+    hooks_of,
+    members_of,
+    message_of,
+    notes_of,
+    suppresses,
+)
+from catena.wire.rebuilding import make
+from catena.wire.record import Part, Record, Shown, digest, representation, text_or_none
+from catena.wording import full_name, reason, text_of
+
+__all__ = ["Family"]
+
+_DEPTH = 32
+# Characters of a representation that is needed only where a pickle cannot be opened.
+_FALLBACK = 1024
+_SCALARS = {str, bytes, int, float, bool, type(None)}
+_REDUCERS = {"__reduce__", "__reduce_ex__"}
+
+
+class Family:
+    """The exceptions that one of them leads to, as rows.
+
+    ``here`` is the hop that is added to its way, without frames; None for a value.
+    """
+
+    def __init__(self, error: BaseException, here: Hop | None = None) -> None:
+        self._here = here
+        self._records: list[Record] = []
+        self._parts: list[Part] = []
+        self._errors: list[tuple[BaseException, int]] = []
+        self._places: dict[int, int] = {}
+        # By id, and the values so that no id is given again.
+        self._values: dict[int, tuple[int, Any]] = {}
+        self._place(error, 0)
+        while len(self._records) < len(self._errors):
+            self._records.append(self._record(len(self._records)))
+
+    def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Return the rows of the exceptions and those of what they hold."""
+        return [one.row() for one in self._records], [tuple(one) for one in self._parts]
+
+    def _place(self, error: BaseException, depth: int) -> int:
+        known = self._places.get(id(error))
+        if known is None:
+            known = self._places[id(error)] = len(self._errors)
+            self._errors.append((error, depth))
+        return known
+
+    def _record(self, place: int) -> Record:
+        error, depth = self._errors[place]
+        record = Record(full_name(error), text_of(error))
+        if depth > _DEPTH:
+            record.step = f"it is held by more than {_DEPTH} exceptions, one in the other"
+            return record
+        try:
+            self._describe(record, error)
+            self._describe_family(record, error, depth)
+            self._describe_way(record, error, first=place == 0)
+        except BaseException as raised:
+            # Nothing above runs code of its class unguarded; it goes on with what there is.
+            record.step = record.step or reason(raised)
+        return record
+
+    def _describe(self, record: Record, error: BaseException) -> None:
+        """Describe what an exception is by itself."""
+        kind: type[BaseException] = type(error)
+        refer = self._referrer(error)
+        record.text = digest(text_or_none(error))
+        record.kind, record.step = _dumped(kind, None)
+        record.args = [self._part(one, refer, shown=True) for one in args_of(error)]
+        hooks = hooks_of(kind)
+        attributes = _attributes(error, hooks)
+        record.attributes = [(name, self._part(one, refer)) for name, one in attributes]
+        fields = _fields(error)
+        record.fields = [(name, self._part(one, refer)) for name, one in fields]
+        if issubclass(kind, BaseExceptionGroup):
+            record.group = message_of(error)
+        if hooks or _registered(type(error)):
+            way = partial(_reduced, error, hooks, fields)
+            record.whole, why = _dumped(error, refer, error, way)
+            record.step = record.step or why
+
+    def _describe_family(self, record: Record, error: BaseException, depth: int) -> None:
+        """Describe which other exceptions belong to it."""
+        if record.group is not None:
+            record.members = [self._place(one, depth + 1) for one in members_of(error)]
+        record.cause = self._relative(cause_of(error), depth + 1)
+        record.context = self._relative(context_of(error), depth + 1)
+        record.suppress_context = suppresses(error)
+
+    def _relative(self, error: BaseException | None, depth: int) -> int | None:
+        if error is None or (depth > _DEPTH and id(error) not in self._places):
+            return None
+        return self._place(error, depth)
+
+    def _describe_way(self, record: Record, error: BaseException, *, first: bool) -> None:
+        """Describe where it comes from, and its notes."""
+        record.notes, record.hops = _notes(error)
+        frames, left_out = frames_of(error)
+        here = self._here or Hop(str(os.getpid()), "", ())
+        if first and self._here is not None:
+            record.hops = joined(here._replace(frames=frames, left_out=left_out), record.hops)
+        elif frames:
+            hop = Hop(here.worker, here.routine, frames, left_out)
+            record.hops = joined(hop, record.hops)
+
+    def _part(self, value: Any, refer: Callable[[Any], int], *, shown: bool = False) -> int:
+        """Return the place of a value among the parts."""
+        known = self._values.get(id(value))
+        if known is None:
+            self._parts.append(_part(value, refer, shown=shown))
+            known = self._values[id(value)] = (len(self._parts) - 1, value)
+        return known[0]
+
+    def _referrer(self, error: BaseException) -> Callable[[Any], int]:
+        depth = self._errors[self._places[id(error)]][1] + 1
+        return lambda other: self._place(other, depth)
+
+
+class _Pickler(serializer.Thorough):
+    """Writes the place of an exception instead of the exception, but for its ``root``.
+
+    Without places, for a class, exceptions are written as pickle does it: an attribute of the
+    class may be an exception of that class.
+    """
+
+    def __init__(
+        self, file: Any, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
+    ) -> None:
+        thorough: Any = super()
+        thorough.__init__(file, protocol=serializer.PROTOCOL)
+        self.plain = True
+        self._refer, self._root, self._way = refer, root, way
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """Return the place of an exception; asked by pickle."""
+        if self._refer is None or obj is self._root or not issubclass(type(obj), BaseException):
+            return None
+        self.plain = False
+        return self._refer(obj)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object travels; asked by pickle."""
+        self.plain = False
+        if obj is self._root:
+            return self._way()
+        if self._refer is None and issubclass(type(obj), BaseException):
+            return NotImplemented
+        return super().reducer_override(obj)
+
+
+class _Lenient(_Pickler):
+    """Writes the representation of what cannot be pickled within a value."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object travels; asked by pickle."""
+        try:
+            way = super().reducer_override(obj)
+            if way is NotImplemented and not issubclass(type(obj), type | FunctionType):
+                reduce: Any = self.dispatch_table.get(cast("Any", type(obj)))
+                way = obj.__reduce_ex__(serializer.PROTOCOL) if reduce is None else reduce(obj)
+        except BaseException:
+            # Its own code may raise SystemExit as well, which is not meant for us.
+            if obj is self._root:
+                raise
+            return Shown, (representation(obj),)
+        return way
+
+
+def _dumped(
+    value: Any, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
+) -> tuple[bytes | None, str]:
+    """Return the pickle of anything, or None and why there is none."""
+    buffer = io.BytesIO()
+    try:
+        pickler: Any = _Pickler(buffer, refer, root, way)
+        pickler.dump(value)
+    except BaseException as error:
+        # Its own code may raise SystemExit as well, which is not meant for us.
+        return None, reason(error)
+    return buffer.getvalue(), ""
+
+
+def _notes(error: BaseException) -> tuple[list[str], list[Any]]:
+    """Return the notes, whatever somebody put into ``__notes__``, and the hops among them."""
+    given: Any = notes_of(error)
+    notes: list[str] = []
+    hops: list[Any] = []
+    for note in given if type(given) in (list, tuple) else ():
+        if type(note) is RemoteTraceback:
+            hops = [tuple(hop) for hop in note.hops]
+        else:
+            notes.append(str.__str__(note) if issubclass(type(note), str) else representation(note))
+    return notes, hops
+
+
+def _part(value: Any, refer: Callable[[Any], int], *, shown: bool) -> Part:
+    if type(value) in _SCALARS:
+        data = pickle.dumps(value, serializer.PROTOCOL)
+        return Part(data, full_name(value), plain=True)
+    buffer = io.BytesIO()
+    pickler: Any = _Pickler(buffer, refer)
+    try:
+        pickler.dump(value)
+    except BaseException as error:
+        # As above.
+        return _torn(value, refer, reason(error))
+    text = "" if pickler.plain or not shown else representation(value)[:_FALLBACK]
+    return Part(buffer.getvalue(), full_name(value), text, plain=pickler.plain)
+
+
+def _torn(value: Any, refer: Callable[[Any], int], why: str) -> Part:
+    """Return the part of a value that cannot be pickled as it is."""
+    buffer = io.BytesIO()
+    try:
+        pickler: Any = _Lenient(buffer, refer, value, lambda: NotImplemented)
+        pickler.dump(value)
+        data = buffer.getvalue()
+    except BaseException:
+        # As above; why is known already.
+        data = None
+    return Part(data, full_name(value), representation(value), why)
+
+
+def _attributes(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, Any]]:
+    """Return the attributes that are to travel: those that a ``__getstate__`` of its own gives."""
+    state: Any = attributes_of(error)
+    if "__getstate__" in hooks:
+        try:
+            given: Any = error.__getstate__()
+        except BaseException:
+            # It is not meant for us; the same happens, and is noted, where it is pickled whole.
+            given = None
+        # As pickle has it, with __slots__ they are the first of two.
+        state = given[0] if issubclass(type(given), tuple) and given else given
+    kept: dict[Any, Any] = state if issubclass(type(state), dict) else attributes_of(error)
+    return [
+        (name, one) for name, one in dict.items(kept) if type(name) is str and name != "__notes__"
+    ]
+
+
+def _fields(error: BaseException) -> list[tuple[str, Any]]:
+    """Return the values of its slots, and of what builtin classes keep outside of ``args``."""
+    found: list[tuple[str, Any]] = []
+    for name, builtin, place in fields_of(type(error)):
+        try:
+            value = place.__get__(error)
+        except AttributeError:
+            continue
+        # As in the standard library, the object that lacks an attribute stays where it is, unless
+        # it is a plain number or text: it may be anything, and of any size.
+        foreign = name == "AttributeError.obj" and type(value) not in _SCALARS
+        if not foreign and not (builtin and value is None) and not name.endswith(".__notes__"):
+            found.append((name, value))
+    return found
+
+
+def _reduced(error: BaseException, hooks: frozenset[str], fields: list[tuple[str, Any]]) -> Any:
+    """Return how an exception is pickled whose class has a way of its own with its state."""
+    if hooks & _REDUCERS or _registered(type(error)):
+        return NotImplemented
+    state = error.__getstate__() if "__getstate__" in hooks else dict(_attributes(error, hooks))
+    group = None
+    if issubclass(type(error), BaseExceptionGroup):
+        group = message_of(error), list(members_of(error))
+    return make, (type(error), args_of(error), fields, group), state
+
+
+def _registered(kind: type[BaseException]) -> bool:
+    # Not by a look-up, since a metaclass may refuse to be hashed.
+    return any(one is kind for one in copyreg.dispatch_table)

@@ -1,0 +1,104 @@
+"""Where a remote exception comes from: the hops of its way, as data and as a note to be read.
+
+The note, ``RemoteTraceback``, is extended by a further hop instead of being quoted: every frame is
+shown once, the hops in order, the innermost last. It is bounded, as is what it is made from.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+from catena.wire.native import traceback_of
+
+__all__ = ["Frame", "Hop", "RemoteTraceback", "frames_of", "joined"]
+
+T = TypeVar("T")
+
+Frame = tuple[str, int, str, str]
+"""File, line, function and source text."""
+
+_OWN = str(Path(__file__).parents[1]) + os.sep
+# How many frames of a hop, and hops of a note, are kept: the first and the last.
+_FRAMES = (10, 20)
+_HOPS = (6, 18)
+
+
+class Hop(NamedTuple):
+    """What one process saw: who it was, what it ran, and the frames from there to the error."""
+
+    worker: str
+    routine: str
+    """Empty where the exception was handed on as a value; ``worker`` names the process then."""
+    frames: tuple[Frame, ...]
+    """Outermost first."""
+    left_out: int = 0
+    """How many frames are missing after the first ones: of a recursion, most."""
+    mark: str = ""
+    """By which whoever threw an exception into a generator knows it again."""
+
+
+class RemoteTraceback(str):  # noqa: SLOT000 - it has one
+    """The note that shows where a remote exception comes from; ``hops`` is the same as data."""
+
+    hops: tuple[Hop, ...]
+
+    @classmethod
+    def of(cls, hops: tuple[Hop, ...]) -> RemoteTraceback:
+        """Return the note for hops, outermost first."""
+        note = cls("\n".join(_lines(hops)))
+        note.hops = hops
+        return note
+
+
+def frames_of(error: BaseException) -> tuple[tuple[Frame, ...], int]:
+    """Return the frames of an exception's traceback, and how many of them were left out.
+
+    Catena's own count only when they are asked for.
+    """
+    everything = bool(os.environ.get("CATENA_FULL_TRACEBACK"))
+    found = [
+        (frame, line)
+        for frame, line in _walk(traceback_of(error))
+        if everything or not frame.f_code.co_filename.startswith(_OWN)
+    ]
+    kept = _ends(found, _FRAMES)
+    shown = traceback.StackSummary.extract(iter(kept))
+    frames = tuple((one.filename, one.lineno or 0, one.name, one.line or "") for one in shown)
+    return frames, len(found) - len(kept)
+
+
+def joined(hop: Hop, hops: list[Any]) -> list[Any]:
+    """Return the hops of an exception, as rows, with one more before them."""
+    return list(_ends([tuple(hop), *hops], _HOPS))
+
+
+def _walk(trace: TracebackType | None) -> Iterable[tuple[FrameType, int]]:
+    while trace is not None:
+        yield trace.tb_frame, trace.tb_lineno or 0
+        trace = trace.tb_next
+
+
+def _ends(many: Sequence[T], bounds: tuple[int, int]) -> Sequence[T]:
+    first, last = bounds
+    return many if len(many) <= first + last else [*many[:first], *many[-last:]]
+
+
+def _lines(hops: tuple[Hop, ...]) -> Iterable[str]:
+    yield "Remote traceback (most recent call last):"
+    for hop in hops:
+        yield (
+            f"  on worker {hop.worker}, in routine {hop.routine}:"
+            if hop.routine
+            else (f"  in process {hop.worker}:")
+        )
+        for place, (file, line, function, text) in enumerate(hop.frames):
+            if hop.left_out and place == _FRAMES[0]:
+                yield f"    ... {hop.left_out} frames left out ..."
+            yield f'    File "{file}", line {line}, in {function}'
+            if text:
+                yield f"      {text}"

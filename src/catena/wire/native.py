@@ -1,0 +1,161 @@
+"""What the interpreter itself keeps of an exception, read and set without asking its class.
+
+A class may refuse assignment, have a property by the name ``args``, or raise from ``__getattr__``.
+Nothing of that is run here: everything goes through descriptors of the builtin classes, and a class
+is looked through without its metaclass.
+"""
+
+from __future__ import annotations
+
+import builtins
+from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any, NamedTuple, cast
+
+__all__ = [
+    "Field",
+    "args_of",
+    "attributes_of",
+    "cause_of",
+    "context_of",
+    "fields_of",
+    "fresh",
+    "hooks_of",
+    "members_of",
+    "message_of",
+    "notes_of",
+    "sealed",
+    "set_args",
+    "set_cause",
+    "set_context",
+    "set_field",
+    "set_notes",
+    "set_suppresses",
+    "suppresses",
+    "traceback_of",
+]
+
+_base: Any = BaseException.__dict__
+_group: Any = BaseExceptionGroup.__dict__
+_mro: Any = type.__dict__["__mro__"].__get__
+_namespace: Any = type.__dict__["__dict__"].__get__
+
+args_of, set_args = _base["args"].__get__, _base["args"].__set__
+attributes_of = _base["__dict__"].__get__
+traceback_of = _base["__traceback__"].__get__
+cause_of, set_cause = _base["__cause__"].__get__, _base["__cause__"].__set__
+context_of, set_context = _base["__context__"].__get__, _base["__context__"].__set__
+suppresses = _base["__suppress_context__"].__get__
+set_suppresses = _base["__suppress_context__"].__set__
+message_of, members_of = _group["message"].__get__, _group["exceptions"].__get__
+
+# By id, since a metaclass may refuse to be hashed. The root and the groups are not among those
+# whose fields are copied: their fields have functions of their own here.
+_BUILTIN = {
+    id(one)
+    for one in vars(builtins).values()
+    if isinstance(one, type) and issubclass(one, BaseException)
+}
+_ROOTS = {id(object), id(BaseException), id(BaseExceptionGroup)}
+_HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
+
+class Field(NamedTuple):
+    """One place for a value beside the attributes: a slot, or what a builtin class keeps in C."""
+
+    name: str
+    """The name of its class, a dot, and its own."""
+    builtin: bool
+    place: Any
+    """The descriptor."""
+
+
+def fields_of(kind: type[BaseException]) -> list[Field]:
+    """Return the fields of a class: ``errno`` of an OSError, the ``__slots__`` of any class."""
+    found: list[Field] = []
+    for one in _mro(kind):
+        if id(one) in _ROOTS:
+            continue
+        builtin = id(one) in _BUILTIN
+        for name, place in _namespace(one).items():
+            if type(place) is MemberDescriptorType or (
+                builtin and type(place) is GetSetDescriptorType and name != "__weakref__"
+            ):
+                found.append(Field(f"{_name(one)}.{name}", builtin, place))
+    return found
+
+
+def set_field(error: BaseException, name: str, value: Any) -> None:
+    """Set a field by its name; a slot that a class of this name has not, here, is an attribute."""
+    for one in fields_of(type(error)):
+        if one.name == name:
+            one.place.__set__(error, value)
+            return
+    attributes_of(error)[name.rpartition(".")[2]] = value
+
+
+def hooks_of(kind: type[BaseException]) -> frozenset[str]:
+    """Return which ways of pickling a class has of its own: the names of methods not built in."""
+    return frozenset(name for name in _HOOKS if _own(kind, name))
+
+
+def _own(kind: type[BaseException], name: str) -> bool:
+    for one in _mro(kind):
+        if name in _namespace(one):
+            return id(one) not in _BUILTIN and one is not object
+    return False
+
+
+def notes_of(error: BaseException) -> Any:
+    """Return what is in an exception's ``__notes__``, None without any."""
+    place = _notes_slot(type(error))
+    try:
+        return attributes_of(error).get("__notes__") if place is None else place.__get__(error)
+    except AttributeError:
+        return None
+
+
+def set_notes(error: BaseException, notes: list[str]) -> None:
+    """Put notes on an exception in place of those it has."""
+    place = _notes_slot(type(error))
+    if place is not None:
+        place.__set__(error, notes)
+    elif notes:
+        attributes_of(error)["__notes__"] = notes
+    else:
+        attributes_of(error).pop("__notes__", None)
+
+
+def _notes_slot(kind: type[BaseException]) -> Any:
+    for one in _mro(kind):
+        place = _namespace(one).get("__notes__")
+        if type(place) is MemberDescriptorType:
+            return place
+    return None
+
+
+def fresh(
+    kind: type[BaseException], group: tuple[str, list[BaseException]] | None = None
+) -> BaseException:
+    """Return an exception of a class on which no constructor of Python has run.
+
+    A group needs its message and its members. Raises TypeError.
+    """
+    new = _namespace(_maker(kind))["__new__"]
+    made = new(kind) if group is None else new(kind, *group)
+    return cast("BaseException", made)
+
+
+def sealed(kind: type[BaseException]) -> bool:
+    """Say whether an extension keeps something of the class that only its own pickling carries."""
+    return id(_maker(kind)) not in _BUILTIN
+
+
+def _maker(kind: type[BaseException]) -> type[Any]:
+    """Return the nearest class whose constructor is not written in Python."""
+    return next(
+        one for one in _mro(kind) if type(_namespace(one).get("__new__")) is BuiltinFunctionType
+    )
+
+
+def _name(kind: type[Any]) -> str:
+    return str.__str__(type.__dict__["__name__"].__get__(kind))

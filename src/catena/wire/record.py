@@ -1,0 +1,125 @@
+"""One exception, taken apart: rows of builtins, and what can be said of an object on its way.
+
+Rows may grow: a reader takes the fields that it knows, and a field that is missing has its default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from catena.wording import class_name, full_name
+
+__all__ = ["Part", "Record", "Shown", "digest", "is_called", "representation", "text_or_none"]
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+
+
+class Part(NamedTuple):
+    """One value that an exception holds."""
+
+    data: bytes | None
+    """Its pickle, None when there is none.
+
+    With a reason beside, of what it holds some things are shown instead.
+    """
+    type_name: str
+    shown: str = ""
+    """Its representation, if it may be needed in its place; else empty."""
+    why: str = ""
+    """Why there is no pickle of it as it is."""
+    plain: bool = False
+    """Whether everything in it is built in."""
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> Part:
+        """Return the part that a row describes."""
+        return cls(*row[: len(cls._fields)])
+
+
+@dataclass(slots=True)
+class Record:
+    """One exception, taken apart. Numbers are places, of a part or of another exception."""
+
+    type_name: str
+    message: str
+    whole: bytes | None = None
+    """What its class's own way of pickling gives, None when it has none or that fails."""
+    kind: bytes | None = None
+    """Its class; None when it cannot be pickled."""
+    args: list[int] = field(default_factory=list[int])
+    attributes: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    fields: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    text: bytes | None = None
+    """The digest of ``str()`` of it; None when that raises."""
+    step: str = ""
+    """Why the sender went on to a later step."""
+    group: str | None = None
+    """The message of a group."""
+    members: list[int] = field(default_factory=list[int])
+    cause: int | None = None
+    context: int | None = None
+    suppress_context: bool = False
+    notes: list[str] = field(default_factory=list[str])
+    hops: list[Any] = field(default_factory=list[Any])
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the record as a row."""
+        return tuple(getattr(self, name) for name in _NAMES)
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> Record:
+        """Return the record that a row describes."""
+        return cls(*row[: len(_NAMES)])
+
+
+_NAMES = [one.name for one in fields(Record)]
+
+
+class Shown(str):
+    """An argument that could not be brought here: its representation there, and here as well."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def is_called(thing: object, name: str) -> bool:
+    """Say whether the class of a thing has a full name.
+
+    A class that is defined in a function keeps the last part of its name alone when it travels.
+    """
+    own, last = full_name(thing), class_name(thing)
+    return own == name or (
+        name.startswith(own.removesuffix(last)) and name.endswith(f".<locals>.{last}")
+    )
+
+
+def representation(value: Any) -> str:
+    """Return ``repr(value)``, or that there is none."""
+    try:
+        return str.__str__(repr(value))
+    except BaseException:
+        # SystemExit as well: it is not meant for us.
+        return f"<{class_name(value)} whose repr raises>"
+
+
+def text_or_none(error: BaseException) -> str | None:
+    """Return ``str(error)``, None when that raises."""
+    try:
+        return str.__str__(str(error))
+    except BaseException:
+        # As above.
+        return None
+
+
+def digest(text: str | None) -> bytes | None:
+    """Return what two equal texts have in common; addresses in memory do not count."""
+    if text is None:
+        return None
+    plain = _ADDRESS.sub("0x", text).encode("utf-8", "surrogatepass")
+    return blake2b(plain, digest_size=16).digest()
