@@ -339,7 +339,7 @@ def test_no_pool_says_how_to_open_one() -> None:
         async with catena.WorkerPool(spawn=1):
             task = asyncio.create_task(asyncio.sleep(0.2))
             late = asyncio.create_task(_later(task))
-        with pytest.raises(catena.NoPool, match="its pool is closed"):
+        with pytest.raises(catena.NoPool, match="the pool was closed"):
             await late
         with pytest.raises(catena.NoPool, match=r"WorkerPool\(spawn=2\).*pid\.local"):
             await routines.pid()

@@ -60,7 +60,7 @@ def test_builtins_go_the_quick_way(seen: Seen, value: Any) -> None:
     """D5: what is built in needs no cloudpickle, and standard pickle reads it."""
     met = kinds(value)
     seen.update(met)
-    with patch.object(serializer, "_Thorough", None), patch.object(cloudpickle, "dumps", None):
+    with patch.object(serializer, "Thorough", None), patch.object(cloudpickle, "dumps", None):
         data = serializer.dumps(value)
 
     for back in (serializer.loads(data), pickle.loads(data)):

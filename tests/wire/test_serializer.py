@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import operator
 import pickle
-import subprocess
 import sys
 import threading
 import types
@@ -17,6 +17,9 @@ import pytest
 
 import catena
 from catena.wire import serializer
+from tests.wire.elsewhere import Elsewhere, elsewhere
+
+__all__ = ["elsewhere"]
 
 VARIABLE: catena.ContextVar[int] = catena.ContextVar("serializer", namespace="tests.wire")
 
@@ -109,7 +112,7 @@ def test_what_cannot_be_resolved_says_so() -> None:
         serializer.resolve("json:no_such_name")
 
 
-def test_lambdas_and_closures_go_by_value() -> None:
+def test_lambdas_and_closures_go_by_value(elsewhere: Elsewhere) -> None:
     """D3: a function that cannot be imported brings its code and what it closes over."""
     base = 40
 
@@ -117,26 +120,25 @@ def test_lambdas_and_closures_go_by_value() -> None:
         return base + x
 
     for function in (add, lambda x: base + x):
-        again = serializer.loads(serializer.dumps(function))
-        assert again is not function
-        assert again(2) == 42
+        assert elsewhere.call(function, 2) == 42
 
 
-def test_objects_of_the_main_module_go_by_value() -> None:
+def test_objects_of_the_main_module_go_by_value(elsewhere: Elsewhere) -> None:
     """D3: a class and a function of __main__ work in a process whose main module lacks them."""
     scope: dict[str, Any] = {"__name__": "__main__"}
     source = "class Box:\n    def __init__(self, x): self.x = x\ndef make(x): return Box(x)\n"
     exec(source, scope)
-    data = serializer.dumps((scope["make"], scope["Box"](1)))
-    program = (
-        "import sys; from catena.wire import serializer\n"
-        "make, box = serializer.loads(sys.stdin.buffer.read())\n"
-        "print(box.x, make(2).x, isinstance(make(3), type(box)))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=data, capture_output=True, check=True, timeout=30
-    )
-    assert done.stdout.split() == [b"1", b"2", b"True"]
+    make, box = scope["make"], scope["Box"]
+
+    def look(make: Any, box: Any) -> Any:
+        return (
+            box.x,
+            make(2).x,
+            isinstance(make(3), type(box)),
+            "Box" in vars(sys.modules["__main__"]),
+        )
+
+    assert elsewhere.call(look, make, box(1)) == (1, 2, True, False)
 
 
 def test_a_variable_arrives_as_the_same_object() -> None:
@@ -148,22 +150,26 @@ def test_a_variable_arrives_as_the_same_object() -> None:
     assert serializer.loads(serializer.dumps(VARIABLE)) is VARIABLE
 
 
-def test_a_routine_by_value_is_a_routine() -> None:
+def test_a_routine_by_value_is_a_routine(elsewhere: Elsewhere) -> None:
     """D3: the wrapper crosses, with its name and options, and refers to itself when it recurses."""
 
     @catena.routine(name="deep", cancel_grace=1.5)
     async def deep(n: int) -> Any:
         return deep if n == 0 else await deep.local(n - 1)
 
-    again: Any = serializer.loads(serializer.dumps(deep))
-    declared = again.__catena_routine__
-    assert again is not deep
-    assert (declared.name, declared.stream, declared.cancel_grace) == ("deep", False, 1.5)
-    assert declared.wrapper is again
-    coro = again.local(2)
-    with pytest.raises(StopIteration) as returned:
-        coro.send(None)
-    assert returned.value.value is again
+    def look(again: Any) -> Any:
+        declared = again.__catena_routine__
+        coro = again.local(2)
+        with contextlib.suppress(StopIteration):
+            coro.send(None)
+        options = declared.name, declared.stream, declared.cancel_grace
+        return options, declared.wrapper is again, again
+
+    options, whole, again = elsewhere.call(look, deep)
+    assert options == ("deep", False, 1.5)
+    assert whole
+    # Here it is the one that was sent.
+    assert again is deep
 
 
 def test_a_failed_dump_leaves_the_next_one_intact() -> None:

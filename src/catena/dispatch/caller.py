@@ -188,7 +188,7 @@ class Caller:
     async def close(self) -> None:
         """End the link because the pool closes; open calls fail, and say so."""
         self.accepting, self.closed = False, True
-        await self.link.close("the pool closes")
+        await self.link.close()
 
     def ended(self, error: Exception | None) -> None:
         """Fail every open call."""

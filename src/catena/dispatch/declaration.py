@@ -10,6 +10,7 @@ from typing import Any, cast
 from catena.errors import SerializationError
 from catena.events import refused
 from catena.wire import serializer
+from catena.wire.blame import whereabouts
 from catena.wording import reason
 
 __all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
@@ -42,6 +43,8 @@ class Declaration:
     check: Callable[..., None] = _anything
     run: Any = None
     _by_reference: bytes | None = None
+    _module: Any = None
+    _spec: Any = None
 
     def dumps(self) -> bytes:
         """Return the wrapper as bytes: by reference when importable, else by value.
@@ -49,26 +52,39 @@ class Declaration:
         By value it is pickled for every call, since what it closes over may have changed. Raises
         SerializationError.
         """
-        if self._by_reference is not None:
+        if self._by_reference is not None and self._module.__spec__ is self._spec:
             return self._by_reference
+        self._by_reference = None
         try:
             data = serializer.dumps(self.wrapper)
         except Exception as error:
+            cause = whereabouts(self.function) + reason(error)
             raise refused(
-                SerializationError(what="the code", routine=self.name, cause=reason(error))
+                SerializationError(what="the code", routine=self.name, cause=cause)
             ) from error
-        if serializer.reference(self.wrapper) is not None:
+        name = serializer.reference(self.wrapper)
+        if name is not None:
+            self._module, self._spec = serializer.module_of(name)
             self._by_reference = data
         return data
 
-    def reduce(self, *_: Any) -> tuple[Any, ...]:
-        """Return how the wrapper is pickled; asked by Catena's serializer alone."""
+    def reduce(self, obj: Any, *_: Any) -> Any:
+        """Return how the wrapper is pickled; asked by Catena's serializer alone.
+
+        NotImplemented for another function, to which a decorator has copied the attributes.
+        """
+        if obj is not self.wrapper:
+            return NotImplemented
         name = serializer.reference(self.wrapper)
         if name is not None:
             return serializer.resolve, (name,)
         # In two steps, because the function may refer to its own wrapper.
         options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
+
+    def __catena_reduce__(self, *_: Any) -> tuple[Any, ...]:
+        # It is found where a decorator copied the wrapper's attributes to an object of its own.
+        return declaration_of, (self.wrapper,)
 
 
 def declaration_of(wrapper: Any) -> Declaration:
@@ -87,10 +103,9 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     try:
         return serializer.dumps((args, kwargs))
     except Exception as error:
-        what = _culprit(declared.function, args, kwargs)
-        raise refused(
-            SerializationError(what=what, routine=declared.name, cause=reason(error))
-        ) from error
+        what, value = _culprit(declared.function, args, kwargs)
+        cause = whereabouts(value) + reason(error)
+        raise refused(SerializationError(what=what, routine=declared.name, cause=cause)) from error
 
 
 def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001
@@ -108,7 +123,10 @@ def _fill(wrapper: Any, function: Callable[..., Any]) -> None:
     dress(declared)
 
 
-def _culprit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def _culprit(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, Any]:
+    """Return the argument that cannot be sent, by its name, and its value."""
     parameters = list(inspect.signature(function).parameters)
     named = [
         (parameters[at] if at < len(parameters) else str(at), value)
@@ -118,5 +136,5 @@ def _culprit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         try:
             serializer.dumps(value)
         except Exception:
-            return f"argument {name!r}"
-    return "the arguments together"
+            return f"argument {name!r}", value
+    return "the arguments together", None

@@ -148,17 +148,17 @@ def wrap(declared: Declaration) -> Any:
         return declared.run(args, kwargs)
 
     declared.run = functools.partial(Stream, declared) if declared.stream else dispatching(declared)
-    wrapper: Any = marked(cast("FunctionType", call), stream=declared.stream)
-    wrapper.__catena_routine__ = declared
-    wrapper.__catena_reduce__ = declared.reduce
-    declared.wrapper = wrapper
-    return wrapper
+    declared.wrapper = marked(cast("FunctionType", call), stream=declared.stream)
+    _mark(declared)
+    return declared.wrapper
 
 
 def dress(declared: Declaration) -> None:
     """Give the wrapper the name, the documentation and the signature of the function."""
     function = declared.function
     functools.update_wrapper(declared.wrapper, function)
+    # Again, since the function may have brought those of a routine beneath it.
+    _mark(declared)
     declared.wrapper.local = function
     if inspect.isfunction(function):
         declared.check = stub_of(function)
@@ -167,13 +167,19 @@ def dress(declared: Declaration) -> None:
         functools.update_wrapper(declared.run, function, updated=())
 
 
+def _mark(declared: Declaration) -> None:
+    declared.wrapper.__catena_routine__ = declared
+    declared.wrapper.__catena_reduce__ = declared.reduce
+
+
 def _check(function: object) -> None:
     if isinstance(function, classmethod | staticmethod):
         kind = type(cast("object", function)).__name__
         raise TypeError(f"put @catena.routine below @{kind}, next to the function")
     if not callable(function):
         raise TypeError(f"a routine is an async function, not {type(function).__name__}")
-    if hasattr(function, "__catena_routine__"):
+    known = getattr(function, "__catena_routine__", None)
+    if known is not None and known.wrapper is getattr(function, "__func__", function):
         raise TypeError("the function is a routine already")
     if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
         name = getattr(function, "__qualname__", repr(function))

@@ -111,7 +111,7 @@ class Stream(AsyncGenerator[T, Any]):
             if isinstance(error, StopIteration | StopAsyncIteration):
                 # PEP 479 holds for a generator that never ran, too.
                 text = f"async generator raised {type(error).__name__}"
-                raise RuntimeError(text) from error
+                raise RuntimeError(text) from error  # noqa: TRY004 - as CPython has it
             raise error
         finally:
             del error

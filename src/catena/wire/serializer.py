@@ -8,27 +8,48 @@ their own way (variables, routines) say so with a method ``__catena_reduce__``, 
 
 from __future__ import annotations
 
-import importlib
+import copyreg
 import io
 import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from enum import Enum
 from operator import call
 from types import FunctionType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
+from catena.wire import reducers
+from catena.wire.classes import reduce_class, reduce_member
+from catena.wire.origins import tracked
+from catena.wire.references import module_of, reference, resolve
+from catena.wire.structs import is_struct, reduce_struct
 from catena.wording import reason
 
-__all__ = ["PROTOCOL", "Thorough", "dumps", "loads", "reference", "resolve", "snapshot"]
+__all__ = [
+    "PROTOCOL",
+    "Thorough",
+    "dumps",
+    "loads",
+    "module_of",
+    "reference",
+    "resolve",
+    "snapshot",
+]
 
 PROTOCOL = 5
 
 # Bytes. The memo of a pickler stays as large as it has once grown, and all of it is wiped after
 # each value: whoever has written a large one is not used again.
 _LARGE = 4096
+
+_HEAP = 1 << 9
+"""The flag of a class that was made by a class statement, and not in C."""
+
+# What cloudpickle knows of single types, without those that somebody registers for all picklers.
+_theirs: dict[type, Any] = getattr(cloudpickle.Pickler, "_dispatch_table")  # noqa: B009
 
 
 def dumps(value: Any) -> bytes:
@@ -95,30 +116,6 @@ def loads(data: bytes) -> Any:
         raise pickle.UnpicklingError(reason(error)) from error
 
 
-def reference(obj: Any) -> str | None:
-    """Return ``module:qualified.name`` when importing that yields this very object, else None.
-
-    What lives in ``__main__`` has no reference: a worker's main module is another one.
-    """
-    module: str | None = getattr(obj, "__module__", None)
-    name: str | None = getattr(obj, "__qualname__", None)
-    if not module or not name or module in ("__main__", "__mp_main__") or "<" in name:
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return f"{module}:{name}" if found is obj else None
-
-
-def resolve(name: str) -> Any:
-    """Import what ``reference`` named. Raises ImportError or AttributeError."""
-    module, _, qualname = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
-
-
 class _NotBuiltin(Exception):
     """The quick pickler met something that it leaves to the thorough one."""
 
@@ -142,7 +139,7 @@ class _Quick(pickle.Pickler):
 
 
 class Thorough(cloudpickle.Pickler):
-    """cloudpickle, with a door for objects that travel in their own way.
+    """cloudpickle, with a door for objects that travel in their own way and with our registry.
 
     Exceptions are such objects: ``reduce_exception`` is set by the module ``failure``, and returns
     for each what ``__reduce__`` would.
@@ -150,23 +147,79 @@ class Thorough(cloudpickle.Pickler):
 
     reduce_exception: ClassVar[Callable[[Any], Any]]
 
-    def reducer_override(self, obj: object) -> Any:
+    def reducer_override(self, obj: Any) -> Any:
         """Return how an object travels that does so in its own way; asked by pickle."""
+        kind = cast("type[Any]", type(obj))
+        if kind is FunctionType:
+            return self._function(obj)
+        own = reducers.REDUCERS.get(kind) or _theirs.get(kind)
+        if own is not None:
+            return own(obj)
+        if issubclass(kind, type):
+            return self._class(obj)
+        if issubclass(kind, BaseException):
+            return Thorough.reduce_exception(obj)
         # Only classes and plain functions are asked, not objects that answer to any name, nor bound
         # methods, which show their function's attributes.
-        if type(obj) is FunctionType:
-            reduce = obj.__dict__.get("__catena_reduce__")
-            if reduce is not None:
-                return reduce(dumps, loads)
-        else:
-            kind = type(obj)
-            if issubclass(kind, BaseException):
-                return Thorough.reduce_exception(obj)
-            reduce = getattr(kind, "__catena_reduce__", None)
-            if reduce is not None:
-                return reduce(obj, dumps, loads)
-        thorough: Any = super()
-        return thorough.reducer_override(obj)
+        reduce = getattr(kind, "__catena_reduce__", None)
+        if reduce is not None:
+            return reduce(obj, dumps, loads)
+        return _object(obj, kind)
+
+    def _function(self, function: FunctionType) -> Any:
+        reduce = function.__dict__.get("__catena_reduce__")
+        # A decorator may have copied it from the function beneath, for which alone it speaks.
+        reduced = NotImplemented if reduce is None else reduce(function, dumps, loads)
+        if reduced is NotImplemented:
+            name = reference(function)
+            if name is not None:
+                return (
+                    NotImplemented if name.endswith(function.__qualname__) else (resolve, (name,))
+                )
+            if reducers.is_dispatcher(function):
+                return reducers.reduce_dispatcher(function)
+            reduced = self._by_value(function)
+        return reduced if len(reduced) == 2 else tracked(function, reduced, shared=False)
+
+    def _by_value(self, function: FunctionType) -> Any:
+        # Not through its own reducer_override, which holds whatever is loaded for importable.
+        reduce: Any = getattr(self, "_dynamic_function_reduce")  # noqa: B009
+        reduced = reduce(function)
+        attributes, slots = reduced[2]
+        for name in ("__catena_reduce__", "__catena_routine__"):
+            attributes.pop(name, None)
+        if sys.version_info >= (3, 12):
+            slots["__type_params__"] = function.__type_params__
+        return reduced
+
+    def _class(self, cls: Any) -> Any:
+        if cls.__module__ == "builtins":
+            # Among them the types of None and of functions, which nothing holds under their names.
+            thorough: Any = super()
+            return thorough.reducer_override(cls)
+        if _by_name(cls) or not cls.__flags__ & _HEAP:
+            return NotImplemented
+        return reduce_struct(cls) if is_struct(cls) else reduce_class(cls)
+
+
+def _object(obj: Any, kind: Any) -> Any:
+    """Return how pickle itself would reduce an object, with what it does not do."""
+    if issubclass(kind, Enum) and not _by_name(kind):
+        reduced = reduce_member(obj)
+        if reduced is not None:
+            return reduced
+    if issubclass(kind, io.IOBase) and reducers.is_file(obj):
+        return reducers.reduce_file(obj)
+    registered = copyreg.dispatch_table.get(kind)
+    reduced: Any = obj.__reduce_ex__(PROTOCOL) if registered is None else registered(obj)
+    if type(reduced) is str:
+        return reducers.named(obj, reduced)
+    return reducers.without_getattr(kind, reduced) if hasattr(kind, "__getattr__") else reduced
+
+
+def _by_name(cls: Any) -> bool:
+    name = reference(cls)
+    return name is not None and name.endswith(cls.__qualname__)
 
 
 class _Local(threading.local):

@@ -1,0 +1,128 @@
+"""Where code that travels by value was defined, so that each process keeps what is its own.
+
+Whatever goes by value (a function, a class, a type variable, a module …) gets an identity, which
+goes along. Whoever reads it and defined it has its own object, untouched by what arrived. Elsewhere
+a class is made once and brought up to date whenever its definer sends it; a function is made anew
+each time, with the globals that came with it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import threading
+import uuid
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["Identity", "identity_of", "recall", "settle", "tracked"]
+
+Setter = Callable[[Any, Any], Any]
+
+
+class Identity(NamedTuple):
+    """Who an object is, and whether the process that writes this defined it."""
+
+    id: str
+    original: bool
+
+
+class _Entry(weakref.ref[Any]):
+    """What this process knows of one object, which it does not keep alive."""
+
+    __slots__ = ("address", "finished", "id", "original")
+
+    address: int
+    id: str
+    original: bool
+    finished: bool
+    """Whether it has been filled: what arrives is made first, since it may hold itself."""
+
+
+# By address and not in a WeakKeyDictionary, which would ask a metaclass for hash and equality.
+_by_address: dict[int, _Entry] = {}
+_by_id: dict[str, _Entry] = {}
+# Reentrant, because the collector may call _forget while this thread is inside.
+_lock = threading.RLock()
+
+
+def identity_of(obj: Any) -> Identity | None:
+    """Return who an object is; None when it cannot be referred to weakly, so nobody can know."""
+    with _lock:
+        entry = _by_address.get(id(obj))
+        if entry is None:
+            entry = _enter(obj, uuid.uuid4().hex, original=True, shared=True)
+        return None if entry is None else Identity(entry.id, entry.original)
+
+
+def tracked(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> tuple[Any, ...]:
+    """Return a reduction of an object that its definer will recognise.
+
+    ``reduced`` is ``(make, args, state, None, None, setter)`` or its beginning. ``shared`` says
+    that who gets it more than once uses one object: it is the same wherever it comes from.
+    """
+    identity = identity_of(obj)
+    if identity is None:
+        return reduced
+    make, args, *rest = reduced
+    state = rest[0] if rest else None
+    setter = rest[3] if len(rest) > 3 else _update
+    given = (identity.id, shared, make, args)
+    if state is None:
+        return recall, given
+    return recall, given, (identity.original, setter, state), None, None, settle
+
+
+def recall(id: str, shared: bool, make: Callable[..., Any], args: Any) -> Any:  # noqa: FBT001
+    """Return the object of an identity: the one that is known here, or a new one."""
+    known = _known(id)
+    if known is not None:
+        return known
+    made = make(*args)
+    with _lock:
+        # Another thread may have been quicker.
+        known = _known(id)
+        if known is None:
+            _enter(made, id, original=False, shared=shared)
+    return made if known is None else known
+
+
+def _known(id: str) -> Any:
+    entry = _by_id.get(id)
+    return None if entry is None else entry()
+
+
+def settle(obj: Any, told: tuple[bool, Setter, Any]) -> None:
+    """Fill an object that has arrived; leave alone what was defined here."""
+    original, setter, state = told
+    entry = _by_address.get(id(obj))
+    if entry is None:
+        setter(obj, state)
+    elif not entry.finished or (original and not entry.original):
+        setter(obj, state)
+        entry.finished = True
+
+
+def _enter(obj: Any, id: str, *, original: bool, shared: bool) -> _Entry | None:
+    try:
+        entry = _Entry(obj, _forget)
+    except TypeError:
+        return None
+    entry.address, entry.id = builtins.id(obj), id
+    entry.original = entry.finished = original
+    _by_address[entry.address] = entry
+    if shared:
+        _by_id[id] = entry
+    return entry
+
+
+def _forget(entry: Any) -> None:
+    with _lock:
+        if _by_address.get(entry.address) is entry:
+            del _by_address[entry.address]
+        if _by_id.get(entry.id) is entry:
+            del _by_id[entry.id]
+
+
+def _update(obj: Any, state: dict[str, Any]) -> None:
+    obj.__dict__.update(state)

@@ -1,0 +1,146 @@
+"""What travels as a name: an object that a worker gets by importing the module that defines it.
+
+A module counts as importable when the import system finds it again, at the place where this process
+has it from. What has been loaded some other way (a script, a plugin from a path, a test under
+``--import-mode=importlib``), what was registered with ``cloudpickle.register_pickle_by_value``, and
+what was loaded anew by ``importlib.reload`` goes by value.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import MethodType, ModuleType
+from typing import Any, NamedTuple, cast
+
+import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
+
+__all__ = ["MAIN", "Module", "importable", "module_of", "reference", "resolve"]
+
+MAIN = ("__main__", "__mp_main__")
+"""What a worker's own main module would be taken for."""
+
+_DECORATORS = 32
+"""How many decorators are looked through for the function beneath them."""
+
+
+class Module(NamedTuple):
+    """A module as it was when it was first asked about; a reload gives it another ``spec``."""
+
+    spec: Any
+    found: bool
+
+
+_modules: dict[str, Module] = {}
+
+
+def reference(obj: Any) -> str | None:
+    """Return ``module:qualified.name`` when importing that yields this very object, else None.
+
+    An object under its decorators is found too, by the ``__wrapped__`` that they leave, and a
+    function in its classmethod. What lives in ``__main__`` has no reference: a worker's main module
+    is another one.
+    """
+    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+    if type(module) is not str or type(name) is not str or not module or "<" in name:
+        return None
+    if not importable(module):
+        return None
+    found: Any = sys.modules[module]
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    for _ in range(_DECORATORS):
+        if found is obj:
+            return f"{module}:{name}"
+        step = "__func__" if type(found) is MethodType else "__wrapped__"
+        found = getattr(found, step, None)
+        if found is None:
+            return None
+        name = f"{name}.{step}"
+    return None
+
+
+def resolve(name: str) -> Any:
+    """Import what ``reference`` named. Raises ImportError or AttributeError."""
+    module, _, qualname = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def module_of(reference: str) -> tuple[ModuleType, Any]:
+    """Return the module that a reference names, and the spec that it has until it is reloaded."""
+    module = sys.modules[reference.partition(":")[0]]
+    return module, getattr(module, "__spec__", None)
+
+
+def importable(name: str) -> bool:
+    """Say whether a worker may import this module and get what this process has under its name."""
+    module = sys.modules.get(name)
+    if module is None or name in MAIN or _registered(name):
+        return False
+    spec = getattr(module, "__spec__", None)
+    known = _modules.get(name)
+    if known is None:
+        known = _modules[name] = Module(spec, _found(name, spec))
+    return known.found and known.spec is spec
+
+
+def _registered(name: str) -> bool:
+    """Say whether cloudpickle was asked to pickle a module, or a package it is in, by value."""
+    names = cast("set[str]", cloudpickle.list_registry_pickle_by_value())
+    return any(name == one or name.startswith(one + ".") for one in names)
+
+
+def _found(name: str, spec: Any) -> bool:
+    """Say whether the import system finds a module, and the same one."""
+    package, _, _ = name.rpartition(".")
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    path: Iterable[str] | None = None
+    if package:
+        if not importable(package):
+            return False
+        path = getattr(sys.modules[package], "__path__", None)
+        if spec is None or path is None:
+            # Its package makes it when it is imported, as six does.
+            return True
+    found = _find(name, path)
+    if found is None:
+        return _found_once(name, spec)
+    return spec is None or _same_place(found.origin, getattr(spec, "origin", None))
+
+
+def _find(name: str, path: Iterable[str] | None) -> Any:
+    """Ask the finders as an import does; importlib.util would answer with what is loaded."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        try:
+            found = find(name, path, None) if find is not None else None
+        except Exception:
+            # Somebody's own finder: an import fails with it, too.
+            return None
+        if found is not None:
+            return found
+    return None
+
+
+def _found_once(name: str, spec: Any) -> bool:
+    """Say whether a relative entry of sys.path led to the module before the directory changed."""
+    origin = getattr(spec, "origin", None)
+    if not isinstance(origin, str):
+        return False
+    file = Path(origin)
+    parents = file.parents
+    steps = name.count(".") + (file.stem == "__init__")
+    relative = any(not Path(one).is_absolute() for one in sys.path)
+    return relative and steps < len(parents) and str(parents[steps]) in sys.path_importer_cache
+
+
+def _same_place(one: object, other: object) -> bool:
+    if one == other or not (isinstance(one, str) and isinstance(other, str)):
+        return one is None or one == other
+    return Path(one).resolve() == Path(other).resolve()
