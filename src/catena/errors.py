@@ -10,11 +10,14 @@
         ContextVarCollision         two live variables of one key
         TaskFactoryDisplaced        created tasks are not forked any more; also a RuntimeError
         NoPool                      a routine called outside every pool
+          ForkedPool                ... or beside one that the parent of this process opened
+        ForkRefused                 a fork that would crash; also a RuntimeError
         WorkerLost                  the worker went away during a call
         DispatchTimeout             no worker accepted a call in time; also a TimeoutError
         Busy                        every worker refused a call for what it has to do already
         WorkerStartError            a worker did not come up
         VersionRefused              the peer speaks another major version
+        PeerRefused                 the peer does not know the pool's secret
         ProtocolError               the peer sent what the grammar does not allow
         RemoteError                 stands in for a remote exception that could not be rebuilt
         AddressRefused              nobody can, or should, listen at an address
@@ -43,7 +46,10 @@ __all__ = [
     "ChainSerializationError",
     "ContextVarCollision",
     "DispatchTimeout",
+    "ForkRefused",
+    "ForkedPool",
     "NoPool",
+    "PeerRefused",
     "ProtocolError",
     "RemoteError",
     "SerializationError",
@@ -55,52 +61,13 @@ __all__ = [
     "install_command",
 ]
 
-INSTALL = "pip install ."
-"""The one install command, run in a checkout: nothing is published yet."""
 
-
-def install_command(extra: str = "") -> str:
-    """Return the command that installs Catena, with an extra when one is named."""
-    return f"pip install '.[{extra}]'" if extra else INSTALL
-
-
-class _Facts:
-    """What errors and warnings share: facts as attributes, a derived text, pickling by facts."""
-
-    args: tuple[Any, ...]
-
-    def text(self) -> str:
-        """The sentence that the facts make, without the command that explains it."""
-        return " ".join(str(arg) for arg in self.args)
-
-    def __str__(self) -> str:
-        ours = next(one for one in type(self).__mro__ if one.__module__ == __name__)
-        return f"{self.text()} [catena explain {ours.__name__}]"
-
-    def __repr__(self) -> str:
-        facts = [repr(arg) for arg in self.args]
-        for name, fact in self.__dict__.items():
-            if not name.startswith("_") and name != "value":
-                facts.append(f"{name}={fact!r}")
-        return f"{type(self).__name__}({', '.join(facts)})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args), self.__getstate__()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-
-class CatenaError(_Facts, Exception):
+class CatenaError(Facts, Exception):
     """Root of every error that Catena raises of its own accord."""
 
 
-class CatenaWarning(_Facts, Warning):
+class CatenaWarning(Facts, Warning):
     """Root of every warning that Catena gives."""
-
-
-def _rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    return kind.__new__(kind, *args)
 
 
 class SerializationError(CatenaError):
@@ -240,6 +207,46 @@ class NoPool(CatenaError):
         )
 
 
+class ForkedPool(NoPool):
+    """The pool belongs to process ``opened_by``, from which this one was forked.
+
+    ``routine`` is what was called, empty where the pool itself was to be left or entered.
+    """
+
+    slug = "forked-pool"
+
+    def __init__(self, *, opened_by: int, routine: str = "") -> None:
+        reason = f"this process was forked from process {opened_by}, which opened the pool"
+        super().__init__(routine=routine, reason=reason)
+        self.opened_by = opened_by
+
+    def text(self) -> str:
+        if self.routine:
+            return super().text()
+        return f"the pool cannot be used here: {self.reason}; open a pool of its own here"
+
+
+class ForkRefused(CatenaError, RuntimeError):
+    """This process may not be forked while a pool is open; ``variable`` would allow it.
+
+    gRPC was loaded before Catena and with its own fork support, which crashes children at random.
+    """
+
+    slug = "fork-refused"
+
+    def __init__(self, *, variable: str) -> None:
+        super().__init__()
+        self.variable = variable
+
+    def text(self) -> str:
+        return (
+            "this process cannot be forked while a pool is open, because gRPC was imported before"
+            f" Catena and its fork support crashes forked children; set {self.variable}=0 in the"
+            " environment, import catena before grpc, or start children with multiprocessing's"
+            ' "spawn" or "forkserver"'
+        )
+
+
 class WorkerLost(CatenaError):
     """The worker went away while it had the call; whether the call had begun is ``begun``.
 
@@ -312,6 +319,25 @@ class VersionRefused(CatenaError):
         return (
             f"protocol {self.local} here and {self.remote} there do not work together;"
             f" upgrade the {side} side"
+        )
+
+
+class PeerRefused(CatenaError):
+    """The other end of a link does not know the secret that all processes of a pool share.
+
+    ``peer`` is what it calls itself, ``pid`` its process id, as it says.
+    """
+
+    slug = "peer-refused"
+
+    def __init__(self, *, peer: str, pid: int = 0) -> None:
+        super().__init__()
+        self.peer, self.pid = peer, pid
+
+    def text(self) -> str:
+        return (
+            f"{self.peer!r} (process {self.pid}) was refused: it does not know this pool's secret,"
+            " so it was not started by this pool"
         )
 
 

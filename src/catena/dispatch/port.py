@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextvars
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from catena.dispatch.caller import Caller
@@ -18,7 +19,7 @@ class Dispatcher(Protocol):
         """Return the caller to use for the next call, None when none is connected."""
         ...
 
-    async def reach(self, routine: str) -> Caller:
+    def reach(self, routine: str) -> Coroutine[Any, Any, Caller]:
         """Connect to a worker and return its caller.
 
         Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.

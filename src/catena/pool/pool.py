@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal, Self, get_args
 
 from catena.dispatch.port import dispatcher
-from catena.errors import WorkerStartError
+from catena.errors import ForkedPool, WorkerStartError
 from catena.ids import new_id
+from catena.pool import forking
+from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.process import Worker
 from catena.pool.proxy import Proxy
@@ -71,6 +75,8 @@ class WorkerPool:
         self._proxy: Proxy | None = None
         self._outer: object = None
         self._entered = False
+        self._opened_by = os.getpid()
+        self._closed: Callable[[], None] = lambda: None
         self._heartbeat = Heartbeat()
 
     @property
@@ -87,10 +93,14 @@ class WorkerPool:
         if self._entered:
             raise RuntimeError("a WorkerPool is entered once; make another one")
         self._entered = True
+        self._opened_by = os.getpid()
         if sys.platform not in ("linux", "darwin"):
             raise WorkerStartError(
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
+        check_started_as()
+        forking.check()
+        self._closed = forking.opened()
         self._heartbeat.start()
         try:
             await self._start()
@@ -109,13 +119,18 @@ class WorkerPool:
     ) -> None:
         if dispatcher.get() is self._proxy:
             dispatcher.set(self._outer)  # type: ignore[arg-type]
-        await self._stop()
+        if self._opened_by == os.getpid():
+            await self._stop()
+        elif error is None:
+            raise ForkedPool(opened_by=self._opened_by)
 
     async def _start(self) -> None:
         await asyncio.to_thread(sweep)
-        scratch = self._scratch = Scratch()
+        scratch = self._scratch = _scratch()
         relay = self._relay = Relay()
+        secret = secrets.token_bytes(32)
         options = {
+            "secret": secret.hex(),
             "loop": self._loop,
             "stop_timeout": self._stop_timeout,
             "strict": self._strict,
@@ -132,12 +147,11 @@ class WorkerPool:
         for failure in failures:
             if not isinstance(failure, WorkerStartError):
                 raise failure
-        if failures:
-            raise BaseExceptionGroup("workers did not start", failures)
+        _raise(failures)
         members = tuple((worker.id, worker.target) for worker in self._workers)
         name = f"parent-{os.getpid()}"
-        self._proxy = Proxy(new_id(), members, name, strict=self._strict)
-        await self._proxy.connect_all()
+        self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
+        _raise(await self._proxy.connect_all())
 
     async def _stop(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
@@ -156,6 +170,7 @@ class WorkerPool:
             if self._proxy is not None:
                 await self._proxy.close()
         finally:
+            self._closed()
             self._heartbeat.stop()
             for worker in self._workers:
                 worker.release()
@@ -168,6 +183,18 @@ class WorkerPool:
 
     def __repr__(self) -> str:
         return f"<WorkerPool of {self._spawn} workers>"
+
+
+def _scratch() -> Scratch:
+    try:
+        return Scratch()
+    except OSError as error:
+        raise WorkerStartError(worker="any", cause=str(error)) from error
+
+
+def _raise(failures: Sequence[BaseException]) -> None:
+    if failures:
+        raise BaseExceptionGroup("workers did not start", failures)
 
 
 def _processors() -> int:
