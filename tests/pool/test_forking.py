@@ -7,91 +7,11 @@ import os
 import signal
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.programs import Program, alive, run_source, until
-
-FORKS = 10
-"""Children of each kind; 100 were made of each by hand."""
-
-ROUTINES = """
-    import asyncio, json, multiprocessing, os, signal, sys, time, warnings
-    from concurrent.futures import ProcessPoolExecutor
-    # From 3.12 on Python warns of every fork beside threads.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import catena
-
-    FORK = multiprocessing.get_context("fork")
-
-    def plain():
-        child = os.fork()
-        if child == 0:
-            os._exit(7)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    def process():
-        child = FORK.Process(target=sys.exit, args=(7,))
-        child.start()
-        child.join(30)
-        return child.exitcode
-
-    def executor():
-        with ProcessPoolExecutor(1, mp_context=FORK) as pool:
-            return pool.submit(pow, 7, 1).result(30)
-
-    WAYS = [plain, process, executor]
-
-    def fork(times):
-        return {way.__name__: sorted({way() for _ in range(times)}) for way in WAYS}
-
-    @catena.routine
-    async def there(times):
-        return fork(times)
-
-    @catena.routine
-    async def there_in_a_thread(times):
-        return await asyncio.to_thread(fork, times)
-
-    @catena.routine
-    async def one():
-        return 1
-
-    @catena.routine
-    async def numbers():
-        yield 1
-        yield 2
-
-    def child(do):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                do()
-            finally:
-                sys.stdout.flush()
-                os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-    def refusal(drive):
-        try:
-            drive()
-        except catena.ForkedPool as error:
-            return str(error)
-
-    def step(coroutine):
-        try:
-            coroutine.send(None)
-        finally:
-            coroutine.close()
-"""
-SEVEN = {"plain": [7], "process": [7], "executor": [7]}
-
-
-def ran(source: str, folder: Path, **options: Any) -> Any:
-    """Run a program that has the routines; return the JSON that it printed last."""
-    whole = textwrap.dedent(ROUTINES) + textwrap.dedent(source)
-    return json.loads(run_source(whole, folder, **options).splitlines()[-1])
+from tests.pool.forks import FORKS, ROUTINES, SEVEN, ran
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -100,14 +20,15 @@ def test_children_of_callers_and_workers_live(tmp_path: Path, loop: str) -> None
     source = f"""
         async def main():
             async with catena.WorkerPool(spawn=1, loop={loop!r}):
-                here = [fork({FORKS}), await asyncio.to_thread(fork, 2)]
+                here = [fork({FORKS}), await asyncio.to_thread(fork, 2, IN_A_THREAD)]
                 away = [await there({FORKS}), await there_in_a_thread(2)]
                 assert await one() == 1
             print(json.dumps(here + away))
 
         asyncio.run(main())
     """
-    assert ran(source, tmp_path) == [SEVEN] * 4
+    in_a_thread = {"plain": [7], "executor": [7]}
+    assert ran(source, tmp_path) == [SEVEN, in_a_thread] * 2
 
 
 def test_a_child_cannot_use_the_pool_and_says_so(tmp_path: Path) -> None:
@@ -353,71 +274,3 @@ def test_a_pool_of_its_own_in_a_child(tmp_path: Path) -> None:
 
     assert first == 1
     assert "forked from one that had opened a pool, and gRPC does not work after that" in second
-
-
-def test_where_grpc_was_imported_before_forks_are_refused(tmp_path: Path) -> None:
-    """K2: the pool warns once and names the variable; a fork is refused, and crashes nothing."""
-    source = (
-        "import grpc\n"
-        + textwrap.dedent(ROUTINES)
-        + textwrap.dedent("""
-        import logging
-        said = []
-        logging.getLogger("catena").addFilter(lambda record: said.append(record.getMessage()))
-
-        async def main():
-            for _ in range(2):
-                async with catena.WorkerPool(spawn=1):
-                    for way in WAYS[:2]:
-                        try:
-                            way()
-                        except catena.ForkRefused as error:
-                            said.append(error.variable)
-                    assert await there(3)
-            print(json.dumps(said))
-
-        asyncio.run(main())
-    """)
-    )
-    warning, *refused = json.loads(run_source(source, tmp_path))
-
-    variable = "GRPC_ENABLE_FORK_SUPPORT"
-    assert f"Set {variable}=0 in the environment" in warning
-    assert refused == [variable] * 4
-
-
-def test_where_grpc_was_imported_without_its_fork_support(tmp_path: Path) -> None:
-    """K2: with the variable set there is nothing to refuse and nothing to warn of."""
-    source = (
-        "import grpc\n"
-        + textwrap.dedent(ROUTINES)
-        + textwrap.dedent(f"""
-        async def main():
-            async with catena.WorkerPool(spawn=1):
-                print(json.dumps([fork({FORKS}), await there(2)]))
-
-        asyncio.run(main())
-    """)
-    )
-    off = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
-    assert json.loads(run_source(source, tmp_path, env=off)) == [SEVEN] * 2
-
-
-@pytest.mark.parametrize("theirs", [{}, {"GRPC_VERBOSITY": "INFO"}, {"GRPC_TRACE": "none"}])
-def test_the_environment_stays_as_it_was(tmp_path: Path, theirs: dict[str, str]) -> None:
-    """L12: gRPC is loaded with other variables than the program and its workers see."""
-    source = """
-        def mine():
-            return {name: text for name, text in os.environ.items() if name.startswith("GRPC_")}
-
-        @catena.routine
-        async def its():
-            return mine()
-
-        async def main():
-            async with catena.WorkerPool(spawn=1):
-                print(json.dumps([mine(), await its()]))
-
-        asyncio.run(main())
-    """
-    assert ran(source, tmp_path, env=theirs) == [theirs, theirs]
