@@ -39,8 +39,8 @@ class Server:
         """Begin to listen."""
         await self._server.start()
 
-    async def stop(self, grace: float) -> None:
-        """Stop listening; streams that are still open after ``grace`` seconds are cut."""
+    async def stop(self, grace: float | None) -> None:
+        """Stop listening; streams that are open after ``grace`` seconds, or none, are cut."""
         await self._server.stop(grace)
 
 

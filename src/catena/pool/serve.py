@@ -174,13 +174,7 @@ class _Serving:
         heartbeat.start()
         target = unix_target(self._socket)
         server = Server(target, self._worker, self._accept, self._secret)
-        try:
-            await server.start()
-        except Exception as error:
-            _say(self._ready, f"{type(error).__name__}: {error}")
-            raise
-        self._socket.chmod(0o600)
-        _say(self._ready, "ready")
+        await self._listen(server)
         watch = threading.Thread(
             target=self._watch, args=(loop, over), name="catena-parent", daemon=True
         )
@@ -189,6 +183,21 @@ class _Serving:
         self._end()
         await self._stop(server)
         heartbeat.stop()
+
+    async def _listen(self, server: Server) -> None:
+        """Listen and say so. Raises BrokenPipeError when nobody wants to know any more."""
+        try:
+            await server.start()
+        except Exception as error:
+            _say(self._ready, f"{type(error).__name__}: {error}")
+            raise
+        self._socket.chmod(0o600)
+        try:
+            _say(self._ready, "ready")
+        except BrokenPipeError:
+            # gRPC complains of a server that is forgotten.
+            await server.stop(None)
+            raise
 
     def left(self) -> float:
         """Return how many seconds are left until the worker ends by force."""
