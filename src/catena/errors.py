@@ -35,6 +35,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from catena.escape import printable
+from catena.facts import INSTALL, Facts, install_command
 
 __all__ = [
     "INSTALL",
@@ -323,10 +324,7 @@ class VersionRefused(CatenaError):
 
 
 class PeerRefused(CatenaError):
-    """The other end of a link does not know the secret that all processes of a pool share.
-
-    ``peer`` is what it calls itself, ``pid`` its process id, as it says.
-    """
+    """The other end of a link, ``peer`` (process ``pid``), does not know the pool's secret."""
 
     slug = "peer-refused"
 

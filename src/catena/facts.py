@@ -15,6 +15,10 @@ def install_command(extra: str = "") -> str:
     return f"pip install '.[{extra}]'" if extra else INSTALL
 
 
+OURS = "catena.errors"
+"""Where the classes are that ``catena explain`` knows."""
+
+
 class Facts:
     """What errors and warnings share: facts as attributes, a derived text, pickling by facts."""
 
@@ -25,7 +29,7 @@ class Facts:
         return " ".join(str(arg) for arg in self.args)
 
     def __str__(self) -> str:
-        ours = next(one for one in type(self).__mro__ if one.__module__ == __name__)
+        ours = next(one for one in type(self).__mro__ if one.__module__ == OURS)
         return f"{self.text()} [catena explain {ours.__name__}]"
 
     def __repr__(self) -> str:
@@ -43,4 +47,5 @@ class Facts:
 
 
 def rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """Return an error without its facts, which are set afterwards."""
     return kind.__new__(kind, *args)

@@ -18,7 +18,7 @@ from catena.context.carried import Carried, Known
 from catena.context.manifest import NO_CHAIN
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.values import mount_frame, unsendable, wire
-from catena.errors import CatenaError, ForkedPool, ProtocolError, WorkerLost
+from catena.errors import CatenaError, ProtocolError, WorkerLost
 from catena.events import CallNacked, Dispatch, FrameDropped
 from catena.link.link import Link
 from catena.observe import NO_CARRIER, Carrier, announce, use
@@ -384,14 +384,6 @@ class Caller:
         self._proxy_sent = False
         if self._carried is not None:
             self._carried.clear()
-
-    def inherit(self, opened_by: int) -> None:
-        """Refuse every step of the open calls, with ForkedPool, in a forked child."""
-        self.accepting = False
-        self.link.inherit()
-        for call in self.calls.values():
-            call.refusal = ForkedPool(opened_by=opened_by, routine=call.declared.name)
-            call.lose(call.refusal)
 
     def _number(self, body: bytes) -> tuple[int, bytes]:
         """Return the link's number of a callable, and its body if the worker has to learn it."""

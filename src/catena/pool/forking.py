@@ -21,7 +21,7 @@ from typing import Any
 
 from catena.dispatch.caller import callers
 from catena.dispatch.session import all_sessions
-from catena.errors import ForkRefused, WorkerStartError
+from catena.errors import ForkedPool, ForkRefused, WorkerStartError
 from catena.link import loading
 from catena.link.link import links
 from catena.pool.held import held
@@ -117,7 +117,11 @@ def _in_child() -> None:
         _kept.extend(proxy.inherit(parent))
     for caller in tuple(callers):
         _kept.append(caller)
-        caller.inherit(parent)
+        caller.accepting = False
+        caller.link.inherit()
+        for call in caller.calls.values():
+            call.refusal = ForkedPool(opened_by=parent, routine=call.declared.name)
+            call.lose(call.refusal)
     for sessions in tuple(all_sessions):
         _kept.append(sessions)
         sessions.link.inherit(_leave)
