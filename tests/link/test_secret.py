@@ -14,7 +14,7 @@ from catena.link.link import Link
 from catena.link.memory import pair
 from catena.link.server import Server
 from catena.targets import unix_target
-from catena.wire import versions
+from catena.wire import codec, versions
 from catena.wire.frames import Hello
 from tests.link.ends import Hand, Listener
 from tests.support import run
@@ -30,7 +30,7 @@ def test_a_peer_that_does_not_know_it_is_refused(first: bool, theirs: bytes) -> 
     async def main() -> None:
         near, far = pair()
         link, hand = Link(near, "near", secret=SECRET), Hand(far)
-        await far.write([versions.hello("stranger", theirs)])
+        await far.write(codec.encode([versions.hello("stranger", theirs)]))
         with pytest.raises(PeerRefused, match=r"'stranger' .* does not know this pool's secret"):
             await link.open(first=first)
         if not first:
@@ -45,7 +45,7 @@ def test_another_major_does_not_learn_it() -> None:
     async def main() -> None:
         near, far = pair()
         hand = Hand(far)
-        await far.write([versions.hello("old")._replace(major=versions.MAJOR + 1)])
+        await far.write(codec.encode([versions.hello("old")._replace(major=versions.MAJOR + 1)]))
         with pytest.raises(VersionRefused):
             await Link(near, "near", secret=SECRET).open(first=False)
         answer = await hand.frame()
