@@ -42,6 +42,9 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.ContextVarCollision: {"namespace": "app", "name": "user", "declared_at": "app.py:3"},
     errors.TaskFactoryDisplaced: {"loop": "<Loop>", "factory": "<function spans>"},
     errors.NoPool: {"routine": "app.job", "reason": "the pool has ended"},
+    errors.ForkedPool: {"opened_by": 7, "routine": "app.job"},
+    errors.ForkRefused: {"variable": "GRPC_ENABLE_FORK_SUPPORT"},
+    errors.PeerRefused: {"peer": "w1", "pid": 7},
     errors.WorkerLost: {"worker": "w1", "routine": "app.job", "begun": None, "cause": "killed"},
     errors.DispatchTimeout: {"routine": "app.job", "worker": "w1", "seconds": 0.5},
     errors.Busy: {"routine": "app.job", "worker": "w1, w2", "reason": "9 calls"},
@@ -53,7 +56,18 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.SerializationWarning: {"key": ("app", "user"), "doing": "sent", "cause": "TypeError"},
 }
 # Facts that stand in the text; each class has one of them.
-TELLING = ("cause", "routine", "owner_task", "name", "remote", "reason", "message", "factory")
+TELLING = (
+    "variable",
+    "peer",
+    "cause",
+    "routine",
+    "owner_task",
+    "name",
+    "remote",
+    "reason",
+    "message",
+    "factory",
+)
 KINDS = [
     one
     for one in vars(errors).values()

@@ -10,11 +10,14 @@
         ContextVarCollision         two live variables of one key
         TaskFactoryDisplaced        created tasks are not forked any more; also a RuntimeError
         NoPool                      a routine called outside every pool
+          ForkedPool                ... or beside one that the parent of this process opened
+        ForkRefused                 a fork that would crash; also a RuntimeError
         WorkerLost                  the worker went away during a call
         DispatchTimeout             no worker accepted a call in time; also a TimeoutError
         Busy                        every worker refused a call for what it has to do already
         WorkerStartError            a worker did not come up
         VersionRefused              the peer speaks another major version
+        PeerRefused                 the peer does not know the pool's secret
         ProtocolError               the peer sent what the grammar does not allow
         RemoteError                 stands in for a remote exception that could not be rebuilt
         AddressRefused              nobody can, or should, listen at an address
@@ -32,6 +35,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from catena.escape import printable
+from catena.facts import INSTALL, Facts, install_command, numbers_of, shown
 
 __all__ = [
     "INSTALL",
@@ -43,7 +47,10 @@ __all__ = [
     "ChainSerializationError",
     "ContextVarCollision",
     "DispatchTimeout",
+    "ForkRefused",
+    "ForkedPool",
     "NoPool",
+    "PeerRefused",
     "ProtocolError",
     "RemoteError",
     "SerializationError",
@@ -55,52 +62,13 @@ __all__ = [
     "install_command",
 ]
 
-INSTALL = "pip install ."
-"""The one install command, run in a checkout: nothing is published yet."""
 
-
-def install_command(extra: str = "") -> str:
-    """Return the command that installs Catena, with an extra when one is named."""
-    return f"pip install '.[{extra}]'" if extra else INSTALL
-
-
-class _Facts:
-    """What errors and warnings share: facts as attributes, a derived text, pickling by facts."""
-
-    args: tuple[Any, ...]
-
-    def text(self) -> str:
-        """The sentence that the facts make, without the command that explains it."""
-        return " ".join(str(arg) for arg in self.args)
-
-    def __str__(self) -> str:
-        ours = next(one for one in type(self).__mro__ if one.__module__ == __name__)
-        return f"{self.text()} [catena explain {ours.__name__}]"
-
-    def __repr__(self) -> str:
-        facts = [repr(arg) for arg in self.args]
-        for name, fact in self.__dict__.items():
-            if not name.startswith("_") and name != "value":
-                facts.append(f"{name}={fact!r}")
-        return f"{type(self).__name__}({', '.join(facts)})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args), self.__getstate__()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-
-class CatenaError(_Facts, Exception):
+class CatenaError(Facts, Exception):
     """Root of every error that Catena raises of its own accord."""
 
 
-class CatenaWarning(_Facts, Warning):
+class CatenaWarning(Facts, Warning):
     """Root of every warning that Catena gives."""
-
-
-def _rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    return kind.__new__(kind, *args)
 
 
 class SerializationError(CatenaError):
@@ -177,9 +145,8 @@ class ChainContention(CatenaError):
                 f" thread {self.thread}; use catena.to_thread to take a copy of it along"
             )
         return (
-            f"chain {self.chain_id} is run by {_shown(self.owner_task)} and was touched by"
-            f" {_shown(self.task)};"
-            " give each task a Context of its own (create_task does so by itself)"
+            f"chain {self.chain_id} is run by {shown(self.owner_task)} and was touched by"
+            f" {shown(self.task)}; give each task a Context of its own, as create_task does"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -239,11 +206,45 @@ class NoPool(CatenaError):
         name = self.routine.rpartition(".")[2]
         local = f"`{name}.local(...)`"
         if self.owner:
-            # What a bound method refers to is the function, which takes everything.
             local = f"`{self.owner}.{name}.local(...)`, giving it `self` or `cls` where it has one"
         return (
             f"routine {self.routine} cannot be dispatched: {why}; open one with"
             f" `async with catena.WorkerPool(spawn=2):`, or run it in this process with {local}"
+        )
+
+
+class ForkedPool(NoPool):
+    """The pool belongs to process ``opened_by``, from which this one was forked.
+
+    ``routine`` is what was called, empty where the pool itself was to be left or entered.
+    """
+
+    def __init__(self, *, opened_by: int, routine: str = "") -> None:
+        reason = f"this process was forked from process {opened_by}, which opened the pool"
+        super().__init__(routine=routine, reason=reason)
+        self.opened_by = opened_by
+
+    def text(self) -> str:
+        if self.routine:
+            return super().text()
+        return f"the pool cannot be used here: {self.reason}; open a pool of its own here"
+
+
+class ForkRefused(CatenaError, RuntimeError):
+    """This process may not be forked while a pool is open; ``variable`` would allow it.
+
+    gRPC was loaded before Catena and with its own fork support, which crashes children at random.
+    """
+
+    def __init__(self, *, variable: str) -> None:
+        super().__init__()
+        self.variable = variable
+
+    def text(self) -> str:
+        return (
+            "this process cannot be forked while a pool is open: gRPC was imported before Catena,"
+            f" and its fork support crashes children; set {self.variable}=0 in the environment,"
+            ' import catena before grpc, or start children by multiprocessing\'s "spawn"'
         )
 
 
@@ -304,8 +305,8 @@ class Busy(CatenaError):
         self.routine, self.worker, self.reason = routine, worker, reason
 
     def text(self) -> str:
-        why = f" ({self.reason})" if self.reason else ""
-        return f"worker {self.worker} is too busy for routine {self.routine}{why}"
+        text = f"worker {self.worker} is too busy for routine {self.routine}"
+        return f"{text} ({self.reason})" if self.reason else text
 
 
 class WorkerStartError(CatenaError):
@@ -328,10 +329,24 @@ class VersionRefused(CatenaError):
         self.local, self.remote = local, remote
 
     def text(self) -> str:
-        side = "remote" if _version(self.remote) < _version(self.local) else "local"
+        side = "remote" if numbers_of(self.remote) < numbers_of(self.local) else "local"
         return (
             f"protocol {self.local} here and {self.remote} there do not work together;"
             f" upgrade the {side} side"
+        )
+
+
+class PeerRefused(CatenaError):
+    """The other end of a link, ``peer`` (process ``pid``), does not know the pool's secret."""
+
+    def __init__(self, *, peer: str, pid: int = 0) -> None:
+        super().__init__()
+        self.peer, self.pid = peer, pid
+
+    def text(self) -> str:
+        return (
+            f"{self.peer!r} (process {self.pid}) was refused: it does not know this pool's secret,"
+            " so it was not started by this pool"
         )
 
 
@@ -344,8 +359,7 @@ class ProtocolError(CatenaError):
 
     def text(self) -> str:
         pair = f": {self.frame}" if self.frame else ""
-        after = f" after {self.after}" if self.after else ""
-        return f"{self.reason}{pair}{after}"
+        return f"{self.reason}{pair} after {self.after}" if self.after else f"{self.reason}{pair}"
 
 
 class RemoteError(CatenaError):
@@ -381,15 +395,5 @@ class SerializationWarning(CatenaWarning):
         self.key, self.doing, self.cause = key, doing, cause
 
     def text(self) -> str:
-        namespace, name = self.key
-        variable = f"{printable(namespace)}:{printable(name)}"
+        variable = ":".join(map(printable, self.key))
         return f"variable {variable} could not be {self.doing}: {self.cause}"
-
-
-def _shown(task: object) -> str:
-    """Return the representation of a task, which it is already once the error was pickled."""
-    return task if isinstance(task, str) else repr(task)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -22,7 +22,7 @@ from catena.link.client import connect
 from catena.link.link import Link, links
 from catena.link.memory import pair
 from catena.link.server import Server
-from catena.link.service import METHOD, address_of
+from catena.link.service import METHOD
 from catena.wire import codec, versions
 from catena.wire.frames import Cancel, Frame, Goodbye, Next, Result
 from tests.contracts import routines
@@ -117,15 +117,6 @@ def test_both_ends_know_where_the_worker_listens(transport: str, tmp_path: Path)
             assert (near.address, far.address) == (address, address)
 
     run(main())
-
-
-@pytest.mark.parametrize(
-    ("target", "address"),
-    [("unix:/t/s", "/t/s"), ("unix:///t/s", "/t/s"), ("unix:s", "s"), ("[::1]:1", "[::1]:1")],
-)
-def test_an_address_is_what_opentelemetry_calls_one(target: str, address: str) -> None:
-    """``server.address``: a socket's path without gRPC's scheme."""
-    assert address_of(target) == address
 
 
 @pytest.mark.parametrize("loop", LOOPS)

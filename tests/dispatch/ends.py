@@ -51,6 +51,9 @@ class Through:
                 return caller
         return None
 
+    def check(self, routine: str) -> None:
+        """Nobody forks here."""
+
     async def reach(self, routine: str) -> Caller:
         """There is nobody else to reach."""
         raise ConnectionError(f"no worker for {routine}")

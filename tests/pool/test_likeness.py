@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import catena
+from catena.pool import likeness
 from catena.pool.scratch import PATH_LIMIT, Scratch
 from tests.integration.pools import LOOPS, pooled
 from tests.integration.programs import run_source
@@ -200,12 +201,88 @@ def test_the_collector_looks_as_often_as_python_says_or_the_pool(
         check=True,
         timeout=20,
     )
-    assert pooled(thresholds, spawn=1, **given)[0] == (
-        int(plain.stdout) if first is None else first
-    )
+
+    async def work(_: catena.WorkerPool) -> tuple[int, ...]:
+        return await thresholds()
+
+    assert pooled(work, spawn=1, **given)[0] == (int(plain.stdout) if first is None else first)
 
 
 def test_a_negative_threshold_is_refused() -> None:
     """Options are checked where they are written."""
     with pytest.raises(ValueError, match="gc_threshold must not be negative, it is -1"):
         catena.WorkerPool(gc_threshold=-1)
+
+
+HANDED = """
+    import asyncio, json, os, pathlib, sys
+    import catena
+
+    sys.path.insert(0, "lib")
+    sys.path.insert(0, pathlib.Path("/not/a/text"))
+    import beside, below
+
+    os.chdir("/")
+    sys.argv[1:] = ["--size", "3", os.fsdecode(b"\\xff"), "x" * 200_000]
+
+    @catena.routine
+    async def argv():
+        return sys.argv
+
+    async def main():
+        async with catena.WorkerPool(spawn=1):
+            there = await argv()
+            print(json.dumps([await beside.f(), await below.f(), there == sys.argv, os.getcwd()]))
+
+    asyncio.run(main())
+"""
+
+
+def test_what_spawn_hands_over_is_handed_over(tmp_path: Path) -> None:
+    """K11: arguments of any length, relative entries of the path, and what is no text on it."""
+    routine = "import catena\n@catena.routine\nasync def f():\n    return __name__\n"
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "beside.py").write_text(routine)
+    (tmp_path / "lib" / "below.py").write_text(routine)
+
+    assert json.loads(run_source(HANDED, tmp_path)) == ["beside", "below", True, "/"]
+
+
+def test_a_relative_entry_counts_from_both_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K11: where the program began comes first, where it is now second; absolute ones stay."""
+    began = str(Path.cwd())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", "lib", "/absolute/../kept", Path("/no/text"), None])
+
+    assert likeness.path() == [
+        began,
+        str(tmp_path),
+        f"{began}/lib",
+        f"{tmp_path}/lib",
+        "/absolute/../kept",
+    ]
+
+
+TAKEN = ["a b", "a%20b", "a#b", "a?b", "ü", "a,b", "a:b"]
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_pool_starts_whatever_its_directory_is_called(
+    scratch_home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """L13: what a URI would read otherwise is encoded; what gRPC cannot express is passed over."""
+    (scratch_home / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch_home / name))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    @catena.routine
+    async def answer() -> int:
+        return 7
+
+    async def work(pool: catena.WorkerPool) -> None:
+        assert await answer() == 7
+        assert len(list((scratch_home / name).iterdir())) == (0 if "," in name else 1)
+
+    pooled(work, spawn=2)

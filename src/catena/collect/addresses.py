@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catena.errors import AddressRefused
+from catena.targets import unix_target
 
 __all__ = ["Address", "bound", "free", "parsed", "released"]
 
@@ -38,7 +39,7 @@ class Address:
     @property
     def url(self) -> str:
         """The address as an exporter wants it."""
-        return str(self) if self.path else f"http://{self}"
+        return unix_target(self.path) if self.path else f"http://{self}"
 
 
 def parsed(text: str, *, insecure: bool = False) -> Address:

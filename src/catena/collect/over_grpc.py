@@ -19,6 +19,7 @@ from catena.collect.addresses import Address, free, released
 from catena.collect.intake import Intake, NotWritten
 from catena.collect.limits import Limits
 from catena.errors import AddressRefused
+from catena.targets import unix_target
 
 __all__ = ["GrpcServer"]
 
@@ -47,8 +48,10 @@ class GrpcServer:
         """Bind and listen; return the address with the port taken, or raise AddressRefused."""
         # gRPC would say no more than that it could not.
         free(self._address)
+        path = self._address.path
+        target = unix_target(path) if path else str(self._address)
         try:
-            port = self._server.add_insecure_port(str(self._address))
+            port = self._server.add_insecure_port(target)
         except RuntimeError as error:
             raise AddressRefused(address=str(self._address), cause=str(error)) from None
         self._server.start()

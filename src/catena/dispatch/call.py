@@ -206,6 +206,7 @@ def _through(declared: Declaration) -> Dispatcher:
     if through is None:
         raise no_pool(declared)
     if through.loop is not running_loop():
+        through.check(declared.name)
         raise no_pool(declared, ELSEWHERE)
     return through
 

@@ -64,10 +64,12 @@ class Bounds(NamedTuple):
         """
         left, worker = self.left(), "" if caller is None else caller.worker
         first = min(one for one in (left, self.hand_over) if one is not None)
+        # First what a forked child raises, where there may be no running loop to keep time.
+        reaching = _here(caller) if caller is not None else through.reach(self.declared.name)
         waiting = asyncio.timeout(first)
         try:
             async with waiting:
-                caller = caller or await through.reach(self.declared.name)
+                caller = await reaching
                 worker = caller.worker
                 if caller.link.congested:
                     await caller.link.drained()
@@ -277,6 +279,10 @@ class BoundCall(Call):
         timers, self._timers = self._timers, []
         for timer in timers:
             timer.cancel()
+
+
+async def _here(caller: Caller) -> Caller:
+    return caller
 
 
 def _nanoseconds(seconds: float | None) -> int | None:

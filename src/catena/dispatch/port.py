@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from catena.dispatch.caller import Caller
@@ -20,11 +21,15 @@ class Dispatcher(Protocol):
         """The loop that calls are made on."""
         ...
 
+    def check(self, routine: str) -> None:
+        """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
+        ...
+
     def pick(self) -> Caller | None:
         """Return the caller to use for the next call, None when none is connected."""
         ...
 
-    async def reach(self, routine: str) -> Caller:
+    def reach(self, routine: str) -> Coroutine[Any, Any, Caller]:
         """Connect to a worker and return its caller.
 
         Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.

@@ -122,7 +122,9 @@ class Stream(AsyncGenerator[T, Any]):
             raise _already(name)
         if self._closed:
             raise StopAsyncIteration
-        if self._call is not None and self._call.caller.link.loop is not running_loop():
+        # A link that is down, as those of a parent process are, has its own error.
+        link = self._call and self._call.caller.link
+        if link and link.up and link.loop is not running_loop():
             raise no_pool(self._declared, ELSEWHERE)
         self._running = True
         self._mark = ""

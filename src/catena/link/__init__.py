@@ -2,10 +2,3 @@
 
 The only sockets of the core are here.
 """
-
-from __future__ import annotations
-
-import os
-
-# Before gRPC is loaded: its core would print that a peer said goodbye.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc
-from grpc import aio
-
 from catena.escape import printable
+from catena.link import loading
 from catena.link.link import Link
-from catena.link.service import EOF, METHOD, OPTIONS, address_of
+from catena.link.loading import aio, grpc
+from catena.link.service import EOF, METHOD, OPTIONS
+from catena.targets import address_of
 
 __all__ = ["connect"]
 
@@ -18,19 +18,21 @@ _GONE = (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError)
 """What gRPC raises on a stream that has ended."""
 
 
-async def connect(target: str, name: str) -> Link:
+async def connect(target: str, name: str, secret: bytes = b"") -> Link:
     """Open a link to a worker at a gRPC target such as ``unix:/path``, and exchange Hello.
 
-    Raises ConnectionError, ProtocolError, VersionRefused, or TimeoutError after ten seconds. Call
-    it in an empty Context: gRPC's own tasks copy the one they are made in.
+    ``secret`` is what the worker has to know, too. Raises ConnectionError, ProtocolError,
+    VersionRefused, PeerRefused, or TimeoutError after ten seconds. Call it in an empty Context:
+    gRPC's own tasks copy the one they are made in.
     """
+    loading.use()
     channel = aio.insecure_channel(target, options=OPTIONS)
     # The link encodes and decodes, because gRPC keeps to itself what a serializer raises.
     stream: Any = channel.stream_stream(
         METHOD, request_serializer=bytes, response_deserializer=bytes
     )
     transport = _ClientTransport(channel, stream())
-    link = Link(transport, name, address_of(target))
+    link = Link(transport, name, address_of(target), secret)
     try:
         await link.open(first=True)
     except BaseException:

@@ -17,7 +17,7 @@ from time import monotonic_ns
 from typing import Any
 from weakref import WeakSet
 
-from catena.errors import ProtocolError
+from catena.errors import ProtocolError, VersionRefused
 from catena.escape import printable
 from catena.events import FrameDropped, LinkClosed, LinkOpened
 from catena.link.gate import LATE_SECONDS, Gate, patience
@@ -47,10 +47,12 @@ class Link:
     """One end of the stream between two processes; ``loop`` is the event loop that it lives on.
 
     ``address`` is where the worker listens, the same at both ends: a Unix socket's path. It is
-    empty where there is none.
+    empty where there is none. ``secret`` is what both ends have to know.
     """
 
-    def __init__(self, transport: Transport, name: str, address: str = "") -> None:
+    def __init__(
+        self, transport: Transport, name: str, address: str = "", secret: bytes = b""
+    ) -> None:
         self.name = name
         self.address = address
         self.peer: Hello | None = None
@@ -61,6 +63,7 @@ class Link:
         # Whether both ends read the same clock.
         self.same_boot = False
         self.gate = Gate()
+        self._secret = secret
         self._transport = transport
         self._receiver: Receiver | None = None
         self._outbox = Outbox()
@@ -76,6 +79,7 @@ class Link:
         self._ages = False
         self._substituting = False
         self._over = self.loop.create_future()
+        self._instead: Callable[[Frame], object] | None = None
 
     @property
     def transfers(self) -> int:
@@ -85,9 +89,10 @@ class Link:
     async def open(self, *, first: bool) -> None:
         """Exchange Hello; the side that opened the stream speaks ``first``.
 
-        Raises ProtocolError, VersionRefused, ConnectionError, or TimeoutError after ten seconds.
+        Raises ProtocolError, VersionRefused, PeerRefused, ConnectionError, or TimeoutError after
+        ten seconds.
         """
-        mine = versions.hello(self.name)
+        mine = versions.hello(self.name, self._secret)
         async with asyncio.timeout(HELLO_SECONDS):
             if first:
                 await self._transport.write(codec.encode([mine]))
@@ -101,17 +106,21 @@ class Link:
                     raise ProtocolError(reason="the first frame must be hello, alone")
             try:
                 # Before the answer: a peer that refuses us may cut the stream as soon as it has it.
-                self.capabilities = versions.agree(hello)
-            finally:
+                self.capabilities = versions.agree(hello, self._secret)
+            except VersionRefused:
                 if not first:
-                    await self._transport.write(codec.encode([mine]))
+                    # It learns our version, and nothing that it has not shown to know.
+                    await self._transport.write(codec.encode([versions.hello(self.name)]))
+                raise
+            if not first:
+                await self._transport.write(codec.encode([mine]))
         # Only a worker begins anything; its caller has nothing to gain from reading on.
         self._ages = self.same_boot and not first
 
     def _met(self, hello: Hello, boot: str) -> None:
         """Note who the peer is; its texts come in lines of ours."""
         self.peer = hello._replace(
-            peer=printable(hello.peer), software=printable(hello.software, 64)
+            peer=printable(hello.peer), software=printable(hello.software, 64), secret=b""
         )
         self.protocol = f"{hello.major}.{hello.minor}"
         self.same_boot = bool(boot) and boot == hello.boot
@@ -133,6 +142,8 @@ class Link:
         The receiver learns it at once when the frame cannot be sent.
         """
         if not self.up:
+            if self._instead is not None:
+                self._instead(frame)
             return
         try:
             self._outbox.put(frame)
@@ -141,6 +152,11 @@ class Link:
             return
         if self._wake is not None:
             self._awake()
+
+    def inherit(self, instead: Callable[[Frame], object] | None = None) -> None:
+        """Go down in a forked child, where nothing can be sent: ``instead`` is given the frames."""
+        self.up = False
+        self._instead = instead
 
     def after(self, done: Callable[[], object]) -> None:
         """Call ``done`` in the present Context: when a message has left, or the link is down.

@@ -7,13 +7,13 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-from grpc import aio
-
 from catena.errors import CatenaError
+from catena.link import loading
 from catena.link.link import Link
+from catena.link.loading import aio, grpc
 from catena.link.ports import Receiver
-from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING, address_of
+from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING
+from catena.targets import address_of
 
 __all__ = ["Server"]
 
@@ -22,27 +22,36 @@ _GONE = (aio.AioRpcError, aio.BaseError, asyncio.InvalidStateError)
 
 
 class Server:
-    """Serves links at one address; ``accept`` makes the receiver of each."""
+    """Serves links at one address; ``accept`` makes the receiver of each.
 
-    def __init__(self, target: str, name: str, accept: Callable[[Link], Receiver]) -> None:
+    ``secret`` is what a caller has to know.
+    """
+
+    def __init__(
+        self, target: str, name: str, accept: Callable[[Link], Receiver], secret: bytes = b""
+    ) -> None:
+        loading.use()
         self._server = aio.server(options=SERVING)
-        self._server.add_generic_rpc_handlers((_Handler(name, target, accept),))
+        self._server.add_generic_rpc_handlers((_Handler(name, target, accept, secret),))
         self._server.add_insecure_port(target)
 
     async def start(self) -> None:
         """Begin to listen."""
         await self._server.start()
 
-    async def stop(self, grace: float) -> None:
-        """Stop listening; streams that are still open after ``grace`` seconds are cut."""
+    async def stop(self, grace: float | None) -> None:
+        """Stop listening; streams that are open after ``grace`` seconds, or none, are cut."""
         await self._server.stop(grace)
 
 
 class _Handler(grpc.GenericRpcHandler):
     """Routes the one method there is; everything else is unimplemented, as gRPC says it."""
 
-    def __init__(self, name: str, target: str, accept: Callable[[Link], Receiver]) -> None:
+    def __init__(
+        self, name: str, target: str, accept: Callable[[Link], Receiver], secret: bytes
+    ) -> None:
         self._name = name
+        self._secret = secret
         self._address = address_of(target)
         self._accept = accept
         self._links = 0
@@ -65,7 +74,7 @@ class _Handler(grpc.GenericRpcHandler):
             self._links -= 1
 
     async def _link(self, context: aio.ServicerContext[Any, Any]) -> None:
-        link = Link(_ServerTransport(context), self._name, self._address)
+        link = Link(_ServerTransport(context), self._name, self._address, self._secret)
         try:
             await link.open(first=False)
         except (CatenaError, ConnectionError, TimeoutError) as error:

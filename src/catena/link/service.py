@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from grpc import aio
-
+from catena.link.loading import aio
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["EOF", "LINK_LIMIT", "METHOD", "OPTIONS", "SERVICE", "SERVING", "address_of"]
+__all__ = ["EOF", "LINK_LIMIT", "METHOD", "OPTIONS", "SERVICE", "SERVING"]
 
 EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 """What gRPC reads at the end of a stream."""
@@ -38,12 +37,3 @@ SERVING: list[tuple[str, Any]] = [
     ("grpc.max_connection_idle_ms", 10_000),
     ("grpc.max_concurrent_streams", 8),
 ]
-
-
-def address_of(target: str) -> str:
-    """Return a gRPC target as OpenTelemetry's ``server.address``: of a Unix socket the path alone.
-
-    Any other target is returned as it is.
-    """
-    path = target.removeprefix("unix:")
-    return target if path == target else f"/{path.lstrip('/')}" if path.startswith("//") else path

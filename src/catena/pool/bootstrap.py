@@ -15,11 +15,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
+from catena.errors import WorkerStartError
+
 __all__ = [
     "BOOTSTRAP",
     "WORKER",
     "Bootstrap",
     "Edit",
+    "check_started_as",
     "edited",
     "named",
     "on_spawn",
@@ -68,6 +71,18 @@ def edited(environment: dict[str, str], worker: str) -> dict[str, str]:
 def worker_id() -> str:
     """Return the id of the worker that this process is, empty in any other process."""
     return _here or os.environ.get(WORKER, "")
+
+
+def check_started_as() -> None:
+    """Raise WorkerStartError where this process was to be a worker, and is a program of its own."""
+    worker = os.environ.get(WORKER, "")
+    if worker:
+        raise WorkerStartError(
+            worker=worker,
+            cause=f"a program was started in its place that opens a pool itself: {sys.executable}"
+            " is no Python interpreter; name one that has Catena installed with"
+            " multiprocessing.set_executable(...)",
+        )
 
 
 def settle(worker: str) -> None:

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import NoReturn, Self, cast
 
 from catena.dispatch.port import dispatcher
-from catena.errors import WorkerStartError
+from catena.errors import ForkedPool, WorkerStartError
 from catena.ids import new_id
+from catena.pool import forking
+from catena.pool.arguments import (
+    Loop,
+    checked_bootstrap,
+    checked_loop,
+    checked_number,
+    checked_patience,
+)
+from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.process import Worker
 from catena.pool.proxy import Proxy
@@ -22,8 +33,6 @@ from catena.pool.relay import Relay
 from catena.pool.scratch import Scratch, sweep
 
 __all__ = ["Loop", "WorkerPool"]
-
-Loop = Literal["auto", "asyncio", "uvloop"]
 
 
 class WorkerPool:
@@ -41,14 +50,15 @@ class WorkerPool:
     workers give ``gc.set_threshold``: after how many new objects the garbage collector looks, 0 for
     never. None leaves Python's own; more saves time, and circles in your code live longer.
 
-    Entering raises an ExceptionGroup of WorkerStartError, one for each worker that did not come up;
-    constructing raises ValueError for a senseless option. A pool is entered once.
+    Entering raises an ExceptionGroup of WorkerStartError, one for each reason for which workers did
+    not come up; constructing raises TypeError and ValueError for a wrong option. A pool is entered
+    once.
     """
 
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
-        *,
         spawn: int | None = None,
+        *,
         start_timeout: float = 30.0,
         stop_timeout: float = 2.5,
         loop: Loop = "auto",
@@ -56,27 +66,21 @@ class WorkerPool:
         bootstrap: str | None = None,
         gc_threshold: int | None = None,
     ) -> None:
-        if spawn is not None and spawn < 1:
-            raise ValueError(f"spawn must be at least 1, it is {spawn!r}")
-        if start_timeout <= 0 or stop_timeout <= 0:
-            raise ValueError("start_timeout and stop_timeout must be positive")
-        self._spawn = spawn or _processors()
-        self._start_timeout = start_timeout
-        self._stop_timeout = stop_timeout
-        if bootstrap is not None and not all(bootstrap.partition(":")):
-            raise ValueError(f"bootstrap must be module:function, it is {bootstrap!r}")
-        self._loop = _loop(loop)
+        self._spawn = checked_number("spawn", spawn, least=1) or _processors()
+        self._start_timeout = checked_patience("start_timeout", start_timeout)
+        self._stop_timeout = checked_patience("stop_timeout", stop_timeout)
+        self._loop = checked_loop(loop)
         self._strict = strict
-        self._bootstrap = bootstrap
-        if gc_threshold is not None and gc_threshold < 0:
-            raise ValueError(f"gc_threshold must not be negative, it is {gc_threshold!r}")
-        self._gc_threshold = gc_threshold
+        self._bootstrap = checked_bootstrap(bootstrap)
+        self._gc_threshold = checked_number("gc_threshold", gc_threshold, least=0)
         self._scratch: Scratch | None = None
         self._relay: Relay | None = None
         self._workers: list[Worker] = []
         self._proxy: Proxy | None = None
         self._outer: object = None
         self._entered = False
+        self._opened_by = os.getpid()
+        self._closed: Callable[[], None] = lambda: None
         self._heartbeat = Heartbeat()
 
     @property
@@ -89,14 +93,26 @@ class WorkerPool:
         """The process id of each worker, by its id."""
         return {worker.id: worker.pid for worker in self._workers}
 
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "a pool waits for its workers when it opens and when it closes: write"
+            " `async with catena.WorkerPool(...):`"
+        )
+
+    def __exit__(self, *_: object) -> None: ...
+
     async def __aenter__(self) -> Self:
         if self._entered:
             raise RuntimeError("a WorkerPool is entered once; make another one")
         self._entered = True
+        self._opened_by = os.getpid()
         if sys.platform not in ("linux", "darwin"):
             raise WorkerStartError(
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
+        check_started_as()
+        forking.check()
+        self._closed = forking.opened()
         self._heartbeat.start()
         try:
             await self._start()
@@ -115,13 +131,18 @@ class WorkerPool:
     ) -> None:
         if dispatcher.get() is self._proxy:
             dispatcher.set(self._outer)  # type: ignore[arg-type]
-        await self._stop()
+        if self._opened_by == os.getpid():
+            await self._stop()
+        elif error is None:
+            raise ForkedPool(opened_by=self._opened_by)
 
     async def _start(self) -> None:
         await asyncio.to_thread(sweep)
-        scratch = self._scratch = Scratch()
+        scratch = self._scratch = _scratch()
         relay = self._relay = Relay()
+        secret = secrets.token_bytes(32)
         options = {
+            "secret": secret.hex(),
             "loop": self._loop,
             "stop_timeout": self._stop_timeout,
             "strict": self._strict,
@@ -139,12 +160,11 @@ class WorkerPool:
         for failure in failures:
             if not isinstance(failure, WorkerStartError):
                 raise failure
-        if failures:
-            raise BaseExceptionGroup("workers did not start", failures)
+        _raise(_one_a_cause(cast("list[WorkerStartError]", failures)))
         members = tuple((worker.id, worker.target) for worker in self._workers)
         name = f"parent-{os.getpid()}"
-        self._proxy = Proxy(new_id(), members, name, strict=self._strict)
-        await self._proxy.connect_all()
+        self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
+        _raise(await self._proxy.connect_all())
 
     async def _stop(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
@@ -163,6 +183,7 @@ class WorkerPool:
             if self._proxy is not None:
                 await self._proxy.close()
         finally:
+            self._closed()
             self._heartbeat.stop()
             for worker in self._workers:
                 worker.release()
@@ -177,14 +198,30 @@ class WorkerPool:
         return f"<WorkerPool of {self._spawn} workers>"
 
 
+def _scratch() -> Scratch:
+    try:
+        return Scratch()
+    except OSError as error:
+        raise WorkerStartError(worker="any", cause=str(error)) from error
+
+
+def _raise(failures: Sequence[BaseException]) -> None:
+    if failures:
+        raise BaseExceptionGroup("workers did not start", failures)
+
+
+def _one_a_cause(failures: list[WorkerStartError]) -> list[WorkerStartError]:
+    """Return one error for all workers that did not start for the same reason."""
+    workers: dict[tuple[str, int | None], list[str]] = {}
+    for one in failures:
+        workers.setdefault((one.cause, one.exit_code), []).append(one.worker)
+    return [
+        WorkerStartError(worker=", ".join(names), cause=cause, exit_code=code)
+        for (cause, code), names in workers.items()
+    ]
+
+
 def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _loop(loop: str) -> str:
-    chosen = os.environ.get("CATENA_LOOP", "auto") if loop == "auto" else loop
-    if chosen not in get_args(Loop):
-        raise ValueError(f"loop must be one of {', '.join(get_args(Loop))}, it is {chosen!r}")
-    return chosen

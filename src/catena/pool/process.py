@@ -1,8 +1,8 @@
 """One worker process: how it is started, how it says that it is ready, and how it is ended.
 
-It is started with the parent's interpreter, flags, environment and directory; the rest of what it
-needs is written to its standard input, which stays open: when that ends, the parent is gone or
-done, and the worker ends too, however it was left.
+It is started as its parent's likeness; the rest of what it needs is written to its standard input,
+which stays open: when that ends, the parent is gone or done, and the worker ends too, however it
+was left.
 """
 
 from __future__ import annotations
@@ -11,34 +11,39 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from catena.errors import WorkerStartError
 from catena.events import WorkerExited, WorkerStarted
 from catena.observe import announce
+from catena.pool import likeness
 from catena.pool.bootstrap import edited
+from catena.pool.forking import together
+from catena.pool.held import hold, let_go
 from catena.pool.relay import Pipe, Relay
+from catena.targets import unix_target
 
 __all__ = ["Worker"]
 
-_PIPE_BYTES = 60_000
-_ROOT = str(Path(__file__).parents[2])
-
 
 class Worker:
-    """A spawned worker; ``id`` is what errors call it, ``target`` its gRPC address."""
+    """A spawned worker; ``id`` is what errors call it, ``target`` its gRPC address.
+
+    ``options`` is what it needs beside that, as JSON has it.
+    """
 
     def __init__(self, id: str, socket: Path, relay: Relay, options: dict[str, Any]) -> None:
         self.id = id
         self.socket = socket
-        self.target = f"unix:{socket}"
+        self.target = unix_target(socket)
         self._relay = relay
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = -1
+        self._control = -1
         self._errors: Pipe | None = None
 
     @property
@@ -46,81 +51,16 @@ class Worker:
         """The process id, 0 before the start."""
         return self._process.pid if self._process else 0
 
-    def spawn(self) -> None:
-        """Start the process; ``ready`` waits until it listens. Raises WorkerStartError."""
-        self._ready, ready_in_child = os.pipe()
-        command: list[str] = [
-            sys.executable,
-            *_interpreter_flags(),
-            "-P",
-            "-m",
-            "catena",
-            "worker",
-        ]
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=edited(_environment(), self.id),
-                pass_fds=(ready_in_child,),
-                # A group of its own: Ctrl-C at a terminal is the parent's to handle.
-                process_group=0,
-            )
-            self._hand_over(ready_in_child)
-        except OSError as error:
-            raise WorkerStartError(worker=self.id, cause=str(error)) from error
-        finally:
-            os.close(ready_in_child)
-
-    def _hand_over(self, ready: int) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        if process.stdout is not None and process.stderr is not None:
-            self._relay.add(os.dup(process.stdout.fileno()), self.id, error=False)
-            self._errors = self._relay.add(os.dup(process.stderr.fileno()), self.id, error=True)
-            process.stdout.close()
-            process.stderr.close()
-        facts = {
-            "worker": self.id,
-            "socket": str(self.socket),
-            "ready": ready,
-            "sys_path": sys.path,
-            "pythonpath": os.environ.get("PYTHONPATH"),
-            **self._options,
-        }
-        line = json.dumps(facts).encode() + b"\n"
-        if len(line) > _PIPE_BYTES:
-            raise WorkerStartError(worker=self.id, cause="sys.path does not fit into a pipe")
-        try:
-            process.stdin.write(line)
-            process.stdin.flush()
-        except BrokenPipeError:
-            # It has ended already; whoever waits for it to be ready learns how.
-            return
-
     async def start(self, timeout: float) -> None:
-        """Start the process and wait until it listens. Raises WorkerStartError."""
-        self.spawn()
-        await self.ready(timeout)
-
-    async def ready(self, timeout: float) -> None:
-        """Wait until the worker listens. Raises WorkerStartError, at the latest in time."""
-        loop = asyncio.get_running_loop()
-        readable = loop.create_future()
-        loop.add_reader(self._ready, _settle, readable)
+        """Start the process and wait until it listens. Raises WorkerStartError, in time."""
         try:
             async with asyncio.timeout(timeout):
-                await readable
-            said = os.read(self._ready, 65536)
+                await self._hand_over(self._spawn())
+                said = await self._said()
         except TimeoutError:
             raise self._failed(f"it was not ready after {timeout:g} s") from None
         finally:
-            loop.remove_reader(self._ready)
-            os.close(self._ready)
-            self._ready = -1
+            self._forget_ready()
         if said != b"ready":
             # Until all it wrote has been read, too: that tells most.
             await self._wait(1.0, lambda: self._errors is None or self._errors.ended)
@@ -128,23 +68,78 @@ class Worker:
         if WorkerStarted.listeners:
             announce(WorkerStarted(self.id, self.pid))
 
+    def _spawn(self) -> bytes:
+        """Start the process; return what it waits for on its standard input."""
+        command = likeness.command(self.id)
+        environment = edited(likeness.environment(), self.id)
+        with together():
+            self._ready, ready_in_child = os.pipe()
+            hold(self._ready)
+            try:
+                self._popen(command, environment, ready_in_child)
+            except OSError as error:
+                raise WorkerStartError(worker=self.id, cause=str(error)) from error
+            finally:
+                os.close(ready_in_child)
+        facts = {
+            "worker": self.id,
+            "socket": str(self.socket),
+            "ready": ready_in_child,
+            "sys_path": likeness.path(),
+            "argv": likeness.arguments(),
+            "environment": likeness.given_back(),
+            **self._options,
+        }
+        return json.dumps(facts).encode() + b"\n"
+
+    def _popen(self, command: list[str], environment: dict[str, str], ready: int) -> None:
+        process = self._process = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            pass_fds=(ready,),
+            # A group of its own: Ctrl-C at a terminal is the parent's to handle.
+            process_group=0,
+        )
+        pipes = process.stdin, process.stdout, process.stderr
+        control, out, errors = [os.dup(pipe.fileno()) for pipe in pipes if pipe is not None]
+        for pipe in pipes:
+            if pipe is not None:
+                pipe.close()
+        process.stdin = process.stdout = process.stderr = None
+        self._control = hold(control)
+        self._relay.add(out, self.id, error=False)
+        self._errors = self._relay.add(errors, self.id, error=True)
+
+    async def _hand_over(self, facts: bytes) -> None:
+        """Write what the worker waits for, as it reads."""
+        os.set_blocking(self._control, False)
+        left = memoryview(facts)
+        # One that has ended already reads nothing; whoever waits for it to be ready learns how.
+        with suppress(BrokenPipeError):
+            while left:
+                try:
+                    left = left[os.write(self._control, left) :]
+                except BlockingIOError:
+                    await _until(self._control, reading=False)
+
+    async def _said(self) -> bytes:
+        await _until(self._ready, reading=True)
+        return os.read(self._ready, 65536)
+
     def release(self) -> None:
         """Ask the worker to end, by ending its standard input."""
-        if self._process is not None and self._process.stdin is not None:
-            try:
-                self._process.stdin.close()
-            except BrokenPipeError:
-                # It is gone already, which is what was asked for.
-                return
+        if self._control >= 0:
+            let_go(self._control)
+            self._control = -1
 
     async def stopped(self, timeout: float) -> None:
         """Wait until the process has ended; after ``timeout`` seconds terminate, then kill it."""
         process = self._process
         if process is None:
             return
-        if self._ready >= 0:
-            os.close(self._ready)
-            self._ready = -1
         for end, patience in ((process.terminate, timeout), (process.kill, 0.5)):
             if await self._wait(patience):
                 break
@@ -157,6 +152,11 @@ class Worker:
     def exit_code(self) -> int | None:
         """Return how the process ended, None while it runs."""
         return self._process.poll() if self._process else None
+
+    def _forget_ready(self) -> None:
+        if self._ready >= 0:
+            let_go(self._ready)
+            self._ready = -1
 
     async def _wait(self, timeout: float, read: Callable[[], bool] = lambda: True) -> bool:
         loop = asyncio.get_running_loop()
@@ -175,22 +175,18 @@ class Worker:
         return WorkerStartError(worker=self.id, cause=text, exit_code=self.exit_code())
 
 
-def _interpreter_flags() -> list[str]:
-    """Return this interpreter's -X, -W and other flags, as multiprocessing takes them along."""
-    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags")()  # noqa: B009
-    # That passes on the -X options it knows; all of them are wanted, and twice does no harm.
-    options: dict[str, str | bool] = getattr(sys, "_xoptions")  # noqa: B009
-    for name, value in options.items():
-        flags += ["-X", name if value is True else f"{name}={value}"]
-    return flags
-
-
-def _environment() -> dict[str, str]:
-    """Return the parent's environment, with Catena importable; the worker restores PYTHONPATH."""
-    environment = dict(os.environ)
-    known = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = _ROOT + (os.pathsep + known if known else "")
-    return environment
+async def _until(fd: int, *, reading: bool) -> None:
+    """Wait until a pipe can be read or written, or its other end is closed."""
+    loop = asyncio.get_running_loop()
+    able = loop.create_future()
+    add, remove = (
+        (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
+    )
+    add(fd, _settle, able)
+    try:
+        await able
+    finally:
+        remove(fd)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

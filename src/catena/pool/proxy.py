@@ -10,26 +10,40 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Coroutine
+from typing import Any
+from weakref import WeakSet
 
 from catena.dispatch.caller import Caller
-from catena.errors import CatenaError, NoPool, ProtocolError, WorkerLost
+from catena.errors import (
+    CatenaError,
+    ForkedPool,
+    NoPool,
+    ProtocolError,
+    WorkerLost,
+    WorkerStartError,
+)
 from catena.events import refused
 from catena.link.client import connect
 from catena.wire import codec
 
-__all__ = ["Member", "Proxy", "ProxyPool"]
+__all__ = ["Member", "Proxy", "ProxyPool", "proxies"]
+
+proxies: WeakSet[Proxy] = WeakSet()
+"""Every proxy of this process that was not closed."""
 
 
 class Member:
     """One worker of a pool, connected or not."""
 
-    __slots__ = ("_connecting", "_strict", "caller", "name", "target", "worker")
+    __slots__ = ("_connecting", "_secret", "_strict", "caller", "name", "target", "worker")
 
-    def __init__(self, worker: str, target: str, name: str, *, strict: bool) -> None:
+    def __init__(self, worker: str, target: str, name: str, *, secret: bytes, strict: bool) -> None:
         self.worker = worker
         self.target = target
         self.name = name
         self.caller: Caller | None = None
+        self._secret = secret
         self._strict = strict
         self._connecting: asyncio.Task[Caller] | None = None
 
@@ -53,7 +67,7 @@ class Member:
                 self._connecting = None
 
     async def _connect(self, proxy: tuple[bytes, bytes]) -> Caller:
-        link = await connect(self.target, self.name)
+        link = await connect(self.target, self.name, self._secret)
         caller = self.caller = Caller(link, proxy, strict=self._strict)
         link.start(caller)
         return caller
@@ -70,17 +84,28 @@ class Member:
 class Proxy:
     """A dispatcher over the members of one pool.
 
-    ``name`` says who calls through it, ``strict`` whether a bad entry refuses a chain here.
+    ``name`` says who calls through it, ``secret`` is what all processes of the pool know,
+    ``strict`` whether a bad entry refuses a chain here.
     """
 
     def __init__(
-        self, id: bytes, members: tuple[tuple[str, str], ...], name: str, *, strict: bool = False
+        self,
+        id: bytes,
+        members: tuple[tuple[str, str], ...],
+        name: str,
+        *,
+        secret: bytes = b"",
+        strict: bool = False,
     ) -> None:
         self.id = id
-        self.members = [Member(worker, target, name, strict=strict) for worker, target in members]
+        self.members = [
+            Member(worker, target, name, secret=secret, strict=strict) for worker, target in members
+        ]
         self.encoded = codec.encode_proxy(id, members)
         self.loop = asyncio.get_running_loop()
         self.closed = False
+        self._opened_by = 0
+        proxies.add(self)
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
@@ -96,13 +121,24 @@ class Proxy:
             return caller
         return neighbour if neighbour.usable else caller
 
-    async def reach(self, routine: str) -> Caller:
+    def check(self, routine: str) -> None:
+        """Raise ForkedPool where the pool was opened by a process that this one was forked from."""
+        if self._opened_by:
+            raise refused(ForkedPool(opened_by=self._opened_by, routine=routine))
+
+    def reach(self, routine: str) -> Coroutine[Any, Any, Caller]:
         """Connect to the member whose turn it is, or the next that answers; return its caller.
 
-        Raises NoPool when the pool is closed, and WorkerLost when no member answers.
+        Raises ForkedPool at once where the pool is another process's, NoPool when it is closed, and
+        WorkerLost when no member answers.
         """
+        # Not when it is awaited: a child that goes on in its parent's loop has none that runs.
+        self.check(routine)
         if self.closed:
             raise refused(NoPool(routine=routine, reason="the pool was closed"))
+        return self._reach(routine)
+
+    async def _reach(self, routine: str) -> Caller:
         causes: list[str] = []
         first = self._turn
         for offset in range(len(self.members)):
@@ -126,14 +162,34 @@ class Proxy:
             )
         )
 
-    async def connect_all(self) -> None:
-        """Connect to every member. Raises what the first that fails raises."""
-        reaching = [member.reach((self.id, self.encoded)) for member in self.members]
-        await asyncio.gather(*reaching)
+    async def connect_all(self) -> list[WorkerStartError]:
+        """Connect to every member; return an error for each that cannot be reached."""
+        reaching = [self._start(member) for member in self.members]
+        outcomes = await asyncio.gather(*reaching)
+        return [one for one in outcomes if one is not None]
+
+    async def _start(self, member: Member) -> WorkerStartError | None:
+        try:
+            await member.reach((self.id, self.encoded))
+        except (CatenaError, OSError) as error:
+            failed = WorkerStartError(worker=member.worker, cause=f"no link to it: {error}")
+            failed.__cause__ = error
+            return failed
+        return None
+
+    def inherit(self, opened_by: int) -> list[Caller]:
+        """Lead nowhere in a forked child; return what led to the workers, to be kept."""
+        callers = [member.caller for member in self.members if member.caller is not None]
+        if not self.closed:
+            self._opened_by = self._opened_by or opened_by
+        for member in self.members:
+            member.caller = None
+        return callers
 
     async def close(self) -> None:
         """End every link; calls that are open fail with WorkerLost."""
         self.closed = True
+        proxies.discard(self)
         await asyncio.gather(*(member.close() for member in self.members))
 
     def __repr__(self) -> str:
@@ -148,8 +204,9 @@ PROXY_MOST = 256
 class ProxyPool:
     """The proxies that a worker process has met, by id; those that are not in use go first."""
 
-    def __init__(self, name: str, *, strict: bool = False) -> None:
+    def __init__(self, name: str, *, secret: bytes = b"", strict: bool = False) -> None:
         self._name = name
+        self._secret = secret
         self._strict = strict
         self._proxies: dict[bytes, Proxy] = {}
 
@@ -162,7 +219,9 @@ class ProxyPool:
         if known is None and encoded:
             found, members = codec.decode_proxy(encoded)
             self._make_room()
-            known = self._proxies[found] = Proxy(found, members, self._name, strict=self._strict)
+            known = self._proxies[found] = Proxy(
+                found, members, self._name, secret=self._secret, strict=self._strict
+            )
         return known
 
     def _make_room(self) -> None:

@@ -1,22 +1,31 @@
 """What workers print appears on the parent's streams, in whole lines.
 
 One thread reads the pipes of all workers of a pool. It writes to whatever ``sys.stdout`` and
-``sys.stderr`` are at that moment, so captured output is captured.
+``sys.stderr`` are at that moment, so captured output is captured. Whatever such a stream does, the
+thread reads on, for a worker whose pipe is full stands still; what is lost is logged.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import sys
 import threading
-from collections import deque
-from typing import TextIO
+from collections import Counter, deque
+from typing import Any
+
+from catena.pool.held import hold, let_go
 
 __all__ = ["Pipe", "Relay"]
 
 _LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20
+_CHUNK = 65536
+_LEFT = 1 << 20
+"""The most bytes that a pipe holds, and so all that its worker can have left in it."""
+
+_log = logging.getLogger("catena")
 
 
 class Pipe:
@@ -47,22 +56,25 @@ class Pipe:
 
 
 class Relay:
-    """Copies lines until every pipe has ended."""
+    """Copies lines until every pipe has ended, or it is finished."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._thread: threading.Thread | None = None
-        self._stop_reader, self._stop_writer = os.pipe()
+        self._stop_reader, self._stop_writer = map(hold, os.pipe())
         self._selector.register(self._stop_reader, selectors.EVENT_READ, None)
-        self._open = 0
+        self._open: dict[int, Pipe] = {}
         self._lock = threading.Lock()
+        # Lines of each worker's stream that could not be written and are not reported yet.
+        self._lost: Counter[tuple[str, str]] = Counter()
+        self._broken: set[str] = set()
 
     def add(self, fd: int, name: str, *, error: bool) -> Pipe:
         """Begin to copy from a pipe, whose file descriptor the relay closes at its end."""
         pipe = Pipe(name, error=error)
-        os.set_blocking(fd, False)
+        os.set_blocking(hold(fd), False)
         with self._lock:
-            self._open += 1
+            self._open[fd] = pipe
             self._selector.register(fd, selectors.EVENT_READ, pipe)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
@@ -70,16 +82,20 @@ class Relay:
         return pipe
 
     def finish(self, timeout: float) -> None:
-        """Wait until all pipes have ended, at most ``timeout`` seconds, and let go of them."""
+        """Copy what the pipes hold, within ``timeout`` seconds, and let go of them.
+
+        Their workers have ended, so no more is to come from them; their children may live on.
+        """
         thread = self._thread
         if thread is not None:
+            os.write(self._stop_writer, b".")
             thread.join(timeout)
-            if thread.is_alive():
-                os.write(self._stop_writer, b".")
-                thread.join(1.0)
+        if thread is None or not thread.is_alive():
+            self._selector.close()
         for fd in (self._stop_reader, self._stop_writer):
-            os.close(fd)
-        self._selector.close()
+            let_go(fd)
+        for (name, stream), lines in self._lost.items():
+            self._report(f"{lines} more lines of worker {name} could not be written to {stream}")
 
     def _run(self) -> None:
         while True:
@@ -90,32 +106,76 @@ class Relay:
                     return
             for key, _ in self._selector.select():
                 if key.data is None:
+                    self._drain()
                     return
                 self._copy(key.fd, key.data)
 
-    def _copy(self, fd: int, pipe: Pipe) -> None:
+    def _copy(self, fd: int, pipe: Pipe) -> int:
+        """Copy what a pipe has now, up to a limit; return how many bytes, -1 when it has none."""
         try:
-            data = os.read(fd, 65536)
+            data = os.read(fd, _CHUNK)
         except BlockingIOError:
-            return
+            return -1
         text = pipe.feed(data)
         if text:
-            _write(text, error=pipe.error)
+            self._write(text, pipe)
         if not data:
             pipe.ended = True
             with self._lock:
                 self._selector.unregister(fd)
-                self._open -= 1
-            os.close(fd)
+                del self._open[fd]
+            let_go(fd)
+            return -1
+        return len(data)
+
+    def _drain(self) -> None:
+        """Copy what is in the pipes, and let go of those that somebody still has open."""
+        for fd, pipe in list(self._open.items()):
+            left = _LEFT
+            while left > 0 and (copied := self._copy(fd, pipe)) >= 0:
+                left -= copied
+            if not pipe.ended:
+                text = pipe.feed(b"")
+                if text:
+                    self._write(text, pipe)
+                with self._lock:
+                    self._selector.unregister(fd)
+                    del self._open[fd]
+                let_go(fd)
+
+    def _write(self, text: str, pipe: Pipe) -> None:
+        name = "stderr" if pipe.error else "stdout"
+        try:
+            _put(getattr(sys, name, None), text)
+        except BaseException as error:
+            lines = text.count("\n")
+            if name in self._broken:
+                self._lost[pipe.name, name] += lines
+            else:
+                self._broken.add(name)
+                self._report(
+                    f"what workers print to {name} is lost, because sys.{name} cannot take it"
+                    f" ({type(error).__name__}: {error}): {lines} lines of worker {pipe.name}"
+                )
+        else:
+            self._broken.discard(name)
+
+    def _report(self, text: str) -> None:
+        """Log a loss. Where the log goes to the same broken stream, there is nobody to hear it."""
+        try:
+            _log.warning("%s", text)
+        except BaseException:
+            os.write(2, f"catena: {text}\n".encode("utf-8", "backslashreplace"))
 
 
-def _write(text: str, *, error: bool) -> None:
-    stream: TextIO | None = sys.stderr if error else sys.stdout
+def _put(stream: Any, text: str) -> None:
+    """Write to a stream, as well as its encoding allows. Raises what the stream raises."""
     if stream is None:
-        return
+        raise ValueError("it is None")
     try:
         stream.write(text)
-        stream.flush()
-    except (OSError, ValueError):
-        # The parent's stream is closed: there is nobody left to tell.
-        return
+    except UnicodeEncodeError as error:
+        stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+    flush = getattr(stream, "flush", None)
+    if flush is not None:
+        flush()

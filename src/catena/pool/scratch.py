@@ -1,21 +1,25 @@
 """The directory of a pool's sockets: private, short enough for their paths, never left over.
 
-The owner holds a lock on a file inside for as long as it lives. A directory whose lock is free was
-left by a dead owner, and the next pool of the same user removes it.
+The owner holds a lock on a file inside for as long as it lives. A directory whose lock is free, and
+whose sockets nobody serves, was left by a dead owner; the next pool of the same user removes it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import shutil
+import socket
 import stat
 import tempfile
 import time
 from pathlib import Path
 
-__all__ = ["PATH_LIMIT", "Scratch", "remove_abandoned", "sweep"]
+from catena.pool.held import hold, let_go
+
+__all__ = ["PATH_LIMIT", "Scratch", "is_ours", "remove_abandoned", "sweep"]
 
 PATH_LIMIT = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
@@ -25,6 +29,10 @@ _OURS = re.compile(rf"{_PREFIX}\d+-\w{{8}}")
 """A pool's directory by its name: its owner's process, and what ``mkdtemp`` adds."""
 _ROOM = len("/catena-4194304-abcdefgh/999.sock")
 _LOCK = "lock"
+_YOUNG = 60.0
+"""Seconds in which a directory without a lock may still be in the making."""
+
+_log = logging.getLogger("catena")
 
 
 class Scratch:
@@ -36,10 +44,11 @@ class Scratch:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_base()))
         _check(self.path)
+        # What cleans temporary files by age passes over a directory that is locked itself.
+        self._locks = [_locked(self.path, os.O_RDONLY)]
         # Locked before it bears the name by which others look for it.
         draft = self.path / "lock.new"
-        self._lock = os.open(draft, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._locks.append(_locked(draft, os.O_CREAT | os.O_RDWR))
         draft.rename(self.path / _LOCK)
 
     def socket(self, number: int) -> Path:
@@ -49,16 +58,21 @@ class Scratch:
     def remove(self) -> None:
         """Remove the directory and all that is in it; doing it twice is fine."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        locks, self._locks = self._locks, []
+        for lock in locks:
+            let_go(lock)
+
+
+def is_ours(path: Path) -> bool:
+    """Say whether a directory is a pool's, by its name."""
+    return _OURS.fullmatch(path.name) is not None
 
 
 def sweep() -> list[Path]:
     """Remove the directories of this user whose owners are dead, and return them."""
     found = (path for base in _bases() for path in base.glob(f"{_PREFIX}*"))
     # Somebody else's directory has no lock either, and would be taken for one that was left.
-    return [path for path in found if _OURS.fullmatch(path.name) and remove_abandoned(path)]
+    return [path for path in found if is_ours(path) and remove_abandoned(path)]
 
 
 def remove_abandoned(path: Path) -> bool:
@@ -70,16 +84,40 @@ def remove_abandoned(path: Path) -> bool:
 
 
 def _base() -> Path:
+    refused: list[str] = []
     for base in _bases():
-        if len(os.fsencode(base)) + _ROOM < PATH_LIMIT and os.access(base, os.W_OK | os.X_OK):
+        if len(os.fsencode(base)) + _ROOM >= PATH_LIMIT or not os.access(base, os.W_OK | os.X_OK):
+            continue
+        # gRPC's client takes a comma for the end of a path, however it is written.
+        if "," in str(base):
+            continue
+        weak = _weak(base)
+        if weak is None:
             return base
-    raise OSError(f"no directory for sockets: tried {', '.join(map(str, _bases()))}")
+        refused.append(f"{weak} may be changed by other users")
+        _log.warning("no sockets are made in %s: %s", base, refused[-1])
+    tried = ", ".join(map(str, _bases()))
+    raise OSError("; ".join((f"no directory for sockets: tried {tried}", *refused)))
 
 
 def _bases() -> list[Path]:
     # mkdtemp makes what only its owner can enter, wherever that is.
     found = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
     return list(dict.fromkeys(path.resolve() for path in found if path.is_dir()))
+
+
+def _weak(base: Path) -> Path | None:
+    """Return the first directory on the way to a base in which another user may replace the next.
+
+    Each has to be owned by the superuser or this user, and writable by nobody else unless its
+    sticky bit keeps names from all but their owners.
+    """
+    for path in (base, *base.parents):
+        facts = path.stat()
+        shared = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX
+        if facts.st_uid not in (0, os.getuid()) or shared:
+            return path
+    return None
 
 
 def _check(path: Path) -> None:
@@ -90,17 +128,31 @@ def _check(path: Path) -> None:
         raise PermissionError(f"{path} can be entered by others")
 
 
+def _locked(path: Path, flags: int) -> int:
+    lock = hold(os.open(path, flags, 0o600))
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def _abandoned(path: Path) -> bool:
     try:
         facts = path.lstat()
         if facts.st_uid != os.getuid() or not stat.S_ISDIR(facts.st_mode):
             return False
-        lock = os.open(path / _LOCK, os.O_RDWR)
+        if not _is_free(path, os.O_RDONLY | os.O_NOFOLLOW) or not _is_free(path / _LOCK, os.O_RDWR):
+            return False
     except FileNotFoundError:
-        # Just being made, or left before it was locked.
-        return path.is_dir() and time.time() - path.lstat().st_mtime > 60
+        # Just being made, or left before it was locked; or the lock was taken away by a cleaner.
+        if not path.is_dir() or time.time() - path.lstat().st_mtime <= _YOUNG:
+            return False
     except OSError:
         return False
+    return not any(_answers(socket) for socket in path.glob("*.sock"))
+
+
+def _is_free(path: Path, flags: int) -> bool:
+    """Say whether nobody holds a lock. Raises OSError, FileNotFoundError among them."""
+    lock = os.open(path, flags)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -109,3 +161,17 @@ def _abandoned(path: Path) -> bool:
         return True
     finally:
         os.close(lock)
+
+
+def _answers(path: Path) -> bool:
+    """Say whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            # Its queue is full, so there is one.
+            return True
+        except OSError:
+            return False
+    return True

@@ -15,7 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from catena.dispatch.session import Sessions
 from catena.errors import install_command
 from catena.link.link import Link
 from catena.link.server import Server
-from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, settle
+from catena.pool import forking
+from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, settle, worker_id
 from catena.pool.heartbeat import Heartbeat
+from catena.pool.held import hold, let_go
 from catena.pool.proxy import ProxyPool
 from catena.pool.scratch import remove_abandoned
+from catena.targets import unix_target
 from catena.wording import reason
 
 __all__ = ["main"]
@@ -40,7 +44,10 @@ _LEAST = 0.3
 def main(arguments: Sequence[str] = ()) -> int:
     """Serve until standard input ends; return the exit code. There are no arguments to give."""
     line = b"" if arguments else sys.stdin.buffer.readline()
-    if not line:
+    if not line.endswith(b"\n"):
+        if worker_id():
+            # The pool was given up before it had said what this worker is to do.
+            return 1
         sys.stderr.write("catena worker is started by a pool, not by hand\n")
         return 2
     facts = json.loads(line)
@@ -52,9 +59,14 @@ def main(arguments: Sequence[str] = ()) -> int:
     if facts["gc_threshold"] is not None:
         gc.set_threshold(facts["gc_threshold"])
     serving = _Serving(facts, control, bootstrap)
-    with _runner(facts["loop"]) as runner:
-        runner.run(serving.run())
-    serving.leave()
+    try:
+        with _runner(facts["loop"]) as runner:
+            runner.run(serving.run())
+    except BrokenPipeError:
+        # The parent is gone, or has given the start up.
+        return 1
+    finally:
+        serving.leave()
     bootstrap.finish(serving.left())
     return 0
 
@@ -62,17 +74,22 @@ def main(arguments: Sequence[str] = ()) -> int:
 def _settle_in(facts: dict[str, Any]) -> int:
     """Make this process a likeness of its parent; return where the end of the parent shows."""
     sys.path[:] = facts["sys_path"]
-    if facts["pythonpath"] is None:
-        os.environ.pop("PYTHONPATH", None)
-    else:
-        os.environ["PYTHONPATH"] = facts["pythonpath"]
+    sys.argv[:] = facts["argv"]
+    for name, value in facts["environment"].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     settle(facts["worker"])
     # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
     signal.signal(signal.SIGINT, _ignore)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        # What the relay reads is UTF-8, whatever the parent's terminal takes.
+        stream.reconfigure(  # type: ignore[union-attr]
+            encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
     # A routine that reads its standard input finds it empty, and so do processes it starts.
-    control = os.dup(0)
+    control = hold(os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -85,12 +102,39 @@ def _bootstrap(facts: dict[str, Any]) -> Bootstrap:
     try:
         return Bootstrap(os.environ.get(BOOTSTRAP, "") if name is None else name)
     except Exception as error:
-        os.write(facts["ready"], f"bootstrap: {reason(error)}".encode("utf-8", "replace")[:4096])
-        raise
+        # With its traceback to the parent, which reports it once, and not by each worker on stderr.
+        told = "".join(traceback.format_exception(error))
+        _say(facts["ready"], f"bootstrap: {reason(error)}\n{told}")
+        raise SystemExit(1) from None
+
+
+def _say(ready: int, text: str) -> None:
+    """Let the parent know how the start went. Raises BrokenPipeError when it does not listen."""
+    os.write(ready, text.encode("utf-8", "backslashreplace")[:4096])
+    let_go(ready)
 
 
 def _ignore(*_: object) -> None:
     """Take a signal and do nothing; unlike SIG_IGN this is not inherited by child processes."""
+
+
+def _signals_of_a_child() -> Callable[[], None]:
+    """Return what gives a forked child Python's own handlers back, unless it has others by then.
+
+    It would wake the worker's loop otherwise, and end the worker when it is terminated itself.
+    """
+    own = (
+        (signal.SIGINT, signal.getsignal(signal.SIGINT), signal.default_int_handler),
+        (signal.SIGTERM, signal.getsignal(signal.SIGTERM), signal.SIG_DFL),
+    )
+
+    def give_back() -> None:
+        signal.set_wakeup_fd(-1)
+        for number, ours, pythons in own:
+            if signal.getsignal(number) is ours:
+                signal.signal(number, pythons)
+
+    return give_back
 
 
 def _runner(loop: str) -> asyncio.Runner:
@@ -120,7 +164,8 @@ class _Serving:
         self._ready: int = facts["ready"]
         self._grace: float = facts["stop_timeout"]
         self._strict: bool = facts["strict"]
-        self._proxies = ProxyPool(self._worker, strict=self._strict)
+        self._secret = bytes.fromhex(facts["secret"])
+        self._proxies = ProxyPool(self._worker, secret=self._secret, strict=self._strict)
         self._all: set[Sessions] = set()
 
     async def run(self) -> None:
@@ -128,17 +173,12 @@ class _Serving:
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, over.set)
+        forking.in_child(_signals_of_a_child())
         heartbeat = Heartbeat()
         heartbeat.start()
-        server = Server(f"unix:{self._socket}", self._worker, self._accept)
-        try:
-            await server.start()
-        except Exception as error:
-            os.write(self._ready, reason(error).encode("utf-8", "replace")[:4096])
-            raise
-        self._socket.chmod(0o600)
-        os.write(self._ready, b"ready")
-        os.close(self._ready)
+        target = unix_target(self._socket)
+        server = Server(target, self._worker, self._accept, self._secret)
+        await self._listen(server)
         watch = threading.Thread(
             target=self._watch, args=(loop, over), name="catena-parent", daemon=True
         )
@@ -147,6 +187,21 @@ class _Serving:
         self._end()
         await self._stop(server)
         heartbeat.stop()
+
+    async def _listen(self, server: Server) -> None:
+        """Listen and say so. Raises BrokenPipeError when nobody wants to know any more."""
+        try:
+            await server.start()
+        except Exception as error:
+            _say(self._ready, reason(error))
+            raise
+        self._socket.chmod(0o600)
+        try:
+            _say(self._ready, "ready")
+        except BrokenPipeError:
+            # gRPC complains of a server that is forgotten.
+            await server.stop(None)
+            raise
 
     def left(self) -> float:
         """Return how many seconds are left until the worker ends by force."""
@@ -175,7 +230,8 @@ class _Serving:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace * 0.2):
                 await asyncio.gather(*(one.link.wait_ended() for one in self._all))
-        await server.stop(0)
+        # Graceful at first: the abrupt end makes the core of a peer complain.
+        await server.stop(self._grace * 0.1)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         """Wait for the end of standard input, and pass it on."""

@@ -233,6 +233,12 @@ class Hello(NamedTuple):
     symbol = "hello"
     weight = SMALL
 
+    def __repr__(self) -> str:
+        """As any frame's, without the secret."""
+        shown = self._asdict()
+        del shown["secret"]
+        return f"Hello({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
 
 class Goodbye(NamedTuple):
     """No more calls from this side."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import hmac
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from catena.errors import VersionRefused
+from catena.errors import PeerRefused, VersionRefused
+from catena.escape import printable
 from catena.events import refused
 from catena.wire.frames import Hello
 
@@ -19,6 +22,7 @@ __all__ = [
     "PROTOCOL",
     "SOFTWARE",
     "agree",
+    "boot",
     "hello",
 ]
 
@@ -34,11 +38,10 @@ NAMES = "names"
 CAPABILITIES: tuple[str, ...] = (DELTA, NAMES)
 
 
-def hello(peer: str) -> Hello:
-    """Return the first frame that the peer of that name sends."""
-    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, os.getpid(), boot())
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
+@functools.cache
 def boot() -> str:
     """Return a name for this boot of this machine, empty where there is none.
 
@@ -46,18 +49,27 @@ def boot() -> str:
     own, so that is named too.
     """
     with suppress(OSError):
-        machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        machine = _BOOT.read_text(encoding="ascii").strip()
         with suppress(OSError):
             machine += f" {Path('/proc/self/ns/time').readlink()}"
         return machine
     return ""
 
 
-def agree(theirs: Hello) -> frozenset[str]:
-    """Return the capabilities both sides have.
+def hello(peer: str, secret: bytes = b"") -> Hello:
+    """Return the first frame that the peer of that name sends; ``secret`` is its pool's."""
+    pid = os.getpid()
+    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, pid, boot(), (), secret)
 
-    Raises VersionRefused when the peer speaks another major version.
+
+def agree(theirs: Hello, secret: bytes = b"") -> frozenset[str]:
+    """Return the capabilities both sides have; ``secret`` is what the peer has to know.
+
+    Raises VersionRefused when the peer speaks another major version, and PeerRefused when it does
+    not know the secret.
     """
     if theirs.major != MAJOR:
         raise refused(VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}"))
+    if not hmac.compare_digest(theirs.secret, secret):
+        raise PeerRefused(peer=printable(theirs.peer), pid=theirs.pid)
     return frozenset(CAPABILITIES) & frozenset(theirs.capabilities)

@@ -1,0 +1,74 @@
+"""What a WorkerPool may be given: a wrong argument is refused where it is written, by its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Literal, cast, get_args
+
+__all__ = ["Loop", "checked_bootstrap", "checked_loop", "checked_number", "checked_patience"]
+
+Loop = Literal["auto", "asyncio", "uvloop"]
+
+
+def checked_number(name: str, value: object, *, least: int) -> int | None:
+    """Return a whole number that is not below ``least``, or None.
+
+    Raises TypeError for what is no whole number, and ValueError for a smaller one.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, it is {value!r}")
+    if value < least:
+        wanted = "not be negative" if least == 0 else f"be at least {least}"
+        raise ValueError(f"{name} must {wanted}, it is {value!r}")
+    return value
+
+
+def checked_patience(name: str, value: object) -> float:
+    """Return a number of seconds above 0.
+
+    Raises TypeError for what is no number, and ValueError for one that is not positive.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, it is {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, it is {value!r}")
+    return value
+
+
+def checked_bootstrap(value: object) -> str | None:
+    """Return the name of a function as ``module:function``, or None.
+
+    Raises TypeError for the function itself, with its name where it has one that can be imported,
+    and ValueError for a name of another form.
+    """
+    if value is None:
+        return None
+    if callable(value):
+        raise TypeError(
+            "bootstrap must be the name of a function, because every worker imports it by that:"
+            f" {_advice(value)}"
+        )
+    if not isinstance(value, str):
+        raise TypeError(f"bootstrap must be a text such as 'module:function', it is {value!r}")
+    if not all(part.strip() for part in value.partition(":")):
+        raise ValueError(f"bootstrap must be module:function, it is {value!r}")
+    return value
+
+
+def checked_loop(value: object) -> str:
+    """Return the name of an event loop; CATENA_LOOP stands in for "auto". Raises ValueError."""
+    chosen = os.environ.get("CATENA_LOOP", "auto") if value == "auto" else value
+    if chosen not in get_args(Loop):
+        raise ValueError(f"loop must be one of {', '.join(get_args(Loop))}, it is {chosen!r}")
+    return cast("str", chosen)
+
+
+def _advice(function: Callable[..., object]) -> str:
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        return "define it in a module of its own and pass 'module:function'"
+    return f"pass '{module}:{name}'"

@@ -1,0 +1,196 @@
+"""What a forked child has of its parent's pools: nothing that keeps any of them alive.
+
+A child inherits every file descriptor: the ends of pipes that mean that somebody lives, sockets,
+locks. They are replaced with the null device there, and not closed: whoever has one may close it
+once more, and its number must not be somebody else's by then. Everything that leads to a worker
+refuses with ForkedPool, and a child that leaves the routine in which it was forked ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from catena.dispatch.caller import callers
+from catena.dispatch.session import all_sessions
+from catena.errors import ForkedPool, ForkRefused, WorkerStartError
+from catena.link import loading
+from catena.link.link import links
+from catena.pool.held import held
+from catena.pool.proxy import proxies
+from catena.pool.scratch import is_ours
+from catena.wire import failure
+from catena.wire.frames import ExceptionFrame, Frame
+
+__all__ = ["check", "in_child", "opened", "together"]
+
+_log = logging.getLogger("catena")
+_DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+# The application did not load gRPC there, and a fork that is refused says all there is to say.
+_INSTRUMENTED = "opentelemetry.instrumentation.auto_instrumentation"
+
+_callbacks: list[Callable[[], object]] = []
+_kept: list[object] = []
+"""What must not be collected in a child: gRPC's objects wait for threads that are not there."""
+
+
+@contextmanager
+def together() -> Generator[None]:
+    """Within it no other thread forks: what it makes is made, and held, or not there at all."""
+    with _lock:
+        yield
+
+
+def in_child(do: Callable[[], object]) -> None:
+    """Have ``do`` called in every child that is forked from here on."""
+    _callbacks.append(do)
+
+
+def check() -> None:
+    """Raise WorkerStartError where gRPC, and so a pool, cannot work because of a fork."""
+    if loading.used_before_the_fork():
+        raise WorkerStartError(
+            worker="any",
+            cause="this process was forked from one that had opened a pool, and gRPC does not work"
+            ' after that; start it with multiprocessing\'s "spawn" or "forkserver", or before a'
+            " pool is opened",
+        )
+
+
+def opened() -> Callable[[], None]:
+    """Note that a pool is open in this process; return what notes that it is closed again."""
+    if loading.fork_support:
+        _watch()
+    mark = object()
+    _open.add(mark)
+    return lambda: _open.discard(mark)
+
+
+def _watch() -> None:
+    """Say, once, what gRPC's own fork support would do, and refuse forks from here on."""
+    global _watching  # noqa: PLW0603 - the process's own
+    if _watching:
+        return
+    _watching = True
+    sys.addaudithook(_refuse)
+    if _INSTRUMENTED not in sys.modules:
+        _log.warning(
+            "gRPC was imported before Catena with its own fork support, which crashes forked"
+            " children at random: forks are refused while a pool is open. Set %s=0 in the"
+            " environment, or import catena before grpc",
+            loading.FORK_SUPPORT,
+        )
+
+
+def _refuse(event: str, _: tuple[Any, ...]) -> None:
+    if event in ("os.fork", "os.forkpty") and _open:
+        raise ForkRefused(variable=loading.FORK_SUPPORT)
+
+
+def _before() -> None:
+    _lock.acquire()
+
+
+def _in_parent() -> None:
+    _lock.release()
+
+
+def _in_child() -> None:
+    """Let go of all that is the parent's. Nothing here may wait for a thread."""
+    global _lock, _pid
+    parent, _pid, _lock = _pid, os.getpid(), threading.RLock()
+    _open.clear()
+    if held or links:
+        _blank(held | _sockets())
+        held.clear()
+    for callback in _callbacks:
+        callback()
+    for proxy in tuple(proxies):
+        _kept.extend(proxy.inherit(parent))
+    for caller in tuple(callers):
+        _kept.append(caller)
+        caller.accepting = False
+        caller.link.inherit()
+        for call in caller.calls.values():
+            call.refusal = ForkedPool(opened_by=parent, routine=call.declared.name)
+            call.lose(call.refusal)
+    for sessions in tuple(all_sessions):
+        _kept.append(sessions)
+        sessions.link.inherit(_leave)
+
+
+def _sockets() -> set[int]:
+    """Return gRPC's sockets by their names, for it shows them to nobody."""
+    try:
+        names = os.listdir(_DESCRIPTORS)  # noqa: PTH208 - only names are wanted
+    except OSError:
+        # A machine that does not list them: what was held is let go of all the same.
+        return set()
+    return {fd for fd in map(int, names) if _is_ours(fd)}
+
+
+def _is_ours(fd: int) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return False
+        one = socket.socket(fileno=fd)
+    except OSError:
+        return False
+    try:
+        if one.family != socket.AF_UNIX:
+            return False
+        return any(is_ours(Path(name).parent) for name in _names(one))
+    finally:
+        one.detach()
+
+
+def _names(one: socket.socket) -> list[str]:
+    """Return the paths of both ends, of those that have one."""
+    found: list[object] = [one.getsockname()]
+    with suppress(OSError):
+        # One that listens has no peer.
+        found.append(one.getpeername())
+    return [name for name in found if isinstance(name, str) and name]
+
+
+def _blank(fds: set[int]) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in fds:
+        os.dup2(null, fd, inheritable=False)
+    os.close(null)
+
+
+def _leave(frame: Frame) -> None:
+    """End this child: the routine that it was forked in is over, and nobody waits for its end."""
+    code = 0
+    if isinstance(frame, ExceptionFrame):
+        code = _said(failure.load(frame.payload))
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def _said(error: BaseException) -> int:
+    """Say what an interpreter says at its end; return the exit code."""
+    if not isinstance(error, SystemExit):
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    sys.stderr.write(f"{error.code}\n")
+    return 1
+
+
+_open: set[object] = set()
+_watching = False
+_pid = os.getpid()
+_lock = threading.RLock()
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

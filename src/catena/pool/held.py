@@ -1,0 +1,24 @@
+"""The file descriptors by which processes of a pool know that others live.
+
+Whoever makes one holds it here, so that no forked child keeps it: see ``catena.pool.forking``.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["held", "hold", "let_go"]
+
+held: set[int] = set()
+
+
+def hold(fd: int) -> int:
+    """Keep a file descriptor from children that are forked, and return it."""
+    held.add(fd)
+    return fd
+
+
+def let_go(fd: int) -> None:
+    """Close a file descriptor that was held."""
+    held.discard(fd)
+    os.close(fd)
