@@ -221,7 +221,8 @@ async def pools() -> None:
         assert_type(pool.workers, tuple[str, ...])
         assert_type(pool.pids, dict[str, int])
 
-    catena.WorkerPool(2)  # pyright: ignore[reportCallIssue]
+    catena.WorkerPool(2)
+    catena.WorkerPool(2, 5)  # pyright: ignore[reportCallIssue]
     catena.WorkerPool(spawn="2")  # pyright: ignore[reportArgumentType]
     catena.WorkerPool(loop="trio")  # pyright: ignore[reportArgumentType]
     with catena.WorkerPool():  # pyright: ignore[reportGeneralTypeIssues]

@@ -12,7 +12,7 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NoReturn, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from catena.dispatch.port import dispatcher
 from catena.errors import ForkedPool, WorkerStartError
@@ -93,13 +93,15 @@ class WorkerPool:
         """The process id of each worker, by its id."""
         return {worker.id: worker.pid for worker in self._workers}
 
-    def __enter__(self) -> NoReturn:
-        raise TypeError(
-            "a pool waits for its workers when it opens and when it closes: write"
-            " `async with catena.WorkerPool(...):`"
-        )
+    if not TYPE_CHECKING:
+        # Only at run time: a type checker says by itself that a pool has no `with`.
+        def __enter__(self) -> NoReturn:
+            raise TypeError(
+                "a pool waits for its workers when it opens and when it closes: write"
+                " `async with catena.WorkerPool(...):`"
+            )
 
-    def __exit__(self, *_: object) -> None: ...
+        def __exit__(self, *_: object) -> None: ...
 
     async def __aenter__(self) -> Self:
         if self._entered:

@@ -227,4 +227,4 @@ def _fill(cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, 
     for one in registered:
         cls.register(one)
     for name, value in members.items():
-        vars(cls.__members__[name]).update(value)
+        cast("dict[str, Any]", vars(cls.__members__[name])).update(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from types import MemberDescriptorType
-from typing import Any
+from typing import Any, cast
 
 from catena.wire import origins
 
@@ -23,7 +23,8 @@ def is_struct(cls: Any) -> bool:
 
 def reduce_struct(cls: Any) -> tuple[Any, ...]:
     """Return how such a class is pickled: its fields with their defaults, its options, the rest."""
-    own: dict[str, Any] = dict(vars(cls))
+    own = dict(cast("dict[str, Any]", vars(cls)))
+    meta = cast("Any", type(cls))
     annotations = own.pop("__annotations__", {})
     config = cls.__struct_config__
     options = {name: getattr(config, name) for name in dir(config) if not name.startswith("_")}
@@ -40,7 +41,7 @@ def reduce_struct(cls: Any) -> tuple[Any, ...]:
         if name not in left and not isinstance(value, MemberDescriptorType)
     }
     defaults = {name: one for name, one in _defaults(cls).items() if name in annotations}
-    made = (_make, (type(cls), cls.__name__, cls.__bases__, names, defaults, options), state)
+    made = (_make, (meta, cls.__name__, cls.__bases__, names, defaults, options), state)
     return origins.tracked(cls, (*made, None, None, _fill), shared=True)
 
 
