@@ -91,7 +91,8 @@ def _slots(own: Any, cls: type) -> tuple[str, ...]:
 
 def _is_place(value: Any, cls: type) -> bool:
     kinds = (MemberDescriptorType, GetSetDescriptorType)
-    return isinstance(value, kinds) and value.__objclass__ is cls
+    # From 3.15 on all classes share the places of __dict__ and __weakref__, which are object's.
+    return isinstance(value, kinds) and value.__objclass__ in (cls, object)
 
 
 def _hidden(meta: Any, name: str, attributes: dict[str, Any]) -> bool:
