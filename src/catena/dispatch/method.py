@@ -48,6 +48,7 @@ class Method:
         return Bound(_function_of(self), instance)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Dispatch, as the function does."""
         __tracebackhide__ = True
         return _function_of(self)(*args, **kwargs)
 
