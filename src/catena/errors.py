@@ -192,24 +192,18 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
 
 
 class NoPool(CatenaError):
-    """A routine was called where no pool is open, or where it cannot be used.
+    """A routine was called where no pool is open, or where it cannot be used."""
 
-    ``owner`` is the class that a method was declared in, empty for others.
-    """
-
-    def __init__(self, *, routine: str, reason: str = "", owner: str = "") -> None:
+    def __init__(self, *, routine: str, reason: str = "") -> None:
         super().__init__()
-        self.routine, self.reason, self.owner = routine, reason, owner
+        self.routine, self.reason = routine, reason
 
     def text(self) -> str:
         why = self.reason or "no worker pool is open here"
         name = self.routine.rpartition(".")[2]
-        local = f"`{name}.local(...)`"
-        if self.owner:
-            local = f"`{self.owner}.{name}.local(...)`, giving it `self` or `cls` where it has one"
         return (
-            f"routine {self.routine} cannot be dispatched: {why}; open one with"
-            f" `async with catena.WorkerPool(spawn=2):`, or run it in this process with {local}"
+            f"routine {self.routine} cannot be dispatched: {why}; open one with `async with"
+            f" catena.WorkerPool(spawn=2):`, or run it in this process with `{name}.local(...)`"
         )
 
 

@@ -134,7 +134,13 @@ async def methods(account: Account) -> None:
     async for entry in account.history(3):
         assert_type(entry, bytes)
 
+    assert_type(await account.deposit.local(1), str)
+    assert_type(await Account.deposit.local(account, 1), str)
+    assert_type([entry async for entry in account.history.local(3)], list[bytes])
+
     await account.deposit("1")  # pyright: ignore[reportArgumentType]
+    await account.deposit.local("1")  # pyright: ignore[reportArgumentType]
+    await account.deposit.local(account, 1)  # pyright: ignore[reportCallIssue]
     await account.deposit()  # pyright: ignore[reportCallIssue]
     await Account.deposit(1)  # pyright: ignore[reportCallIssue]
     await Account.opened(1)  # pyright: ignore[reportArgumentType]

@@ -213,10 +213,7 @@ def _through(declared: Declaration) -> Dispatcher:
 
 def no_pool(declared: Declaration, reason: str = "") -> NoPool:
     """Return the error of a routine that cannot be called here, announced."""
-    qualified = getattr(declared.function, "__qualname__", "")
-    owner = qualified.rpartition(".")[0].rpartition(".")[2]
-    owner = "" if owner == "<locals>" else owner
-    return refused(NoPool(routine=declared.name, reason=reason, owner=owner))
+    return refused(NoPool(routine=declared.name, reason=reason))
 
 
 def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:

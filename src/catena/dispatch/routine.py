@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 from catena.context.runtime import checked_seconds
 from catena.dispatch.call import dispatching
 from catena.dispatch.declaration import CANCEL_GRACE, Declaration
+from catena.dispatch.method import Method, in_class
 from catena.dispatch.stream import Stream
 from catena.dispatch.stub import marked, stub_of
 
@@ -67,7 +68,7 @@ class Routine(Protocol[P, R_co]):
         @overload
         def __get__(
             self: Routine[Concatenate[S, Q], R], instance: S, owner: type | None = None
-        ) -> Callable[Q, R]: ...
+        ) -> Routine[Q, R]: ...
         @overload
         def __get__(self, instance: object, owner: type | None = None) -> Routine[P, R_co]: ...
 
@@ -101,7 +102,8 @@ def routine(
     ``cancel_grace`` how many seconds a cancelled caller waits for the routine's end. ``timeout``
     and ``dispatch_timeout`` are what RuntimeContext explains, for calls that are made where neither
     a block nor an inherited option sets them. The decorated function keeps its signature; its
-    attribute ``local`` is the original.
+    attribute ``local`` is the original, for a method bound to the same instance. (A classmethod's
+    is the plain function, to which the class is given.)
 
     Raises TypeError for anything but a coroutine function or an async-generator function, and
     ValueError for a negative number of seconds.
@@ -119,7 +121,7 @@ def routine(
         declared = Declaration(function, full, stream, cancel_grace, *seconds)
         wrapper = wrap(declared)
         dress(declared)
-        return wrapper
+        return Method(wrapper) if in_class(function) else wrapper
 
     return decorate if function is None else decorate(function)
 
@@ -179,7 +181,8 @@ def _check(function: object) -> None:
     if not callable(function):
         raise TypeError(f"a routine is an async function, not {type(function).__name__}")
     known = getattr(function, "__catena_routine__", None)
-    if known is not None and known.wrapper is getattr(function, "__func__", function):
+    bare = getattr(function, "__wrapped__" if type(function) is Method else "__func__", function)
+    if known is not None and known.wrapper is bare:
         raise TypeError("the function is a routine already")
     if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
         name = getattr(function, "__qualname__", repr(function))

@@ -61,7 +61,8 @@ def _first(obj: Any, tries: Iterator[int], seen: set[int]) -> tuple[str, Any] | 
 
 
 def _parts(obj: Any) -> Iterable[tuple[str, Any]]:
-    kind = cast("type[Any]", type(obj))
+    # A routine in a class, and one that is bound, pass for a function and for a bound method.
+    kind = cast("type[Any]", obj.__class__)
     if kind is FunctionType:
         return _of_function(obj)
     if issubclass(kind, dict):

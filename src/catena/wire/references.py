@@ -54,7 +54,7 @@ def reference(obj: Any) -> str | None:
     for _ in range(_DECORATORS):
         if found is obj:
             return f"{module}:{name}"
-        step = "__func__" if type(found) is MethodType else "__wrapped__"
+        step = "__func__" if isinstance(found, MethodType) else "__wrapped__"
         found = getattr(found, step, None)
         if found is None:
             return None
