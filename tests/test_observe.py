@@ -119,14 +119,29 @@ def test_ending_one_of_two_subscriptions_leaves_the_other() -> None:
     assert heard == [Fact(1)]
 
 
+class Unlikely(BaseException):
+    """No Exception, and none of the standard library's."""
+
+
+RAISED = [KeyError, SystemExit, asyncio.CancelledError, GeneratorExit, Unlikely]
+
+
+def raising(kind: type[BaseException]) -> Callable[[object], None]:
+    """Return a listener that raises."""
+
+    def listener(_: object) -> None:
+        raise kind("mine")
+
+    return listener
+
+
+@pytest.mark.parametrize("kind", RAISED)
 def test_a_listener_that_raises_is_detached_and_logged_once(
-    caplog: pytest.LogCaptureFixture,
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The seam: the others are told, the announcement does not fail, one line says so."""
     heard: list[Event] = []
-
-    def broken(_: Event) -> None:
-        raise KeyError("mine")
+    broken = raising(kind)
 
     with (
         caplog.at_level(logging.DEBUG, "catena"),
@@ -142,7 +157,7 @@ def test_a_listener_that_raises_is_detached_and_logged_once(
     assert (line.name, line.levelno) == ("catena", logging.ERROR)
     assert "Fact" in line.getMessage()
     assert line.exc_info is not None
-    assert isinstance(line.exc_info[1], KeyError)
+    assert isinstance(line.exc_info[1], kind)
 
 
 def test_listeners_come_and_go_while_others_announce() -> None:
@@ -237,17 +252,18 @@ def test_all_listeners_of_an_operation_are_told_the_same_outcome(clock: list[int
     assert len(clock) == 2
 
 
+@pytest.mark.parametrize("kind", RAISED)
 @pytest.mark.parametrize("when", ["beginning", "end"])
 def test_a_listener_of_an_operation_that_raises_is_detached(
-    when: str, caplog: pytest.LogCaptureFixture
+    when: str, kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The seam: at its beginning or its end; the operation goes on, one line says what happened."""
     told: list[Outcome] = []
 
     def broken(_: Any) -> Callable[[Outcome], None]:
         if when == "beginning":
-            raise KeyError("mine")
-        return lambda outcome: {}["mine"]
+            raise kind("mine")
+        return raising(kind)
 
     with subscribe(broken, Work), subscribe(lambda _: told.append, Work):
         for _ in range(2):
@@ -316,15 +332,33 @@ def test_no_class_has_listeners_by_default() -> None:
     assert ran.stdout == "True []\n"
 
 
+@pytest.mark.parametrize("kind", RAISED)
 def test_what_a_listener_left_is_used_and_breaks_nothing(
-    caplog: pytest.LogCaptureFixture,
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The seam: nothing for nothing, what a hook returns, and one line for what it raises."""
     assert use(None) is None
     assert use(lambda: 7) == 7
     assert caplog.records == []
-    assert use(lambda: 1 / 0) is None
+    assert use(lambda: raising(kind)(None)) is None
     assert [one.levelno for one in caplog.records] == [logging.ERROR]
+
+
+def test_ctrl_c_in_a_listener_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """The seam: it is the user's, and the listener that was at work keeps listening."""
+    interrupted = raising(KeyboardInterrupt)
+
+    with subscribe(interrupted, Fact, Work):
+        with pytest.raises(KeyboardInterrupt):
+            announce(Fact(1))
+        with pytest.raises(KeyboardInterrupt), Work("w"):
+            pass
+        assert Fact.listeners == Work.listeners == (interrupted,)
+    with pytest.raises(KeyboardInterrupt):
+        use(lambda: interrupted(None))
+
+    assert not observe.observing()
+    assert caplog.records == []
 
 
 # ---- what is only counted

@@ -10,7 +10,7 @@ import importlib
 from types import ModuleType
 
 from catena.observe import attendant
-from catena.pool.bootstrap import on_spawn, worker_id
+from catena.pool.bootstrap import on_spawn
 
 __all__ = ["start", "submodule"]
 
@@ -36,7 +36,7 @@ def submodule(name: str) -> ModuleType:
 def _look() -> None:
     from catena.telemetry.switch import ensure  # noqa: PLC0415 - `import catena` stays light
 
-    ensure(worker_id())
+    ensure()
 
 
 def _hand_over(environment: dict[str, str], _: str) -> None:

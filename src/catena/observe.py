@@ -10,7 +10,10 @@ An operation lasts. Its class is a context manager whose clock is read only when
     with Mount(...) if Mount.listeners else SILENCE as mounting:
         ...
 
-A listener that raises is detached and logged once; it never breaks a call.
+A listener that raises is detached and logged once; it never breaks a call, whatever it raises:
+SystemExit and CancelledError go no further either, and only Ctrl-C does. A listener may read
+variables: while anything is told in a thread, what that thread reads is exempt from the guard, and
+an event that a listener causes by listening to its own kind is not told again.
 
 Most of what happens is only counted. A listener may bring a counter along, which is asked first
 where things happen by the thousand, as long as nobody else listens: what it takes it counts, and no
@@ -29,12 +32,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter_ns
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar
 
 __all__ = [
     "CARRIER_LIMIT",
@@ -55,12 +59,28 @@ __all__ = [
     "attendant",
     "ending",
     "fell",
+    "listening",
+    "observing",
+    "say",
+    "spare_interrupt",
     "subscribe",
     "use",
 ]
 
 _log = logging.getLogger("catena")
 _lock = threading.Lock()
+
+T = TypeVar("T")
+
+
+class _Here(threading.local):
+    """Whether the running thread is in a listener, and which facts it announces meanwhile."""
+
+    observing = False
+    kinds: tuple[type[Event], ...] = ()
+
+
+_here = _Here()
 
 End = Literal["done", "failed", "cancelled", "abandoned"]
 
@@ -76,6 +96,7 @@ OVERSIZED: Carrier = MappingProxyType({})
 """Stands for a carrier that came and exceeded the limit; told from ``NO_CARRIER`` by identity."""
 
 _attendants: list[Callable[[], object]] = []
+_raised: list[Callable[[], object]] = []
 _counters: list[tuple[type[Event], Listener, Any]] = []
 
 
@@ -135,18 +156,22 @@ class Operation(Event):
     _closers: tuple[tuple[Listener, Listener], ...] = ()
 
     def __enter__(self) -> Self:
+        # First of all, so that whoever is told of it can say when it began.
+        self.started = perf_counter_ns()
+        listening(self._begin)
+        return self
+
+    def _begin(self) -> None:
         closers: tuple[tuple[Listener, Listener], ...] = ()
         for listener in self.listeners:
             try:
                 closer = listener(self)
-            except Exception:
+            except BaseException:
                 fell(type(self), listener)
             else:
                 if callable(closer):
                     closers += ((listener, closer),)
         self._closers = closers
-        self.started = perf_counter_ns()
-        return self
 
     def __exit__(
         self,
@@ -171,10 +196,13 @@ class Operation(Event):
         end = "abandoned" if abandoned else "done" if error is None else ending(error)
         # Past the constructor, which is Python code.
         outcome = _new(Outcome, (elapsed, end, error))
+        listening(self._end, closers, outcome)
+
+    def _end(self, closers: tuple[tuple[Listener, Listener], ...], outcome: Outcome) -> None:
         for listener, closer in closers:
             try:
                 closer(outcome)
-            except Exception:
+            except BaseException:
                 fell(type(self), listener)
 
 
@@ -202,12 +230,39 @@ SILENCE = Silence()
 
 
 def announce(event: Event) -> None:
-    """Hand a fact to the listeners of its class."""
-    for listener in type(event).listeners:
+    """Hand a fact to the listeners of its class, unless one of them has caused it just now."""
+    kind, outer = type(event), _here.kinds
+    if kind in outer:
+        return
+    _here.kinds = (*outer, kind)
+    try:
+        listening(_tell, kind, event)
+    finally:
+        _here.kinds = outer
+
+
+def _tell(kind: type[Event], event: Event) -> None:
+    for listener in kind.listeners:
         try:
             listener(event)
-        except Exception:
-            fell(type(event), listener)
+        except BaseException:
+            fell(kind, listener)
+
+
+def observing() -> bool:
+    """Say whether the running code is a listener's: it looks on, and takes part in nothing."""
+    return _here.observing
+
+
+def listening(work: Callable[..., T], *args: Any) -> T:
+    """Call what observes for a counter, or in another one's Context, as listeners are called."""
+    here = _here
+    outer = here.observing
+    here.observing = True
+    try:
+        return work(*args)
+    finally:
+        here.observing = outer
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +306,10 @@ def use(hook: Callable[[], Any] | None) -> Any:
     if hook is None:
         return None
     try:
-        return hook()
-    except Exception:
-        _log.exception("what a listener left in an event raised")
+        return listening(hook)
+    except BaseException:
+        spare_interrupt()
+        say("what a listener left in an event raised")
         return None
 
 
@@ -265,14 +321,16 @@ def attendant(look: Callable[[], object]) -> None:
 def attend() -> None:
     """Let attendants look around: when a pool opens, a worker serves, and about once a second.
 
-    One that raises is logged once and not called again.
+    One that raises is called again the next time; it is logged the first time.
     """
     for look in tuple(_attendants):
         try:
-            look()
-        except Exception:
-            _attendants.remove(look)
-            _log.exception("an attendant raised and is not called again")
+            listening(look)
+        except BaseException:
+            spare_interrupt()
+            if look not in _raised:
+                _raised.append(look)
+                say("an attendant raised; it is called again, and not logged again")
 
 
 def ending(error: BaseException) -> End:
@@ -284,8 +342,26 @@ def ending(error: BaseException) -> End:
 
 def fell(event: type[Event], listener: Listener) -> None:
     """Detach a listener that has just raised, and log what; for counters, which must not raise."""
+    spare_interrupt()
     if _detach(event, listener):
-        _log.exception("a listener of %s raised and was detached", event.__name__)
+        say("a listener of %s raised and was detached", event.__name__)
+
+
+def spare_interrupt() -> None:
+    """Raise once more what is being handled where that is Ctrl-C: no listener's, but the user's."""
+    error = sys.exception()
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+
+
+def say(text: str, *args: object) -> None:
+    """Log the exception that is being handled, in so far as the application's logging can."""
+    try:
+        _log.exception(text, *args)
+    except BaseException as error:
+        spare_interrupt()
+        # A handler or a filter of the application raises at this very moment.
+        sys.stderr.write(f"catena: this could not be logged ({error!r}): {text % args}\n")
 
 
 def _detach(event: type[Event], listener: Listener) -> bool:

@@ -147,9 +147,9 @@ class Dispatch(Operation):
     is the last of ``answers``, and ``frame`` its kind and which one it was.
 
     A listener may assign ``carrier``, which every attempt takes along; ``context``, for listeners
-    that come after it; ``span`` and ``sampled``, for its own use; and ``enter``, called before an
-    answer that brings a chain is mounted: what that returns is called afterwards. One that sets
-    ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
+    that come after it; ``span``, ``began`` and ``sampled``, for its own use; and ``enter``, called
+    before an answer that brings a chain is mounted: what that returns is called afterwards. One
+    that sets ``measured`` finds the sizes of payloads in ``sent_bytes`` and ``received_bytes``.
     """
 
     attempt: Attempt | None = None
@@ -162,6 +162,7 @@ class Dispatch(Operation):
     carrier: Carrier | None = None
     context: Any = None
     span: Any = None
+    began: int = 0
     sampled: bool = False
     enter: Callable[[], Any] | None = None
 
@@ -211,22 +212,27 @@ class Dispatch(Operation):
 class Execution(Operation):
     """One call of a routine, seen by the worker that runs it, from before its chain is mounted.
 
+    So variables have their defaults when it begins, and what the routine left in them when it ends.
     ``carrier`` is what the caller's listener sent along, ``caller`` the peer that calls, ``frame``
     the kind of the last drive and which one it was. ``leased`` tells of the proxy that serves the
     call where it was found and whether it was ``built`` or ``cached``, None without one; ``lease``
-    ends with the execution, and is told to those who listen to leases besides.
+    ends with the execution, and is told to those who listen to leases besides. ``answered`` is when
+    its last answer was ready, by ``perf_counter_ns``; 0 before that, and for streams.
 
     A listener may assign ``reply``, which returns the carrier of an answer that carries a chain;
-    ``context``, for listeners that come after it; ``span``, ``sampled``, ``origin`` and
-    ``leasing``, for its own use; and ``enter``, called once in every Context that the routine runs
-    in. Those Contexts end with the call, so nothing is left there.
+    ``context``, for listeners that come after it; ``span``, ``began``, ``sampled``, ``origin`` and
+    ``leasing``, for its own use; and ``enter``, called once in each Context that a stream's steps
+    run in after the first, in which its begin is told. Those Contexts end with the call, so nothing
+    is left there.
     """
 
     drive: Kind | None = None
     drives: int = 1
     leased: tuple[str, str] | None = None
+    answered: int = 0
     context: Any = None
     span: Any = None
+    began: int = 0
     sampled: bool = False
     origin: Any = None
     leasing: Any = None
@@ -303,9 +309,10 @@ class Execution(Operation):
 class Mount(Operation):
     """A manifest is put into the current context, on the worker or back on the caller.
 
-    ``bytes`` is the size of its entries, ``delta`` whether it tells only what changed, ``carrier``
-    what came with it; the variables that it ``bound`` and ``unbound`` are filled in. Its counter is
-    called with what it is told and ``to_worker``, and returns whether that is all.
+    It is told when it is done, so its listeners find the values that came. ``bytes`` is the size of
+    its entries, ``delta`` whether it tells only what changed, ``carrier`` what came with it; the
+    variables that it ``bound`` and ``unbound`` are filled in. Its counter is called with what it is
+    told and ``to_worker``, and returns whether that is all.
     """
 
     bound: Iterable[Keyed] = ()

@@ -15,7 +15,7 @@ from catena.context.capture import (
 )
 from catena.context.carried import Carried
 from catena.context.chain import Chain
-from catena.context.current import current
+from catena.context.current import UNMOUNTED, current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount
 from catena.dispatch.contexts import Contexts
@@ -62,8 +62,9 @@ class Scope:
 
     @property
     def chain(self) -> Chain | None:
-        """The chain there."""
-        return self.context.get(current)
+        """The chain there, None before one has been mounted."""
+        chain = self.context.get(current)
+        return None if chain is UNMOUNTED else chain
 
     def get(self, var: catena.ContextVar[Any]) -> Any:
         """The value there, "unset" when there is none."""

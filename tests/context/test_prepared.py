@@ -10,7 +10,7 @@ import pytest
 
 import catena
 from catena.context.capture import capture_answer, untouched
-from catena.context.current import current
+from catena.context.current import UNMOUNTED, current
 from catena.context.manifest import ChainManifest, Entry, EntryKind, Values
 from catena.context.mount import mount_first, mount_named, unmount
 from catena.context.prepared import Prepared
@@ -65,7 +65,7 @@ def test_only_what_cannot_change_is_kept_as_an_object(value: Any) -> None:
 
     assert kept is not None
     assert (set(kept.state), set(kept.closed)) == ({fixed}, {other})
-    assert kept.context.get(current) is None
+    assert kept.context.get(current) is UNMOUNTED
 
 
 def test_a_value_may_become_mutable_and_fixed_again() -> None:
@@ -128,7 +128,7 @@ def test_a_kept_context_is_copied_for_each_call() -> None:
     assert (one.chain.id, two.chain.id) == (ID, OTHER)
     assert one.run(one.chain.home.is_here)
     assert not two.run(one.chain.home.is_here)
-    assert state.context.get(current) is None
+    assert state.context.get(current) is UNMOUNTED
 
 
 def test_a_value_that_cannot_be_read_is_told_again_by_each_call_that_names_it() -> None:
@@ -273,3 +273,26 @@ def test_both_ways_mount_the_same() -> None:
         assert scope.chain[:4] == (ID, OTHER, threading.get_ident(), None)
         assert scope.chain.state is kept.state
         assert scope.run(scope.chain.home.is_here)
+
+
+def test_nothing_is_read_before_the_mount() -> None:
+    """M8: a kept state's values are an earlier call's, and no one's until a chain is mounted."""
+    var = variable(default="d")
+    named = manifest_of(value_of(var, "earlier"))._replace(name=1)
+    _, base = Scope().run(mount_first, named, LENIENT, plain())
+    assert base is not None
+    worker = Scope(base.context.copy())
+
+    assert worker.get(var) == "unset"
+    assert worker.run(var.get) == "d"
+    token = Scope().set(var, 1)
+    for act in (lambda: var.set(1), lambda: var.reset(token)):
+        with pytest.raises(RuntimeError, match="has not been mounted yet"):
+            worker.run(act)
+    with pytest.raises(catena.errors.ChainSerializationError):
+        worker.run(mount_first, manifest_of(id=b"short")._replace(base=1), LENIENT, base)
+    assert worker.run(var.get) == "d"
+    assert worker.run(capture_answer, LENIENT, None) == (None, None)
+
+    worker.run(mount_first, manifest_of()._replace(base=1), LENIENT, base)
+    assert worker.run(var.get) == "earlier"

@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "catena.events": 1,
     "catena.operations": 1,
     "catena.wording": 1,
+    "catena.standing": 1,
     "catena.context": 2,
     "catena.wire": 3,
     "catena.link": 4,
@@ -78,7 +79,6 @@ LATE = {
     ("catena.telemetry.switch", "catena.telemetry.calls"),
     ("catena.telemetry.switch", "catena.telemetry.chains"),
     ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK
-    ("catena.telemetry.switch", "catena.telemetry.hooks"),
     ("catena.telemetry.switch", "catena.telemetry.pending"),
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when there is a record
     ("catena.telemetry.switch", "catena.telemetry.logs"),

@@ -58,6 +58,7 @@ def built(files: dict[str, str]) -> list[str]:
 def test_an_event_is_built_where_somebody_listens() -> None:
     """The seam: whoever builds an event has asked first, in the same function or in its caller."""
     asked_by_the_caller = {
+        "catena.context.mount._announce builds Mount",
         "catena.context.mount._tell_undeclared builds KeysUndeclared",
         # Built when a listener asks an execution for it.
         "catena.operations.lease builds Lease",

@@ -9,7 +9,7 @@ import os
 import pytest
 
 import catena
-from catena.pool.bootstrap import worker_id
+from catena.standing import worker_id
 from catena.wire import versions
 
 __all__ = [

@@ -48,10 +48,14 @@ def test_what_is_only_sent_is_not_taken_back() -> None:
 
 def test_a_worker_of_another_major_version_is_turned_away() -> None:
     """Versions: the pool does not open, and says what was spoken."""
-    with pytest.raises(catena.VersionRefused) as caught:
+    with pytest.raises(ExceptionGroup) as caught:
         pooled(_nothing, spawn=1, bootstrap="tests.integration.telling:of_another_version")
 
-    assert caught.value.remote != caught.value.local
+    (failure,) = caught.value.exceptions
+    assert isinstance(failure, catena.WorkerStartError)
+    refused = failure.__cause__
+    assert isinstance(refused, catena.VersionRefused)
+    assert refused.remote != refused.local
 
 
 async def _nothing(pool: catena.WorkerPool) -> None:

@@ -37,8 +37,8 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.Dispatch: _ERROR | _SENT | {"catena.chain.id", "catena.pending"},
     events.Execution: _ERROR
     | {"catena.chain.id", "catena.chain.parent_id", "catena.carrier", "catena.pending"},
-    # A chain that was not forked has no parent.
-    events.Mount: {"catena.chain.parent_id"},
+    # A chain that was not forked has no parent, and a mount may bring nothing, or reset nothing.
+    events.Mount: {"catena.chain.parent_id", "catena.vars.set", "catena.vars.reset"},
     # Outside of any call.
     events.TokenReset: {"catena.call.id"},
     # Threads without tasks, tasks that work for no call.

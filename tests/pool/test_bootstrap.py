@@ -12,6 +12,7 @@ import pytest
 import catena
 from catena.pool import bootstrap
 from catena.pool.bootstrap import Bootstrap
+from catena.standing import worker_id
 from tests.integration.pools import pooled
 
 SET_UP: list[str] = []
@@ -21,10 +22,10 @@ NEVER = threading.Event()
 
 def set_up() -> object:
     """Note that it was called, here and where the environment says; leave something to be done."""
-    SET_UP.append(bootstrap.worker_id())
+    SET_UP.append(worker_id())
     place = os.environ.get("T_NOTES")
     if place:
-        Path(place, "set up").write_text(bootstrap.worker_id())
+        Path(place, "set up").write_text(worker_id())
 
     def finish(seconds: float) -> None:
         FINISHED.append(seconds)
@@ -60,7 +61,7 @@ def leave_trouble() -> object:
 @catena.routine
 async def surroundings() -> dict[str, Any]:
     """Return what a routine sees of its worker's identity."""
-    return {"id": bootstrap.worker_id(), "variable": os.environ.get(bootstrap.WORKER)}
+    return {"id": worker_id(), "variable": os.environ.get(bootstrap.WORKER)}
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
@@ -88,7 +89,7 @@ def test_a_worker_calls_it_before_it_serves_and_finishes_it(
     assert (at_start,) == pools[0].workers
     assert seen == {"id": at_start, "variable": None}
     assert 0 < float((tmp_path / "finished").read_text()) <= 2.5
-    assert bootstrap.worker_id() == ""
+    assert worker_id() == ""
 
 
 def test_the_pools_option_outdoes_the_environment(

@@ -68,6 +68,40 @@ def test_a_child_cannot_use_the_pool_and_says_so(tmp_path: Path) -> None:
         assert f"cannot be dispatched: {whose}; open one with" in text, where
 
 
+def test_a_child_counts_nothing_of_the_parents(tmp_path: Path) -> None:
+    """K2, L8: links, workers, calls and leases are the parent's, of its caller and its workers."""
+    source = """
+        from catena import standing
+
+        def counts():
+            return {one: sum(standing.now(one).values()) for one in
+                    ("workers", "links", "calls", "leases")}
+
+        def compare():
+            mine, out = counts(), os.pipe()
+            if os.fork() == 0:
+                os.write(out[1], json.dumps(counts()).encode())
+                os._exit(0)
+            os.wait()
+            return [mine, json.loads(os.read(out[0], 1 << 20))]
+
+        @catena.routine
+        async def compare_there():
+            return compare()
+
+        async def main():
+            async with catena.WorkerPool(spawn=1):
+                print(json.dumps([compare(), await compare_there()]))
+
+        asyncio.run(main())
+    """
+    none = {"workers": 0, "links": 0, "calls": 0, "leases": 0}
+    (caller, in_its_child), (worker, in_child_of_worker) = ran(source, tmp_path)
+    assert caller == {**none, "workers": 1, "links": 1}
+    assert worker == {**none, "links": 1, "calls": 1, "leases": 1}
+    assert in_its_child == in_child_of_worker == none
+
+
 def test_a_child_holds_nothing_of_the_pool(tmp_path: Path) -> None:
     """K2: no pipe, socket or lock of a pool is open in children of its caller and its workers."""
     source = """

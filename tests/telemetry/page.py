@@ -28,6 +28,18 @@ opens and about once a second afterwards, a worker likewise. Without an SDK noth
 what happens costs one attribute test each time. The [events](events.md) that all of this is made
 from can be had directly, too.
 
+One call is a story of five or six spans, which a trace view shows from top to bottom:
+
+```text
+shop.basket.price            CLIENT    its caller waits, all attempts included
+├─ shop.basket.price         SERVER    its worker runs it
+│  ├─ catena.proxy.lease               the pool that its nested calls would go through
+│  ├─ catena.mount           to_worker the variables that came along
+│  ├─ catena.token.reset     ok        one that the routine reset, if it did
+│  └─ catena.mount           out       its chain leaves the worker
+└─ catena.mount              to_caller the variables that came back, if one changed
+```
+
 ## Two spans a call, or all of them
 
 `CATENA_TELEMETRY`, or `install(detail=…)`, chooses:
@@ -35,7 +47,7 @@ from can be had directly, too.
 | detail | spans | metrics | logs |
 |---|---|---|---|
 | `off` | none, and no trace context travels | none | none |
-| `dispatch` | two a call, and one for each refusal | all | all |
+| `dispatch` | two a call, and one for each contention and each refused reset | all | all |
 | `full`, the default | of every mount, reset and lease as well | all | all |
 
 ```console
@@ -43,11 +55,12 @@ $ CATENA_TELEMETRY=dispatch python app.py
 ```
 
 With `dispatch` a call has the two spans that a call has in any RPC system: one of the kind CLIENT
-at its caller, one of the kind SERVER at its worker. Resets that were refused and contentions still
-make theirs. Choose it where calls are many and spans are paid for, or where traces are read for who
-called whom and how long it took. Choose `full` where a trace has to show what became of context
-variables: which chain was mounted where, what each mount set, which token was spent. Metrics and
-log records are the same with both, so nothing is lost that an alert needs.
+at its caller, one of the kind SERVER at its worker. Choose it where calls are many and spans are
+paid for, or where traces are read for who called whom and how long it took. Choose `full` where a
+trace has to show what became of context variables: which chain was mounted where, what each mount
+set, which token was spent. Contentions and refused resets have their spans either way, also outside
+of any trace. Metrics and log records are the same with both, so nothing is lost that an alert
+needs.
 
 ## Switch it on and off
 
@@ -85,7 +98,8 @@ unmounts has all of them told, which takes longer. Its durations have no exempla
 trace, whatever filter the SDK has: nobody keeps that trace.
 
 A worker answers first and tells then: what its listeners do when a call has ended, they do when the
-answer has left. Durations are those from before that.
+answer has left. Durations are those from before that, and a span ends when its call did: it lasts
+as long as the metric says.
 
 What that comes to is measured beside the bare SDK in [Benchmarks](benchmarks.md#telemetry). With
 one call in flight, which took 0.71 ms without an SDK on that machine, 0.07 ms were added within a
@@ -98,9 +112,10 @@ throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
 
 The trace travels beside the manifest of a call, through the propagator that the application has
 configured, and so does the time of sending, which tells how long a call waited. Baggage stays
-behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What arrives malformed,
-or beyond 8 KiB, never fails a call: its span begins a trace of its own, and `catena.carrier` tells
-why.
+behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What is to travel
+beyond 8 KiB goes without baggage, and if need be without the `tracestate`; the parent arrives. What
+arrives malformed, or beyond 8 KiB, never fails a call: its span begins a trace of its own, and
+`catena.carrier` tells why. All of that is counted in `catena.telemetry.dropped`.
 
 Texts that no exporter can encode, because they hold half a surrogate pair (such as a file name that
 is no UTF-8), arrive with a backslash: `caf\\udce9`. Integers beyond 64 bits arrive as texts.
@@ -112,6 +127,19 @@ class; their texts, which may quote values, only with `install(record_messages=T
 What is given to `install` in code holds for the workers that are started afterwards, too. Hooks,
 providers and propagators stay in their process;
 [how to instrument workers](../how-to/instrument.md#workers) tells where they are given there.
+
+## What observes it
+
+Hooks, samplers, span processors, propagators, log handlers and filters run within the code that
+they are told of, and may read variables there. They are refused nothing: a reader that is another
+thread, or another task, sees the values and makes no contention. When an execution begins its chain
+has not been mounted, so variables have their defaults; when it ends, what the routine left in them.
+Whoever sets a variable there takes part, and can be refused.
+
+What one of them raises costs one signal of one event: that span, that measurement or that record.
+It is counted in `catena.telemetry.dropped`, with the signal and the reason `raised`, and logged at
+most once a minute for each signal; the next one is told again. That holds for whatever it is,
+SystemExit as well; only Ctrl-C goes on to the application.
 
 ## Logs
 
@@ -134,7 +162,8 @@ configures no logging. `catena.logging` does it for applications that want that:
 `CATENA_AUDIT_LOG=1` turns the logger `catena.audit` on from outside. While it is off, nobody
 listens on its account. Each of its records carries `process.pid` and, in a worker,
 `catena.worker.id`, so that many processes can write to one file. In a record that names the worker
-of a call, as `catena.call.dispatched` does, the id is that one's.
+of a call, as `catena.call.dispatched` does, the id is that one's. What others put on a record, such
+as a `trace_id` of their own, is left alone.
 
 A line of JSON is valid whatever a record holds: keys become texts, numbers that JSON has no word
 for become `"NaN"` or `"Infinity"`, what holds itself is cut, and a record whose arguments do not
@@ -164,6 +193,8 @@ duration is told so, one record at either end. Sizes and waiting times are `samp
 sixteenth is kept, at most 1024 between two collections. Durations of calls wait until sixteen have
 come, or until metrics are collected, and are recorded together, each in the context of its own
 call. Series of a small enumeration begin at zero, so that the first contention is an increase.
+Links, workers, calls under way and leases are not added up but looked at when metrics are
+collected, so they are right in a provider that comes late, or comes back.
 
 Which version a peer will be refused for is not known before. `catena.version.refusals` begins with
 one series at zero, whose `catena.version.local` is the version here and whose

@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 
 from catena import telemetry
-from catena.telemetry import switch
+from catena.telemetry import attempts, switch
+from catena.telemetry.tally import dropped
 
 __all__ = ["Told", "telling"]
 
@@ -32,6 +33,7 @@ class Told:
     exporter: InMemorySpanExporter
     reader: InMemoryMetricReader
     records: list[logging.LogRecord] = field(default_factory=list[logging.LogRecord])
+    before: dict[tuple[str, ...], int] = field(default_factory=lambda: dict(dropped.read()))
 
     @property
     def spans(self) -> list[ReadableSpan]:
@@ -55,6 +57,12 @@ class Told:
     def numbers(self, name: str) -> dict[Labels, Any]:
         """Collect; return the values of a counter or gauge by their labels."""
         return {labels(one): one.value for one in self.metrics().get(name, ())}
+
+    def dropped(self, signal: str, reason: str = "raised") -> int:
+        """Collect; return how often telemetry was dropped since the block began."""
+        name = (("catena.reason", reason), ("catena.signal", signal))
+        found = self.numbers("catena.telemetry.dropped").get(name, 0)
+        return found - self.before.get((signal, reason), 0)
 
     def logged(self, name: str) -> list[dict[str, Any]]:
         """Return the records of an event, as dictionaries."""
@@ -88,6 +96,7 @@ def telling(
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     meters = MeterProvider([reader])
     told = Told(tracers, meters, exporter, reader)
+    attempts._said.clear()
     handler, logger = _Keep(told.records), logging.getLogger("catena")
     level = logger.level
     logger.addHandler(handler)

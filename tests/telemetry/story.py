@@ -23,6 +23,7 @@ from tests.link.ends import settle
 __all__ = ["add", "contend", "count_up", "fail", "give_up", "nest", "number", "story"]
 
 number: catena.ContextVar[int] = catena.ContextVar("number", namespace="tests.story", default=0)
+brief: catena.ContextVar[int] = catena.ContextVar("brief", namespace="tests.story", default=0)
 ahead: catena.ContextVar[str] = catena.ContextVar(
     "ahead", namespace="tests.story", default="", propagate="forward"
 )
@@ -48,6 +49,15 @@ async def count_up(to: int) -> AsyncGenerator[int, None]:
     for value in range(to):
         number.set(value)
         yield value
+
+
+@catena.routine
+async def come_and_go() -> AsyncGenerator[None, None]:
+    """Bind a variable in the first step, and unbind it in the second."""
+    token = brief.set(1)
+    yield
+    brief.reset(token)
+    yield
 
 
 @catena.routine
@@ -100,6 +110,8 @@ async def story() -> None:
         await add(2)
         await nest(3)
         async for _ in count_up(2):
+            pass
+        async for _ in come_and_go():
             pass
         with pytest.raises(LookupError):
             await fail("of no interest")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from catena.observe import CARRIER_LIMIT
 from catena.telemetry.carrier import Carriers
+from catena.telemetry.tally import dropped
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling
@@ -107,10 +109,9 @@ class Odd(TraceContextTextMapPropagator):
 
 
 @isolated
-def test_a_text_that_cannot_travel_stops_the_listener_and_no_call() -> None:
+def test_a_text_that_cannot_travel_costs_the_carrier_alone() -> None:
     """Bad input: a propagator's half character never comes to a frame, and calls go on."""
-    with pytest.raises(UnicodeEncodeError):
-        Carriers(Odd()).write(span(1))
+    assert Carriers(Odd()).write(span(1)) is None
 
     async def work() -> None:
         number.set(1)
@@ -122,6 +123,41 @@ def test_a_text_that_cannot_travel_stops_the_listener_and_no_call() -> None:
     seen: list[int] = []
     with telling(propagator=Odd()) as told:
         run(work())
+        assert seen == [3]
+        assert told.dropped("traces", "oversized") == 4
 
-    assert seen == [3]
-    assert [one for one in told.records if "was detached" in one.getMessage()]
+
+LONG = {f"k{n}": "x" * 4060 for n in range(2)}
+STATE = trace.TraceState([(f"v{n}", "y" * 255) for n in range(32)])
+BOTH = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+
+
+@pytest.mark.parametrize(
+    ("members", "state", "kept"),
+    [
+        ({"k": "x" * 4000}, None, {"traceparent", "baggage"}),
+        (LONG, None, {"traceparent"}),
+        (LONG, trace.TraceState([("v", "y")]), {"traceparent", "tracestate"}),
+        ({"k": "v"}, STATE, {"traceparent"}),
+        ({"k": "\ud800"}, None, {"traceparent"}),
+    ],
+    ids=["legal", "baggage", "baggage but the state", "state", "half a character"],
+)
+@isolated
+def test_what_exceeds_the_limit_costs_no_parent(
+    members: dict[str, str], state: Any, kept: set[str]
+) -> None:
+    """L11: baggage goes first, then the trace's state; the parent arrives, and it is counted."""
+    before = sum(number for _, number in dropped.read())
+    for name, value in members.items():
+        attach(baggage.set_baggage(name, value))
+    context = trace.SpanContext(5, 7, False, trace.TraceFlags(1), state)
+
+    carrier = Carriers(BOTH, baggage=True).write(trace.NonRecordingSpan(context))
+
+    assert carrier is not None
+    assert set(carrier) == kept
+    assert carrier["traceparent"] == f"00-{5:032x}-{7:016x}-01"
+    size = sum(len(name) + len(value) for name, value in carrier.items())
+    assert size <= CARRIER_LIMIT
+    assert sum(number for _, number in dropped.read()) - before == (0 if "baggage" in kept else 1)

@@ -30,7 +30,7 @@ ROWS = pytest.mark.parametrize("row", CATALOG, ids=lambda row: row.event.__name_
 
 RARELY = {
     *("exception.message", "error.type", "catena.carrier"),
-    *("catena.chain.parent_id", "catena.pending"),
+    *("catena.chain.parent_id", "catena.pending", "catena.vars.reset"),
 }
 """Attributes that only some events of a class have; other tests see to them."""
 

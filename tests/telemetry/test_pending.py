@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from catena.telemetry import pending, switch
-from catena.telemetry.hooks import Hook
+from catena.events import Dispatch
+from catena.telemetry import attempts, pending
 from catena.telemetry.pending import Pending
 from tests.dispatch.ends import connected
 from tests.support import run
@@ -39,7 +38,9 @@ def tell(to: Pending, times: int = 1) -> None:
     """Tell of calls that begin."""
     tracer = TracerProvider().get_tracer("tests")
     for _ in range(times):
-        to.tell(tracer, tracer.start_span("call"), "call", Context(), {})
+        event = Dispatch("call", stream=False)
+        event.span, event.context = tracer.start_span("call"), Context()
+        to.tell(tracer, event, None, {})
 
 
 def test_many_are_flushed_together() -> None:
@@ -68,18 +69,23 @@ def test_the_thread_ends_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> 
     assert [one for one in threading.enumerate() if one.name == "catena-pending"] == []
 
 
-def test_a_flush_that_raises_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Bad input: pending spans go on, and leave with the others."""
+def test_a_flush_that_raises_is_tried_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bad input: it is logged once a minute, and the next pending spans ask for the next flush."""
+    monkeypatch.setattr(attempts, "_said", {})
+    monkeypatch.setattr(pending, "_IDLE", 0.01)
     provider = Flushed(LookupError("no exporter"))
     made = Pending(provider)
-    tell(made)
-    assert provider.called.wait(10)
+    for _ in range(2):
+        provider.called.clear()
+        tell(made)
+        assert provider.called.wait(10)
+
     for one in threading.enumerate():
         if one.name == "catena-pending":
             one.join(10)
-    tell(made)
-
-    assert provider.times == 1
+    assert provider.times == 2
     assert len(caplog.records) == 1
 
 
@@ -129,6 +135,24 @@ def test_nothing_is_pending_where_nothing_is_sampled() -> None:
     assert seen == []
 
 
+def test_a_pending_span_is_sampled_with_its_call() -> None:
+    """L9: in its trace, also where the call begins one, so a ratio of traces keeps both or none."""
+
+    async def calling() -> None:
+        async with connected():
+            for _ in range(60):
+                await add(1)
+
+    with telling(sampler=ParentBased(TraceIdRatioBased(0.5)), pending=True) as told:
+        run(calling())
+
+    calls = {one.context.span_id for one in told.spans if one.kind.name in ("CLIENT", "SERVER")}
+    made = [one for one in told.spans if (one.attributes or {}).get("catena.pending")]
+    assert 0 < len(calls) < 120
+    assert {one.links[0].context.span_id for one in made} == calls
+    assert [one for one in made if one.links[0].context.trace_id != one.context.trace_id] == []
+
+
 def test_a_pending_span_tells_what_is_known_at_the_start() -> None:
     """A pending span names the routine, the worker and the call; it links to the real span."""
 
@@ -148,20 +172,12 @@ def test_a_pending_span_tells_what_is_known_at_the_start() -> None:
     assert len(made) == len(real) == 2
     for one in made:
         its = real[one.links[0].context.span_id]
-        assert one.parent == its.parent
         assert one.name == its.name
+        # A trace is gone on with through a parent, and the call that begins one has none.
+        parent = its.parent or its.context
+        assert one.parent is not None
+        assert parent is not None
+        assert (one.parent.trace_id, one.parent.span_id) == (parent.trace_id, parent.span_id)
     attributes = [dict(one.attributes or {}) for one in made]
     assert sum("catena.worker.id" in one for one in attributes) == 1
     assert {one["rpc.method"] for one in attributes} == {f"{add.__module__}.add"}
-
-
-def test_a_hook_without_a_function_does_nothing() -> None:
-    """Most applications have no hook."""
-    exporter = InMemorySpanExporter()
-    tracers = TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    with tracers.get_tracer("tests").start_as_current_span("call") as span:
-        Hook(None)(span, object())
-
-    assert switch.installed() <= {"logs"}
-    assert dict(exporter.get_finished_spans()[0].attributes or {}) == {}

@@ -14,10 +14,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 import catena
-from catena import events, telemetry
+from catena import telemetry
 from catena.dispatch.caller import Caller
 from catena.observe import CARRIER_LIMIT
+from catena.telemetry import calls
 from catena.telemetry.facts import status_of
+from catena.telemetry.spans import enter
 from tests.dispatch.tapped import tapped
 from tests.support import isolated, run
 from tests.telemetry.sdk import Told, telling
@@ -189,6 +191,27 @@ def test_each_chain_that_drives_a_stream_finds_the_execution_current() -> None:
 
     execution = one(told.named("who_is_current"), SpanKind.SERVER)
     assert found == {format(execution.context.span_id, "x")}
+
+
+@isolated
+@pytest.mark.parametrize("call", [lambda: add(1), lambda: anext(count_up(3))])
+def test_an_execution_is_made_current_once(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Async generators: also the first step of a stream, and before a hook is called."""
+    entered: list[int] = []
+    monkeypatch.setattr(calls, "enter", lambda event: entered.append(0) or enter(event))
+    seen: list[bool] = []
+
+    def hook(span: trace.Span, _: Any) -> None:
+        seen.append(trace.get_current_span() is span)
+        raise ZeroDivisionError
+
+    with telling(execution_hook=hook) as told:
+        under_a_root(told, call)
+
+    assert (len(entered), seen) == (1, [True])
+    execution = one([*told.named("add"), *told.named("count_up")], SpanKind.SERVER)
+    mounts = [span for span in told.named("catena.mount") if parent(span)]
+    assert execution.context.span_id in {parent(span) for span in mounts}
 
 
 @pytest.mark.parametrize("how", ["aclose", "another task", "collected"])
@@ -653,12 +676,39 @@ def test_both_sides_of_a_contention_are_named() -> None:
     assert span.status.status_code is StatusCode.ERROR
 
 
+@isolated
+@pytest.mark.parametrize("detail", ["dispatch", "full"])
+@pytest.mark.parametrize("inside", ["nothing", "a sampled trace", "a dropped trace"])
+def test_a_refused_reset_is_a_span_wherever_it_may(detail: Any, inside: str) -> None:
+    """Spans: also where there is no trace, and where mounts have none, as a contention is."""
+    token = number.set(1)
+    number.reset(token)
+    with telling(sampled=inside != "a dropped trace", detail=detail) as told:
+        if inside == "nothing":
+            with pytest.raises(RuntimeError, match="already been used"):
+                number.reset(token)
+        else:
+            tracer = told.tracer_provider.get_tracer("app")
+            with (
+                tracer.start_as_current_span("app"),
+                pytest.raises(RuntimeError, match="already been used"),
+            ):
+                number.reset(token)
+        assert told.numbers("catena.token.resets")[(("catena.outcome", "used"),)] == 1
+
+    spans = told.named("catena.token.reset")
+    assert len(spans) == (0 if inside == "a dropped trace" else 1)
+    for span in spans:
+        assert span.status.status_code is StatusCode.ERROR
+        assert span.attributes["catena.outcome"] == "used"
+
+
 # ---- the seam
 
 
 @isolated
 def test_what_a_tracer_raises_breaks_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bad input: the listener is detached, one line says so, calls go on."""
+    """Bad input: each call loses its spans and nothing else; one line says so, all are counted."""
     with telling() as told:
         spans = telemetry.switch._switch.spans
         assert spans is not None
@@ -669,6 +719,7 @@ def test_what_a_tracer_raises_breaks_no_call(monkeypatch: pytest.MonkeyPatch) ->
                 return await add(1) + await add(1)
 
         assert run(work()) == 3
-        lines = [one for one in told.records if "was detached" in one.getMessage()]
-        assert len(lines) == 2
-        assert not [one for one in events.Dispatch.listeners if one == spans.dispatch]
+        assert len([one for one in told.records if "raised" in one.getMessage()]) == 1
+        assert told.dropped("traces") >= 4
+        points = told.metrics()["rpc.client.call.duration"]
+        assert [point.count for point in points] == [2]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from catena.context.carried import Carried, Known
 from catena.context.chain import Binding, Chain, State
 from catena.context.changes import NOTHING, Changes, unchanged
-from catena.context.current import Home, current, task_of
+from catena.context.current import UNMOUNTED, Home, current, task_of
 from catena.context.factory import ForkingFactory, ensure_task_factory
 from catena.context.guard import admit
 from catena.context.ledger import CallLedger
@@ -85,6 +85,8 @@ def capture_first(values: Values, carried: Carried | None) -> Captured | None:
         or thread != get_ident()
         or type(loop.get_task_factory()) is not ForkingFactory
     ):
+        if chain is UNMOUNTED:
+            return None
         chain = admit(chain)
         ensure_task_factory(chain.task)
         home, state = chain.home, chain.state
@@ -152,7 +154,7 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     chain. Returns None and raises as ``capture_first``.
     """
     chain = current.get()
-    if chain is None:
+    if chain is None or chain is UNMOUNTED:
         return None
     chain = admit(chain)
     ensure_task_factory(chain.task)
@@ -199,6 +201,8 @@ def capture_answer(
     owner = task and task()
     # What admit finds out first.
     if owner is None or task_of(owner.get_loop()) is not owner or thread != get_ident():
+        if chain is UNMOUNTED:
+            return None, None
         chain = admit(chain)
         home, state = chain.home, chain.state
     untold = whole or baseline is None or state is not baseline.state or not state.fixed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catena.context.registry import Key
     from catena.context.var import ContextVar
 
-__all__ = ["EMPTY", "SHELVED", "Binding", "Chain", "Shelf", "State", "new"]
+__all__ = ["EMPTY", "HIDDEN", "SHELVED", "Binding", "Chain", "Shelf", "State", "new"]
 
 
 class Shelf:
@@ -207,6 +207,9 @@ class State(dict["ContextVar[Any]", Binding]):
 
 EMPTY = State()
 EMPTY.fixed = True
+HIDDEN = State()
+"""Of no chain: whatever is bound in its Context, nothing can be read there."""
+HIDDEN.sealed = True
 
 # Past a chain's constructor, which is Python code: the way of sets, of forks and of most calls.
 new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here

@@ -16,12 +16,13 @@ from types import FrameType, MappingProxyType
 from typing import Any, Literal
 from weakref import ref
 
-from catena.context.chain import EMPTY, Chain
+from catena.context.chain import EMPTY, HIDDEN, Chain
 from catena.context.ledger import Ledger
 from catena.errors import ChainContention
 from catena.events import refused
 
 __all__ = [
+    "UNMOUNTED",
     "Home",
     "Pin",
     "claimable",
@@ -119,6 +120,13 @@ def context_of(token: contextvars.Token[Any]) -> contextvars.Context:
     """Return the Context that a token was made in: the stdlib hands out copies of it only."""
     found: contextvars.Context = get_referents(token)[0]
     return found
+
+
+UNMOUNTED = Chain(b"", b"", 0, None, Home(), HIDDEN)
+"""Current in a Context whose values are kept from an earlier call, until a chain is mounted there.
+
+Whoever reads a variable before that finds none of them.
+"""
 
 
 def running_task() -> asyncio.Task[Any] | None:

@@ -32,6 +32,7 @@ from weakref import ref
 from catena.context.buried import buried
 from catena.context.chain import Chain
 from catena.context.current import (
+    UNMOUNTED,
     claimable,
     contention,
     current,
@@ -162,7 +163,7 @@ class ForkingFactory:
             self._called_through(loop, top)
         given: contextvars.Context | None = options.get("context")
         chain = current.get() if given is None else given.get(current)
-        if chain is None or not self._forks:
+        if chain is None or chain is UNMOUNTED or not self._forks:
             # Without the keyword the task copies the current Context, and forks at its first touch.
             return self._create(loop, coro, options)
         if given is None:

@@ -9,9 +9,18 @@ from __future__ import annotations
 from threading import get_ident
 
 from catena.context.chain import Chain
-from catena.context.current import claimable, contention, lives, running_loop, stamp, task_of
+from catena.context.current import (
+    UNMOUNTED,
+    claimable,
+    contention,
+    lives,
+    running_loop,
+    stamp,
+    task_of,
+)
 from catena.context.factory import met_unforked
 from catena.context.fork import fork_here
+from catena.observe import observing
 
 __all__ = ["admit"]
 
@@ -24,13 +33,24 @@ def admit(chain: Chain, *, reading: bool = False) -> Chain:
     task or one that is done, gone or on a loop that stands still; outside of tasks, a thread that
     has ended.
 
-    Raises ChainContention when another thread, or another live task, runs the chain.
+    A listener that reads looks on, wherever it is told of something: it claims nothing, makes no
+    fork and is refused nothing.
+
+    Raises ChainContention when another thread, or another live task, runs the chain, and
+    RuntimeError in a Context into which its call's chain has not been mounted yet.
     """
     thread = get_ident()
     owner = chain.task and chain.task()
     # The owner's loop is asked, not which loop runs: that takes Python 3.11 a system call.
     if chain.thread == thread and owner is not None and task_of(owner.get_loop()) is owner:
         return chain
+    if reading and (chain is UNMOUNTED or observing()):
+        return chain
+    if chain is UNMOUNTED:
+        raise RuntimeError(
+            "the chain of this call has not been mounted yet, so no variable can be set or reset"
+            " here; give a task that is created here a Context of its own"
+        )
     loop = running_loop()
     task = None if loop is None else task_of(loop)
     if chain.thread == thread and task is None:

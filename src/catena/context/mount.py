@@ -37,7 +37,7 @@ from catena.context.var import ContextVar
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
 from catena.ids import ID_BYTES
-from catena.observe import SILENCE, announce
+from catena.observe import announce
 
 __all__ = ["mount", "mount_first", "mount_named", "unmount"]
 
@@ -73,14 +73,8 @@ def mount_named(
     chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, state))
     # As settle does it.
     home.proof = ref(get_referents(current.set(chain))[0])
-    if Mount.listeners:
-        # As _told_of does it.
-        counter = Mount.counter
-        if counter is None or not counter(manifest, True):
-            mounting = Mount(manifest, to_worker=True)
-            mounting.bound = state
-            mounting.__enter__()
-            mounting.finish()
+    if Mount.listeners and _is_told(manifest, to_worker=True):
+        _announce(manifest, state, to_worker=True)
     return chain
 
 
@@ -266,32 +260,43 @@ def _put(
 
     ``named`` are the variables that the Context got from a named state already.
     """
-    mounting = _told_of(manifest, to_worker=to_worker)
-    with mounting or SILENCE:
-        for var, value, _, _ in found.bound:
-            var.backing.set(value)
-        for var in unbound:
-            var.backing.set(UNSET)
-        state = chain.state
-        if found.bound or unbound:
-            state = chain.state.merge(found.bindings, unbound)
-            state.fixed = True if chain.state.fixed and found.fixed else None
-            state.sealed = chain.state.sealed or not found.fixed
-            state.stubs = chain.state.stubs or found.stubs > 0
-            current.set(chain.holding(state))
-        if mounting:
-            told = {*named, *(var for var, _ in found.bindings)}
-            mounting.bound, mounting.unbound = told.difference(unbound), unbound
+    is_told = bool(Mount.listeners) and _is_told(manifest, to_worker=to_worker)
+    for var, value, _, _ in found.bound:
+        var.backing.set(value)
+    for var in unbound:
+        var.backing.set(UNSET)
+    state = chain.state
+    if found.bound or unbound:
+        state = chain.state.merge(found.bindings, unbound)
+        state.fixed = True if chain.state.fixed and found.fixed else None
+        state.sealed = chain.state.sealed or not found.fixed
+        state.stubs = chain.state.stubs or found.stubs > 0
+        current.set(chain.holding(state))
+    if is_told:
+        # Not before all is in its place: till then a Context may hold an earlier call's values.
+        bound = {*named, *(var for var, _ in found.bindings)}.difference(unbound)
+        _announce(manifest, bound, unbound, to_worker=to_worker)
     return state
 
 
-def _told_of(manifest: ChainManifest, *, to_worker: bool) -> Mount | None:
-    """Return a mount that begins where it is to be told of, None where it is only counted."""
-    if not Mount.listeners:
-        return None
+def _is_told(manifest: ChainManifest, *, to_worker: bool) -> bool:
+    """Say whether somebody is told of a mount; else it is only counted, here."""
     counter = Mount.counter
-    is_counted = counter is not None and counter(manifest, to_worker)
-    return None if is_counted else Mount(manifest, to_worker=to_worker)
+    return counter is None or not counter(manifest, to_worker)
+
+
+def _announce(
+    manifest: ChainManifest,
+    bound: Iterable[ContextVar[Any]],
+    unbound: Iterable[ContextVar[Any]] = (),
+    *,
+    to_worker: bool,
+) -> None:
+    """Tell of a mount that is done."""
+    mounting = Mount(manifest, to_worker=to_worker)
+    mounting.bound, mounting.unbound = bound, unbound
+    with mounting:
+        pass
 
 
 def _bind_forward(manifest: ChainManifest, values: Values) -> None:

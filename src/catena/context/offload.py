@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from catena.context.current import current
+from catena.context.current import UNMOUNTED, current
 from catena.context.fork import fork_here
 from catena.context.guard import admit
 
@@ -25,7 +25,7 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     Raises ChainContention when somebody else runs the chain.
     """
     chain = current.get()
-    if chain is not None:
+    if chain is not None and chain is not UNMOUNTED:
         # A task that was not forked yet is to be, for the thread's chain names its own as parent.
         admit(chain)
     return await asyncio.to_thread(_detached, func, *args, **kwargs)
@@ -33,6 +33,6 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 def _detached(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     chain = current.get()
-    if chain is not None:
+    if chain is not None and chain is not UNMOUNTED:
         fork_here(chain)
     return func(*args, **kwargs)

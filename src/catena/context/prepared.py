@@ -13,6 +13,7 @@ from typing import Any
 from catena.context.capture import Baseline
 from catena.context.chain import EMPTY, SHELVED, Binding, Chain, Shelf, State
 from catena.context.changes import size_of
+from catena.context.current import UNMOUNTED, current
 from catena.context.decoding import Found
 from catena.context.manifest import Entry, Values
 from catena.context.problems import problem
@@ -24,7 +25,9 @@ __all__ = ["Prepared"]
 
 
 class Prepared:
-    """A state that a link has carried, mounted in a Context that is copied for each call.
+    """A state that a link has carried, in a Context that is copied for each call.
+
+    Its values are those of an earlier call: nobody reads them before a chain is mounted in a copy.
 
     ``state`` and ``context`` hold what cannot change. ``closed`` are the entries of what can and is
     decoded when a call first reads it, ``written`` tells how this process writes it. ``mutable``
@@ -68,6 +71,7 @@ class Prepared:
         state.fixed = True
         state.stubs = self.state.stubs or found.stubs > 0
         then = Prepared(self.context.copy(), state)
+        then.context.run(current.set, UNMOUNTED)
         then.closed, then.mutable = dict(self.closed), dict(self.mutable)
         then.written, then.sizes = dict(self.written), dict(self.sizes)
         for var in found.mentioned:

@@ -270,7 +270,7 @@ class Token(Generic[T]):
         if self._home is not None and self._var.propagate == "both":
             self._home.book().crosses(self)
             chain = current.get()
-            if chain is not None and chain.home is not self._home:
+            if chain is not None and chain.id and chain.home is not self._home:
                 # It may have been minted here all the same, before a task forked in this Context.
                 chain.home.book().crosses(self)
         data, flaw = self._old.data, self._old.flaw

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from types import FrameType, GenericAlias
 from typing import (
@@ -26,7 +27,7 @@ from typing import (
 )
 
 from catena.context import registry
-from catena.context.chain import Binding, Chain, State
+from catena.context.chain import HIDDEN, Binding, Chain, State
 from catena.context.current import current, new_chain, task_of
 from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
@@ -35,7 +36,7 @@ from catena.context.token import UNREAD, UNSET, Token
 from catena.errors import ContextVarCollision
 from catena.events import TokenReset
 from catena.ids import new_id
-from catena.observe import announce
+from catena.observe import announce, listening, observing
 
 __all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
 
@@ -261,6 +262,8 @@ class ContextVar(Generic[T]):
 
         One that cannot be decoded is left out, as at a mount.
         """
+        if state is HIDDEN:
+            return UNSET
         try:
             if value is UNREAD and state.shelf is not None:
                 return state.shelf.hand_out(self) if self in state else UNSET
@@ -270,7 +273,9 @@ class ContextVar(Generic[T]):
             if value is UNREAD:
                 value = binding.read(self)
         except Exception as error:
-            settle([problem(self._key, error, "read")], strict=False)
+            # A listener that hears of it, as a log filter may, reads it again.
+            if not observing():
+                listening(partial(settle, strict=False), [problem(self._key, error, "read")])
             return UNSET
         binding.hand_out(self, value)
         return value

@@ -94,15 +94,13 @@ class Watched:
             counter.begin(execution)
         elif Execution.listeners:
             execution.__enter__()
-            if execution.enter is not None:
-                use(execution.enter)
         if Lease.listeners:
             self._lease = execution.lease
             if self._lease is not None:
                 self._lease.__enter__()
 
     def attach(self) -> None:
-        """Make the execution known in a Context that the routine is about to run in."""
+        """Make the execution known in a further Context that the routine is about to run in."""
         use(self._execution.enter)
 
     def driven(self, frame: Next | Send | Throw) -> None:
@@ -122,7 +120,7 @@ class Watched:
 
         The chain is taken out then as well: nobody runs in this Context any more.
         """
-        at = perf_counter_ns()
+        self._execution.answered = at = perf_counter_ns()
         if answer.manifest is not None:
             answer = answer._replace(manifest=self.answering(answer.manifest))
         if session.over:

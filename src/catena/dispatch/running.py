@@ -33,7 +33,7 @@ from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed", "fall"]
+__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed", "fall", "plain"]
 
 _log = logging.getLogger("catena")
 

@@ -8,7 +8,7 @@ session sends one last frame, unless the link is gone: what nobody else caught e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from weakref import WeakSet
 
 from catena.context.manifest import ChainManifest
@@ -28,6 +28,7 @@ from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
 from catena.observe import announce
 from catena.operations import Ends
+from catena.standing import counted, members
 from catena.wire import failure, serializer
 from catena.wire.frames import (
     Ack,
@@ -71,6 +72,18 @@ Proxies = Callable[[bytes, bytes], Dispatcher | None]
 
 all_sessions: WeakSet[Sessions] = WeakSet()
 """The worker's side of every link of this process that is up."""
+
+
+@counted("calls")
+def _calls() -> Iterator[tuple[str]]:
+    for sessions in members(all_sessions):
+        yield from [("running",)] * len(sessions.running())
+
+
+@counted("leases")
+def _leases() -> Iterator[tuple[str]]:
+    for sessions in members(all_sessions):
+        yield from [("fields",) for session in sessions.running() if session.proxy_id]
 
 
 class Session(Position):
@@ -211,6 +224,12 @@ class Sessions:
     def open_calls(self) -> int:
         """How many calls are open."""
         return len(self._sessions)
+
+    def running(self) -> list[Session]:
+        """Return the calls that have been accepted and have no last answer; from any thread."""
+        # The dictionary's values at once: the loop's thread may open calls meanwhile.
+        sessions = [*self._sessions.values()] if self.link.up else []
+        return [one for one in sessions if one.running is not None]
 
     def receive(self, frame: Frame) -> None:
         """Take a frame that the link brings."""

@@ -6,6 +6,7 @@ its errors. A stream that is collected while it is suspended sends Cancel and no
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import os
 from collections.abc import AsyncGenerator
@@ -223,7 +224,9 @@ class Stream(AsyncGenerator[T, Any]):
             return
         loop = call.caller.link.loop
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_abandoned, call, self._observed)
+            # In nobody's Context: the collector runs in that of whoever happens to be at work.
+            nobodys = contextvars.Context()
+            loop.call_soon_threadsafe(_abandoned, call, self._observed, context=nobodys)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "suspended"

@@ -24,6 +24,7 @@ from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
 from catena.observe import announce
+from catena.standing import counted, members
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece, Unknown
 from catena.wording import reason
@@ -41,6 +42,8 @@ _READ_ON_BYTES = 64 << 20
 
 links: WeakSet[Link] = WeakSet()
 """Every link of this process that is up."""
+# In a forked child those of its parent are down.
+counted("links")(lambda: [(versions.PROTOCOL, one.protocol) for one in members(links) if one.up])
 
 
 class Link:

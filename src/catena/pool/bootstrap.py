@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from catena.errors import WorkerStartError
+from catena.standing import WORKER
 
 __all__ = [
     "BOOTSTRAP",
@@ -26,12 +27,9 @@ __all__ = [
     "edited",
     "named",
     "on_spawn",
-    "settle",
-    "worker_id",
 ]
 
 BOOTSTRAP = "CATENA_WORKER_BOOTSTRAP"
-WORKER = "CATENA_WORKER_ID"
 
 Edit = Callable[[dict[str, str], str], object]
 """Changes the environment of a worker that is about to be started; it is told the worker's id."""
@@ -68,11 +66,6 @@ def edited(environment: dict[str, str], worker: str) -> dict[str, str]:
     return environment
 
 
-def worker_id() -> str:
-    """Return the id of the worker that this process is, empty in any other process."""
-    return _here or os.environ.get(WORKER, "")
-
-
 def check_started_as() -> None:
     """Raise WorkerStartError where this process was to be a worker, and is a program of its own."""
     worker = os.environ.get(WORKER, "")
@@ -83,13 +76,6 @@ def check_started_as() -> None:
             " is no Python interpreter; name one that has Catena installed with"
             " multiprocessing.set_executable(...)",
         )
-
-
-def settle(worker: str) -> None:
-    """Keep this worker's id, and hide it from the processes that this one starts."""
-    global _here  # noqa: PLW0603 - a process is one worker at most
-    _here = worker
-    os.environ.pop(WORKER, None)
 
 
 def named(name: str) -> Callable[[], Any]:
@@ -152,6 +138,3 @@ class Bootstrap:
             self._left(seconds)
         except Exception:
             _log.exception("what the bootstrap of a worker left to be done raised")
-
-
-_here = ""

@@ -11,22 +11,47 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from catena.errors import WorkerStartError
 from catena.events import WorkerExited, WorkerStarted
 from catena.observe import announce
 from catena.pool import likeness
 from catena.pool.bootstrap import edited
-from catena.pool.forking import together
+from catena.pool.forking import in_child, together
 from catena.pool.held import hold, let_go
 from catena.pool.relay import Pipe, Relay
+from catena.standing import counted, members
 from catena.targets import unix_target
 
 __all__ = ["Worker"]
+
+
+_workers: WeakSet[Worker] = WeakSet()
+"""Those that came up and of which nobody has taken note yet that they ended."""
+_ended: Counter[str] = Counter()
+"""How many have ended, of which note was taken."""
+
+
+@counted("workers")
+def _states() -> Iterator[tuple[str]]:
+    for worker in members(_workers):
+        yield ("running" if worker.exit_code() is None else "exited",)
+    for _ in range(_ended["workers"]):
+        yield ("exited",)
+
+
+def _have_none() -> None:
+    _workers.clear()
+    _ended.clear()
+
+
+in_child(_have_none)
 
 
 class Worker:
@@ -65,6 +90,7 @@ class Worker:
             # Until all it wrote has been read, too: that tells most.
             await self._wait(1.0, lambda: self._errors is None or self._errors.ended)
             raise self._failed(said.decode("utf-8", "replace") or "it ended")
+        _workers.add(self)
         if WorkerStarted.listeners:
             announce(WorkerStarted(self.id, self.pid))
 
@@ -146,6 +172,9 @@ class Worker:
             end()
         else:
             await self._wait(2.0)
+        if process.returncode is not None and self in _workers:
+            _workers.discard(self)
+            _ended["workers"] += 1
         if WorkerExited.listeners and process.returncode is not None:
             announce(WorkerExited(self.id, process.pid, process.returncode))
 

@@ -25,11 +25,12 @@ from catena.errors import install_command
 from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool import forking
-from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, settle, worker_id
+from catena.pool.bootstrap import BOOTSTRAP, Bootstrap
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold, let_go
 from catena.pool.proxy import ProxyPool
 from catena.pool.scratch import remove_abandoned
+from catena.standing import settle, worker_id
 from catena.targets import unix_target
 from catena.wording import reason
 

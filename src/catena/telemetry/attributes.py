@@ -48,7 +48,6 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.serialization.direction": "`sent`, `read` or `loaded`.",
     "catena.stream": "Whether the routine is an async generator.",
     "catena.token.id": "The token, 16 bytes in hexadecimal.",
-    "catena.token.minted_by": "The half of the id that all tokens of the minting process share.",
     "catena.var": "The key of the variable.",
     "catena.vars.reset": "The keys of the variables that were unbound, at most a hundred.",
     "catena.vars.set": "The keys of the variables that were bound, at most a hundred.",

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter_ns
 
-from opentelemetry.context import attach, get_current
+from opentelemetry.context import get_current
+from opentelemetry.trace import Span
 
 from catena import events
-from catena.observe import Outcome, fell
-from catena.telemetry.carrier import SENT, UNTRACED
+from catena.observe import Outcome
+from catena.telemetry.attempts import attempt, lost
+from catena.telemetry.carrier import SENT, UNTRACED, inside
 from catena.telemetry.facts import left_with
 from catena.telemetry.metrics import Metrics
 from catena.telemetry.spans import Spans, enter
@@ -36,41 +38,45 @@ class Dispatches:
 
     def begin(self, event: events.Dispatch) -> bool:
         """Begin to tell of a call, and send its trace along; say whether only its end is wanted."""
-        counted = True
-        try:
-            if self._spans is not None:
-                counted = self._spans.dispatch(event)
-            metrics = self._metrics
-            if metrics is not None and metrics.measured():
-                metrics.sending(event)
-                counted = False
-        except Exception:
-            counted = event.span is None
-            fell(events.Dispatch, self.tell)
         event.started = perf_counter_ns()
-        return counted
+        self._begin(event)
+        return event.span is None and not event.measured
+
+    def _begin(self, event: events.Dispatch) -> Span | None:
+        span = None
+        if self._spans is not None:
+            try:
+                span = self._spans.dispatch(event)
+            except BaseException:
+                lost("traces")
+        metrics = self._metrics
+        if metrics is not None and metrics.measured():
+            metrics.sending(event)
+        return span
 
     def end(self, event: events.Dispatch, error: BaseException | None, at: int = 0) -> None:
         """Tell how a call ended."""
         elapsed = (at or perf_counter_ns()) - event.started
+        spans, metrics = self._spans, self._metrics
+        if event.span is not None and spans is not None:
+            attempt("traces", spans.dispatched, event, error, elapsed)
+        if metrics is None:
+            return
         try:
-            spans, metrics = self._spans, self._metrics
-            if event.span is not None and spans is not None:
-                spans.dispatched(event, error)
-            if metrics is not None:
-                how = None if error is None else metrics.labels_of(event.routine, error)
-                context = event.context or (get_current() if spans is None else UNTRACED)
-                metrics.note((metrics.client, elapsed, event.routine, how, context))
-                if event.measured:
-                    metrics.sent(event)
-        except Exception:
-            fell(events.Dispatch, self.tell)
+            how = None if error is None else metrics.labels_of(event.routine, error)
+            context = event.context or (get_current() if spans is None else UNTRACED)
+            metrics.note((metrics.client, elapsed, event.routine, how, context))
+            if event.measured:
+                metrics.sent(event)
+        except BaseException:
+            lost("metrics")
 
     def tell(self, event: events.Dispatch) -> Closer | None:
         """Begin to tell of a stream, or of a call that others hear of, too."""
-        self.begin(event)
-        if self._spans is not None:
-            self._spans.known(event)
+        span = self._begin(event)
+        if event.context is None and span is not None:
+            # For listeners that come after this one.
+            event.context = inside(span, get_current())
         if self._metrics is None and event.span is None:
             return None
         return partial(self._told, event)
@@ -80,7 +86,7 @@ class Dispatches:
 
 
 class Executions:
-    """Tells of calls at their worker, and of the leases that serve them."""
+    """Tells of calls at their worker."""
 
     def __init__(self, spans: Spans | None, metrics: Metrics | None) -> None:
         self._spans = spans
@@ -89,53 +95,50 @@ class Executions:
 
     def begin(self, event: events.Execution) -> bool:
         """Begin to tell of a call in the Context that it runs in, where its trace goes on."""
-        counted, metrics = True, self._metrics
-        if metrics is not None:
-            # First of all: it will be over, whatever comes of the rest.
-            metrics.begun(event.leased or ())
-        try:
-            carrier = event.told.carrier
-            context = None if self._dropped is None else self._dropped(carrier)
-            if context is not None:
-                # All that is to be done for most, as ``Spans.execution`` does it for the others.
-                event.context = context
-                underway.calls[id(event)] = event
-                underway.enter(event)
-                attach(context)
-            elif self._spans is not None:
-                counted = self._spans.execution(event)
-            if metrics is not None and context is None and SENT in carrier:
-                metrics.waited(event)
-        except Exception:
-            fell(events.Execution, self.tell)
         event.started = perf_counter_ns()
-        return counted
+        self._begin(event)
+        return event.span is None
+
+    def _begin(self, event: events.Execution) -> None:
+        spans, metrics, carrier = self._spans, self._metrics, event.told.carrier
+        if metrics is not None and event.leased is not None:
+            metrics.leased(event.leased)
+        # All that is to be done for most, as ``Spans.execution`` does it for the others.
+        event.context = context = None if self._dropped is None else self._dropped(carrier)
+        if context is None and spans is not None:
+            attempt("traces", spans.execution, event)
+        if event.context is not None:
+            underway.began(event)
+            enter(event)
+        if event.span is not None and spans is not None:
+            attempt("traces", spans.executing, event)
+        if metrics is not None and context is None and SENT in carrier:
+            attempt("metrics", metrics.waited, event)
 
     def end(self, event: events.Execution, error: BaseException | None, at: int = 0) -> None:
         """Tell how a call ended."""
         elapsed = (at or perf_counter_ns()) - event.started
-        metrics, leased = self._metrics, event.leased
-        if metrics is not None:
-            metrics.over(leased or ())
+        spans, metrics, leased = self._spans, self._metrics, event.leased
         underway.calls.pop(id(event), None)
+        context = UNTRACED
+        if spans is None:
+            context = get_current()
+        elif event.span is not None:
+            context = event.context
+            attempt("traces", spans.executed, event, error, elapsed)
+        if metrics is None:
+            return
         try:
-            context = UNTRACED
-            if self._spans is None:
-                context = get_current()
-            elif event.span is not None:
-                context = event.context
-                self._spans.executed(event, error)
-            if metrics is not None:
-                how = None if error is None else metrics.labels_of(event.routine, error)
-                metrics.note((metrics.server, elapsed, event.routine, how, context))
-                if leased is not None and metrics.held():
-                    metrics.released(leased, elapsed)
-        except Exception:
-            fell(events.Execution, self.tell)
+            how = None if error is None else metrics.labels_of(event.routine, error)
+            metrics.note((metrics.server, elapsed, event.routine, how, context))
+            if leased is not None and metrics.held():
+                metrics.released(leased, elapsed)
+        except BaseException:
+            lost("metrics")
 
     def tell(self, event: events.Execution) -> Closer:
         """Begin to tell of a stream, or of a call that others hear of, too."""
-        self.begin(event)
+        self._begin(event)
         if event.context is not None:
             event.enter = partial(enter, event)
         return partial(self._told, event)

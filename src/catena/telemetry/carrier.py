@@ -15,7 +15,9 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from catena.observe import CARRIER_LIMIT, OVERSIZED, Carrier
+from catena.observe import CARRIER_LIMIT, OVERSIZED, Carrier, listening, spare_interrupt
+from catena.telemetry.attempts import lost
+from catena.telemetry.tally import dropped
 
 __all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "Dropped", "State", "inside"]
 
@@ -24,7 +26,8 @@ SENT = "catena-sent"
 
 State = Literal["present", "absent", "malformed", "oversized"]
 
-_ROOM = 64
+_ROOM, _FIELD = 64, 12
+"""Bytes left for the time of sending, and what each field takes on the wire beside its texts."""
 _PARENT = "traceparent"
 _KNOWN = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 # The last digit of flags without that of a sampled trace, which is 1.
@@ -76,9 +79,10 @@ class Carriers:
         self._last: tuple[str | None, Context] = None, Context()
 
     def write(self, span: trace.Span) -> dict[str, str] | None:
-        """Return a span's trace as a carrier, None when it would exceed the limit.
+        """Return a span's trace as a carrier, None when nothing of it can travel.
 
-        Raises what the propagator raises, and UnicodeEncodeError for a text that cannot travel.
+        Where it would exceed the limit, or holds a text that cannot be written, it goes without
+        baggage, and then without the trace's state: the parent arrives.
         """
         asked = self._propagator or propagate.get_global_textmap()
         if asked is not self._seen:
@@ -88,12 +92,31 @@ class Carriers:
             trace_id, span_id, _, flags, state, is_valid = span.get_span_context()
             if is_valid and (state is trace.DEFAULT_TRACE_STATE or not state):
                 return {_PARENT: f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"}
+        return listening(self._written, asked, span)
+
+    def _written(self, asked: TextMapPropagator, span: trace.Span) -> dict[str, str] | None:
         # Nothing but the span: what else the current context holds is not for others.
-        context = trace.set_span_in_context(span, None if self._baggage else Context())
-        carrier: dict[str, str] = {}
-        asked.inject(cast("Any", carrier), context)
-        size = len("".join((*carrier, *carrier.values())).encode())
-        return carrier if size <= CARRIER_LIMIT - _ROOM else None
+        contexts = [trace.set_span_in_context(span, Context())]
+        if self._baggage:
+            contexts.insert(0, trace.set_span_in_context(span))
+        trace_id, span_id, is_remote, flags, *_ = span.get_span_context()
+        bare = trace.NonRecordingSpan(trace.SpanContext(trace_id, span_id, is_remote, flags))
+        contexts.append(trace.set_span_in_context(bare, Context()))
+        for number, context in enumerate(contexts):
+            carrier: dict[str, str] = {}
+            try:
+                asked.inject(cast("Any", carrier), context)
+            except BaseException:
+                spare_interrupt()
+                # Most likely for the sake of what the next one goes without.
+                if number == 0:
+                    lost("traces")
+                continue
+            if _travels(carrier):
+                return carrier
+            if number == 0:
+                dropped.add(("traces", "oversized"))
+        return None
 
     def read(self, carrier: Carrier | None) -> tuple[Context, State]:
         """Return the context that a carrier tells of, and whether it told of one."""
@@ -112,8 +135,9 @@ class Carriers:
         if not fields:
             return _NOWHERE, "absent"
         try:
-            context = asked.extract(fields, Context())
-        except Exception:
+            context = listening(asked.extract, fields, Context())
+        except BaseException:
+            spare_interrupt()
             # A propagator of somebody's that a header of somebody's made stumble.
             return _NOWHERE, "malformed"
         found = trace.get_current_span(context).get_span_context()
@@ -148,6 +172,15 @@ class Carriers:
     def _look_at(self, propagator: TextMapPropagator) -> None:
         self._seen, self._plain = propagator, _is_plain(propagator)
         self._bare = self._plain and not self._baggage
+
+
+def _travels(carrier: dict[str, str]) -> bool:
+    """Say whether a carrier keeps within the limit, and can be written at all."""
+    try:
+        size = sum(len(f"{name}{value}".encode()) + _FIELD for name, value in carrier.items())
+    except UnicodeEncodeError:
+        return False
+    return size <= CARRIER_LIMIT - _ROOM
 
 
 def _is_plain(propagator: TextMapPropagator) -> bool:

@@ -158,9 +158,10 @@ def of_mount(event: events.Mount) -> Facts:
         "catena.mount.direction": "to_worker" if event.to_worker else "to_caller",
         "catena.manifest.bytes": len(told.entries),
         "catena.manifest.kind": "whole" if told.whole else "delta",
-        "catena.vars.set": _keys(event.bound),
-        "catena.vars.reset": _keys(event.unbound),
     }
+    for name, variables in (("set", event.bound), ("reset", event.unbound)):
+        if variables:
+            facts[f"catena.vars.{name}"] = _keys(variables)
     call = underway.here()
     if call is not None:
         facts["catena.call.id"] = call.call
@@ -183,7 +184,6 @@ def _token_reset(event: events.TokenReset) -> Facts:
     return _of_call(
         {
             "catena.token.id": event.token_id.hex(),
-            "catena.token.minted_by": event.minted_by.hex(),
             "catena.var": _key(event.key),
             "catena.outcome": event.outcome,
         }

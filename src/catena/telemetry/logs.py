@@ -28,7 +28,7 @@ CONTEXT = "catena_context"
 """Under this name a record may bring the context it belongs to; it is not written."""
 
 
-def record(event: Event, *, messages: bool = False, context: Context | None = None) -> Any:
+def record(event: Event, messages: bool = False, context: Context | None = None) -> Any:  # noqa: FBT001, FBT002
     """Log a fact; for an operation return what logs its end.
 
     ``context`` is that of the span which tells of the same, without one the current context.
@@ -67,10 +67,33 @@ def _called(
     write(log, facts, cast("Context | None", event.context))
 
 
+class _Writer:
+    """What structlog writes to: a logger, whose record gets the facts that it has not yet.
+
+    The logger's own way refuses a record on which the application's record factory has set a name
+    of ours, such as ``trace_id``; what others have set is left alone.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self.debug = partial(self._write, logging.DEBUG)
+        self.info = partial(self._write, logging.INFO)
+        self.warning = partial(self._write, logging.WARNING)
+        self.error = partial(self._write, logging.ERROR)
+
+    def _write(self, level: int, *, msg: str, extra: dict[str, Any]) -> None:
+        logger = self._logger
+        path, line, function, _ = logger.findCaller()
+        record = logger.makeRecord(logger.name, level, path, line, msg, (), None, function)
+        for name, value in extra.items():
+            record.__dict__.setdefault(name, value)
+        logger.handle(record)
+
+
 @cache
 def _bound(name: str) -> structlog.stdlib.BoundLogger:
     logger = structlog.wrap_logger(
-        logging.getLogger(name),
+        _Writer(logging.getLogger(name)),
         processors=[_with_span, structlog.stdlib.render_to_log_kwargs],
         wrapper_class=structlog.stdlib.BoundLogger,
     )

@@ -16,8 +16,10 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from catena import events
-from catena.observe import Event, ending
+from catena.observe import Event, ending, listening
 from catena.operations import Told
+from catena.standing import Standing, now
+from catena.telemetry.attempts import attempted, lost
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
@@ -60,25 +62,26 @@ class Metrics:
         for one in DROPPED.zero:
             dropped.add(one, 0)
         # What each call asks for, with nothing in between.
-        self._begun, self._over = Tally(), Tally()
         mounts, unmounts = (self._tallies[f"catena.chain.{one}"] for one in ("mounts", "unmounts"))
-        self._quick = self._begun, self._over, mounts, unmounts
-        self.begun, self.over = self._begun.came, self._over.came
+        leases = self._tallies["catena.proxy.leases"]
+        self._quick = leases, mounts, unmounts
+        self.leased = leases.came
         self.client = self._direct["rpc.client.call.duration"]
         self.server = self._direct["rpc.server.call.duration"]
         self.measured = self._samples["catena.frame.size"].wanted
         self.held = self._samples["catena.proxy.lease.duration"].wanted
         self._mounts, self.unmounted = mounts.came, unmounts.came
         self._manifests = self._samples["catena.manifest.size"]
-        self._read_apart: dict[str, Callable[[], list[tuple[Labels, int]]]] = {
-            "catena.worker.calls.active": self._running,
-            "catena.proxy.leases": self._leases,
-            "catena.proxy.lease.active": self._leased,
+        self._standing: dict[str, Standing] = {
+            "catena.worker.calls.active": "calls",
+            "catena.proxy.lease.active": "leases",
+            "catena.workers": "workers",
+            "catena.links": "links",
         }
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
         """Return what is to be subscribed beside calls; contentions are told by hand."""
-        return {
+        told: dict[type[Event], Callable[[Any], object]] = {
             events.ChainForked: self._counting("catena.chain.forks"),
             events.FactoryDisplaced: self._counting("catena.task_factory.displacements"),
             events.CallNacked: lambda event: self.count("catena.calls.nacked", event.code),
@@ -86,16 +89,13 @@ class Metrics:
             events.EntryLost: lambda event: self.count(
                 "catena.entries.lost", "sent" if event.sending else "read"
             ),
-            events.LinkOpened: lambda event: self.peer(event, 1),
-            events.LinkClosed: lambda event: self.peer(event, -1),
-            events.WorkerStarted: lambda _: self.count("catena.workers", "running"),
-            events.WorkerExited: self.exited,
             events.VersionWasRefused: self.version_refused,
             events.SerializationFailed: self.serialization_failed,
             events.LoopTicked: lambda event: self._tell(
                 "catena.worker.event_loop.lag", event.lag_ns / 1e9
             ),
         }
+        return {event: attempted("metrics", one) for event, one in told.items()}
 
     def count(self, name: str, *labels: str, number: int = 1) -> None:
         """Add to a plain number."""
@@ -149,17 +149,8 @@ class Metrics:
         kind = self._errors(error_type(event.error))
         self._tell("catena.serialization.failures", 1, event.error.doing, kind)
 
-    def exited(self, _: events.WorkerExited) -> None:
-        """Count a worker that has ended."""
-        self.count("catena.workers", "running", number=-1)
-        self.count("catena.workers", "exited")
-
     def _counting(self, name: str) -> Callable[[Event], None]:
         return lambda _: self.count(name)
-
-    def peer(self, event: events.LinkOpened | events.LinkClosed, number: int) -> None:
-        """Count a link that came or went."""
-        self.count("catena.links", event.local, event.protocol, number=number)
 
     def note(self, ended: Ended) -> None:
         """Note how a call ended at one side; the histograms are told when there are more of them.
@@ -168,7 +159,7 @@ class Metrics:
         """
         self._note(ended)
         if len(self._ended) >= _TOGETHER:
-            self._record()
+            listening(self._record)
 
     def labels_of(self, routine: str, error: BaseException) -> dict[str, str]:
         """Return the labels of a call that was not well done."""
@@ -195,7 +186,10 @@ class Metrics:
                 return
             if labels is None:
                 labels = self._done.get(routine) or self._labels_done(routine)
-            instrument.record(elapsed / 1e9, labels, context)
+            try:
+                instrument.record(elapsed / 1e9, labels, context)
+            except BaseException:
+                lost("metrics")
         for tally in self._quick:
             tally.settle()
 
@@ -246,28 +240,16 @@ class Metrics:
     def _read(self, metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
         if not self.active:
             return []
-        read = self._read_apart.get(metric.name, self._tallies[metric.name].read)
-        return [Observation(number, _labels(metric.labels, values)) for values, number in read()]
-
-    def _running(self) -> list[tuple[Labels, int]]:
-        """Return how many calls run: those that have begun and are not over."""
-        over = sum(number for _, number in self._over.read())
-        begun = sum(number for _, number in self._begun.read())
-        return [(("running",), begun - over)]
-
-    def _leases(self) -> list[tuple[Labels, int]]:
-        taken = dict(self._tallies["catena.proxy.leases"].read())
-        return [*(taken | {leased: n for leased, n in self._begun.read() if leased}).items()]
-
-    def _leased(self) -> list[tuple[Labels, int]]:
-        """Return how many leases there are at each source: those taken and not released."""
-        active = dict(self._tallies["catena.proxy.lease.active"].read())
-        for tally, sign in ((self._over, -1), (self._begun, 1)):
-            for leased, number in tally.read():
-                if leased:
-                    source = leased[:1]
-                    active[source] = active.get(source, 0) + sign * number
-        return [*active.items()]
+        standing, tally = self._standing.get(metric.name), self._tallies[metric.name]
+        if standing is None:
+            read = tally.read()
+        else:
+            # What there was once and is no more counts as none.
+            there = now(standing)
+            for labels in there:
+                tally.add(labels, 0)
+            read = [(labels, there[labels]) for labels, _ in tally.read()]
+        return [Observation(number, _labels(metric.labels, values)) for values, number in read]
 
     def _read_dropped(self, options: CallbackOptions) -> Iterable[Observation]:
         """Tell the histograms what was sampled: they cannot be observed themselves."""

@@ -1,24 +1,26 @@
 """Pending spans: a call in flight shows before it ends, also when its process never tells the end.
 
 A pending span tells of one call when it begins. It has an id of its own and the parent of the
-call's real span, to which it is linked, and ends at once. The rule: it leaves the process soon, and
-nobody waits for that.
+call's real span, to which it is linked, and ends at once. Where that one has no parent it is the
+parent itself, for a trace is only gone on with through a parent. The rule: it leaves the process
+soon, and nobody waits for that.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Any
 
-from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
+from catena.events import Dispatch, Execution
+from catena.telemetry.attempts import attempt
+from catena.telemetry.carrier import inside
 from catena.telemetry.facts import Facts
+from catena.telemetry.texts import text
 
 __all__ = ["Pending"]
 
-_log = logging.getLogger("catena")
 _PAUSE = 0.05
 """Seconds that a first pending span waits for others, so that many leave together."""
 _IDLE = 5.0
@@ -34,16 +36,24 @@ class Pending:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def tell(self, tracer: Tracer, span: Span, name: str, parent: Context, facts: Facts) -> None:
-        """Tell that the call of ``span`` has begun; ``parent`` is what that one's parent is in."""
-        attributes = {**facts, "catena.pending": True}
+    def tell(
+        self,
+        tracer: Tracer,
+        event: Dispatch | Execution,
+        outer: Span | None,
+        facts: Facts,
+    ) -> None:
+        """Tell that a call has begun whose span is sampled; ``outer`` is the parent of that."""
+        parent: Span = event.span
+        if outer is not None and outer.get_span_context().is_valid:
+            parent = outer
         # Not of the call's kind: whoever counts calls by their spans counts this one once.
         pending = tracer.start_span(
-            name,
-            parent,
+            text(event.routine),
+            inside(parent, event.context),
             kind=SpanKind.INTERNAL,
-            attributes=attributes,
-            links=[Link(span.get_span_context())],
+            attributes={**facts, "catena.pending": True},
+            links=[Link(event.span.get_span_context())],
         )
         pending.end()
         self._hurry()
@@ -65,12 +75,8 @@ class Pending:
         while self._waiting.wait(_IDLE) or not self._idle():
             pause.wait(_PAUSE)
             self._waiting.clear()
-            try:
-                self._flush()
-            except Exception:
-                _log.exception("pending spans could not be flushed, they leave with the others")
-                self._flush = None
-                return
+            # Where it fails they leave with the others.
+            attempt("traces", self._flush)
 
     def _idle(self) -> bool:
         """Say that the thread ends, unless something came at the last moment."""

@@ -27,8 +27,10 @@ from opentelemetry.trace import (
 
 from catena import events
 from catena.observe import Event, Outcome, ending
+from catena.telemetry.attempts import attempt
 from catena.telemetry.carrier import SPAN, Carriers, Dropped, inside
 from catena.telemetry.catalog import BY_EVENT
+from catena.telemetry.clock import since_1970
 from catena.telemetry.facts import (
     Facts,
     begun,
@@ -39,13 +41,15 @@ from catena.telemetry.facts import (
     sent,
     served,
 )
-from catena.telemetry.hooks import Hook
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import dropped
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
-__all__ = ["Spans", "enter", "sampled"]
+__all__ = ["Hook", "Spans", "enter", "refusals_show", "sampled"]
+
+Hook = Callable[[Span, Any], object]
+"""What an application wants done to the span of a call when it begins."""
 
 _Call = events.Dispatch | events.Execution
 
@@ -98,22 +102,24 @@ class Spans:
         # Reads the header of a trace that its caller dropped, where that settles it here, too.
         self.dropped = carriers.dropped if self._follows else None
 
-    def dispatch(self, event: events.Dispatch) -> bool:
+    def dispatch(self, event: events.Dispatch) -> Span | None:
         """Begin the span of a call on its caller, and send its trace along.
 
-        Returns whether that is all: its trace is not sampled, and there is no span to be ended.
+        Returns the span that the call belongs to; one that has to be ended is in the event as well.
         """
         current = get_current()
         outer: Any = current.get(SPAN)
         if outer is not None and self._follows and _is_dropped(outer):
             event.carrier = self._carriers.write(outer)
-            return True
-        span = self._calls.start_span(text(event.routine), current, _CLIENT, begun(event))
-        event.carrier = carrier = self._carriers.write(span)
-        if carrier is None:
-            dropped.add(("traces", "oversized"))
+            return outer
+        span = self._call(event, current, _CLIENT, begun(event))
+        if span is None:
+            # It could not be begun: the trace that it was to be in goes on without it.
+            event.carrier = None if outer is None else self._carriers.write(outer)
+            return outer
+        event.carrier = self._carriers.write(span)
         if type(span) is NonRecordingSpan:
-            return True
+            return span
         event.span = span
         event.context = context = inside(span, current)
         if span.is_recording():
@@ -121,75 +127,73 @@ class Spans:
             event.enter = partial(_enter, event, context)
             underway.began(event)
             if self._tells:
-                self._tell(event, span, current, self._hooks[0])
-        return False
+                self._tell(event, outer, self._hooks[0])
+        return span
 
-    def known(self, event: events.Dispatch) -> None:
-        """Leave the context of a call whose trace is not sampled for listeners that come after."""
-        if event.context is None:
-            sent_along, _ = self._carriers.read(event.carrier)
-            event.context = Context({**get_current(), **sent_along})
-
-    def execution(self, event: events.Execution) -> bool:
-        """Begin the span of a call on its worker, as a child of its dispatch, and make it current.
-
-        Returns whether that is all, as ``dispatch`` does.
-        """
+    def execution(self, event: events.Execution) -> None:
+        """Begin the span of a call on its worker, as a child of its dispatch."""
         parent, state = self._carriers.read(event.told.carrier)
         outer: Any = parent.get(SPAN)
+        event.context = parent
         if self._follows and (
             type(outer) is Dropped or (state == "present" and _is_dropped(outer))
         ):
-            event.context = parent
-        else:
-            attributes = served(event)
-            if state != "present":
-                attributes["catena.carrier"] = state
-                if state != "absent":
-                    dropped.add(("traces", state))
-            span = self._calls.start_span(text(event.routine), parent, _SERVER, attributes)
+            return
+        attributes = served(event)
+        if state != "present":
+            attributes["catena.carrier"] = state
+            if state != "absent":
+                dropped.add(("traces", state))
+        span = self._call(event, parent, _SERVER, attributes)
+        if span is not None:
             event.context = inside(span, parent)
             if type(span) is not NonRecordingSpan:
                 event.span, event.origin = span, outer
-                if span.is_recording():
-                    self._records(event, span, parent)
-        underway.began(event)
-        enter(event)
-        return event.span is None
 
-    def _records(self, event: events.Execution, span: Span, parent: Context) -> None:
-        """Tell of an execution whose span is recorded, and of the lease that serves it."""
+    def executing(self, event: events.Execution) -> None:
+        """Tell of an execution that is current now, and of the lease that serves it."""
+        span: Span = event.span
+        if not span.is_recording():
+            return
         event.sampled = _is_sampled(span)
         event.reply = partial(self._carriers.write, span)
         if self._tells:
-            self._tell(event, span, parent, self._hooks[1])
-        if self.full and event.sampled and event.leased is not None:
-            lease = event.lease
-            event.leasing = lease and self._leaf(lease, of_lease(lease), context=event.context)
+            self._tell(event, event.origin, self._hooks[1])
+        lease = event.lease if self.full and event.sampled else None
+        if lease is not None:
+            event.leasing = attempt("traces", self._lease, lease, event)
 
-    def dispatched(self, event: events.Dispatch, error: BaseException | None) -> None:
-        """End the span of a call on its caller."""
+    def _lease(self, lease: events.Lease, event: events.Execution) -> Span:
+        return self._leaf(lease, of_lease(lease), context=event.context, at=event.began)
+
+    def _call(
+        self, event: _Call, context: Context, kind: SpanKind, attributes: Facts
+    ) -> Span | None:
+        """Begin a call's span when the call has; None where what observes that raises."""
+        event.began = began = since_1970(event.started)
+        begin = self._calls.start_span
+        return attempt("traces", begin, text(event.routine), context, kind, attributes, (), began)
+
+    def dispatched(self, event: events.Dispatch, error: BaseException | None, elapsed: int) -> None:
+        """End the span of a call on its caller, so many nanoseconds after its begin."""
         underway.calls.pop(id(event), None)
-        span = event.span
-        if span.is_recording():
-            span.set_attributes(sent(event) | outcome_of(error, messages=self._messages))
-        self._end(event, error)
+        self._end(event, sent(event), error, elapsed)
 
-    def executed(self, event: events.Execution, error: BaseException | None) -> None:
-        """End the span of a call on its worker, and that of its lease."""
+    def executed(self, event: events.Execution, error: BaseException | None, elapsed: int) -> None:
+        """End the span of a call on its worker, and that of its lease, likewise."""
         if event.leasing is not None:
-            event.leasing.end()
-        span = event.span
-        if span.is_recording():
-            span.set_attributes(outcome_of(error, messages=self._messages))
-        self._end(event, error)
+            attempt("traces", event.leasing.end, event.began + elapsed)
+        self._end(event, {}, error, elapsed)
 
-    def _end(self, event: _Call, error: BaseException | None) -> None:
+    def _end(self, event: _Call, facts: Facts, error: BaseException | None, elapsed: int) -> None:
         # The two refer to each other: whoever is done lets go, and the collector has no work.
         event.enter = None
+        span: Span = event.span
+        if span.is_recording():
+            span.set_attributes(facts | outcome_of(error, messages=self._messages))
         if error is not None and ending(error) == "failed":
-            event.span.set_status(self._status(error))
-        event.span.end()
+            span.set_status(self._status(error))
+        span.end(event.began + elapsed)
 
     def mount(self, event: events.Mount) -> Span:
         """Begin the span of a mount, linked to the span that captured the manifest."""
@@ -201,16 +205,26 @@ class Spans:
             captured = self._carriers.link(event.told.carrier)
         return self._leaf(event, None, () if captured is None else (captured,))
 
-    def fact(self, event: Event) -> None:
-        """Tell of what takes no time."""
-        self._leaf(event, facts_of(event, messages=self._messages)).end()
+    def unmounted(self, event: events.Unmounted) -> None:
+        """Tell that a chain was taken out: where the call has its answer, at the end of it."""
+        call, at = underway.here(), None
+        if isinstance(call, events.Execution) and call.answered:
+            at = call.began + call.answered - call.started
+        self._leaf(event, facts_of(event), at=at).end(at)
+
+    def reset(self, event: events.TokenReset) -> None:
+        """Tell of a reset; one that is refused is an error."""
+        span = self._leaf(event, facts_of(event))
+        if event.outcome != "ok":
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
 
     def contention(self, event: events.ContentionRefused) -> Context | None:
         """Tell of a contention, linked to the owner's span; return the context of the span.
 
         None where the trace is not sampled.
         """
-        if trace.get_current_span().get_span_context().is_valid and not sampled():
+        if not refusals_show():
             return None
         owner = underway.of(event.error.chain_id)
         linked = () if owner is None or owner.span is None else (owner.span.get_span_context(),)
@@ -227,12 +241,13 @@ class Spans:
             span.set_status(self._status(end.error))
         span.end()
 
-    def _tell(self, event: _Call, span: Span, parent: Context, hook: Hook | None) -> None:
-        """Tell of a recorded call that begins."""
+    def _tell(self, event: _Call, outer: Span | None, hook: Hook | None) -> None:
+        """Tell of a recorded call that begins; ``outer`` is the parent of its span."""
         if hook is not None:
-            hook(span, event)
-        if self._pending is not None:
-            self._pending.tell(self._calls, span, text(event.routine), parent, facts_of(event))
+            attempt("traces", hook, event.span, event)
+        if self._pending is not None and event.sampled:
+            tell, facts = self._pending.tell, facts_of(event)
+            attempt("traces", tell, self._calls, event, outer, facts)
 
     def _leaf(
         self,
@@ -240,10 +255,11 @@ class Spans:
         attributes: Facts | None,
         linked: Sequence[SpanContext] = (),
         context: Context | None = None,
+        at: int | None = None,
     ) -> Span:
         links = [Link(one) for one in linked] if linked else None
         tracer, name, kind = self._leaves[type(event)]
-        return tracer.start_span(name, context, kind, attributes, links)
+        return tracer.start_span(name, context, kind, attributes, links, at)
 
     def _status(self, error: BaseException) -> Status:
         return Status(StatusCode.ERROR, text(error) if self._messages else None)
@@ -255,6 +271,11 @@ def sampled() -> bool:
     if span is None or type(span) is Dropped:
         return False
     return _is_sampled(span)
+
+
+def refusals_show() -> bool:
+    """Say whether a refusal makes a span: where the trace is sampled, and where there is none."""
+    return sampled() or not trace.get_current_span().get_span_context().is_valid
 
 
 def _is_sampled(span: Span) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from catena import events
 from catena.observe import Event, Subscription, subscribe
+from catena.telemetry.attempts import attempt, attempted
 from catena.telemetry.catalog import AUDIT, BY_EVENT, CATALOG
 from catena.telemetry.options import (
     BAGGAGE,
@@ -28,7 +29,6 @@ from catena.telemetry.options import (
     detail_of_environment,
     from_environment,
 )
-from catena.telemetry.origin import serve_as
 from catena.telemetry.rows import Row
 
 if TYPE_CHECKING:
@@ -129,12 +129,11 @@ def installed() -> frozenset[str]:
     return frozenset(name for name, is_told in told.items() if is_told)
 
 
-def ensure(worker: str = "") -> None:
+def ensure() -> None:
     """Look whether an SDK, or a logger, wants to be told what is not told yet.
 
-    A pool asks when it opens and about once a second, a worker likewise, which gives its id.
+    A pool asks when it opens and about once a second, a worker likewise.
     """
-    serve_as(worker)
     with _lock:
         _switch.look()
 
@@ -200,15 +199,16 @@ class _Switch:
         context: Any = None
         if isinstance(event, events.ContentionRefused):
             if self.spans is not None:
-                context = self.spans.contention(event)
+                context = attempt("traces", self.spans.contention, event)
             if self.metrics is not None:
-                self.metrics.contention(event, context)
+                attempt("metrics", self.metrics.contention, event, context)
         if not self.writes(type(event)):
             return None
         from catena.telemetry import logs  # noqa: PLC0415 - with the first record
 
         messages = self.options is not None and self.options.record_messages
-        return logs.record(event, messages=messages, context=context)
+        end = attempt("logs", logs.record, event, messages, context)
+        return end and attempted("logs", end)
 
     def writes(self, event: type[Event]) -> bool:
         """Say whether some log record of an event would be written."""
@@ -227,13 +227,12 @@ class _Switch:
             subscribe(dispatches.tell, events.Dispatch, counter=dispatches),
             subscribe(executions.tell, events.Execution, counter=executions),
         ]
-        leaves = spans if spans is not None and spans.full else None
-        if leaves is not None or metrics is not None:
-            chains = Chains(leaves, metrics)
+        chains = Chains(spans, metrics)
+        self._told.append(subscribe(chains.reset, events.TokenReset))
+        if metrics is not None or (spans is not None and spans.full):
             self._told += [
                 subscribe(chains.mount, events.Mount, counter=chains.counts_mount),
                 subscribe(chains.unmounted, events.Unmounted, counter=chains.counts_unmount),
-                subscribe(chains.reset, events.TokenReset),
             ]
         if metrics is not None:
             told = metrics.listeners()
@@ -282,18 +281,16 @@ _switch = _Switch()
 
 def _spans(provider: Any, options: Options) -> Spans:
     from catena.telemetry.carrier import Carriers  # noqa: PLC0415 - with the SDK
-    from catena.telemetry.hooks import Hook  # noqa: PLC0415
     from catena.telemetry.pending import Pending  # noqa: PLC0415
     from catena.telemetry.spans import Spans  # noqa: PLC0415
 
-    dispatched, executed = options.hooks
     return Spans(
         provider,
         Carriers(options.propagator, baggage=options.baggage),
         _version(),
         messages=options.record_messages,
         full=options.detail == "full",
-        hooks=(dispatched and Hook(dispatched), executed and Hook(executed)),
+        hooks=options.hooks,
         pending=Pending(provider) if options.pending else None,
     )
 

@@ -23,7 +23,8 @@ from typing import NamedTuple
 from catena.cli.demo.trace import Seen
 from catena.events import Dispatch, Execution
 from catena.observe import Outcome, subscribe, use
-from catena.pool.bootstrap import BOOTSTRAP as ENVIRONMENT, Bootstrap, on_spawn, worker_id
+from catena.pool.bootstrap import BOOTSTRAP as ENVIRONMENT, Bootstrap, on_spawn
+from catena.standing import worker_id
 
 __all__ = ["BOOTSTRAP", "OTLP", "Told", "about", "begin", "watched"]
 

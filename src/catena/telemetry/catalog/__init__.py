@@ -24,8 +24,9 @@ DROPPED = Metric(
     "What was not told, or told without its part of a trace.",
     ("catena.signal", "catena.reason"),
     zero=(
-        *(("traces", "malformed"), ("traces", "oversized")),
-        *(("metrics", "names"), ("metrics", "samples")),
+        *(("traces", "malformed"), ("traces", "oversized"), ("traces", "raised")),
+        *(("metrics", "names"), ("metrics", "samples"), ("metrics", "raised")),
+        ("logs", "raised"),
     ),
 )
 """Of no event: telemetry tells it of itself."""

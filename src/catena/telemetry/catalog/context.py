@@ -62,10 +62,7 @@ CHAINS: tuple[Row, ...] = (
             zero=(("ok",), ("used",), ("foreign",), ("orphan",)),
         ),
         Log("catena.token.reset", DEBUG, AUDIT),
-        attributes=(
-            *("catena.token.id", "catena.token.minted_by", "catena.var"),
-            *("catena.outcome", "catena.call.id"),
-        ),
+        attributes=(*("catena.token.id", "catena.var", "catena.outcome", "catena.call.id"),),
     ),
     row(
         events.ChainForked,

@@ -23,6 +23,7 @@ _PEERS = Metric(
     "{link}",
     "Links that are up.",
     ("catena.version.local", "catena.version.remote"),
+    zero=((_PROTOCOL, _PROTOCOL),),
 )
 _WORKERS = Metric(
     "catena.workers",

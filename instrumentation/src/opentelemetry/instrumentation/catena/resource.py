@@ -11,7 +11,7 @@ import uuid
 from opentelemetry.instrumentation.catena.environment import instance_of
 from opentelemetry.sdk.resources import Resource, ResourceDetector
 
-from catena.pool.bootstrap import worker_id
+from catena.standing import worker_id
 
 __all__ = ["CatenaResourceDetector"]
 

@@ -1,0 +1,81 @@
+"""What there is in this process now, for whoever wants to know: read each time, never added up.
+
+The core keeps what it has in sets of its own. Here it says how to count it, by the name of what is
+counted, and telemetry asks when numbers are collected: a gauge is right however late it comes. Also
+which worker this process is, if it is one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
+from weakref import WeakSet
+
+__all__ = [
+    "WORKER",
+    "Numbers",
+    "Reader",
+    "Standing",
+    "counted",
+    "members",
+    "now",
+    "settle",
+    "worker_id",
+]
+
+WORKER = "CATENA_WORKER_ID"
+
+Standing = Literal["workers", "links", "calls", "leases"]
+Numbers = Counter[tuple[str, ...]]
+"""How many there are, by what tells them apart."""
+
+T = TypeVar("T")
+
+Reader = Callable[[], Iterable[tuple[str, ...]]]
+"""Yields for each one what tells it apart from others."""
+
+_readers: dict[Standing, Reader] = {}
+
+
+def counted(name: Standing) -> Callable[[Reader], Reader]:
+    """Have the decorated function asked how many of these there are."""
+
+    def register(read: Reader) -> Reader:
+        _readers[name] = read
+        return read
+
+    return register
+
+
+def now(name: Standing) -> Numbers:
+    """Return how many of these there are at this moment; from any thread."""
+    read = _readers.get(name)
+    return Counter() if read is None else Counter(read())
+
+
+def members(of: WeakSet[T]) -> tuple[T, ...]:
+    """Return what a set holds that another thread may change meanwhile."""
+    for _ in range(100):
+        try:
+            return tuple(of)
+        except RuntimeError:
+            # It grew; the next look is a matter of microseconds.
+            continue
+    return ()
+
+
+_here = ""
+
+
+def worker_id() -> str:
+    """Return the id of the worker that this process is, empty in any other process."""
+    return _here or os.environ.get(WORKER, "")
+
+
+def settle(worker: str) -> None:
+    """Keep this worker's id, and hide it from the processes that this one starts."""
+    global _here  # noqa: PLW0603 - a process is one worker at most
+    _here = worker
+    os.environ.pop(WORKER, None)

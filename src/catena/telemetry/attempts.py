@@ -1,0 +1,63 @@
+"""Attempts: what an application's observers may spoil, each signal and each call by itself.
+
+A sampler, a propagator, a span processor, a hook, a log handler: what one of them raises costs that
+one signal of that one call. It is counted, logged from time to time, and tried again the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Literal, TypeVar
+
+from catena.observe import listening, say, spare_interrupt
+from catena.telemetry.tally import dropped
+
+__all__ = ["Signal", "attempt", "attempted", "lost"]
+
+Signal = Literal["traces", "metrics", "logs"]
+
+T = TypeVar("T")
+
+_SECONDS = 60.0
+"""So long nothing more is logged of a signal that has failed."""
+_TEXT = (
+    "what observes the %s of Catena raised: this event is missing there, which"
+    " catena.telemetry.dropped counts; the next one is told again"
+)
+_said: dict[Signal, float] = {}
+
+
+def attempt(signal: Signal, work: Callable[..., T], *args: Any) -> T | None:
+    """Return what ``work`` returns; None when it raised, which is counted as a loss of ``signal``.
+
+    It runs as a listener does, so it may read variables wherever it is called.
+    """
+    try:
+        return listening(work, *args)
+    except BaseException:
+        lost(signal)
+        return None
+
+
+def attempted(signal: Signal, work: Callable[..., T]) -> Callable[..., T | None]:
+    """Return what attempts ``work`` with the arguments that it is called with."""
+
+    def tried(*args: Any) -> T | None:
+        return attempt(signal, work, *args)
+
+    return tried
+
+
+def lost(signal: Signal) -> None:
+    """Count a loss, and log the exception that is being handled, at most once a minute.
+
+    Where that is Ctrl-C, it goes on.
+    """
+    spare_interrupt()
+    dropped.add((signal, "raised"))
+    now = monotonic()
+    if now - _said.get(signal, -_SECONDS) < _SECONDS:
+        return
+    _said[signal] = now
+    listening(say, _TEXT, signal)

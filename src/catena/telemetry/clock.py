@@ -1,0 +1,42 @@
+"""When something was, in nanoseconds since 1970: what operations read, as spans have to say it.
+
+An operation reads ``perf_counter_ns``. Both clocks of one machine differ by the same in all of its
+processes, so what one process saw within a call of another one shows within it, too.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns, time_ns
+
+__all__ = ["since_1970"]
+
+_EVERY = 1_000_000_000
+"""Nanoseconds after which the difference is taken anew, because the system's clock is corrected."""
+
+
+class _Difference:
+    """By how much the two clocks differ, and when that was found out."""
+
+    def __init__(self) -> None:
+        self.found_at = -_EVERY
+        self.nanoseconds = 0
+
+    def find(self) -> None:
+        """Read both clocks, between two readings that are close: others may run in between."""
+        tightest = _EVERY
+        for _ in range(5):
+            before, now, after = perf_counter_ns(), time_ns(), perf_counter_ns()
+            if after - before < tightest:
+                tightest = after - before
+                self.nanoseconds = now - before - tightest // 2
+            self.found_at = after
+
+
+_difference = _Difference()
+
+
+def since_1970(at: int) -> int:
+    """Return when the reading ``at`` of ``perf_counter_ns`` was made."""
+    if at - _difference.found_at > _EVERY:
+        _difference.find()
+    return at + _difference.nanoseconds
