@@ -257,3 +257,32 @@ def test_a_contention_that_ends_a_routine_is_told_at_either_end(how: str) -> Non
         for name in ("end_with", "step_and_end_with") * bool(found)
         for at_caller in (False, True)
     ]
+
+
+@isolated
+@pytest.mark.parametrize("when", ["at the begin", "at the end"])
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError, GeneratorExit])
+def test_what_listeners_raise_comes_out_of_no_call(when: str, kind: type[BaseException]) -> None:
+    """The seam: at either end, of coroutines and streams; the next call is as good as this one."""
+    called: list[Any] = []
+
+    def broken(event: Any) -> Any:
+        called.append(type(event))
+        if when == "at the begin":
+            raise kind
+        return end
+
+    def end(_: Any) -> None:
+        raise kind
+
+    async def main() -> None:
+        async with connected():
+            for event in (Dispatch, Execution, Mount, Lease):
+                for _ in range(2):
+                    with subscribe(broken, event):
+                        assert await keep(2) == 2
+                        assert [value async for value in keep_each(2)] == [0, 1]
+
+    kept.set(1)
+    run(main())
+    assert called == [kind for kind in (Dispatch, Execution, Mount, Lease) for _ in range(2)]
