@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv first (see .ci/setup); a second run is quick.
 #   make test PYTHON=python3.12     uses that interpreter
-#   make test PYTHONS="3.12 3.15"   runs the tests of contexts and tokens with these as well
+#   make test PYTHONS="3.12 3.15"   also runs tests with these
 #   make demo ARGS="--json PATH"    hands ARGS to the command
 
 .PHONY: help demo test lint types docs unit versions newest bench long observed proto build format clean run dev
@@ -28,7 +28,7 @@ help:
 	@echo 'make types   pyright'
 	@echo 'make docs    build docs/ into site/, strictly'
 	@echo 'make unit    the tests alone (ARGS="-k name" is handed to pytest)'
-	@echo 'make versions  tests of contexts and tokens on each Python of PYTHONS, by default on all'
+	@echo 'make versions  tests of contexts, wire and calls on each Python of PYTHONS, by default on all'
 	@echo 'make newest  the tests with the newest release of every dependency, and what differs'
 	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
 	@echo 'make long    run the long count NAME=...'
