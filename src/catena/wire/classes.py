@@ -92,7 +92,9 @@ def _slots(own: Any, cls: type) -> tuple[str, ...]:
 def _is_place(value: Any, cls: type) -> bool:
     kinds = (MemberDescriptorType, GetSetDescriptorType)
     # From 3.15 on all classes share the places of __dict__ and __weakref__, which are object's.
-    return isinstance(value, kinds) and value.__objclass__ in (cls, object)
+    if not isinstance(value, kinds):
+        return False
+    return value.__objclass__ is cls or value.__objclass__ is object
 
 
 def _hidden(meta: Any, name: str, attributes: dict[str, Any]) -> bool:

@@ -84,6 +84,15 @@ def _own(obj: Any) -> dict[str, Any]:
 # ---- functools
 
 
+def _partial_method(method: functools.partialmethod[Any]) -> Reduced:
+    # From 3.14 on none can be made without its function, which is what pickle would try.
+    return _make_partial_method, (method.func, method.args, method.keywords), _own(method)
+
+
+def _make_partial_method(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    return functools.partialmethod(function, *args, **keywords)
+
+
 def _nothing() -> None:
     """Stand where the function of a dispatcher will be."""
 
@@ -268,10 +277,11 @@ def _set_state(obj: Any, state: Any) -> None:
         setattr(obj, name, value)
 
 
+# From 3.15 on they are sentinels, which pickle knows how to write by itself.
 _missing_names: dict[Any, str] = {
-    type(getattr(dataclasses, name)): name
+    type(mark): name
     for name in ("MISSING", "_HAS_DEFAULT_FACTORY")
-    if hasattr(dataclasses, name)
+    if type(mark := getattr(dataclasses, name, None)).__module__ == "dataclasses"
 }
 
 
@@ -333,6 +343,7 @@ REDUCERS: dict[type, Callable[[Any], Any]] = {
     types.ModuleType: _module,
     type(functools.lru_cache(_nothing)): _cached,
     functools.cached_property: _cached_property,
+    functools.partialmethod: _partial_method,
     typing.TypeVar: _type_parameter,
     typing.ParamSpec: _type_parameter,
     typing.TypeVarTuple: _type_parameter,
