@@ -206,7 +206,12 @@ keep(
     cut_short,
     by=DecodeError,
 )
-keep("a broken message is empty", patch.object(codec, "decode", _empty_when_broken), any_bytes)
+keep(
+    "a broken message is empty",
+    patch.object(codec, "decode", _empty_when_broken),
+    any_bytes,
+    by=pytest.fail.Exception,
+)
 keep(
     "unknown frames are left out",
     returning(codec, "decode", lambda some: [one for one in some if type(one) is not Unknown]),
