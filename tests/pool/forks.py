@@ -11,8 +11,8 @@ from tests.integration.programs import run_source
 
 __all__ = ["FORKS", "ROUTINES", "SEVEN", "ran"]
 
-FORKS = 10
-"""Children of each kind; 100 were made of each by hand."""
+FORKS = 100
+"""Children of each kind."""
 
 ROUTINES = """
     import asyncio, json, multiprocessing, os, signal, sys, time, warnings
