@@ -13,6 +13,7 @@ from tests.house.imports import Import, circle, imports, modules
 FLOORS: dict[str, int] = {
     "catena.errors": 1,
     "catena.escape": 1,
+    "catena.grpc_loading": 1,
     "catena.ids": 1,
     "catena.facts": 1,
     "catena.observe": 1,
@@ -88,7 +89,7 @@ LATE = {
     ("catena.telemetry.switch", "opentelemetry"),
 }
 
-GRPC = ("catena.link", "catena.collect")
+GRPC = ("catena.grpc_loading",)
 # The demo is an application, and configures an SDK as one.
 TELLING = ("catena.telemetry", "catena.collect", "catena.cli.demo.exporting")
 PURE = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import sys
 import threading
-import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,12 +82,14 @@ async def _fresh(routine: Any) -> Any:
 # ---- through a real pool, with one worker
 
 
-def test_values_that_do_not_arrive() -> None:
+def test_values_that_do_not_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """M2: each costs its own entry; the worker says which and why, and answers the next call."""
-    gone = types.ModuleType("catena_tests_gone")
-    exec("class Gone: pass", gone.__dict__)
+    (tmp_path / "catena_tests_gone.py").write_text("class Gone: pass")
 
     async def work(pool: catena.WorkerPool) -> None:
+        # Workers have the path that there was when they were started.
+        monkeypatch.syspath_prepend(tmp_path)
+        gone = importlib.import_module("catena_tests_gone")
         good.set("here")
         worker = await _fresh(listen)
         bad.set(threading.Lock())
@@ -102,11 +104,7 @@ def test_values_that_do_not_arrive() -> None:
             assert lost.cause.startswith(cause)
         assert await _fresh(listen) == worker
 
-    sys.modules[gone.__name__] = gone
-    try:
-        pooled(work, spawn=1)
-    finally:
-        del sys.modules[gone.__name__]
+    pooled(work, spawn=1)
 
 
 def test_a_key_that_nobody_declares_there() -> None:

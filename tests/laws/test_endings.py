@@ -30,7 +30,8 @@ LONG_FLOORS = {
 RARE_FLOORS = {"a gigabyte": 10, "outcome: RemoteError": 50}
 """What only the long count is sure to meet."""
 
-FLOORS = {what: max(1, floor // 200) for what, floor in LONG_FLOORS.items()}
+# Some hooks come up only once or twice in so few calls, so nothing can be asked of them here.
+FLOORS = {what: floor // 200 for what, floor in LONG_FLOORS.items() if floor >= 300}
 
 
 @law(st.randoms(use_true_random=True), examples=CALLS, floors=FLOORS, around=endings.living)

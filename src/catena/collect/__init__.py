@@ -6,12 +6,7 @@ nothing. Its one rule: whatever arrives, the next request is served.
 
 from __future__ import annotations
 
-import os
-
 from catena.errors import install_command
-
-# As in catena.link: gRPC's core would otherwise tell of every peer that went away.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 try:
     from catena.collect.files import LineFile

@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from catena.collect import otlp
 from catena.collect.addresses import Address, free, released
 from catena.collect.intake import Intake, NotWritten
 from catena.collect.limits import Limits
 from catena.errors import AddressRefused
+from catena.grpc_loading import grpc
 from catena.targets import unix_target
 
 __all__ = ["GrpcServer"]

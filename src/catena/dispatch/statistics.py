@@ -6,6 +6,7 @@ import gc
 from dataclasses import dataclass
 
 from catena.context.chain import Chain
+from catena.context.current import UNMOUNTED
 from catena.context.token import Token
 from catena.dispatch.caller import callers
 from catena.dispatch.session import all_sessions
@@ -37,7 +38,8 @@ def statistics() -> Statistics:
     """Count the live objects of this process. It walks the collector's lists: not for hot paths."""
     chains = tokens = 0
     for one in gc.get_objects():
-        chains += type(one) is Chain
+        # The mark of a Context that is not mounted yet is the process's own.
+        chains += type(one) is Chain and one is not UNMOUNTED
         tokens += type(one) is Token
     return Statistics(
         calls=sum(caller.open_calls for caller in callers),

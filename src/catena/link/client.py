@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from catena import grpc_loading as loading
 from catena.escape import printable
-from catena.link import loading
+from catena.grpc_loading import aio, grpc
 from catena.link.link import Link
-from catena.link.loading import aio, grpc
 from catena.link.service import EOF, METHOD, OPTIONS
 from catena.targets import address_of
 

@@ -7,10 +7,10 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
+from catena import grpc_loading as loading
 from catena.errors import CatenaError
-from catena.link import loading
+from catena.grpc_loading import aio, grpc
 from catena.link.link import Link
-from catena.link.loading import aio, grpc
 from catena.link.ports import Receiver
 from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING
 from catena.targets import address_of

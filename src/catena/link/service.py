@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from catena.link.loading import aio
+from catena.grpc_loading import aio
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = ["EOF", "LINK_LIMIT", "METHOD", "OPTIONS", "SERVICE", "SERVING"]

@@ -19,10 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from catena import grpc_loading as loading
 from catena.dispatch.caller import callers
 from catena.dispatch.session import all_sessions
 from catena.errors import ForkedPool, ForkRefused, WorkerStartError
-from catena.link import loading
 from catena.link.link import links
 from catena.pool.held import held
 from catena.pool.proxy import proxies

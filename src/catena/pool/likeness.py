@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from catena.errors import WorkerStartError
-from catena.link.loading import wanted
+from catena.grpc_loading import wanted
 
 __all__ = ["arguments", "command", "environment", "given_back", "path"]
 

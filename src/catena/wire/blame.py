@@ -35,8 +35,9 @@ def whereabouts(obj: Any) -> str:
     while len(steps) < _DEPTH:
         try:
             found = _first(obj, tries, seen)
-        except Exception:
-            # An object that resists being looked into; what was found leads up to it.
+        except BaseException:
+            # An object that resists being looked into, by SystemExit as well as by anything else;
+            # what was found leads up to it.
             break
         if found is None:
             break

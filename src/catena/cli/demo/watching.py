@@ -69,6 +69,8 @@ class _Watcher:
             use(before)
             _here.set(mine)
 
+        # Here for the Context in which it begins, and there for those of a stream's later steps.
+        _here.set(mine)
         event.enter = enter
         return partial(self._executed, event, mine, (event.carrier or {}).get(_CALL, ""))
 
