@@ -85,7 +85,7 @@ def sent(batch: list[float], scale: int, time: int, temporality: int) -> Metric:
         max_size=4,
     ),
     st.sampled_from([CUMULATIVE, DELTA]),
-    examples=150,
+    examples=300,
     floors=dict.fromkeys(("delta", "fine", "coarse", "zero", "negative", "wide", "rescaled"), 20),
 )
 def test_a_bucket_holds_the_values_up_to_its_bound(
