@@ -67,7 +67,7 @@ unit: dev
 	@echo '== pytest'
 	@$(py) -m pytest $(ARGS)
 
-versions:
+versions: dev
 	@sh .ci/versions $(PYTHONS)
 
 newest:
