@@ -19,6 +19,7 @@ from catena.observe import use
 from catena.operations import Ends
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Frame, Next, Result, Send, Throw
 from catena.wire.grammar import END, TABLE, TO_CALLER, Position
+from catena.wording import TEXT_LIMIT
 
 if TYPE_CHECKING:
     from catena.dispatch.caller import Caller
@@ -27,8 +28,6 @@ __all__ = ["Call"]
 
 _PROMPT = 0.1
 """Seconds that a caller who is cancelled once more still waits for a last frame on its way."""
-_TEXT = 4096
-"""Characters of a cancellation's message that travel."""
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 
 
@@ -268,7 +267,7 @@ def _text_of(cancelled: asyncio.CancelledError) -> str | None:
     if not cancelled.args:
         return None
     try:
-        text = str(cancelled.args[0])[:_TEXT]
+        text = str(cancelled.args[0])[:TEXT_LIMIT]
     except BaseException:
         # Whatever its str raises, it is the cancellation that has to go on.
         return None

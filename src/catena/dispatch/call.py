@@ -21,6 +21,7 @@ from catena.escape import printable
 from catena.events import Dispatch, refused
 from catena.observe import NO_CARRIER, SILENCE, Carrier
 from catena.wire.frames import Frame, Nack, NackCode
+from catena.wording import TEXT_LIMIT
 
 __all__ = ["ELSEWHERE", "Dispatching", "dispatching", "no_pool", "open_call"]
 
@@ -230,7 +231,7 @@ def _refusal(call: Call, frame: Frame) -> Mapping[str, str]:
             SerializationError(
                 what="the code",
                 routine=call.declared.name,
-                cause=printable(frame.text, 4096),
+                cause=printable(frame.text, TEXT_LIMIT),
                 worker=call.caller.worker,
                 doing="loaded",
             )

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
+from catena.wire.references import reference
+
 __all__ = ["Loop", "checked_bootstrap", "checked_loop", "checked_number", "checked_patience"]
 
 Loop = Literal["auto", "asyncio", "uvloop"]
@@ -67,8 +69,7 @@ def checked_loop(value: object) -> str:
 
 
 def _advice(function: Callable[..., object]) -> str:
-    module = getattr(function, "__module__", None)
-    name = getattr(function, "__qualname__", None)
-    if not module or not name or module == "__main__" or "<" in name:
+    name = reference(function)
+    if name is None:
         return "define it in a module of its own and pass 'module:function'"
-    return f"pass '{module}:{name}'"
+    return f"pass '{name}'"

@@ -214,13 +214,12 @@ def _raise(failures: Sequence[BaseException]) -> None:
 
 def _one_a_cause(failures: list[WorkerStartError]) -> list[WorkerStartError]:
     """Return one error for all workers that did not start for the same reason."""
-    workers: dict[tuple[str, int | None], list[str]] = {}
+    first: dict[tuple[str, int | None], WorkerStartError] = {}
     for one in failures:
-        workers.setdefault((one.cause, one.exit_code), []).append(one.worker)
-    return [
-        WorkerStartError(worker=", ".join(names), cause=cause, exit_code=code)
-        for (cause, code), names in workers.items()
-    ]
+        same = first.setdefault((one.cause, one.exit_code), one)
+        if same is not one:
+            same.worker += f", {one.worker}"
+    return list(first.values())
 
 
 def _processors() -> int:
