@@ -14,9 +14,9 @@ from catena import errors
 from catena.events import (
     ContentionRefused,
     FactoryDisplaced,
+    PeerVersionRefused,
     SerializationFailed,
-    VersionWasRefused,
-    refused,
+    announced,
 )
 from catena.testing import recording
 
@@ -243,17 +243,17 @@ def test_a_contention_that_cannot_be_pickled_is_pickled_by_text() -> None:
     [
         (errors.ChainContention, ContentionRefused),
         (errors.TaskFactoryDisplaced, FactoryDisplaced),
-        (errors.VersionRefused, VersionWasRefused),
+        (errors.VersionRefused, PeerVersionRefused),
         (errors.SerializationError, SerializationFailed),
         (errors.ChainSerializationError, SerializationFailed),
     ],
 )
 def test_a_refusal_announces_itself(kind: type[Any], event: type[Any]) -> None:
-    """The seam: `raise refused(error)` announces the error once and raises the very same."""
+    """The seam: `raise announced(error)` announces the error once and raises the very same."""
     error = made(kind)
 
     with recording() as recorded, pytest.raises(kind) as caught:
-        raise refused(error)
+        raise announced(error)
 
     assert caught.value is error
     assert recorded.events == [event(error)]
@@ -262,7 +262,7 @@ def test_a_refusal_announces_itself(kind: type[Any], event: type[Any]) -> None:
 def test_any_other_error_is_refused_in_silence() -> None:
     """The seam: only refusals that have an event announce themselves."""
     with recording() as recorded:
-        assert isinstance(refused(made(errors.NoPool)), errors.NoPool)
+        assert isinstance(announced(made(errors.NoPool)), errors.NoPool)
 
     assert recorded.events == []
 

@@ -16,8 +16,17 @@ import pytest
 from catena import events, observe
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
-from catena.dispatch.values import LENIENT
-from catena.observe import SILENCE, Event, Operation, Outcome, announce, fell, subscribe, use
+from catena.dispatch.payloads import LENIENT
+from catena.events.bus import (
+    SILENCE,
+    Event,
+    Operation,
+    Outcome,
+    announce,
+    call_hook,
+    detach_failed,
+    subscribe,
+)
 from tests.support import isolated, run, variable
 
 
@@ -320,7 +329,7 @@ def test_nobody_listening_means_no_clock(clock: list[int]) -> None:
 def test_no_class_has_listeners_by_default() -> None:
     """The budget: importing Catena subscribes nobody."""
     program = (
-        "import catena; from catena import events; from catena.observe import Event;"
+        "import catena; from catena import events; from catena.events.bus import Event;"
         "kinds = [one for one in vars(events).values() if isinstance(one, type)];"
         "kinds = [one for one in kinds if issubclass(one, Event)];"
         "print(len(kinds) > 10, [one for one in kinds if one.listeners])"
@@ -337,10 +346,10 @@ def test_what_a_listener_left_is_used_and_breaks_nothing(
     kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The seam: nothing for nothing, what a hook returns, and one line for what it raises."""
-    assert use(None) is None
-    assert use(lambda: 7) == 7
+    assert call_hook(None) is None
+    assert call_hook(lambda: 7) == 7
     assert caplog.records == []
-    assert use(lambda: raising(kind)(None)) is None
+    assert call_hook(lambda: raising(kind)(None)) is None
     assert [one.levelno for one in caplog.records] == [logging.ERROR]
 
 
@@ -355,7 +364,7 @@ def test_ctrl_c_in_a_listener_goes_on(caplog: pytest.LogCaptureFixture) -> None:
             pass
         assert Fact.listeners == Work.listeners == (interrupted,)
     with pytest.raises(KeyboardInterrupt):
-        use(lambda: interrupted(None))
+        call_hook(lambda: interrupted(None))
 
     assert not observe.observing()
     assert caplog.records == []
@@ -407,7 +416,7 @@ def test_a_counter_that_fell_takes_its_listener_along(caplog: pytest.LogCaptureF
             try:
                 {}["mine"]
             except KeyError:
-                fell(Work, counts.tell)
+                detach_failed(Work, counts.tell)
         assert (Work.listeners, Work.counter) == ((), None)
     assert [one.exc_info is not None for one in caplog.records] == [True]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from catena.observe import attendant
+from catena.events.bus import on_poll
 from catena.pool.bootstrap import on_spawn
 
 __all__ = ["start", "submodule"]
@@ -19,7 +19,7 @@ _LATE = ("logging", "telemetry")
 
 def start() -> None:
     """Have telemetry asked whenever attendants are, and whenever a worker is started."""
-    attendant(_look)
+    on_poll(_look)
     on_spawn(_hand_over)
 
 

@@ -19,7 +19,7 @@ from catena.context.current import UNMOUNTED, current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount
 from catena.dispatch.contexts import Contexts
-from catena.dispatch.values import LENIENT, Wire
+from catena.dispatch.payloads import LENIENT, Wire
 
 __all__ = [
     "BAD",

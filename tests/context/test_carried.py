@@ -16,7 +16,7 @@ from catena.context.carried import Carried
 from catena.context.chain import State
 from catena.context.fork import fork_here
 from catena.context.manifest import EntryKind
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from tests.context.ends import Link, Scope, entries_of, numbers_of
 from tests.support import variable
 

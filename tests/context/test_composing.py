@@ -13,7 +13,7 @@ import pytest
 
 import catena
 from catena.context.capture import capture_first
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.events import ChainForked, FactoryDisplaced
 from catena.testing import recording
 from tests.context.later import (

@@ -14,7 +14,7 @@ from catena.context import changes as capturing, decoding, registry
 from catena.context.decoding import decode
 from catena.context.manifest import Entry, EntryKind
 from catena.context.mount import unmount
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.events import ForwardDropped, KeysUndeclared
 from catena.testing import recording
 from tests.context.ends import (

@@ -12,7 +12,7 @@ import pytest
 import catena
 from catena.context.capture import capture_answer, capture_drive, capture_first
 from catena.context.mount import mount
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.events import FactoryDisplaced
 from catena.testing import recording
 from tests.context.later import (

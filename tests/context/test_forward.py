@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catena.context.manifest import Entry, EntryKind
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from tests.context.ends import (
     Scope,
     entries_of,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catena.context.capture import capture_answer
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from tests.context.ends import (
     Scope,
     entries_of,

@@ -11,7 +11,7 @@ from catena.context.capture import capture_first
 from catena.context.current import current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.wire.manifests import decode_manifest, encode_manifest
 from tests.support import isolated, variable
 
@@ -22,7 +22,7 @@ import catena
 from catena.context.manifest import ChainManifest
 from catena.context.capture import capture_answer, capture_first
 from catena.context.mount import mount
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.wire.manifests import encode_manifest
 
 names = {"delta", "alpha", "charlie", "bravo", "echo", "foxtrot"}

@@ -14,7 +14,7 @@ from catena.context.current import current
 from catena.context.manifest import EntryKind
 from catena.context.mount import mount, mount_first, unmount
 from catena.context.prepared import Prepared
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.events import Mount
 from catena.testing import recording
 from tests.context.ends import (

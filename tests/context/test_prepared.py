@@ -15,7 +15,7 @@ from catena.context.manifest import ChainManifest, Entry, EntryKind, Values
 from catena.context.mount import mount_first, mount_named, unmount
 from catena.context.prepared import Prepared
 from catena.dispatch import contexts
-from catena.dispatch.values import LENIENT, STRICT
+from catena.dispatch.payloads import LENIENT, STRICT
 from tests.context.ends import (
     BAD,
     ID,

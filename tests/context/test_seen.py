@@ -12,7 +12,7 @@ import pytest
 import catena
 from catena.context.fork import fork_here
 from catena.context.seen import is_flat
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from tests.context.ends import Link, Scope, entries_of
 from tests.support import variable
 

@@ -18,7 +18,7 @@ from catena.context.carried import Carried
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount_first
 from catena.context.prepared import Prepared
-from catena.dispatch.values import LENIENT, STRICT, Wire, take
+from catena.dispatch.payloads import LENIENT, STRICT, Wire, take
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed
 from catena.testing import recording

@@ -22,7 +22,7 @@ from catena.context.current import current
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount
 from catena.context.var import received
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from tests.support import LOOPS, isolated, run, variable
 
 ID = bytes(range(16))

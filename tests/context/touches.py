@@ -10,7 +10,7 @@ from catena.context.capture import capture_answer, capture_drive, capture_first
 from catena.context.current import current
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 
 __all__ = ["TOUCHES", "facts_here"]
 

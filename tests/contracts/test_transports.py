@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from grpc import aio
 
-from catena.dispatch.caller import Caller
+from catena.dispatch.caller import WorkerConnection
 from catena.dispatch.port import dispatcher
 from catena.dispatch.session import Sessions
 from catena.errors import ProtocolError, VersionRefused, WorkerLost
@@ -221,8 +221,8 @@ def test_calls_run_over_it(joined: Any) -> None:
     """D2: calls, streams, errors, nested calls and large values work alike over each transport."""
     through = Through()
 
-    def caller(link: Link) -> Caller:
-        through.callers.append(Caller(link, PROXY))
+    def caller(link: Link) -> WorkerConnection:
+        through.callers.append(WorkerConnection(link, PROXY))
         return through.callers[0]
 
     def worker(link: Link) -> Sessions:

@@ -17,7 +17,7 @@ from typing import Any
 
 import catena
 from catena import events, telemetry
-from catena.observe import announce
+from catena.events.bus import announce
 from catena.wire import versions
 from catena.wire.frames import Hello
 

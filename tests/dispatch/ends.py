@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from catena.dispatch.caller import Caller
+from catena.dispatch.caller import WorkerConnection
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.port import dispatcher
 from catena.dispatch.session import Sessions
@@ -35,7 +35,7 @@ _numbers: dict[str, int] = {}
 class Through:
     """A dispatcher that takes its callers in turn."""
 
-    def __init__(self, *callers: Caller) -> None:
+    def __init__(self, *callers: WorkerConnection) -> None:
         self.callers = list(callers)
 
     @property
@@ -43,7 +43,7 @@ class Through:
         """The loop of its callers."""
         return self.callers[0].link.loop if self.callers else asyncio.get_running_loop()
 
-    def pick(self) -> Caller | None:
+    def pick(self) -> WorkerConnection | None:
         """Return the next caller that can be used."""
         for _ in self.callers:
             self.callers.append(caller := self.callers.pop(0))
@@ -54,7 +54,7 @@ class Through:
     def check(self, routine: str) -> None:
         """Nobody forks here."""
 
-    async def reach(self, routine: str) -> Caller:
+    async def reach(self, routine: str) -> WorkerConnection:
         """There is nobody else to reach."""
         raise ConnectionError(f"no worker for {routine}")
 
@@ -63,7 +63,7 @@ class Through:
 class Ends:
     """A caller and the sessions of a worker, on the two ends of one link."""
 
-    caller: Caller
+    caller: WorkerConnection
     sessions: Sessions
 
     @property
@@ -81,7 +81,7 @@ class Ends:
 async def connected() -> AsyncIterator[Ends]:
     """Connect a caller with a worker, and dispatch through it while the block runs."""
     near, far = await linked()
-    caller = Caller(near, PROXY)
+    caller = WorkerConnection(near, PROXY)
     through = Through(caller)
     sessions = Sessions(far, "w1", lambda encoded, _: through if encoded else None)
     near.start(caller)
@@ -99,11 +99,11 @@ async def connected() -> AsyncIterator[Ends]:
 @asynccontextmanager
 async def caller_and_hand(count: int = 1) -> AsyncIterator[tuple[Any, ...]]:
     """Dispatch through callers whose workers are played by hands; yield them in pairs."""
-    callers: list[Caller] = []
+    callers: list[WorkerConnection] = []
     hands: list[Hand] = []
     for n in range(count):
         link, hand = await link_and_hand(peer=f"w{n + 1}")
-        callers.append(Caller(link, PROXY))
+        callers.append(WorkerConnection(link, PROXY))
         link.start(callers[-1])
         hands.append(hand)
     token = dispatcher.set(Through(*callers))

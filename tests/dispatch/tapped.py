@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catena.context.manifest import ChainManifest, Entry
-from catena.dispatch.caller import Caller
+from catena.dispatch.caller import WorkerConnection
 from catena.dispatch.port import dispatcher
 from catena.dispatch.session import Sessions
 from catena.link.link import Link
@@ -76,7 +76,7 @@ async def tapped(
     _without(one if aged is near else other, lacking)
     await asyncio.gather(near.open(first=True), far.open(first=False))
     aged.capabilities = aged.capabilities - set(lacking)
-    caller = Caller(near, PROXY, strict=strict)
+    caller = WorkerConnection(near, PROXY, strict=strict)
     through = Through(caller)
     sessions = Sessions(far, "w1", lambda encoded, _: through if encoded else None, strict=strict)
     near.start(caller)

@@ -10,7 +10,7 @@ import pytest
 
 import catena
 from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.dispatch.values import LENIENT, STRICT
+from catena.dispatch.payloads import LENIENT, STRICT
 from catena.errors import ChainSerializationError, SerializationError, SerializationWarning
 from catena.ids import new_id
 from catena.wire import serializer

@@ -10,7 +10,7 @@ import pytest
 
 import catena
 from catena.events import Dispatch, Execution, Mount, Unmounted
-from catena.observe import subscribe
+from catena.events.bus import subscribe
 from tests.dispatch.ends import connected
 from tests.dispatch.test_observing import keep, kept, look
 from tests.link.ends import settle

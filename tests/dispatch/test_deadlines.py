@@ -10,7 +10,7 @@ import pytest
 
 import catena
 from catena.context.runtime import Options, options
-from catena.dispatch.caller import Caller
+from catena.dispatch.caller import WorkerConnection
 from catena.dispatch.port import dispatcher
 from catena.wire import failure, serializer
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Nack, NackCode, Next, Result, Task
@@ -429,7 +429,7 @@ def test_reaching_a_worker_counts(name: str) -> None:
     """D6: the time that a connection takes is part of the hand-over, and of the whole."""
 
     class Unreachable(Through):
-        async def reach(self, routine: str) -> Caller:
+        async def reach(self, routine: str) -> WorkerConnection:
             await asyncio.Event().wait()
             raise AssertionError(routine)
 

@@ -14,7 +14,7 @@ import pytest
 from catena.context.current import Home, context_of, current
 from catena.dispatch.stepper import RunningStream
 from catena.events import Dispatch, Execution, Lease, Mount
-from catena.observe import subscribe
+from catena.events.bus import subscribe
 from tests.dispatch.endings import ENDINGS, begun, held
 from tests.dispatch.ends import connected
 from tests.link.ends import settle

@@ -11,7 +11,8 @@ import pytest
 import catena
 from catena.context.manifest import ChainManifest
 from catena.events import ContentionUnhandled, Dispatch, Execution, Lease, Mount, Unmounted
-from catena.observe import CARRIER_LIMIT, OVERSIZED, subscribe
+from catena.events.bus import subscribe
+from catena.events.carrier import CARRIER_LIMIT, OVERSIZED
 from catena.testing import recording
 from catena.wire import manifests
 from catena.wire.frames import Ack, Nack, NackCode, Result

@@ -16,7 +16,7 @@ from catena.context.prepared import Prepared
 from catena.context.problems import settle
 from catena.context.var import ContextVar
 from catena.dispatch import contexts
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.wire import codec, manifests as closed
 from tests.context.ends import BAD
 from tests.laws import chains, test_entries as entries, test_manifests as manifests

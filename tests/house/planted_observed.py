@@ -7,8 +7,9 @@ from typing import Any
 from unittest.mock import patch
 
 from catena import events
-from catena.dispatch.caller import Caller
-from catena.observe import NO_CARRIER, Event
+from catena.dispatch.caller import WorkerConnection
+from catena.events.bus import Event
+from catena.events.carrier import NO_CARRIER
 from catena.telemetry import facts, metrics
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.rows import Metric
@@ -33,7 +34,9 @@ def _named(event: type[Event], name: str) -> Any:
 def _astray(real: Any) -> Any:
     """Let calls name a parent that nobody has."""
 
-    def opened(self: Caller, *args: Any, carrier: Any = NO_CARRIER, **options: Any) -> Any:
+    def opened(
+        self: WorkerConnection, *args: Any, carrier: Any = NO_CARRIER, **options: Any
+    ) -> Any:
         trace = carrier.get("traceparent", "")
         if trace:
             carrier = {**carrier, "traceparent": f"{trace[:36]}{'1f' * 8}{trace[52:]}"}
@@ -51,7 +54,7 @@ keep("an attribute is missing", of_token_reset(catena__var=None), a_story)
 keep("a span has a name that no row has", _named(events.TokenReset, "catena.token.put"), a_story)
 keep(
     "the parent of an execution is nowhere",
-    patch.object(Caller, "open", _astray(Caller.open)),
+    patch.object(WorkerConnection, "open", _astray(WorkerConnection.open)),
     a_story,
 )
 keep(

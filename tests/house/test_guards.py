@@ -11,7 +11,7 @@ import pytest
 from catena import telemetry
 from catena.context import var
 from catena.events import TokenReset
-from catena.observe import announce, subscribe
+from catena.events.bus import announce, subscribe
 from tests.benchmarks.systems.guards import counted, total
 from tests.dispatch.ends import connected
 from tests.support import isolated, run, variable

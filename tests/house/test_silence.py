@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from catena import events, observe, telemetry
-from catena.observe import Event, subscribe
+from catena.events.bus import Event, subscribe
 from tests.house.imports import modules
 from tests.support import run
 from tests.telemetry.story import story

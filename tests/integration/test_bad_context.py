@@ -13,10 +13,10 @@ import pytest
 import catena
 from catena.context import changes, decoding
 from catena.context.manifest import ENTRY_LIMIT, ChainManifest, Entry, EntryKind
-from catena.dispatch.values import Wire
+from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost, KeysUndeclared
-from catena.observe import subscribe
+from catena.events.bus import subscribe
 from catena.wire import failure, manifests as closed, serializer
 from catena.wire.frames import Ack, ExceptionFrame, Nack, NackCode, Result
 from tests.dispatch.ends import hand_and_sessions, opening

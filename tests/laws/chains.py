@@ -30,7 +30,7 @@ from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
 from catena.context.token import UNREAD, UNSET
 from catena.dispatch.contexts import Contexts
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.wire import manifests as closed
 from tests.laws.law import Seen
 from tests.laws.programs import Step, mutate

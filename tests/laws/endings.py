@@ -21,11 +21,11 @@ import catena
 from catena.context.chain import Chain
 from catena.context.current import Home
 from catena.context.token import Token
-from catena.dispatch.caller import Call
-from catena.dispatch.deadline import BoundCall, Bounds
+from catena.dispatch.attempt import Call
+from catena.dispatch.deadline import Bounds, Timers
 from catena.dispatch.running import RunningCall
 from catena.dispatch.session import Session
-from catena.dispatch.stepper import RunningStream, _Driver
+from catena.dispatch.stepper import ChainDriver, RunningStream
 from catena.dispatch.stream import Stream
 from catena.dispatch.timeleft import TimeLeft
 from catena.errors import RemoteError, SerializationWarning
@@ -45,7 +45,7 @@ HEAVY_SECONDS = 300.0
 """How much longer a call with a gigabyte may take."""
 
 KINDS: tuple[type, ...] = (
-    *(Call, BoundCall, Bounds, Stream, Session, RunningCall, RunningStream, _Driver, TimeLeft),
+    *(Call, Timers, Bounds, Stream, Session, RunningCall, RunningStream, ChainDriver, TimeLeft),
     *(Chain, Home, Token, asyncio.Task),
 )
 WARMING = [Plan(depth > 2, depth % 3, "", NOTHING, "ended") for depth in range(6)] * 2
@@ -81,10 +81,18 @@ def _counted(objects: list[Any]) -> Counter[str]:
         kind = type(one)
         name = _NAMES.get(id(kind))
         if name is not None:
-            found[name] += 1
+            found[name] += not _reads_a_link(one)
         elif _is_hostile(one):
             found["hostile"] += 1
     return found
+
+
+def _reads_a_link(one: Any) -> bool:
+    """Say whether it is the task in which a link, not a call, waits for its next message.
+
+    A link has one after it has read on behind an old message, until the next message comes.
+    """
+    return type(one) is asyncio.Task and "Transport.read" in repr(one.get_coro())
 
 
 def _is_hostile(thing: object) -> bool:

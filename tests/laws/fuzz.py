@@ -23,8 +23,8 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.session import Sessions
 from catena.errors import CatenaError, ProtocolError, SerializationWarning
 from catena.events import Execution, LinkClosed, Mount
+from catena.events.bus import subscribe
 from catena.link.link import Link
-from catena.observe import subscribe
 from catena.wire import codec, failure, serializer
 from catena.wire.frames import Ack, ExceptionFrame, Frame, Nack, Result, Task
 from tests.dispatch.ends import Through, caller_and_hand, opening

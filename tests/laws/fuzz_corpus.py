@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import catena
 from catena.context.registry import find
-from catena.dispatch.values import Wire
+from catena.dispatch.payloads import Wire
 from catena.wire import codec, serializer
 from tests.dispatch.ends import connected
 from tests.support import run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import catena
 from catena.context.chain import Binding, State
 from catena.context.manifest import Entry, EntryKind
-from catena.dispatch.values import LENIENT, STRICT, Wire
+from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from tests.context.ends import (
     BAD,
     ID,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from catena.context.capture import capture_answer, capture_first
 from catena.context.manifest import ChainManifest
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.wire import codec, manifests as closed
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Task, Throw
 from catena.wire.v1 import catena_pb2 as pb

@@ -11,7 +11,7 @@ import pytest
 
 from catena.dispatch.statistics import statistics
 from catena.errors import ProtocolError, VersionRefused
-from catena.events import FrameDropped, LinkClosed, LinkOpened, VersionWasRefused
+from catena.events import FrameDropped, LinkClosed, LinkOpened, PeerVersionRefused
 from catena.link import link as link_module
 from catena.link.link import Link, links
 from catena.link.memory import pair
@@ -142,9 +142,9 @@ def test_a_refusal_is_told_when_the_peer_has_gone() -> None:
 
     async def main() -> None:
         transport: Any = Cut()
-        with recording(VersionWasRefused) as told, pytest.raises(ConnectionError):
+        with recording(PeerVersionRefused) as told, pytest.raises(ConnectionError):
             await Link(transport, "near").open(first=False)
-        assert [one.error.remote for one in told.of(VersionWasRefused)] == ["9.0"]
+        assert [one.error.remote for one in told.of(PeerVersionRefused)] == ["9.0"]
 
     run(main())
 

@@ -13,7 +13,7 @@ from threading import Lock
 from catena import events
 from catena.collect import Recording
 from catena.collect.reading import LogRecord, Point, Span
-from catena.observe import Event
+from catena.events.bus import Event
 from catena.telemetry.catalog import AUDIT, AUDITED, CATALOG, DROPPED, metrics_of
 from catena.telemetry.rows import Log, Metric, Row
 
@@ -48,7 +48,7 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.LinkClosed: _ERROR,
     events.FactoryDisplaced: {"exception.message"},
     events.EntryLost: {"exception.message"},
-    events.VersionWasRefused: {"exception.message"},
+    events.PeerVersionRefused: {"exception.message"},
     events.Lease: {"catena.chain.id"},
 }
 """Attributes that only some events of a class have; every other one is on each of them."""

@@ -11,7 +11,7 @@ import pytest
 
 from catena import observe
 from catena.events import LoopTicked
-from catena.observe import attendant
+from catena.events.bus import on_poll
 from catena.pool.heartbeat import Heartbeat
 from catena.testing import recording
 from tests.support import LOOPS, run
@@ -22,7 +22,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The looks of an attendant, the only one there is."""
     monkeypatch.setattr(observe, "_attendants", [])
     found: list[int] = []
-    attendant(lambda: found.append(len(found)))
+    on_poll(lambda: found.append(len(found)))
     return found
 
 
@@ -73,7 +73,7 @@ def test_an_attendant_that_raises_is_asked_no_more(
     looks: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The seam: one line says so, the others are asked as before."""
-    attendant(lambda: 1 / 0)
+    on_poll(lambda: 1 / 0)
 
     for _ in range(3):
         observe.attend()

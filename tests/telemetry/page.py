@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from catena.collect.translate import family_name
-from catena.observe import Event
+from catena.events.bus import Event
 from catena.telemetry.attributes import ATTRIBUTES, LABELS
 from catena.telemetry.catalog import CATALOG, metrics_of
 from catena.telemetry.rows import Metric, Row

@@ -13,7 +13,7 @@ import pytest
 
 import catena
 from catena import events
-from catena.observe import announce
+from catena.events.bus import announce
 from catena.pool.heartbeat import Heartbeat
 from catena.wire import versions
 from catena.wire.frames import Hello, Nack, NackCode, Result

@@ -11,7 +11,7 @@ from opentelemetry.context import Context, attach
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from catena.observe import CARRIER_LIMIT
+from catena.events.carrier import CARRIER_LIMIT
 from catena.telemetry.carrier import Carriers
 from catena.telemetry.tally import dropped
 from tests.dispatch.ends import connected

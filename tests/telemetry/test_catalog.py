@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from catena import events
-from catena.observe import Event
+from catena.events.bus import Event
 from catena.telemetry.attributes import ATTRIBUTES, LABELS
 from catena.telemetry.catalog import AUDIT, AUDITED, BY_EVENT, CATALOG, metrics_of
 from tests.support import run

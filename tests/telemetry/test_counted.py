@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 
 import catena
 from catena import events, telemetry
-from catena.observe import subscribe
+from catena.events.bus import subscribe
 from catena.telemetry.calls import Dispatches, Executions
 from catena.telemetry.chains import Chains
 from tests.dispatch.tapped import tapped

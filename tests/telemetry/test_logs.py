@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import catena.logging
 from catena import events, telemetry
-from catena.observe import announce
+from catena.events.bus import announce
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling

@@ -11,7 +11,7 @@ import pytest
 
 import catena
 from catena import events
-from catena.observe import announce
+from catena.events.bus import announce
 from catena.telemetry.catalog import metrics_of
 from catena.telemetry.names import OTHER, Names
 from catena.telemetry.tally import MANY, Samples, Tally

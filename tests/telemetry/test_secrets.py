@@ -9,7 +9,7 @@ import pytest
 
 import catena
 from catena import events
-from catena.observe import announce
+from catena.events.bus import announce
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import Told, telling

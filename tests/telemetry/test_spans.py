@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import catena
 from catena import telemetry
-from catena.dispatch.caller import Caller
-from catena.observe import CARRIER_LIMIT
+from catena.dispatch.caller import WorkerConnection
+from catena.events.carrier import CARRIER_LIMIT
 from catena.telemetry import calls
 from catena.telemetry.facts import status_of
 from catena.telemetry.spans import enter
@@ -434,12 +434,12 @@ def test_a_contention_is_counted_and_logged_when_it_is_not_sampled() -> None:
 
 def sending(carrier: Any, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Make a call whose carrier is replaced on its way; return what was told."""
-    opening = Caller.open
+    opening = WorkerConnection.open
 
     def opened(self: Any, declared: Any, payload: bytes, make: Any = None, **_: Any) -> Any:
         return opening(self, declared, payload, *([make] if make else []), carrier=carrier)
 
-    monkeypatch.setattr(Caller, "open", opened)
+    monkeypatch.setattr(WorkerConnection, "open", opened)
     with telling() as told:
         under_a_root(told, lambda: add(2))
         told.metrics()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from catena import events, telemetry
-from catena.observe import Event
+from catena.events.bus import Event
 from catena.telemetry import switch
 from tests.dispatch.ends import connected
 from tests.support import isolated, run

@@ -9,9 +9,9 @@ import pytest
 from catena import events
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
-from catena.dispatch.values import LENIENT
+from catena.dispatch.payloads import LENIENT
 from catena.events import ChainForked, EntryLost, Mount, TokenReset
-from catena.observe import Event, announce
+from catena.events.bus import Event, announce
 from catena.testing import Recording, recording
 from tests.support import isolated, run, variable
 

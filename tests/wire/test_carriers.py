@@ -10,7 +10,7 @@ import pytest
 
 from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.errors import CatenaError, ProtocolError
-from catena.observe import CARRIER_LIMIT, OVERSIZED
+from catena.events.carrier import CARRIER_LIMIT, OVERSIZED
 from catena.wire import codec
 from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send, Task, Throw
 from catena.wire.manifests import decode_manifest, encode_manifest, seal, unseal

@@ -8,7 +8,7 @@ import pytest
 
 import catena
 from catena.errors import VersionRefused
-from catena.events import VersionWasRefused
+from catena.events import PeerVersionRefused
 from catena.testing import recording
 from catena.wire import versions
 
@@ -28,14 +28,14 @@ def test_another_major_is_refused_with_both_versions_and_a_remedy(step: int, sid
     """V1: the refusal names both versions and which side to upgrade, and is announced once."""
     theirs = versions.hello("old")._replace(major=versions.MAJOR + step, minor=7)
 
-    with recording(VersionWasRefused) as recorded, pytest.raises(VersionRefused) as refused:
+    with recording(PeerVersionRefused) as recorded, pytest.raises(VersionRefused) as refused:
         versions.agree(theirs)
 
     remote = f"{versions.MAJOR + step}.7"
     assert (refused.value.local, refused.value.remote) == (MINE, remote)
     assert f"protocol {MINE} here and {remote} there" in str(refused.value)
     assert f"upgrade the {side} side" in str(refused.value)
-    assert [one.error for one in recorded.of(VersionWasRefused)] == [refused.value]
+    assert [one.error for one in recorded.of(PeerVersionRefused)] == [refused.value]
 
 
 def test_versions_are_compared_as_numbers() -> None:

@@ -19,7 +19,7 @@ from weakref import ref
 from catena.context.chain import EMPTY, HIDDEN, Chain
 from catena.context.ledger import Ledger
 from catena.errors import ChainContention
-from catena.events import refused
+from catena.events import announced
 
 __all__ = [
     "UNMOUNTED",
@@ -155,7 +155,7 @@ def contention(
 ) -> ChainContention:
     """Return the error for a chain that another one runs than this thread and task; announced."""
     owner: object = chain.task and chain.task()
-    return refused(
+    return announced(
         ChainContention(
             chain_id=chain.id.hex(),
             kind=kind,

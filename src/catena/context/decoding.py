@@ -13,7 +13,7 @@ from catena.context.registry import Key, find
 from catena.context.token import UNSET
 from catena.context.var import MISSING, ContextVar, received
 from catena.events import ForwardDropped
-from catena.observe import announce
+from catena.events.bus import announce
 
 __all__ = ["STUB_LIMIT", "Bound", "Found", "decode"]
 

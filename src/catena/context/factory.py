@@ -42,7 +42,7 @@ from catena.context.current import (
 )
 from catena.context.fork import fork_here
 from catena.errors import TaskFactoryDisplaced
-from catena.events import refused
+from catena.events import announced
 
 __all__ = [
     "ForkingFactory",
@@ -108,7 +108,7 @@ def ensure_task_factory(owner: ref[asyncio.Task[Any]] | None) -> None:
     if _lacks(loop, top):
         task = running_task()
         if task is None or not task.cancelling():
-            raise refused(_displaced(loop, top))
+            raise announced(_displaced(loop, top))
 
 
 def check_task_factory(task: asyncio.Task[Any] | None) -> None:
@@ -121,7 +121,7 @@ def check_task_factory(task: asyncio.Task[Any] | None) -> None:
         return
     if _lacks(loop, top) and _known[id(loop)].announced != id(top):
         _known[id(loop)].announced = id(top)
-        refused(_displaced(loop, top))
+        announced(_displaced(loop, top))
 
 
 def met_unforked(task: asyncio.Task[Any]) -> None:
@@ -261,7 +261,7 @@ def _completed(top: Any, task: asyncio.Task[Any]) -> None:
     ours = known.ours()
     if ours is not None:
         ours.above = _NOBODY
-    error = refused(_displaced(loop, top))
+    error = announced(_displaced(loop, top))
     loop.call_exception_handler({"message": str(error), "exception": error, "task": task})
 
 

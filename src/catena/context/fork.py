@@ -10,8 +10,8 @@ from weakref import ref
 from catena.context.chain import Chain
 from catena.context.current import Home
 from catena.events import ChainForked
+from catena.events.bus import announce
 from catena.ids import new_id
-from catena.observe import announce
 
 __all__ = ["fork_here"]
 

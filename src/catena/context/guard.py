@@ -20,7 +20,7 @@ from catena.context.current import (
 )
 from catena.context.factory import met_unforked
 from catena.context.fork import fork_here
-from catena.observe import observing
+from catena.events.bus import is_observing
 
 __all__ = ["admit"]
 
@@ -44,7 +44,7 @@ def admit(chain: Chain, *, reading: bool = False) -> Chain:
     # The owner's loop is asked, not which loop runs: that takes Python 3.11 a system call.
     if chain.thread == thread and owner is not None and task_of(owner.get_loop()) is owner:
         return chain
-    if reading and (chain is UNMOUNTED or observing()):
+    if reading and (chain is UNMOUNTED or is_observing()):
         return chain
     if chain is UNMOUNTED:
         raise RuntimeError(

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from catena.context.registry import Key
-from catena.observe import NO_CARRIER, Carrier
+from catena.events.carrier import NO_CARRIER, Carrier
 
 __all__ = [
     "ENTRY_LIMIT",

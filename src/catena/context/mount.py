@@ -36,8 +36,8 @@ from catena.context.token import UNSET
 from catena.context.var import ContextVar
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
+from catena.events.bus import announce
 from catena.ids import ID_BYTES
-from catena.observe import announce
 
 __all__ = ["mount", "mount_first", "mount_named", "unmount"]
 
@@ -73,7 +73,7 @@ def mount_named(
     chain: Chain = new(Chain, (chain_id, parent_id, get_ident(), task and ref(task), home, state))
     # As settle does it.
     home.proof = ref(get_referents(current.set(chain))[0])
-    if Mount.listeners and _is_told(manifest, to_worker=True):
+    if Mount.observers:
         _announce(manifest, state, to_worker=True)
     return chain
 
@@ -183,9 +183,7 @@ def unmount() -> None:
     if chain.state.stubs and KeysUndeclared.listeners:
         _tell_undeclared(chain)
     if Unmounted.listeners:
-        counter = Unmounted.counter
-        if counter is None or not counter():
-            announce(Unmounted(chain.id))
+        announce(Unmounted(chain.id))
 
 
 def _check(manifest: ChainManifest) -> None:
@@ -260,7 +258,6 @@ def _put(
 
     ``named`` are the variables that the Context got from a named state already.
     """
-    is_told = bool(Mount.listeners) and _is_told(manifest, to_worker=to_worker)
     for var, value, _, _ in found.bound:
         var.backing.set(value)
     for var in unbound:
@@ -272,17 +269,11 @@ def _put(
         state.sealed = chain.state.sealed or not found.fixed
         state.stubs = chain.state.stubs or found.stubs > 0
         current.set(chain.holding(state))
-    if is_told:
+    if Mount.observers:
         # Not before all is in its place: till then a Context may hold an earlier call's values.
         bound = {*named, *(var for var, _ in found.bindings)}.difference(unbound)
         _announce(manifest, bound, unbound, to_worker=to_worker)
     return state
-
-
-def _is_told(manifest: ChainManifest, *, to_worker: bool) -> bool:
-    """Say whether somebody is told of a mount; else it is only counted, here."""
-    counter = Mount.counter
-    return counter is None or not counter(manifest, to_worker)
 
 
 def _announce(
@@ -292,8 +283,15 @@ def _announce(
     *,
     to_worker: bool,
 ) -> None:
-    """Tell of a mount that is done."""
-    mounting = Mount(manifest, to_worker=to_worker)
+    """Announce a mount that is done."""
+    mounting = Mount(
+        manifest.chain_id,
+        manifest.parent_id,
+        to_worker=to_worker,
+        size=len(manifest.entries),
+        whole=manifest.whole,
+        carrier=manifest.carrier,
+    )
     mounting.bound, mounting.unbound = bound, unbound
     with mounting:
         pass

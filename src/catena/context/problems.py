@@ -11,7 +11,7 @@ import warnings
 from catena.context.registry import Key
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost
-from catena.observe import announce
+from catena.events.bus import announce
 from catena.wording import reason
 
 __all__ = ["Problems", "problem", "settle"]

@@ -22,7 +22,7 @@ from typing import (
 from catena.context.current import current
 from catena.context.registry import departures, lock, tokens
 from catena.errors import SerializationError
-from catena.events import refused
+from catena.events import announced
 from catena.ids import new_id
 from catena.wording import reason
 
@@ -234,7 +234,7 @@ class Token(Generic[T]):
 
     def _unreadable(self, cause: str) -> SerializationError:
         what = f"the old value of a token of {self._var!r}"
-        return refused(SerializationError(what=what, cause=cause, doing="read"))
+        return announced(SerializationError(what=what, cause=cause, doing="read"))
 
     def __enter__(self) -> Token[T]:
         return self

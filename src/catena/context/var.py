@@ -35,8 +35,8 @@ from catena.context.problems import problem, settle
 from catena.context.token import UNREAD, UNSET, Token
 from catena.errors import ContextVarCollision
 from catena.events import TokenReset
+from catena.events.bus import announce, is_observing, run_observing
 from catena.ids import new_id
-from catena.observe import announce, listening, observing
 
 __all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
 
@@ -274,8 +274,8 @@ class ContextVar(Generic[T]):
                 value = binding.read(self)
         except Exception as error:
             # A listener that hears of it, as a log filter may, reads it again.
-            if not observing():
-                listening(partial(settle, strict=False), [problem(self._key, error, "read")])
+            if not is_observing():
+                run_observing(partial(settle, strict=False), [problem(self._key, error, "read")])
             return UNSET
         binding.hand_out(self, value)
         return value

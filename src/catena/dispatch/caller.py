@@ -1,4 +1,4 @@
-"""The caller's side of a link: open calls, what goes out for them and what comes back.
+"""A connection to a worker: open calls, what goes out for them and what comes back.
 
 Each open call has a number on its link, and its frames find it by that.
 """
@@ -6,22 +6,21 @@ Each open call has a number on its link, and its frames find it by that.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
 from catena.context.capture import capture_first
 from catena.context.carried import Carried, Known
-from catena.context.manifest import NO_CHAIN
+from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.dispatch.attempt import Call
+from catena.dispatch.deadline import NO_TIMES, Bounds
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.values import unsendable, wire
+from catena.dispatch.payloads import refuse_unsendable, values_for
 from catena.errors import ProtocolError
-from catena.events import CallNacked, FrameDropped
+from catena.events import Attempt, CallNacked, Dispatch, Endpoints, FrameDropped
+from catena.events.bus import announce
 from catena.link.link import Link
-from catena.observe import NO_CARRIER, Carrier, announce
-from catena.operations import Ends
 from catena.wire.frames import (
     Cancel,
     Frame,
@@ -34,7 +33,7 @@ from catena.wire.frames import (
 )
 from catena.wire.versions import DELTA, NAMES
 
-__all__ = ["Caller", "callers"]
+__all__ = ["WorkerConnection", "connections"]
 
 _FUNCTIONS = 1024
 _CARRIES: dict[type[Any], str] = {
@@ -44,14 +43,11 @@ _CARRIES: dict[type[Any], str] = {
     Throw: "the thrown exception",
 }
 
-callers: WeakSet[Caller] = WeakSet()
+connections: WeakSet[WorkerConnection] = WeakSet()
 """The caller's side of every link of this process that is up."""
 
 
-AnyCall = TypeVar("AnyCall", bound=Call)
-
-
-class Caller:
+class WorkerConnection:
     """Opens calls on one link and hands each frame that comes to its call.
 
     ``calls`` are those that are open, by their number.
@@ -59,12 +55,12 @@ class Caller:
 
     def __init__(self, link: Link, proxy: tuple[bytes, bytes], *, strict: bool = False) -> None:
         self.link = link
-        self.values = wire(strict=strict)
+        self.values = values_for(strict=strict)
         self.deltas = DELTA in link.capabilities
         self._carried = Carried() if NAMES in link.capabilities else None
         self.worker = link.peer.peer if link.peer else "?"
         version = link.peer.software if link.peer else ""
-        self.ends = Ends(self.worker, link.name, version, link.protocol, link.address)
+        self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
         self.accepting = True
         self._farewell = ""
         # Whether the pool let go of the worker.
@@ -76,7 +72,7 @@ class Caller:
         self._proxy_sent = False
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
         self._serial = count(1)
-        callers.add(self)
+        connections.add(self)
 
     @property
     def open_calls(self) -> int:
@@ -92,30 +88,31 @@ class Caller:
         self,
         declared: Declaration,
         payload: bytes,
-        make: Callable[..., AnyCall] = Call,
-        carrier: Carrier = NO_CARRIER,
-    ) -> AnyCall:
+        operation: Dispatch | None = None,
+        bounds: Bounds | None = None,
+    ) -> Call:
         """Send a call's Task and its first drive frame, together, and return the call.
 
-        ``make`` makes the call of what ``Call`` is made of; a ``carrier`` goes along, also when
-        there is no chain. Raises what capturing the chain raises,
-        and SerializationError for the callable; nothing has been sent then.
+        The carrier of its ``operation`` goes along, also when there is no chain. Raises what
+        capturing the chain raises, SerializationError for the callable, and TimeoutError when the
+        time of its ``bounds`` is up; nothing has been sent then.
         """
-        # First what may fail, then the chain, then the number: either counts as told from then on.
+        # First what may fail, then the chain, then the number: either counts as sent from then on.
         code = declared.dumps()
+        times = NO_TIMES if bounds is None else bounds.times_for(self.link)
         captured = capture_first(self.values, self._carried)
         number, body = self._number(code)
         proxy = b"" if self._proxy_sent else self._proxy
         self._proxy_sent = True
-        call = make(self, next(self._ids), declared, captured)
-        self._last = call.id
-        self.calls[call.id] = call
+        call = Call(self, next(self._ids), declared, captured, operation, bounds)
+        self._last = id = call.id
+        self.calls[id] = call
         manifest = None if captured is None else captured.manifest
-        if carrier:
-            manifest = (manifest or NO_CHAIN).carrying(carrier)
+        if operation is not None:
+            manifest = self._note_attempt(operation, id, manifest, payload)
         self.link.send(
             Task(
-                call.id,
+                id,
                 number,
                 payload,
                 declared.name,
@@ -123,22 +120,31 @@ class Caller:
                 body,
                 proxy,
                 self._proxy_id,
-                Next(call.id, manifest),
-                call.timeout_ns,
-                call.dispatch_timeout_ns,
-                call.sent_at_ns,
+                Next(id, manifest),
+                *times,
             )
         )
+        if call.timers is not None:
+            call.timers.start(call)
         return call
+
+    def _note_attempt(
+        self, operation: Dispatch, id: int, manifest: ChainManifest | None, payload: bytes
+    ) -> ChainManifest | None:
+        """Note an attempt in the operation of its call; return the manifest with its carrier."""
+        chain_id = b"" if manifest is None else manifest.chain_id
+        operation.attempt = Attempt(id, self.endpoints, chain_id)
+        operation.attempts += 1
+        if operation.measured:
+            operation.sent_bytes = len(payload)
+        if operation.carrier:
+            manifest = (manifest or NO_CHAIN).carrying(operation.carrier)
+        return manifest
 
     def arrived(self, told: Known) -> None:
         """Note that the worker has a state, because it accepted the call that told it."""
         if self._carried is not None:
             self._carried.arrived(told)
-
-    def forget(self, call: Call) -> None:
-        """Take a call that has ended out of the table."""
-        self.calls.pop(call.id, None)
 
     def nacked(self, call: Call, nack: Nack) -> None:
         """Note a refusal: what the worker does not know is sent whole the next time."""
@@ -178,7 +184,7 @@ class Caller:
         elif call is not None:
             self.link.send(Cancel(frame.call))
         if call is not None:
-            call.refuse(unsendable(error, what, call.declared.name))
+            call.refuse(refuse_unsendable(error, what, call.declared.name))
 
     def goodbye(self, reason: str) -> None:
         """Stop sending calls here; those under way go on."""
@@ -193,7 +199,7 @@ class Caller:
     def ended(self, error: Exception | None) -> None:
         """Fail every open call."""
         self.accepting = False
-        callers.discard(self)
+        connections.discard(self)
         why = f": {self._farewell}" if self._farewell else ""
         closed = f"the worker closed the link{why}"
         calls, self.calls = self.calls, {}

@@ -17,10 +17,10 @@ from catena.context.current import running_task
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount_first, mount_named
 from catena.context.prepared import Prepared
+from catena.dispatch.payloads import Wire
 from catena.dispatch.port import Dispatcher, dispatcher
-from catena.dispatch.values import Wire
 from catena.errors import ChainSerializationError
-from catena.events import refused
+from catena.events import announced
 
 __all__ = ["Contexts"]
 
@@ -77,7 +77,7 @@ class Contexts:
         try:
             baseline, kept = mount_first(manifest, self.values, base, task)
         except ChainSerializationError as error:
-            raise refused(error) from None
+            raise announced(error) from None
         if kept is not None:
             self._keep(manifest.name, kept)
         return baseline

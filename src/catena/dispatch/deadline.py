@@ -9,41 +9,48 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic, monotonic_ns
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from catena.context.capture import Captured
 from catena.context.runtime import NO_OPTIONS, options
-from catena.dispatch.attempt import Call
-from catena.dispatch.caller import Caller
+from catena.dispatch.answers import apply_answer, mount_late
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.port import Dispatcher
-from catena.dispatch.values import take
-from catena.errors import CatenaError, DispatchTimeout
-from catena.observe import NO_CARRIER, Carrier, use
-from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Throw
+from catena.errors import DispatchTimeout
+from catena.link.link import Link
+from catena.wire.frames import ExceptionFrame, Frame, Nack, Result
 from catena.wire.grammar import END
 
-__all__ = ["BoundCall", "Bounds", "bounds_of"]
+if TYPE_CHECKING:
+    from catena.dispatch.attempt import Call
+    from catena.dispatch.caller import WorkerConnection
+
+__all__ = ["NO_TIMES", "Bounds", "Timers", "Times", "bounds_of"]
 
 _MOST = 2**64 - 1
 _HANDING_OVER = ("call sent", "flow sent")
 
 Verdict = Literal["late", "not accepted"]
 
+Times = tuple[int | None, int | None, int | None]
+"""What a Task says of time, in nanoseconds: the time left, the bound that calls of the routine
+inherit for their hand-over, and when it was sent."""
+
+NO_TIMES: Times = (None, None, None)
+
 
 class Bounds(NamedTuple):
     """What holds for one call on every worker that it is tried on.
 
-    ``deadline`` is a monotonic time; ``hand_over`` is seconds, ``told`` as many of them as were
-    set explicitly, which the calls that the routine makes inherit.
+    ``deadline`` is a monotonic time; ``hand_over`` is seconds, ``inherited`` as many of them as
+    were set explicitly, which the calls that the routine makes inherit.
     """
 
     declared: Declaration
     deadline: float | None
     hand_over: float | None
-    told: float | None
+    inherited: float | None
 
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Return how many seconds are left, None without a deadline. Raises TimeoutError at 0."""
         if self.deadline is None:
             return None
@@ -56,233 +63,150 @@ class Bounds(NamedTuple):
         """Return the error of a call whose time is up."""
         return TimeoutError(f"routine {self.declared.name} ran out of time")
 
-    async def ready(self, through: Dispatcher, caller: Caller | None) -> Caller:
-        """Return a caller that takes frames: this one, or the next that answers.
-
-        Nothing has been sent, so there is nothing to wait for when the time is up. Raises
-        TimeoutError, DispatchTimeout, and what reaching a worker raises.
-        """
-        left, worker = self.left(), "" if caller is None else caller.worker
-        first = min(one for one in (left, self.hand_over) if one is not None)
-        # First what a forked child raises, where there may be no running loop to keep time.
-        reaching = _here(caller) if caller is not None else through.reach(self.declared.name)
-        waiting = asyncio.timeout(first)
-        try:
-            async with waiting:
-                caller = await reaching
-                worker = caller.worker
-                if caller.link.congested:
-                    await caller.link.drained()
-                return caller
-        except TimeoutError:
-            if not waiting.expired():
-                raise
-        raise self.late() if first == left else self.not_accepted(worker)
-
     def not_accepted(self, worker: str) -> DispatchTimeout:
         """Return the error of a call that no worker accepted in time."""
         seconds = self.hand_over or 0.0
         return DispatchTimeout(routine=self.declared.name, worker=worker, seconds=seconds)
 
-    def open(self, caller: Caller, payload: bytes, carrier: Carrier = NO_CARRIER) -> BoundCall:
-        """Send a call as ``Caller.open`` does, and watch it. Raises TimeoutError too."""
-        self.left()
-        call = caller.open(self.declared, payload, self.call, carrier)
-        call.watch()
-        return call
+    def times_for(self, link: Link) -> Times:
+        """Return what the Task of the call says of time on a link. Raises TimeoutError."""
+        left = self.seconds_left()
+        # So that the time in the socket counts, where the worker reads the same clock.
+        known = left is not None and link.same_boot
+        return (
+            _nanoseconds(left),
+            _nanoseconds(self.inherited),
+            monotonic_ns() if known else None,
+        )
 
-    def call(
-        self, caller: Caller, id: int, declared: Declaration, captured: Captured | None
-    ) -> BoundCall:
-        """Make the call that is about to be sent."""
-        return BoundCall(caller, id, declared, captured, self)
+    async def reach(
+        self, through: Dispatcher, connection: WorkerConnection | None
+    ) -> WorkerConnection:
+        """Return a connection that takes frames: this one, or the next that answers.
+
+        Nothing has been sent, so there is nothing to wait for when the time is up. Raises
+        TimeoutError, DispatchTimeout, and what reaching a worker raises.
+        """
+        left, worker = self.seconds_left(), "" if connection is None else connection.worker
+        first = min(one for one in (left, self.hand_over) if one is not None)
+        # First what a forked child raises, where there may be no running loop to keep time.
+        reaching = through.reach(self.declared.name) if connection is None else _this(connection)
+        waiting = asyncio.timeout(first)
+        try:
+            async with waiting:
+                connection = await reaching
+                worker = connection.worker
+                if connection.link.congested:
+                    await connection.link.drained()
+                return connection
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+        raise self.late() if first == left else self.not_accepted(worker)
 
 
 def bounds_of(declared: Declaration) -> Bounds | None:
     """Return the bounds of a call that is made now, None when it has none."""
     here = options.get() or NO_OPTIONS
     timeout = declared.timeout if here.timeout is None else here.timeout
-    told = here.dispatch_timeout
-    hand_over = declared.dispatch_timeout if told is None else told
+    inherited = here.dispatch_timeout
+    hand_over = declared.dispatch_timeout if inherited is None else inherited
     deadline = here.deadline
     if timeout is not None:
         own = monotonic() + timeout
         deadline = own if deadline is None else min(deadline, own)
     if deadline is None and hand_over is None:
         return None
-    return Bounds(declared, deadline, hand_over, told)
+    return Bounds(declared, deadline, hand_over, inherited)
 
 
-class BoundCall(Call):
-    """An open call that timers watch; ``verdict`` is what they decided on.
+class Timers:
+    """The timers of one call; ``verdict`` is what they decided on, None as long as they have not.
 
-    The error is made where it is raised: it refers to frames, and they refer to this call.
+    They refer to the call while they run, and it to them, so they are stopped when it ends. The
+    error is made where it is raised: it refers to frames, and those to the call.
     """
 
-    __slots__ = (
-        "_bounds",
-        "_timers",
-        "dispatch_timeout_ns",
-        "sent_at_ns",
-        "timeout_ns",
-        "verdict",
-    )
+    __slots__ = ("_bounds", "_running", "verdict")
 
-    def __init__(
-        self,
-        caller: Caller,
-        id: int,
-        declared: Declaration,
-        captured: Captured | None,
-        bounds: Bounds,
-    ) -> None:
-        super().__init__(caller, id, declared, captured)
+    def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._timers: list[asyncio.TimerHandle] = []
+        self._running: list[asyncio.TimerHandle] = []
         self.verdict: Verdict | None = None
-        left = None if bounds.deadline is None else max(bounds.deadline - monotonic(), 0)
-        self.timeout_ns = _nanoseconds(left)
-        # So that the time in the socket counts, where the worker reads the same clock.
-        known = left is not None and caller.link.same_boot
-        self.sent_at_ns = monotonic_ns() if known else None
-        self.dispatch_timeout_ns = _nanoseconds(bounds.told)
 
-    @property
-    def over(self) -> bool:
-        """Whether no further step can be driven."""
-        return self.verdict is not None or super().over
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time is up."""
-        return self.verdict is not None
-
-    def watch(self) -> None:
-        """Start the timers, now that it was sent; if it could not be, it is over already."""
-        if self.state == END:
+    def start(self, call: Call) -> None:
+        """Watch a call that was sent; one that could not be is over already."""
+        if call.state == END:
             return
-        loop, bounds = self.caller.link.loop, self._bounds
+        loop, bounds = call.connection.link.loop, self._bounds
         if bounds.hand_over is not None:
-            self._timers.append(loop.call_later(bounds.hand_over, self._not_accepted))
+            self._running.append(loop.call_later(bounds.hand_over, self._end_hand_over, call))
         if bounds.deadline is not None:
             left = max(bounds.deadline - monotonic(), 0)
-            self._timers.append(loop.call_later(left, self._expire))
+            self._running.append(loop.call_later(left, self._end_time, call))
 
-    def receive(self, frame: Frame) -> None:
-        """Take a frame of this call; the last one stops the timers."""
-        super().receive(frame)
-        if self.state == END:
-            self._stop()
+    def stop(self) -> None:
+        """Watch no more."""
+        running, self._running = self._running, []
+        for timer in running:
+            timer.cancel()
 
-    def refuse(self, error: CatenaError) -> None:
-        """End the call here, and the timers with it."""
-        super().refuse(error)
-        self._stop()
-
-    def lose(self, error: Exception) -> None:
-        """Learn that the link is gone."""
-        super().lose(error)
-        self._stop()
-
-    def drive(self, frame: Next | Send | Throw) -> None:
-        """Send a drive frame of a stream, unless its time is up."""
-        if self.verdict is None:
-            super().drive(frame)
-        else:
-            # Its time was up between two steps: the generator has been closed.
-            self.waiter = self.caller.link.loop.create_future()
-            self.waiter.set_result(None)
-
-    async def last_word(self, cancelled: asyncio.CancelledError) -> Frame:
-        """As for any call: the cancellation came from outside, and outdoes every timer."""
-        self._stop()
+    def dismiss(self) -> float | None:
+        """Stop, and take the verdict back; return the deadline, None without one."""
+        self.stop()
         self.verdict = None
-        try:
-            frame = await super().last_word(cancelled)
-            deadline = self._bounds.deadline
-            if type(frame) is ExceptionFrame and deadline is not None and monotonic() >= deadline:
-                # The worker's own timer may have been first, when its answer crossed our Cancel.
-                self._take_instead(frame, cancelled)
-            return frame
-        finally:
-            # What is raised here refers to this frame: were it in there, that would be a circle.
-            del cancelled
+        return self._bounds.deadline
 
-    def checked(self, frame: Frame | None) -> Frame:
-        """Return the frame, or raise why there is none that counts, with the last one mounted."""
-        if self.verdict is None or self.refusal is not None:
-            return super().checked(frame)
-        self._stop()
+    def judge(self, call: Call, frame: Frame | None) -> Frame:
+        """Raise what was decided, with the last frame mounted; a Nack in time is returned."""
+        self.stop()
         if type(frame) is Nack and self.verdict == "not accepted":
             return frame
         if type(frame) is ExceptionFrame:
-            self._take_late(frame)
+            self._raise_late(call, frame)
         elif type(frame) is Result:
             # Whether it crossed the Cancel or came in spite of it, it is too late.
-            self.mount_last(frame)
-            self.cancel()
-        self.observed = None
-        raise self._error()
+            mount_late(call, frame)
+            call.cancel()
+        call.operation = None
+        raise self._error(call)
 
-    def _error(self) -> TimeoutError:
+    def _error(self, call: Call) -> TimeoutError:
         """Return the error of the verdict."""
         if self.verdict == "late":
             return self._bounds.late()
-        return self._bounds.not_accepted(self.caller.worker)
+        return self._bounds.not_accepted(call.connection.worker)
 
-    def _take_late(self, frame: ExceptionFrame) -> None:
+    def _raise_late(self, call: Call, frame: ExceptionFrame) -> None:
         """Mount a last frame and raise: what it brings, or the verdict where that only echoes."""
-        leave = self.note_last(frame)
         try:
-            take(frame, self.declared.name, self.caller.values, self.baseline)
+            apply_answer(call, frame, call.baseline)
         except asyncio.CancelledError as ended:
-            raise self._error() from ended
+            raise self._error(call) from ended
         except BaseException as ended:
             if self.verdict == "late":
                 raise
-            raise self._error() from ended
-        finally:
-            use(leave)
+            raise self._error(call) from ended
 
-    def _take_instead(self, frame: ExceptionFrame, cancelled: asyncio.CancelledError) -> None:
-        """Mount a last frame and raise what it brings; the cancellation where its time was up."""
-        leave = self.note_last(frame)
-        try:
-            take(frame, self.declared.name, self.caller.values, self.baseline)
-        except TimeoutError as ended:
-            raise cancelled from ended
-        finally:
-            del cancelled
-            use(leave)
+    def _end_hand_over(self, call: Call) -> None:
+        if call.state in _HANDING_OVER:
+            self._decide(call, "not accepted")
 
-    def _not_accepted(self) -> None:
-        if self.state in _HANDING_OVER:
-            self._decide("not accepted")
+    def _end_time(self, call: Call) -> None:
+        if call.state != END:
+            self._decide(call, "late")
 
-    def _expire(self) -> None:
-        if self.state != END:
-            self._decide("late")
-
-    def _decide(self, verdict: Verdict) -> None:
+    def _decide(self, call: Call, verdict: Verdict) -> None:
         if self.verdict is None:
             self.verdict = verdict
-            self.cancel()
-            loop, grace = self.caller.link.loop, self.declared.cancel_grace
-            self._timers.append(loop.call_later(grace, self._give_up))
-
-    def _give_up(self) -> None:
-        """Let the waiting task go without a last frame; the worker cleans up all the same."""
-        if not self.waiter.done():
-            self.waiter.set_result(None)
-
-    def _stop(self) -> None:
-        timers, self._timers = self._timers, []
-        for timer in timers:
-            timer.cancel()
+            call.cancel()
+            loop, grace = call.connection.link.loop, call.declared.cancel_grace
+            # Without a last frame the waiting task goes on; the worker cleans up all the same.
+            self._running.append(loop.call_later(grace, call.wake, None))
 
 
-async def _here(caller: Caller) -> Caller:
-    return caller
+async def _this(connection: WorkerConnection) -> WorkerConnection:
+    return connection
 
 
 def _nanoseconds(seconds: float | None) -> int | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from catena.errors import SerializationError
-from catena.events import refused
+from catena.events import announced
 from catena.wire import serializer
 from catena.wire.blame import whereabouts
 from catena.wording import reason
@@ -31,6 +31,7 @@ class Declaration:
     an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
     ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own. ``check``
     takes the arguments of a call and raises TypeError for wrong ones; ``run`` dispatches it.
+    ``bounded`` says whether there is a bound of its own.
     """
 
     function: Callable[..., Any]
@@ -42,9 +43,13 @@ class Declaration:
     wrapper: Any = None
     check: Callable[..., None] = _anything
     run: Any = None
+    bounded: bool = field(init=False)
     _by_reference: bytes | None = None
     _module: Any = None
     _spec: Any = None
+
+    def __post_init__(self) -> None:
+        self.bounded = not (self.timeout is self.dispatch_timeout is None)
 
     def dumps(self) -> bytes:
         """Return the wrapper as bytes: by reference when importable, else by value.
@@ -59,7 +64,7 @@ class Declaration:
             data = serializer.dumps(self.wrapper)
         except Exception as error:
             cause = whereabouts(self.function) + reason(error)
-            raise refused(
+            raise announced(
                 SerializationError(what="the code", routine=self.name, cause=cause)
             ) from error
         name = serializer.reference(self.wrapper)
@@ -105,7 +110,9 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     except Exception as error:
         what, value = _culprit(declared.function, args, kwargs)
         cause = whereabouts(value) + reason(error)
-        raise refused(SerializationError(what=what, routine=declared.name, cause=cause)) from error
+        raise announced(
+            SerializationError(what=what, routine=declared.name, cause=cause)
+        ) from error
 
 
 def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001

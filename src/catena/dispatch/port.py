@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from catena.dispatch.caller import Caller
+    from catena.dispatch.caller import WorkerConnection
 
 __all__ = ["Dispatcher", "dispatcher"]
 
@@ -25,11 +25,11 @@ class Dispatcher(Protocol):
         """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
         ...
 
-    def pick(self) -> Caller | None:
+    def pick(self) -> WorkerConnection | None:
         """Return the caller to use for the next call, None when none is connected."""
         ...
 
-    def reach(self, routine: str) -> Coroutine[Any, Any, Caller]:
+    def reach(self, routine: str) -> Coroutine[Any, Any, WorkerConnection]:
         """Connect to a worker and return its caller.
 
         Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.

@@ -3,9 +3,9 @@
 The order is the point: values are mounted in the right Context before anything is unpickled, and
 the chain is captured while the result is still alive.
 
-What a routine raises, and what telling of it raises, never leaves the task of its call: ``failed``
-answers with a plain frame where the exception resists, and ``fall`` ends the call for whatever else
-is raised around it.
+What a routine raises, and what writing it down raises, never leaves the task of its call:
+``answer_exception`` answers with a plain frame where the exception resists, and ``end_in_net`` ends
+the call for whatever else is raised around it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from catena.context.capture import Baseline, capture_answer, untouched
-from catena.context.chain import Chain
-from catena.context.mount import mount_named, unmount
+from catena.context.capture import Baseline, capture_answer
+from catena.context.mount import unmount
 from catena.context.prepared import Prepared
+from catena.dispatch.answers import append_context
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.observing import Watched
-from catena.dispatch.values import Wire, append_context, opened, written
+from catena.dispatch.observing import ExecutionObservation
+from catena.dispatch.payloads import Wire, pickle_payload, unpickle_payload
 from catena.errors import ChainSerializationError, RemoteError, SerializationError
 from catena.escape import printable
-from catena.events import Execution, KeysUndeclared, Lease, Unmounted, refused, unhandled
+from catena.events import (
+    Execution,
+    Lease,
+    announce_unhandled_contention,
+    announced,
+)
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Nack, NackCode, Next, Result, Send, Throw
 from catena.wording import TEXT_LIMIT, full_name, reason, text_of
@@ -33,12 +38,20 @@ from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
 
-__all__ = ["Admitted", "Running", "RunningCall", "arguments", "failed", "fall", "plain"]
+__all__ = [
+    "AcceptedCall",
+    "Running",
+    "RunningCall",
+    "answer_exception",
+    "end_in_net",
+    "plain_exception",
+    "unpickle_arguments",
+]
 
 _log = logging.getLogger("catena")
 
 
-class Admitted(NamedTuple):
+class AcceptedCall(NamedTuple):
     """What an accepted call runs, and where: the Contexts of its pool and what it builds on."""
 
     declared: Declaration
@@ -67,13 +80,15 @@ class RunningCall:
 
     idle = False
 
-    def __init__(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
+    def __init__(
+        self, session: Session, accepted: AcceptedCall, frame: Next | Send | Throw
+    ) -> None:
         self._started = False
         # Not through the loop's task factory: nothing is forked here, the chain is about to come.
         self._task: asyncio.Task[None] = asyncio.Task(
-            self._run(session, admitted, frame),
+            self._run(session, accepted, frame),
             loop=session.sessions.link.loop,
-            context=admitted.base.context.copy(),
+            context=accepted.base.context.copy(),
         )
 
     def drive(self, frame: Next | Send | Throw) -> None:
@@ -85,14 +100,14 @@ class RunningCall:
         if self._started:
             self._task.cancel(message)
 
-    async def _run(self, session: Session, admitted: Admitted, frame: Next | Send | Throw) -> None:
+    async def _run(
+        self, session: Session, accepted: AcceptedCall, frame: Next | Send | Throw
+    ) -> None:
         self._started = True
-        declared, contexts, base = admitted
+        declared, contexts, base = accepted
         task = session.task
         baseline: Baseline | None = None
-        mounted: Chain | None = None
-        same = False
-        watched: Watched | None = None
+        observation: ExecutionObservation | None = None
         ended: BaseException | None = None
         try:
             gate = session.sessions.link.gate
@@ -101,62 +116,47 @@ class RunningCall:
                 await gate.passed()
             if session.cancelled:
                 raise session.cancellation()  # noqa: TRY301 - answered like the routine's own
-            if Execution.listeners or Lease.listeners:
-                watched = Watched(session, declared.name, contexts, frame)
+            if Execution.observers or Lease.observers:
+                observation = ExecutionObservation(session, declared.name, contexts, frame)
             if frame.manifest is not None:
-                mounted = mount_named(frame.manifest, contexts.values, base, self._task)
-                baseline = (
-                    contexts.enter_told(frame.manifest, base, self._task)
-                    if mounted is None
-                    else base.baseline_of(mounted)
-                )
-            args, kwargs = arguments(task.payload, declared)
+                baseline = contexts.enter(frame.manifest, base, self._task)
+            args, kwargs = unpickle_arguments(task.payload, declared)
             value = await declared.function(*args, **kwargs)
-            payload = written(value, "the result", declared.name)
-            manifest, whole = None, session.sessions.whole
-            same = untouched(mounted, contexts.values, whole=whole)
-            if not same:
-                manifest, _ = capture_answer(contexts.values, baseline, whole=whole)
+            payload = pickle_payload(value, "the result", declared.name)
+            manifest, _ = capture_answer(contexts.values, baseline, whole=session.sessions.whole)
             answer = Result(task.call, payload, manifest, False, session.cancelled)
         except BaseException as error:
-            answer = failed(error, session, declared, contexts.values, baseline)
-            ended = error if watched is not None else None
+            answer = answer_exception(error, session, declared, contexts.values, baseline)
+            ended = error if observation is not None else None
         try:
-            if watched is not None:
-                watched.reply(session, answer, ended)
+            if observation is not None:
+                observation.reply(session, answer, ended)
             else:
-                _let_go(mounted, same=same)
+                unmount()
                 session.reply(answer)
         except BaseException as error:
             # The caller waits, and nobody else would see it.
-            fall(session, error)
+            end_in_net(session, error)
         # Frames of its cause refer to this one.
         ended = None
 
 
-def _let_go(mounted: Chain | None, *, same: bool) -> None:
-    """Take out the chain of a call that nobody watches; ``same`` says that it is ``mounted``."""
-    if not same or KeysUndeclared.listeners or Unmounted.listeners:
-        unmount()
-    elif mounted is not None:
-        # As unmount does it when nobody listens.
-        mounted.home.proof = None
-
-
-def arguments(payload: bytes, declared: Declaration) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def unpickle_arguments(
+    payload: bytes, declared: Declaration
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a call. Raises SerializationError."""
-    found = opened(payload, "the arguments", declared.name)
+    found = unpickle_payload(payload, "the arguments", declared.name)
     # Not narrowed: what is in the tuple is known to nobody.
     kind: object = type(found)  # pyright: ignore[reportUnknownVariableType]
     if kind is tuple and len(found) == 2 and type(found[0]) is tuple and type(found[1]) is dict:
         return found
     cause = f"they are a {type(found).__name__}, not (args, kwargs)"
-    raise refused(
+    raise announced(
         SerializationError(what="the arguments", routine=declared.name, cause=cause, doing="read")
     )
 
 
-def failed(
+def answer_exception(
     error: BaseException,
     session: Session,
     declared: Declaration,
@@ -170,7 +170,7 @@ def failed(
     """
     sessions, manifest = session.sessions, None
     try:
-        unhandled(error, declared.name, session.task.call, at_caller=False)
+        announce_unhandled_contention(error, declared.name, session.task.call, at_caller=False)
         # First the payload: a token that it holds is on its way, and the manifest has to say so.
         payload = failure.dump(error, worker=sessions.worker, routine=declared.name)
         try:
@@ -182,33 +182,33 @@ def failed(
         answer = ExceptionFrame(session.task.call, payload, manifest)
     except BaseException as raised:
         # Whatever it is, the caller waits for a last frame.
-        answer = plain(session, error, f"telling of its end raised {reason(raised)}")
+        answer = plain_exception(session, error, f"writing it down raised {reason(raised)}")
     # Frames of the traceback keep what the routine held; it has been written down. Past the class,
     # which may have attributes of these names, and refuse that they are set.
     BaseException.with_traceback(error, None)
     return answer
 
 
-def fall(session: Session, error: BaseException) -> None:
+def end_in_net(session: Session, error: BaseException) -> None:
     """End a call for what was raised where nobody reckoned with it: the worker's outer net.
 
     Whatever it is, SystemExit as well, it goes no further than here, and a last frame leaves.
     """
     why, name = reason(error), session.sessions.name_of(session.task)
-    _log.error("call %d of routine %s could not go on: %s", session.call, name, printable(why))
+    _log.error("call %d of routine %s could not go on: %s", session.task.call, name, printable(why))
     if session.allows("exception"):
-        session.reply(plain(session, error, "it was raised outside of the routine"))
+        session.reply(plain_exception(session, error, "it was raised outside of the routine"))
     elif session.allows("nack"):
         text = printable(why, TEXT_LIMIT)
-        session.decline(Nack(session.call, NackCode.UNLOADABLE, text))
+        session.decline(Nack(session.task.call, NackCode.UNLOADABLE, text))
 
 
-def plain(session: Session, error: BaseException, step: str) -> ExceptionFrame:
+def plain_exception(session: Session, error: BaseException, step: str) -> ExceptionFrame:
     """Return a frame that says what an exception was, made without any code of its own.
 
-    ``step`` tells why it did not go itself. The chain stays behind.
+    ``step`` says why it did not go itself. The chain stays behind.
     """
-    told = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
+    stand_in = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
     sessions, task = session.sessions, session.task
-    data = failure.dump(told, worker=sessions.worker, routine=sessions.name_of(task))
+    data = failure.dump(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
     return ExceptionFrame(task.call, data)

@@ -2,7 +2,7 @@
 
 A session accepts its call when the first drive comes: it loads the callable, answers with Ack or
 Nack, and starts the routine in a Context prepared for it. Whatever happens to the routine, its
-session sends one last frame, unless the link is gone: what nobody else caught ends in ``fall``.
+session sends one last frame, unless the link is gone: ``end_in_net`` catches what nobody else did.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.learnt import Learnt
 from catena.dispatch.numbers import AHEAD, Overtaken
+from catena.dispatch.payloads import refuse_unsendable, values_for
 from catena.dispatch.port import Dispatcher
-from catena.dispatch.running import Admitted, Running, RunningCall, fall
+from catena.dispatch.running import AcceptedCall, Running, RunningCall, end_in_net
 from catena.dispatch.stepper import RunningStream
 from catena.dispatch.timeleft import bounded
-from catena.dispatch.values import unsendable, wire
 from catena.errors import CatenaError, ProtocolError
 from catena.escape import printable
-from catena.events import FrameDropped
+from catena.events import Endpoints, FrameDropped
+from catena.events.bus import announce
 from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
-from catena.observe import announce
-from catena.operations import Ends
 from catena.standing import counted, members
 from catena.wire import failure, serializer
 from catena.wire.frames import (
@@ -83,7 +82,7 @@ def _calls() -> Iterator[tuple[str]]:
 @counted("leases")
 def _leases() -> Iterator[tuple[str]]:
     for sessions in members(all_sessions):
-        yield from [("fields",) for session in sessions.running() if session.proxy_id]
+        yield from [("fields",) for session in sessions.running() if session.task.proxy_id]
 
 
 class Session(Position):
@@ -150,21 +149,6 @@ class Session(Position):
         self.sessions.link.send(answer)
 
     @property
-    def call(self) -> int:
-        """The number of the call on its link."""
-        return self.task.call
-
-    @property
-    def proxy_id(self) -> bytes:
-        """The pool that nested calls go to, empty without one."""
-        return self.task.proxy_id
-
-    @property
-    def ends(self) -> Ends:
-        """This worker, and who calls."""
-        return self.sessions.ends
-
-    @property
     def over(self) -> bool:
         """Whether nobody waits for an answer any more."""
         return self.state == END
@@ -207,10 +191,10 @@ class Sessions:
         self.link = link
         self.worker = worker
         caller, version = (link.peer.peer, link.peer.software) if link.peer else ("", "")
-        self.ends = Ends(worker, caller, version, link.protocol, link.address)
+        self.endpoints = Endpoints(worker, caller, version, link.protocol, link.address)
         self.whole = DELTA not in link.capabilities
         self.draining = False
-        self._values = wire(strict=strict)
+        self._values = values_for(strict=strict)
         self._proxies = proxies
         self._sessions: dict[int, Session] = {}
         self._last = 0
@@ -248,7 +232,7 @@ class Sessions:
             session = self._sessions.get(frame.call)
             if session is None:
                 raise
-            fall(session, error)
+            end_in_net(session, error)
 
     def _drop(self, frame: Frame) -> None:
         """Pass over a frame of a call that has ended here."""
@@ -299,7 +283,7 @@ class Sessions:
         manifest = frame.manifest if isinstance(error, FrameTooLong) else None
         what = "the result" if isinstance(frame, Result) else "the exception"
         routine = "" if session is None else self.name_of(session.task)
-        refusal = unsendable(error, what, routine)
+        refusal = refuse_unsendable(error, what, routine)
         if session is not None and not session.over:
             self.forget(session)
             session.abandon()
@@ -338,7 +322,7 @@ class Sessions:
         data = failure.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
-    def admit(self, task: Task, manifest: ChainManifest | None) -> Admitted | Nack:
+    def admit(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
         if self.draining:
             return Nack(task.call, NackCode.DRAINING)
@@ -355,7 +339,7 @@ class Sessions:
         base = contexts and contexts.base(manifest)
         if declared is None or contexts is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
-        return Admitted(declared, contexts, base)
+        return AcceptedCall(declared, contexts, base)
 
     def _function(self, task: Task) -> Declaration | None:
         known = self._functions.get(task.function)

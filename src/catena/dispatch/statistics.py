@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from catena.context.chain import Chain
 from catena.context.current import UNMOUNTED
 from catena.context.token import Token
-from catena.dispatch.caller import callers
+from catena.dispatch.caller import connections
 from catena.dispatch.session import all_sessions
 from catena.dispatch.stream import streams
 from catena.link.link import links
@@ -42,7 +42,7 @@ def statistics() -> Statistics:
         chains += type(one) is Chain and one is not UNMOUNTED
         tokens += type(one) is Token
     return Statistics(
-        calls=sum(caller.open_calls for caller in callers),
+        calls=sum(one.open_calls for one in connections),
         sessions=sum(sessions.open_calls for sessions in all_sessions),
         streams=len(streams),
         links=len(links),

@@ -17,9 +17,15 @@ from catena.context.current import current
 from catena.context.manifest import ChainManifest
 from catena.context.mount import unmount
 from catena.context.prepared import Prepared
-from catena.dispatch.observing import Watched
-from catena.dispatch.running import Admitted, arguments, failed, fall
-from catena.dispatch.values import mount_frame, opened, written
+from catena.dispatch.answers import mount_frame
+from catena.dispatch.observing import ExecutionObservation
+from catena.dispatch.payloads import pickle_payload, unpickle_payload
+from catena.dispatch.running import (
+    AcceptedCall,
+    answer_exception,
+    end_in_net,
+    unpickle_arguments,
+)
 from catena.events import Execution, Lease
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
@@ -36,17 +42,17 @@ Drive = Next | Send | Throw
 class RunningStream:
     """Runs an async generator for a session; one step is outstanding at most."""
 
-    def __init__(self, session: Session, admitted: Admitted, frame: Drive) -> None:
+    def __init__(self, session: Session, accepted: AcceptedCall, frame: Drive) -> None:
         self.session = session
         self.idle = False
-        self._declared = admitted.declared
-        self._contexts = admitted.contexts
-        self._base: Prepared | None = admitted.base
+        self._declared = accepted.declared
+        self._contexts = accepted.contexts
+        self._base: Prepared | None = accepted.base
         self._generator: AsyncGenerator[Any, Any] | None = None
-        self._watched: Watched | None = None
+        self._observation: ExecutionObservation | None = None
         self._ended: BaseException | None = None
-        self._kept: dict[bytes, _Driver] = {}
-        self._driver = _Driver(self, _chain_id(frame), admitted.base)
+        self._kept: dict[bytes, ChainDriver] = {}
+        self._driver = ChainDriver(self, _chain_id(frame), accepted.base)
         self._driver.put(frame)
 
     def drive(self, frame: Drive) -> None:
@@ -67,7 +73,7 @@ class RunningStream:
         else:
             self._driver.interrupt(message)
 
-    async def step(self, frame: Drive, driver: _Driver) -> Result | ExceptionFrame:
+    async def step(self, frame: Drive, driver: ChainDriver) -> Result | ExceptionFrame:
         """Run one step in the driver's task; return the answer."""
         session, call, values = self.session, self.session.task.call, self._contexts.values
         whole = session.sessions.whole
@@ -83,17 +89,17 @@ class RunningStream:
             except StopAsyncIteration:
                 manifest, _ = capture_answer(values, driver.baseline, whole=whole)
                 return self._last(Result(call, b"N.", manifest))
-            payload = written(value, "the result", self._declared.name)
+            payload = pickle_payload(value, "the result", self._declared.name)
             manifest, driver.baseline = capture_answer(values, driver.baseline, whole=whole)
-            if self._watched is not None:
-                manifest = self._watched.answering(manifest)
+            if self._observation is not None:
+                manifest = self._observation.add_carrier(manifest)
             return Result(call, payload, manifest, True, session.cancelled)
         except BaseException as error:
             if self._generator is not None:
                 await self._close_quietly(error)
             return self._failed(error, driver)
 
-    async def close(self, driver: _Driver) -> ExceptionFrame:
+    async def close(self, driver: ChainDriver) -> ExceptionFrame:
         """Close the suspended generator, in the driver's Context; return the last frame."""
         error: BaseException = self.session.cancellation()
         try:
@@ -109,14 +115,14 @@ class RunningStream:
         for driver in kept.values():
             driver.put(None)
 
-    def tell(self) -> None:
-        """Tell how the call ended, when its chain has been taken out."""
-        watched, self._watched = self._watched, None
-        if watched is not None:
-            watched.end(self._ended)
+    def announce_end(self) -> None:
+        """Announce how the call ended, when its chain has been taken out."""
+        observation, self._observation = self._observation, None
+        if observation is not None:
+            observation.end(self._ended)
         self._ended = None
 
-    def _switch(self, chain_id: bytes) -> _Driver:
+    def _switch(self, chain_id: bytes) -> ChainDriver:
         """Return the driver of another chain; keep the old one's while a token lives in it."""
         old = self._driver
         self._kept[old.chain_id] = old
@@ -125,22 +131,24 @@ class RunningStream:
                 self._kept.pop(id).put(None)
         driver = self._kept.pop(chain_id, None)
         if driver is None or driver.ended:
-            driver = _Driver(self, chain_id, self._contexts.plain)
+            driver = ChainDriver(self, chain_id, self._contexts.plain)
         self._driver = driver
         return driver
 
-    def _watch(self, frame: Drive, driver: _Driver) -> None:
-        """Note a drive; whoever listens is told of the call's begin, and of each new Context."""
-        watched = self._watched
-        if watched is not None:
-            watched.driven(frame)
-            if not driver.watched:
-                watched.attach()
-        elif self._base is not None and (Execution.listeners or Lease.listeners):
-            self._watched = Watched(self.session, self._declared.name, self._contexts, frame)
-        driver.watched = True
+    def _watch(self, frame: Drive, driver: ChainDriver) -> None:
+        """Note a drive; observers see the call begin, and each new Context."""
+        observation = self._observation
+        if observation is not None:
+            observation.note_drive(frame)
+            if not driver.observation:
+                observation.attach()
+        elif self._base is not None and (Execution.observers or Lease.observers):
+            self._observation = ExecutionObservation(
+                self.session, self._declared.name, self._contexts, frame
+            )
+        driver.observation = True
 
-    def _mount(self, manifest: ChainManifest | None, driver: _Driver) -> None:
+    def _mount(self, manifest: ChainManifest | None, driver: ChainDriver) -> None:
         base, self._base = self._base, None
         if base is not None:
             driver.baseline = self._contexts.enter(manifest, base)
@@ -160,17 +168,17 @@ class RunningStream:
                 raise self.session.cancellation()
             return await generator.athrow(self.session.cancellation())
         if generator is None:
-            args, kwargs = arguments(self.session.task.payload, self._declared)
+            args, kwargs = unpickle_arguments(self.session.task.payload, self._declared)
             generator = self._generator = self._declared.function(*args, **kwargs)
         match frame:
             case Next():
                 return await generator.asend(None)
             case Send():
-                value = opened(frame.payload, "the sent value", self._declared.name)
+                value = unpickle_payload(frame.payload, "the sent value", self._declared.name)
                 return await generator.asend(value)
             case Throw():
                 what = "the thrown exception"
-                error = opened(frame.payload, what, self._declared.name, failure.load)
+                error = unpickle_payload(frame.payload, what, self._declared.name, failure.load)
                 return await generator.athrow(error)
 
     async def _close_quietly(self, error: BaseException) -> None:
@@ -183,15 +191,15 @@ class RunningStream:
         except BaseException as raised:
             error.add_note(f"(closing the generator raised {reason(raised)})")
 
-    def _failed(self, error: BaseException, driver: _Driver) -> ExceptionFrame:
+    def _failed(self, error: BaseException, driver: ChainDriver) -> ExceptionFrame:
         values = self._contexts.values
-        answer = failed(error, self.session, self._declared, values, driver.baseline)
+        answer = answer_exception(error, self.session, self._declared, values, driver.baseline)
         return self._last(answer, error)
 
     def _last(self, answer: Any, error: BaseException | None = None) -> Any:
-        if self._watched is not None:
+        if self._observation is not None:
             self._ended = error
-            answer = answer._replace(manifest=self._watched.answering(answer.manifest))
+            answer = answer._replace(manifest=self._observation.add_carrier(answer.manifest))
         return answer
 
 
@@ -206,15 +214,15 @@ class _Close:
 _CLOSE = _Close()
 
 
-class _Driver:
+class ChainDriver:
     """One chain's task: takes drives one after the other and answers each."""
 
     def __init__(self, stream: RunningStream, chain_id: bytes, base: Prepared) -> None:
         self.chain_id = chain_id
         self.baseline: Baseline | None = None
         self.ended = False
-        # Whether a listener has been in its Context.
-        self.watched = False
+        # Whether observers have seen its Context.
+        self.observation = False
         self._stepping = False
         # Here, in a step that began without a chain: tokens of that step have no pins.
         self._minted = False
@@ -249,7 +257,7 @@ class _Driver:
         except BaseException as error:
             # The caller waits, and nobody else would see it.
             self.ended = True
-            fall(stream.session, error)
+            end_in_net(stream.session, error)
 
     async def _take_drives(self, stream: RunningStream) -> None:
         answer: Result | ExceptionFrame | None = None
@@ -277,7 +285,7 @@ class _Driver:
                 self.ended = True
                 stream.end()
                 unmount()
-                stream.tell()
+                stream.announce_end()
             stream.session.reply(answer)
             if not more:
                 return

@@ -18,11 +18,11 @@ from weakref import WeakSet
 from catena.context.capture import Baseline, capture_drive
 from catena.context.current import running_loop
 from catena.context.manifest import ChainManifest
+from catena.dispatch.answers import apply_answer
 from catena.dispatch.attempt import Call
-from catena.dispatch.call import ELSEWHERE, no_pool, open_call
+from catena.dispatch.call import ELSEWHERE, begin_dispatch, exchange, no_pool
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.observing import taken
-from catena.dispatch.values import written
+from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
 from catena.wire import failure
 from catena.wire.frames import Frame, Next, Result, Send, Throw
@@ -54,7 +54,7 @@ class Stream(AsyncGenerator[T, Any]):
         self._running = False
         self._mark = ""
         self._closed = False
-        self._observed: Dispatch | None = None
+        self._operation: Dispatch | None = None
 
     def __aiter__(self) -> Stream[T]:
         return self
@@ -124,7 +124,7 @@ class Stream(AsyncGenerator[T, Any]):
         if self._closed:
             raise StopAsyncIteration
         # A link that is down, as those of a parent process are, has its own error.
-        link = self._call and self._call.caller.link
+        link = self._call and self._call.connection.link
         if link and link.up and link.loop is not running_loop():
             raise no_pool(self._declared, ELSEWHERE)
         self._running = True
@@ -156,28 +156,27 @@ class Stream(AsyncGenerator[T, Any]):
     async def _first(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
         self._arguments = None
-        if Dispatch.listeners:
-            self._observed = Dispatch(self._declared.name, stream=True)
-            self._observed.__enter__()
+        if Dispatch.observers:
+            self._operation = begin_dispatch(self._declared)
         payload = dump_arguments(self._declared, args, kwargs)
-        call, frame = await open_call(self._declared, payload, self._observed)
+        call, frame = await exchange(self._declared, payload, self._operation)
         self._call = call
         self._baseline = call.captured and call.captured.baseline
         streams.add(self)
         return call, frame
 
     async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
-        # The payload first: what cannot be written must not pass for having told the chain.
+        # The payload first: where it cannot be written, the chain was not sent either.
         name = self._declared.name
         if what is None:
             drive = Next(call.id, self._captured(call))
         elif type(what) is _Sent:
-            data = written(what.value, "the sent value", name)
+            data = pickle_payload(what.value, "the sent value", name)
             drive = Send(call.id, data, self._captured(call))
         else:
             self._mark = f"{os.getpid()}-{next(_marks)}"
             dumps = partial(failure.dump, worker="caller", routine=name, mark=self._mark)
-            data = written(what, "the thrown exception", name, dumps)
+            data = pickle_payload(what, "the thrown exception", name, dumps)
             drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
         return await call.answer()
@@ -188,16 +187,16 @@ class Stream(AsyncGenerator[T, Any]):
 
     def _captured(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""
-        caller = call.caller
-        captured = capture_drive(caller.values, self._baseline if caller.deltas else None)
+        connection = call.connection
+        captured = capture_drive(connection.values, self._baseline if connection.deltas else None)
         self._baseline = None if captured is None else captured.baseline
         return None if captured is None else captured.manifest
 
     def _result(self, call: Call, frame: Frame) -> T:
         __tracebackhide__ = True
-        # Were the chain refused, the worker would take for told what is not here: all is told anew.
+        # Were the chain refused, the worker would count on what is not here: all is sent anew then.
         baseline, self._baseline = self._baseline, None
-        value, self._baseline = taken(self._observed, frame, call, baseline)
+        value, self._baseline = apply_answer(call, frame, baseline)
         if type(frame) is Result and not frame.more:
             raise StopAsyncIteration
         return value
@@ -206,27 +205,27 @@ class Stream(AsyncGenerator[T, Any]):
         self._closed = True
         self._arguments = None
         streams.discard(self)
-        observed, self._observed = self._observed, None
-        if observed is not None:
+        operation, self._operation = self._operation, None
+        if operation is not None:
             benign = issubclass(type(error), StopAsyncIteration | GeneratorExit)
-            observed.finish(None if benign else error)
+            operation.end(None if benign else error)
 
     def _abandon(self, error: BaseException | None = None) -> None:
         """Give the stream up: the worker closes the generator in its own context."""
         if self._call is not None:
             self._call.cancel()
-            self._call.observed = None
+            self._call.operation = None
         self._close(error)
 
     def __del__(self) -> None:
         call = self._call
         if call is None or self._closed:
             return
-        loop = call.caller.link.loop
+        loop = call.connection.link.loop
         if not loop.is_closed():
             # In nobody's Context: the collector runs in that of whoever happens to be at work.
             nobodys = contextvars.Context()
-            loop.call_soon_threadsafe(_abandoned, call, self._observed, context=nobodys)
+            loop.call_soon_threadsafe(_abandoned, call, self._operation, context=nobodys)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "suspended"
@@ -237,11 +236,11 @@ class Stream(AsyncGenerator[T, Any]):
 Stream.__name__ = "Stream (use `async for`)"
 
 
-def _abandoned(call: Call, observed: Dispatch | None) -> None:
+def _abandoned(call: Call, operation: Dispatch | None) -> None:
     call.cancel()
-    call.observed = None
-    if observed is not None:
-        observed.finish(abandoned=True)
+    call.operation = None
+    if operation is not None:
+        operation.end(GeneratorExit())
 
 
 class _Sent:

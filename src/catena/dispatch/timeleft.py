@@ -13,7 +13,7 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from catena.context.runtime import Options, options
-from catena.dispatch.running import Admitted
+from catena.dispatch.running import AcceptedCall
 
 if TYPE_CHECKING:
     from catena.dispatch.session import Session
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["TimeLeft", "bounded"]
 
 
-def bounded(session: Session, admitted: Admitted) -> Admitted:
-    """Return what to run for a call whose Task tells of time: the routine, under its options."""
-    left = TimeLeft(session, admitted.declared.name)
-    declared = copy(admitted.declared)
+def bounded(session: Session, accepted: AcceptedCall) -> AcceptedCall:
+    """Return what to run for a call whose Task limits its time: the routine, under its options."""
+    left = TimeLeft(session, accepted.declared.name)
+    declared = copy(accepted.declared)
     function = declared.function
 
     async def call(*args: Any, **kwargs: Any) -> Any:
@@ -34,7 +34,7 @@ def bounded(session: Session, admitted: Admitted) -> Admitted:
         return _Steps(left, function(*args, **kwargs))
 
     declared.function = stream if declared.stream else call
-    return admitted._replace(declared=declared)
+    return accepted._replace(declared=declared)
 
 
 class TimeLeft:

@@ -20,10 +20,10 @@ from weakref import WeakSet
 from catena.errors import ProtocolError, VersionRefused
 from catena.escape import printable
 from catena.events import FrameDropped, LinkClosed, LinkOpened
+from catena.events.bus import announce
 from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
-from catena.observe import announce
 from catena.standing import counted, members
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece, Unknown

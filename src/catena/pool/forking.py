@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from catena import grpc_loading as loading
-from catena.dispatch.caller import callers
+from catena.dispatch.caller import connections
 from catena.dispatch.session import all_sessions
 from catena.errors import ForkedPool, ForkRefused, WorkerStartError
 from catena.link.link import links
@@ -115,7 +115,7 @@ def _in_child() -> None:
         callback()
     for proxy in tuple(proxies):
         _kept.extend(proxy.inherit(parent))
-    for caller in tuple(callers):
+    for caller in tuple(connections):
         _kept.append(caller)
         caller.accepting = False
         caller.link.inherit()

@@ -14,7 +14,7 @@ from threading import Event, Thread
 from time import perf_counter_ns
 
 from catena.events import LoopTicked
-from catena.observe import announce, attend
+from catena.events.bus import announce, poll
 
 __all__ = ["SECONDS", "Heartbeat"]
 
@@ -30,7 +30,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Let attendants look now, and go on beating."""
-        attend()
+        poll()
         loop = asyncio.get_running_loop()
         Thread(target=self._keep_time, args=(loop,), name="catena-heartbeat", daemon=True).start()
 
@@ -52,4 +52,4 @@ class Heartbeat:
             return
         if LoopTicked.listeners:
             announce(LoopTicked(perf_counter_ns() - due))
-        attend()
+        poll()

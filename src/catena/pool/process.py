@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from catena.errors import WorkerStartError
 from catena.events import WorkerExited, WorkerStarted
-from catena.observe import announce
+from catena.events.bus import announce
 from catena.pool import likeness
 from catena.pool.bootstrap import edited
 from catena.pool.forking import in_child, together

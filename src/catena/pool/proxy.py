@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 from weakref import WeakSet
 
-from catena.dispatch.caller import Caller
+from catena.dispatch.caller import WorkerConnection
 from catena.errors import (
     CatenaError,
     ForkedPool,
@@ -23,7 +23,7 @@ from catena.errors import (
     WorkerLost,
     WorkerStartError,
 )
-from catena.events import refused
+from catena.events import announced
 from catena.link.client import connect
 from catena.wire import codec
 
@@ -42,12 +42,12 @@ class Member:
         self.worker = worker
         self.target = target
         self.name = name
-        self.caller: Caller | None = None
+        self.caller: WorkerConnection | None = None
         self._secret = secret
         self._strict = strict
-        self._connecting: asyncio.Task[Caller] | None = None
+        self._connecting: asyncio.Task[WorkerConnection] | None = None
 
-    async def reach(self, proxy: tuple[bytes, bytes]) -> Caller:
+    async def reach(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
         """Connect, once for all who ask at the same time, and return the caller.
 
         Raises CatenaError, ConnectionError or TimeoutError.
@@ -66,9 +66,9 @@ class Member:
             if connecting.done():
                 self._connecting = None
 
-    async def _connect(self, proxy: tuple[bytes, bytes]) -> Caller:
+    async def _connect(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
         link = await connect(self.target, self.name, self._secret)
-        caller = self.caller = Caller(link, proxy, strict=self._strict)
+        caller = self.caller = WorkerConnection(link, proxy, strict=self._strict)
         link.start(caller)
         return caller
 
@@ -109,7 +109,7 @@ class Proxy:
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
-    def pick(self) -> Caller | None:
+    def pick(self) -> WorkerConnection | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
         members = self.members
         turn = self._turn = (self._turn + 1) % len(members)
@@ -124,9 +124,9 @@ class Proxy:
     def check(self, routine: str) -> None:
         """Raise ForkedPool where the pool was opened by a process that this one was forked from."""
         if self._opened_by:
-            raise refused(ForkedPool(opened_by=self._opened_by, routine=routine))
+            raise announced(ForkedPool(opened_by=self._opened_by, routine=routine))
 
-    def reach(self, routine: str) -> Coroutine[Any, Any, Caller]:
+    def reach(self, routine: str) -> Coroutine[Any, Any, WorkerConnection]:
         """Connect to the member whose turn it is, or the next that answers; return its caller.
 
         Raises ForkedPool at once where the pool is another process's, NoPool when it is closed, and
@@ -135,10 +135,10 @@ class Proxy:
         # Not when it is awaited: a child that goes on in its parent's loop has none that runs.
         self.check(routine)
         if self.closed:
-            raise refused(NoPool(routine=routine, reason="the pool was closed"))
+            raise announced(NoPool(routine=routine, reason="the pool was closed"))
         return self._reach(routine)
 
-    async def _reach(self, routine: str) -> Caller:
+    async def _reach(self, routine: str) -> WorkerConnection:
         causes: list[str] = []
         first = self._turn
         for offset in range(len(self.members)):
@@ -153,7 +153,7 @@ class Proxy:
                 return await member.reach((self.id, self.encoded))
             except (CatenaError, OSError) as error:
                 causes.append(f"{member.worker}: {error}")
-        raise refused(
+        raise announced(
             WorkerLost(
                 worker=", ".join(member.worker for member in self.members),
                 routine=routine,
@@ -177,7 +177,7 @@ class Proxy:
             return failed
         return None
 
-    def inherit(self, opened_by: int) -> list[Caller]:
+    def inherit(self, opened_by: int) -> list[WorkerConnection]:
         """Lead nowhere in a forked child; return what led to the workers, to be kept."""
         callers = [member.caller for member in self.members if member.caller is not None]
         if not self.closed:

@@ -68,6 +68,7 @@ class Relay:
         # Lines of each worker's stream that could not be written and are not reported yet.
         self._lost: Counter[tuple[str, str]] = Counter()
         self._broken: set[str] = set()
+        self._finished = False
 
     def add(self, fd: int, name: str, *, error: bool) -> Pipe:
         """Begin to copy from a pipe, whose file descriptor the relay closes at its end."""
@@ -85,7 +86,11 @@ class Relay:
         """Copy what the pipes hold, within ``timeout`` seconds, and let go of them.
 
         Their workers have ended, so no more is to come from them; their children may live on.
+        Later calls do nothing.
         """
+        if self._finished:
+            return
+        self._finished = True
         thread = self._thread
         if thread is not None:
             os.write(self._stop_writer, b".")

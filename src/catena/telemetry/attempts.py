@@ -10,8 +10,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
-from catena.observe import listening, say, spare_interrupt
-from catena.telemetry.tally import dropped
+from catena.events.bus import log_exception, raise_interrupt, run_observing
+from catena.telemetry.tally import losses
 
 __all__ = ["Signal", "attempt", "attempted", "lost"]
 
@@ -34,7 +34,7 @@ def attempt(signal: Signal, work: Callable[..., T], *args: Any) -> T | None:
     It runs as a listener does, so it may read variables wherever it is called.
     """
     try:
-        return listening(work, *args)
+        return run_observing(work, *args)
     except BaseException:
         lost(signal)
         return None
@@ -54,10 +54,10 @@ def lost(signal: Signal) -> None:
 
     Where that is Ctrl-C, it goes on.
     """
-    spare_interrupt()
-    dropped.add((signal, "raised"))
+    raise_interrupt()
+    losses.add((signal, "raised"))
     now = monotonic()
     if now - _said.get(signal, -_SECONDS) < _SECONDS:
         return
     _said[signal] = now
-    listening(say, _TEXT, signal)
+    run_observing(log_exception, _TEXT, signal)

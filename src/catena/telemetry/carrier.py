@@ -15,11 +15,12 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from catena.observe import CARRIER_LIMIT, OVERSIZED, Carrier, listening, spare_interrupt
+from catena.events.bus import raise_interrupt, run_observing
+from catena.events.carrier import CARRIER_LIMIT, OVERSIZED, Carrier
 from catena.telemetry.attempts import lost
-from catena.telemetry.tally import dropped
+from catena.telemetry.tally import losses
 
-__all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "Dropped", "State", "inside"]
+__all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "State", "UnsampledSpan", "inside"]
 
 SENT = "catena-sent"
 """When the call was sent: nanoseconds since 1970, by the caller's clock."""
@@ -46,7 +47,7 @@ def inside(span: trace.Span, context: Context) -> Context:
     return Context({**context, SPAN: span})
 
 
-class Dropped(trace.NonRecordingSpan):
+class UnsampledSpan(trace.NonRecordingSpan):
     """The span of a caller whose trace is not sampled: what its header says, if somebody asks."""
 
     def __init__(self, header: str) -> None:
@@ -58,7 +59,7 @@ class Dropped(trace.NonRecordingSpan):
         return trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
 
     def __repr__(self) -> str:
-        return f"Dropped({self._header!r})"
+        return f"UnsampledSpan({self._header!r})"
 
 
 class Carriers:
@@ -92,7 +93,7 @@ class Carriers:
             trace_id, span_id, _, flags, state, is_valid = span.get_span_context()
             if is_valid and (state is trace.DEFAULT_TRACE_STATE or not state):
                 return {_PARENT: f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"}
-        return listening(self._written, asked, span)
+        return run_observing(self._written, asked, span)
 
     def _written(self, asked: TextMapPropagator, span: trace.Span) -> dict[str, str] | None:
         # Nothing but the span: what else the current context holds is not for others.
@@ -107,7 +108,7 @@ class Carriers:
             try:
                 asked.inject(cast("Any", carrier), context)
             except BaseException:
-                spare_interrupt()
+                raise_interrupt()
                 # Most likely for the sake of what the next one goes without.
                 if number == 0:
                     lost("traces")
@@ -115,7 +116,7 @@ class Carriers:
             if _travels(carrier):
                 return carrier
             if number == 0:
-                dropped.add(("traces", "oversized"))
+                losses.add(("traces", "oversized"))
         return None
 
     def read(self, carrier: Carrier | None) -> tuple[Context, State]:
@@ -129,21 +130,21 @@ class Carriers:
             header = carrier.get(_PARENT, "")
             known = _KNOWN(header)
             if known is not None:
-                span = Dropped(header) if header[-1] in _EVEN else _span(*known.groups())
+                span = UnsampledSpan(header) if header[-1] in _EVEN else _span(*known.groups())
                 return Context({SPAN: span}), "present"
         fields = {name: value for name, value in carrier.items() if name != SENT}
         if not fields:
             return _NOWHERE, "absent"
         try:
-            context = listening(asked.extract, fields, Context())
+            context = run_observing(asked.extract, fields, Context())
         except BaseException:
-            spare_interrupt()
+            raise_interrupt()
             # A propagator of somebody's that a header of somebody's made stumble.
             return _NOWHERE, "malformed"
         found = trace.get_current_span(context).get_span_context()
         return context, "present" if found.is_valid else "malformed"
 
-    def dropped(self, carrier: Carrier) -> Context | None:
+    def unsampled(self, carrier: Carrier) -> Context | None:
         """Return the context that a plain header tells of, where that is of a dropped trace."""
         header = carrier.get(_PARENT)
         if header is None or header[-1:] not in _EVEN or len(carrier) != 1:
@@ -157,7 +158,7 @@ class Carriers:
         if header != known:
             if _KNOWN(header) is None:
                 return None
-            context = Context({SPAN: Dropped(header)})
+            context = Context({SPAN: UnsampledSpan(header)})
             self._last = header, context
         return context
 

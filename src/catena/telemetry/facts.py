@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from catena import errors, events
-from catena.observe import Event, Outcome, ending
-from catena.operations import Key, Keyed
+from catena.events import Key, Named
+from catena.events.bus import Event, end_of
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
@@ -21,12 +21,11 @@ __all__ = [
     "begun",
     "error_type",
     "facts_of",
-    "left_with",
     "of_lease",
     "of_mount",
     "outcome_of",
     "sent",
-    "served",
+    "served_call",
     "status_of",
 ]
 
@@ -58,7 +57,7 @@ def status_of(error: BaseException | None) -> str:
     """Return how a call ended, in the words of gRPC."""
     if error is None:
         return "OK"
-    if ending(error) != "failed":
+    if end_of(error) != "failed":
         return "CANCELLED"
     return next((word for kind, word in _STATUS if isinstance(error, kind)), "UNKNOWN")
 
@@ -67,21 +66,16 @@ def outcome_of(error: BaseException | None, *, messages: bool = False) -> Facts:
     """Return how a call ended; a cancellation is no error."""
     if error is None:
         return _DONE
-    end = ending(error)
+    end = end_of(error)
     facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(error)}
     if end == "failed":
         facts |= _error(error, messages=messages)
     return facts
 
 
-def left_with(outcome: Outcome) -> BaseException | None:
-    """Return the error that tells how an operation ended; what was abandoned was left open."""
-    return outcome.error or (GeneratorExit() if outcome.end == "abandoned" else None)
-
-
 def facts_of(event: Event, *, messages: bool = False) -> Facts:
     """Return what is known of an event; of an operation, at its end."""
-    facts = _TELL[type(event)](event)
+    facts = _FACTS[type(event)](event)
     error = getattr(event, "error", None)
     if isinstance(error, BaseException):
         facts |= _error(error, messages=messages)
@@ -108,9 +102,9 @@ def sent(event: events.Dispatch) -> Facts:
     attempt = event.attempt
     if attempt is None:
         return facts
-    worker, _, version, protocol, address = attempt.ends
+    worker, _, version, protocol, address = attempt.endpoints
     facts["catena.worker.id"] = worker
-    facts["catena.call.id"] = attempt.id
+    facts["catena.call.id"] = attempt.call
     facts["catena.peer.version"] = version
     facts["catena.protocol.version"] = protocol
     if address:
@@ -122,10 +116,10 @@ def _dispatch(event: events.Dispatch) -> Facts:
     return begun(event) | sent(event)
 
 
-def served(event: events.Execution) -> Facts:
+def served_call(event: events.Execution) -> Facts:
     """Return what is known of an execution, all of it when it begins."""
-    serving, told = event.serving, event.told
-    worker, caller, version, protocol, address = serving.ends
+    served = event.served
+    worker, caller, version, protocol, address = served.endpoints
     routine = text(event.routine)
     facts: Facts = {
         "rpc.system.name": "catena",
@@ -134,13 +128,13 @@ def served(event: events.Execution) -> Facts:
         "catena.stream": event.stream,
         "catena.worker.id": worker,
         "catena.peer.id": caller,
-        "catena.call.id": serving.call,
+        "catena.call.id": served.call,
         "catena.peer.version": version,
         "catena.protocol.version": protocol,
     }
     if address:
         facts["server.address"] = text(address)
-    return _with_chain(facts, told.chain_id, told.parent_id)
+    return _with_chain(facts, served.chain_id, served.parent_id)
 
 
 def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:
@@ -153,11 +147,10 @@ def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:
 
 def of_mount(event: events.Mount) -> Facts:
     """Return what is known of a mount when it ends."""
-    told = event.told
     facts: Facts = {
         "catena.mount.direction": "to_worker" if event.to_worker else "to_caller",
-        "catena.manifest.bytes": len(told.entries),
-        "catena.manifest.kind": "whole" if told.whole else "delta",
+        "catena.manifest.bytes": event.size,
+        "catena.manifest.kind": "whole" if event.whole else "delta",
     }
     for name, variables in (("set", event.bound), ("reset", event.unbound)):
         if variables:
@@ -166,7 +159,7 @@ def of_mount(event: events.Mount) -> Facts:
     if call is not None:
         facts["catena.call.id"] = call.call
         facts["catena.frame.kind"], facts["catena.frame.seq"] = call.frame
-    return _with_chain(facts, told.chain_id, told.parent_id)
+    return _with_chain(facts, event.chain_id, event.parent_id)
 
 
 def _of_call(facts: Facts) -> Facts:
@@ -206,7 +199,7 @@ def _key(key: Key) -> str:
     return text(f"{key[0]}:{key[1]}")
 
 
-def _keys(variables: Iterable[Keyed]) -> tuple[str, ...]:
+def _keys(variables: Iterable[Named]) -> tuple[str, ...]:
     return tuple([_key(key) for key in sorted([var.key for var in variables])[:_KEYS]])
 
 
@@ -248,9 +241,9 @@ def _serialization(event: events.SerializationFailed) -> Facts:
     return facts
 
 
-_TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
+_FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Dispatch: _dispatch,
-    events.Execution: served,
+    events.Execution: served_call,
     events.Mount: of_mount,
     events.Unmounted: _unmounted,
     events.TokenReset: _token_reset,
@@ -296,7 +289,7 @@ _TELL: Mapping[type[Event], Callable[[Any], Facts]] = {
         "catena.peer.id": event.peer,
         "catena.protocol.version": event.protocol,
     },
-    events.VersionWasRefused: lambda event: {
+    events.PeerVersionRefused: lambda event: {
         "catena.version.local": event.error.local,
         "catena.version.remote": event.error.remote,
     },

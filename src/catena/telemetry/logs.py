@@ -16,35 +16,42 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from catena import events
-from catena.observe import Event, Outcome
+from catena.events.bus import Event, Operation
 from catena.telemetry.catalog import AUDIT, BY_EVENT
-from catena.telemetry.facts import facts_of, left_with, outcome_of
+from catena.telemetry.facts import facts_of, outcome_of
 from catena.telemetry.origin import origin
 from catena.telemetry.rows import Log
 
-__all__ = ["CONTEXT", "record", "write"]
+__all__ = ["CONTEXT", "Records", "write"]
 
 CONTEXT = "catena_context"
 """Under this name a record may bring the context it belongs to; it is not written."""
 
 
-def record(event: Event, messages: bool = False, context: Context | None = None) -> Any:  # noqa: FBT001, FBT002
-    """Log a fact; for an operation return what logs its end.
+class Records:
+    """Logs events; with ``messages`` the texts of errors as well."""
 
-    ``context`` is that of the span which tells of the same, without one the current context.
-    """
-    logs = BY_EVENT[type(event)].logs
-    if isinstance(event, events.Lease):
-        leased, released = logs
-        write(leased, facts_of(event))
-        return partial(_ended, released, event)
-    if isinstance(event, events.Dispatch | events.Execution):
-        return partial(_called, logs[0], event, messages=messages)
-    if isinstance(event, events.Mount):
-        return partial(_ended, logs[0], event)
-    for log in logs:
-        write(log, facts_of(event, messages=messages), context)
-    return None
+    def __init__(self, *, messages: bool) -> None:
+        self._messages = messages
+
+    def record(self, event: Event, context: Context | None = None) -> None:
+        """Log a fact; ``context`` is that of its span, without one the current context."""
+        for log in BY_EVENT[type(event)].logs:
+            write(log, facts_of(event, messages=self._messages), context)
+
+    def begin(self, operation: Operation) -> None:
+        """Log that a lease begins; all other operations are logged when they end."""
+        if isinstance(operation, events.Lease):
+            write(BY_EVENT[events.Lease].logs[0], facts_of(operation))
+
+    def end(self, operation: Operation, error: BaseException | None) -> None:
+        """Log that an operation has ended."""
+        log, facts = BY_EVENT[type(operation)].logs[-1], facts_of(operation)
+        if isinstance(operation, events.Dispatch | events.Execution):
+            facts |= outcome_of(error, messages=self._messages)
+            write(log, facts, cast("Context | None", operation.context))
+        else:
+            write(log, facts)
 
 
 def write(log: Log, facts: dict[str, Any], context: Context | None = None) -> None:
@@ -54,17 +61,6 @@ def write(log: Log, facts: dict[str, Any], context: Context | None = None) -> No
         if log.logger == AUDIT:
             facts = origin() | facts
         _bound(log.logger).log(log.level, log.name, **facts, **{CONTEXT: context})
-
-
-def _ended(log: Log, event: Event, _: Outcome) -> None:
-    write(log, facts_of(event))
-
-
-def _called(
-    log: Log, event: events.Dispatch | events.Execution, end: Outcome, *, messages: bool
-) -> None:
-    facts = facts_of(event) | outcome_of(left_with(end), messages=messages)
-    write(log, facts, cast("Context | None", event.context))
 
 
 class _Writer:

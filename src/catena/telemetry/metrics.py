@@ -16,8 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from catena import events
-from catena.observe import Event, ending, listening
-from catena.operations import Told
+from catena.events.bus import Event, end_of, run_observing
 from catena.standing import Standing, now
 from catena.telemetry.attempts import attempted, lost
 from catena.telemetry.carrier import SENT
@@ -25,7 +24,7 @@ from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
 from catena.telemetry.names import OTHER, Names
 from catena.telemetry.rows import Metric
-from catena.telemetry.tally import Labels, Samples, Tally, dropped
+from catena.telemetry.tally import Labels, Samples, Tally, losses
 
 __all__ = ["Ended", "Metrics"]
 
@@ -60,17 +59,17 @@ class Metrics:
         for one in metrics_of():
             self._make(meter, one)
         for one in DROPPED.zero:
-            dropped.add(one, 0)
+            losses.add(one, 0)
         # What each call asks for, with nothing in between.
         mounts, unmounts = (self._tallies[f"catena.chain.{one}"] for one in ("mounts", "unmounts"))
         leases = self._tallies["catena.proxy.leases"]
         self._quick = leases, mounts, unmounts
-        self.leased = leases.came
+        self.leased = leases.append
         self.client = self._direct["rpc.client.call.duration"]
         self.server = self._direct["rpc.server.call.duration"]
-        self.measured = self._samples["catena.frame.size"].wanted
-        self.held = self._samples["catena.proxy.lease.duration"].wanted
-        self._mounts, self.unmounted = mounts.came, unmounts.came
+        self.measured = self._samples["catena.frame.size"].next_is_kept
+        self.held = self._samples["catena.proxy.lease.duration"].next_is_kept
+        self._mounts, self.unmounted = mounts.append, unmounts.append
         self._manifests = self._samples["catena.manifest.size"]
         self._standing: dict[str, Standing] = {
             "catena.worker.calls.active": "calls",
@@ -81,7 +80,7 @@ class Metrics:
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
         """Return what is to be subscribed beside calls; contentions are told by hand."""
-        told: dict[type[Event], Callable[[Any], object]] = {
+        listeners: dict[type[Event], Callable[[Any], object]] = {
             events.ChainForked: self._counting("catena.chain.forks"),
             events.FactoryDisplaced: self._counting("catena.task_factory.displacements"),
             events.CallNacked: lambda event: self.count("catena.calls.nacked", event.code),
@@ -89,13 +88,13 @@ class Metrics:
             events.EntryLost: lambda event: self.count(
                 "catena.entries.lost", "sent" if event.sending else "read"
             ),
-            events.VersionWasRefused: self.version_refused,
+            events.PeerVersionRefused: self.version_refused,
             events.SerializationFailed: self.serialization_failed,
-            events.LoopTicked: lambda event: self._tell(
+            events.LoopTicked: lambda event: self._record_now(
                 "catena.worker.event_loop.lag", event.lag_ns / 1e9
             ),
         }
-        return {event: attempted("metrics", one) for event, one in told.items()}
+        return {event: attempted("metrics", one) for event, one in listeners.items()}
 
     def count(self, name: str, *labels: str, number: int = 1) -> None:
         """Add to a plain number."""
@@ -118,7 +117,7 @@ class Metrics:
 
     def waited(self, event: events.Execution) -> None:
         """Keep how long a call has waited that tells when it was sent."""
-        sent = event.told.carrier[SENT]
+        sent = event.served.carrier[SENT]
         if sent.isascii() and sent.isdigit():
             waited = max(time_ns() - int(sent[:20]), 0) / 1e9
             queue = self._samples["catena.dispatch.queue.duration"]
@@ -128,26 +127,26 @@ class Metrics:
         """Keep how long a lease lasted."""
         self._samples["catena.proxy.lease.duration"].keep(leased, elapsed_ns / 1e9)
 
-    def mounted(self, told: Told, to_worker: bool) -> None:  # noqa: FBT001 - of each call
-        """Count a mount: what may fail comes before it."""
-        self._mounts(_TO_WORKER if to_worker else _TO_CALLER)
-        if self._manifests.wanted():
-            direction = "to_worker" if to_worker else "to_caller"
-            kind = "whole" if told.whole else "delta"
-            self._manifests.keep((direction, kind), len(told.entries))
+    def mounted(self, event: events.Mount) -> None:
+        """Count a mount, and keep some of the sizes."""
+        direction = _TO_WORKER if event.to_worker else _TO_CALLER
+        self._mounts(direction)
+        if self._manifests.next_is_kept():
+            kind = "whole" if event.whole else "delta"
+            self._manifests.keep((*direction, kind), event.size)
 
     def contention(self, event: events.ContentionRefused, context: Context | None) -> None:
         """Count a contention, in the context of its span."""
-        self._tell("catena.chain.contentions", 1, event.error.kind, context=context)
+        self._record_now("catena.chain.contentions", 1, event.error.kind, context=context)
 
-    def version_refused(self, event: events.VersionWasRefused) -> None:
+    def version_refused(self, event: events.PeerVersionRefused) -> None:
         """Count a peer that was turned away."""
-        self._tell("catena.version.refusals", 1, event.error.local, event.error.remote)
+        self._record_now("catena.version.refusals", 1, event.error.local, event.error.remote)
 
     def serialization_failed(self, event: events.SerializationFailed) -> None:
         """Count what could not be written or read."""
         kind = self._errors(error_type(event.error))
-        self._tell("catena.serialization.failures", 1, event.error.doing, kind)
+        self._record_now("catena.serialization.failures", 1, event.error.doing, kind)
 
     def _counting(self, name: str) -> Callable[[Event], None]:
         return lambda _: self.count(name)
@@ -159,7 +158,7 @@ class Metrics:
         """
         self._note(ended)
         if len(self._ended) >= _TOGETHER:
-            listening(self._record)
+            run_observing(self._record)
 
     def labels_of(self, routine: str, error: BaseException) -> dict[str, str]:
         """Return the labels of a call that was not well done."""
@@ -168,7 +167,7 @@ class Metrics:
             "rpc.method": self._methods(routine),
             "rpc.status_code": status_of(error),
         }
-        if ending(error) == "failed":
+        if end_of(error) == "failed":
             labels["error.type"] = self._errors(error_type(error))
         return labels
 
@@ -200,11 +199,13 @@ class Metrics:
             self._done[method] = labels
         return labels
 
-    def _tell(self, name: str, number: float, *values: str, context: Context | None = None) -> None:
+    def _record_now(
+        self, name: str, number: float, *values: str, context: Context | None = None
+    ) -> None:
         labels = dict(zip(self._labels[name], values, strict=True))
         instrument = self._direct[name]
-        tell = getattr(instrument, "record", None) or instrument.add
-        tell(number, labels, context)
+        record = getattr(instrument, "record", None) or instrument.add
+        record(number, labels, context)
 
     def _make(self, meter: Meter, metric: Metric) -> None:
         facts = (metric.name, metric.unit, metric.description)
@@ -226,7 +227,7 @@ class Metrics:
         read: Any = partial(self._read, metric)
         if metric is DROPPED:
             read = self._read_dropped
-            tally = dropped
+            tally = losses
         else:
             tally = Tally(metric.zero)
         self._tallies[metric.name] = tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from catena.telemetry.tally import dropped
+from catena.telemetry.tally import losses
 from catena.telemetry.texts import text
 
 __all__ = ["OTHER", "Names"]
@@ -33,7 +33,7 @@ class Names:
             return name if known is None else known
         if len(self._known) < self._most:
             return self._known.setdefault(name, text(name))
-        dropped.add(("metrics", "names"))
+        losses.add(("metrics", "names"))
         if not self._full:
             self._full = True
             said = "more than %d values of the metric label %s: the rest is %r"

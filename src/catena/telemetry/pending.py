@@ -36,14 +36,14 @@ class Pending:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def tell(
+    def record(
         self,
         tracer: Tracer,
         event: Dispatch | Execution,
         outer: Span | None,
         facts: Facts,
     ) -> None:
-        """Tell that a call has begun whose span is sampled; ``outer`` is the parent of that."""
+        """Record that a call has begun whose span is sampled; ``outer`` is the parent of that."""
         parent: Span = event.span
         if outer is not None and outer.get_span_context().is_valid:
             parent = outer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from catena.observe import Event
+from catena.events.bus import Event
 
 __all__ = ["Instrument", "Keeping", "Kind", "Log", "Metric", "Row", "Span", "row"]
 

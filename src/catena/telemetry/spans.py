@@ -26,9 +26,9 @@ from opentelemetry.trace import (
 )
 
 from catena import events
-from catena.observe import Event, Outcome, ending
+from catena.events.bus import Event, end_of
 from catena.telemetry.attempts import attempt
-from catena.telemetry.carrier import SPAN, Carriers, Dropped, inside
+from catena.telemetry.carrier import SPAN, Carriers, UnsampledSpan, inside
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.clock import since_1970
 from catena.telemetry.facts import (
@@ -39,14 +39,14 @@ from catena.telemetry.facts import (
     of_mount,
     outcome_of,
     sent,
-    served,
+    served_call,
 )
 from catena.telemetry.pending import Pending
-from catena.telemetry.tally import dropped
+from catena.telemetry.tally import losses
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
-__all__ = ["Hook", "Spans", "enter", "refusals_show", "sampled"]
+__all__ = ["Hook", "Spans", "enter", "is_sampled_here", "shows_refusals"]
 
 Hook = Callable[[Span, Any], object]
 """What an application wants done to the span of a call when it begins."""
@@ -87,7 +87,7 @@ class Spans:
         self._messages = messages
         self._hooks = hooks
         self._pending = pending
-        self._tells = pending is not None or hooks != (None, None)
+        self._has_hooks = pending is not None or hooks != (None, None)
         rows = {row.event: row.span for row in BY_EVENT.values() if row.span is not None}
         tracers = {
             scope: provider.get_tracer(scope, version)
@@ -100,7 +100,7 @@ class Spans:
         self._calls = tracers["catena.dispatch"]
         self._follows = _follows(self._calls)
         # Reads the header of a trace that its caller dropped, where that settles it here, too.
-        self.dropped = carriers.dropped if self._follows else None
+        self.unsampled = carriers.unsampled if self._follows else None
 
     def dispatch(self, event: events.Dispatch) -> Span | None:
         """Begin the span of a call on its caller, and send its trace along.
@@ -109,7 +109,7 @@ class Spans:
         """
         current = get_current()
         outer: Any = current.get(SPAN)
-        if outer is not None and self._follows and _is_dropped(outer):
+        if outer is not None and self._follows and _is_unsampled(outer):
             event.carrier = self._carriers.write(outer)
             return outer
         span = self._call(event, current, _CLIENT, begun(event))
@@ -126,24 +126,24 @@ class Spans:
             event.sampled = _is_sampled(span)
             event.enter = partial(_enter, event, context)
             underway.began(event)
-            if self._tells:
-                self._tell(event, outer, self._hooks[0])
+            if self._has_hooks:
+                self._call_hooks(event, outer, self._hooks[0])
         return span
 
     def execution(self, event: events.Execution) -> None:
         """Begin the span of a call on its worker, as a child of its dispatch."""
-        parent, state = self._carriers.read(event.told.carrier)
+        parent, state = self._carriers.read(event.served.carrier)
         outer: Any = parent.get(SPAN)
         event.context = parent
         if self._follows and (
-            type(outer) is Dropped or (state == "present" and _is_dropped(outer))
+            type(outer) is UnsampledSpan or (state == "present" and _is_unsampled(outer))
         ):
             return
-        attributes = served(event)
+        attributes = served_call(event)
         if state != "present":
             attributes["catena.carrier"] = state
             if state != "absent":
-                dropped.add(("traces", state))
+                losses.add(("traces", state))
         span = self._call(event, parent, _SERVER, attributes)
         if span is not None:
             event.context = inside(span, parent)
@@ -157,8 +157,8 @@ class Spans:
             return
         event.sampled = _is_sampled(span)
         event.reply = partial(self._carriers.write, span)
-        if self._tells:
-            self._tell(event, event.origin, self._hooks[1])
+        if self._has_hooks:
+            self._call_hooks(event, event.origin, self._hooks[1])
         lease = event.lease if self.full and event.sampled else None
         if lease is not None:
             event.leasing = attempt("traces", self._lease, lease, event)
@@ -191,7 +191,7 @@ class Spans:
         span: Span = event.span
         if span.is_recording():
             span.set_attributes(facts | outcome_of(error, messages=self._messages))
-        if error is not None and ending(error) == "failed":
+        if error is not None and end_of(error) == "failed":
             span.set_status(self._status(error))
         span.end(event.began + elapsed)
 
@@ -202,7 +202,7 @@ class Spans:
             origin = call.origin if isinstance(call, events.Execution) else None
             captured = origin and origin.get_span_context()
         else:
-            captured = self._carriers.link(event.told.carrier)
+            captured = self._carriers.link(event.carrier)
         return self._leaf(event, None, () if captured is None else (captured,))
 
     def unmounted(self, event: events.Unmounted) -> None:
@@ -224,7 +224,7 @@ class Spans:
 
         None where the trace is not sampled.
         """
-        if not refusals_show():
+        if not shows_refusals():
             return None
         owner = underway.of(event.error.chain_id)
         linked = () if owner is None or owner.span is None else (owner.span.get_span_context(),)
@@ -234,20 +234,18 @@ class Spans:
         span.end()
         return context if span.get_span_context().trace_flags.sampled else None
 
-    def mounted(self, event: events.Mount, span: Span, end: Outcome) -> None:
+    def mounted(self, event: events.Mount) -> None:
         """End the span of a mount."""
-        span.set_attributes(of_mount(event))
-        if end.end == "failed" and end.error is not None:
-            span.set_status(self._status(end.error))
-        span.end()
+        event.span.set_attributes(of_mount(event))
+        event.span.end()
 
-    def _tell(self, event: _Call, outer: Span | None, hook: Hook | None) -> None:
-        """Tell of a recorded call that begins; ``outer`` is the parent of its span."""
+    def _call_hooks(self, event: _Call, outer: Span | None, hook: Hook | None) -> None:
+        """Call the hook of a recorded call that begins; ``outer`` is the parent of its span."""
         if hook is not None:
             attempt("traces", hook, event.span, event)
         if self._pending is not None and event.sampled:
-            tell, facts = self._pending.tell, facts_of(event)
-            attempt("traces", tell, self._calls, event, outer, facts)
+            record, facts = self._pending.record, facts_of(event)
+            attempt("traces", record, self._calls, event, outer, facts)
 
     def _leaf(
         self,
@@ -265,17 +263,17 @@ class Spans:
         return Status(StatusCode.ERROR, text(error) if self._messages else None)
 
 
-def sampled() -> bool:
+def is_sampled_here() -> bool:
     """Say whether the current trace is sampled."""
     span: Any = get_current().get(SPAN)
-    if span is None or type(span) is Dropped:
+    if span is None or type(span) is UnsampledSpan:
         return False
     return _is_sampled(span)
 
 
-def refusals_show() -> bool:
+def shows_refusals() -> bool:
     """Say whether a refusal makes a span: where the trace is sampled, and where there is none."""
-    return sampled() or not trace.get_current_span().get_span_context().is_valid
+    return is_sampled_here() or not trace.get_current_span().get_span_context().is_valid
 
 
 def _is_sampled(span: Span) -> bool:
@@ -283,7 +281,7 @@ def _is_sampled(span: Span) -> bool:
     return span.get_span_context()[3] & _SAMPLED != 0
 
 
-def _is_dropped(span: Span) -> bool:
+def _is_unsampled(span: Span) -> bool:
     known = span.get_span_context()
     return known.is_valid and not known.trace_flags & _SAMPLED
 

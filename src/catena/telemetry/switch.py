@@ -14,8 +14,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from catena import events
-from catena.observe import Event, Subscription, subscribe
-from catena.telemetry.attempts import attempt, attempted
+from catena.events.bus import Event, Operation, Subscription, observe, subscribe
+from catena.telemetry.attempts import attempt
 from catena.telemetry.catalog import AUDIT, BY_EVENT, CATALOG
 from catena.telemetry.options import (
     BAGGAGE,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
 
+    from catena.telemetry.logs import Records
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
@@ -158,7 +159,7 @@ class _Switch:
         self.spans: Spans | None = None
         self.metrics: Metrics | None = None
         self.logged: dict[type[Event], Subscription] = {}
-        self._told: list[Subscription] = []
+        self._subscribed: list[Subscription] = []
         # Instruments cannot be taken back, so those of a provider are used again.
         self._made: list[Metrics] = []
 
@@ -185,30 +186,40 @@ class _Switch:
 
     def stop(self) -> None:
         """Cancel every subscription."""
-        for one in (*self._told, *self.logged.values()):
+        for one in (*self._subscribed, *self.logged.values()):
             one.cancel()
-        self._told.clear()
+        self._subscribed.clear()
         self.logged.clear()
         if self.metrics is not None:
             self.metrics.active = False
         self.spans = self.metrics = self.options = None
         self.given = {}
 
-    def tell(self, event: Event) -> Any:
-        """Log an event; a contention in all signals, each pointing at the others."""
+    def log(self, event: Event) -> None:
+        """Log a fact; a contention is recorded in all signals, each pointing at the others."""
         context: Any = None
         if isinstance(event, events.ContentionRefused):
             if self.spans is not None:
                 context = attempt("traces", self.spans.contention, event)
             if self.metrics is not None:
                 attempt("metrics", self.metrics.contention, event, context)
-        if not self.writes(type(event)):
-            return None
-        from catena.telemetry import logs  # noqa: PLC0415 - with the first record
+        if self.writes(type(event)):
+            attempt("logs", self._records().record, event, context)
 
-        messages = self.options is not None and self.options.record_messages
-        end = attempt("logs", logs.record, event, messages, context)
-        return end and attempted("logs", end)
+    def begin(self, operation: Operation) -> None:
+        """Log the begin of an operation, as an observer."""
+        if self.writes(type(operation)):
+            attempt("logs", self._records().begin, operation)
+
+    def end(self, operation: Operation, error: BaseException | None, at: int) -> None:
+        """Log the end of an operation, as an observer."""
+        if self.writes(type(operation)):
+            attempt("logs", self._records().end, operation, error)
+
+    def _records(self) -> Records:
+        from catena.telemetry.logs import Records  # noqa: PLC0415 - with the first record
+
+        return Records(messages=self.options is not None and self.options.record_messages)
 
     def writes(self, event: type[Event]) -> bool:
         """Say whether some log record of an event would be written."""
@@ -216,27 +227,27 @@ class _Switch:
 
     def _subscribe(self) -> None:
         """Subscribe spans and metrics."""
-        for one in self._told:
+        for one in self._subscribed:
             one.cancel()
         from catena.telemetry.calls import Dispatches, Executions  # noqa: PLC0415 - with the SDK
         from catena.telemetry.chains import Chains  # noqa: PLC0415
 
         spans, metrics = self.spans, self.metrics
         dispatches, executions = Dispatches(spans, metrics), Executions(spans, metrics)
-        self._told = [
-            subscribe(dispatches.tell, events.Dispatch, counter=dispatches),
-            subscribe(executions.tell, events.Execution, counter=executions),
+        self._subscribed = [
+            observe(dispatches, events.Dispatch),
+            observe(executions, events.Execution),
         ]
         chains = Chains(spans, metrics)
-        self._told.append(subscribe(chains.reset, events.TokenReset))
+        self._subscribed.append(subscribe(chains.record_reset, events.TokenReset))
         if metrics is not None or (spans is not None and spans.full):
-            self._told += [
-                subscribe(chains.mount, events.Mount, counter=chains.counts_mount),
-                subscribe(chains.unmounted, events.Unmounted, counter=chains.counts_unmount),
+            self._subscribed += [
+                observe(chains, events.Mount),
+                subscribe(chains.record_unmounted, events.Unmounted),
             ]
         if metrics is not None:
-            told = metrics.listeners()
-            self._told += [subscribe(listener, event) for event, listener in told.items()]
+            for event, listener in metrics.listeners().items():
+                self._subscribed.append(subscribe(listener, event))
         self._look_at_loggers()
 
     def _metrics(self, provider: Any) -> Metrics:
@@ -260,7 +271,10 @@ class _Switch:
             listening = self.logged.get(row.event)
             wanted = self._wants(row)
             if wanted and listening is None:
-                self.logged[row.event] = subscribe(self.tell, row.event)
+                if issubclass(row.event, Operation):
+                    self.logged[row.event] = observe(self, row.event)
+                else:
+                    self.logged[row.event] = subscribe(self.log, row.event)
             elif listening is not None and not wanted:
                 self.logged.pop(row.event).cancel()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import cycle
 from threading import Lock
 
-__all__ = ["MANY", "Labels", "Samples", "Tally", "dropped"]
+__all__ = ["MANY", "Labels", "Samples", "Tally", "losses"]
 
 MANY = 1024
 """So many samples are kept between two collections; further ones are dropped."""
@@ -23,15 +23,15 @@ Labels = tuple[str, ...]
 class Tally:
     """Numbers by their label values; safe from any thread.
 
-    ``came`` counts one for the labels it is given, in a single call of C: to append to a list needs
-    no lock. Whoever uses it calls ``settle`` now and then, for until then the labels are kept.
+    ``append`` counts one for the labels it is given, in a single call of C: that needs no lock.
+    Whoever uses it calls ``settle`` now and then, for until then the labels are kept.
     """
 
     def __init__(self, zero: Iterable[Labels] = ()) -> None:
         self._lock = Lock()
         self._numbers: Counter[Labels] = Counter(dict.fromkeys(zero, 0))
         self._came: list[Labels] = []
-        self.came: Callable[[Labels], None] = self._came.append
+        self.append: Callable[[Labels], None] = self._came.append
 
     def add(self, labels: Labels, number: int = 1) -> None:
         """Add to the number of these labels."""
@@ -58,12 +58,12 @@ class Tally:
 class Samples:
     """Every sixteenth of the values that come, the first included, until they are taken.
 
-    ``wanted`` counts a value that came, and says whether it is one to keep.
+    ``next_is_kept`` counts a value that came, and says whether it is one to keep.
     """
 
     def __init__(self) -> None:
         # Nothing but C, which no other thread interrupts.
-        self.wanted: Callable[[], bool] = cycle([True] + [False] * (_EVERY - 1)).__next__
+        self.next_is_kept: Callable[[], bool] = cycle([True] + [False] * (_EVERY - 1)).__next__
         self._kept: list[tuple[Labels, float]] = []
 
     def keep(self, labels: Labels, value: float) -> None:
@@ -71,7 +71,7 @@ class Samples:
         if len(self._kept) < MANY:
             self._kept.append((labels, value))
         else:
-            dropped.add(("metrics", "samples"))
+            losses.add(("metrics", "samples"))
 
     def take(self) -> list[tuple[Labels, float]]:
         """Return what was kept, and begin anew."""
@@ -79,5 +79,5 @@ class Samples:
         return kept
 
 
-dropped = Tally()
+losses = Tally()
 """What telemetry could not tell, by signal and reason."""

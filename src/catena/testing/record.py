@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from catena import events
-from catena.observe import Event, Operation, Outcome, subscribe
+from catena.events.bus import Event, Operation, Outcome, end_of, observe, subscribe
 
 __all__ = ["Recording", "recording"]
 
@@ -30,19 +30,23 @@ class Recording:
         """Return how an operation ended, None while it lasts."""
         return next((ended for one, ended in self.outcomes if one is event), None)
 
+    def begin(self, operation: Operation) -> None:
+        """Record that an operation begins, as an observer."""
+        self.events.append(operation)
+
+    def end(self, operation: Operation, error: BaseException | None, at: int) -> None:
+        """Record how an operation ended, as an observer."""
+        outcome = Outcome(at - operation.started, end_of(error), error)
+        self.outcomes.append((operation, outcome))
+
 
 @contextmanager
 def recording(*kinds: type[Event]) -> Generator[Recording]:
     """Record events of the given classes, by default of every class, while the block runs."""
-    recorded = Recording()
-
-    def listen(event: Event) -> Callable[[Outcome], Any] | None:
-        recorded.events.append(event)
-        if isinstance(event, Operation):
-            return lambda outcome: recorded.outcomes.append((event, outcome))
-        return None
-
-    with subscribe(listen, *(kinds or _every())):
+    recorded, kinds = Recording(), kinds or _every()
+    facts = [one for one in kinds if not issubclass(one, Operation)]
+    operations = [one for one in kinds if issubclass(one, Operation)]
+    with subscribe(recorded.events.append, *facts), observe(recorded, *operations):
         yield recorded
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
-from catena.observe import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
+from catena.events.carrier import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from catena.errors import PeerRefused, VersionRefused
 from catena.escape import printable
-from catena.events import refused
+from catena.events import announced
 from catena.wire.frames import Hello
 
 __all__ = [
@@ -69,7 +69,7 @@ def agree(theirs: Hello, secret: bytes = b"") -> frozenset[str]:
     not know the secret.
     """
     if theirs.major != MAJOR:
-        raise refused(VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}"))
+        raise announced(VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}"))
     if not hmac.compare_digest(theirs.secret, secret):
         raise PeerRefused(peer=printable(theirs.peer), pid=theirs.pid)
     return frozenset(CAPABILITIES) & frozenset(theirs.capabilities)

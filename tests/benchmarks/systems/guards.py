@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from catena import events
-from catena.observe import Event, Listener
+from catena.events.bus import Event, Listener
 
 __all__ = ["KINDS", "counted", "total"]
 

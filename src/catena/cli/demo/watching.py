@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from catena.cli.demo.trace import Seen
 from catena.events import Dispatch, Execution
-from catena.observe import Outcome, subscribe, use
+from catena.events.bus import call_hook, end_of, observe
 from catena.pool.bootstrap import BOOTSTRAP as ENVIRONMENT, Bootstrap, on_spawn
 from catena.standing import worker_id
 
@@ -54,38 +54,36 @@ class _Watcher:
     def __init__(self, process: str) -> None:
         self.seen: list[Seen] = []
         self._ids = (f"{process}.{number}" for number in count())
+        self._began: dict[Dispatch | Execution, tuple[str, str, str]] = {}
 
-    def dispatch(self, event: Dispatch) -> Callable[[Outcome], None]:
-        """A call is made here: it takes its id along."""
+    def begin(self, event: Dispatch | Execution) -> None:
+        """Give a call that is made here its id; to one that is run here belong those it makes."""
         mine = next(self._ids)
-        event.carrier = {**(event.carrier or {}), _CALL: mine}
-        return partial(self._dispatched, event, mine, _here.get(), about.get())
-
-    def execution(self, event: Execution) -> Callable[[Outcome], None]:
-        """A call is run here: those that it makes belong to it."""
-        mine, before = next(self._ids), event.enter
+        if isinstance(event, Dispatch):
+            event.carrier = {**(event.carrier or {}), _CALL: mine}
+            self._began[event] = mine, _here.get(), about.get()
+            return
+        before = event.enter
 
         def enter() -> None:
-            use(before)
+            call_hook(before)
             _here.set(mine)
 
         # Here for the Context in which it begins, and there for those of a stream's later steps.
         _here.set(mine)
         event.enter = enter
-        return partial(self._executed, event, mine, (event.carrier or {}).get(_CALL, ""))
+        self._began[event] = mine, event.served.carrier.get(_CALL, ""), ""
 
-    def _dispatched(
-        self, event: Dispatch, mine: str, parent: str, whatfor: str, end: Outcome
-    ) -> None:
-        seconds = end.elapsed_ns / 1e9
+    def end(self, event: Dispatch | Execution, error: BaseException | None, at: int) -> None:
+        """A call has ended."""
+        mine, parent, whatfor = self._began.pop(event)
+        if isinstance(event, Dispatch):
+            kind, worker = "dispatch", event.attempt.endpoints.worker if event.attempt else ""
+        else:
+            kind, worker = "execution", event.served.endpoints.worker
+        seconds = (at - event.started) / 1e9
         self.seen.append(
-            Seen(mine, parent, "dispatch", event.routine, event.worker, seconds, end.end, whatfor)
-        )
-
-    def _executed(self, event: Execution, mine: str, parent: str, end: Outcome) -> None:
-        seconds = end.elapsed_ns / 1e9
-        self.seen.append(
-            Seen(mine, parent, "execution", event.routine, event.worker, seconds, end.end)
+            Seen(mine, parent, kind, event.routine, worker, seconds, end_of(error), whatfor)
         )
 
 
@@ -113,7 +111,7 @@ def watched(otlp: str | None = None) -> Generator[Callable[[], Told]]:
 
         end = on_spawn(edit)
         try:
-            with subscribe(watcher.dispatch, Dispatch):
+            with observe(watcher, Dispatch):
                 yield partial(told, Path(folder))
         finally:
             end()
@@ -135,11 +133,10 @@ def begin() -> Callable[[float], None] | None:
 
         flush = export(otlp, worker_id())
     watcher = _Watcher(worker_id())
-    listening = (subscribe(watcher.dispatch, Dispatch), subscribe(watcher.execution, Execution))
+    observing = observe(watcher, Dispatch, Execution)
 
     def leave(seconds: float) -> None:
-        for one in listening:
-            one.cancel()
+        observing.cancel()
         lines = [json.dumps(astuple(one)) for one in watcher.seen]
         # The tree counts the calls of which no worker told.
         with contextlib.suppress(OSError):

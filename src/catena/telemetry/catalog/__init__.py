@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from catena.observe import Event
+from catena.events.bus import Event
 from catena.telemetry.catalog.calls import CALLS
 from catena.telemetry.catalog.common import AUDIT, AUDITED
 from catena.telemetry.catalog.context import CHAINS

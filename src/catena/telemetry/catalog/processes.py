@@ -95,7 +95,7 @@ PROCESSES: tuple[Row, ...] = (
         attributes=("catena.peer.id", "catena.protocol.version", "error.type", "exception.message"),
     ),
     row(
-        events.VersionWasRefused,
+        events.PeerVersionRefused,
         Metric(
             "catena.version.refusals",
             "counter",

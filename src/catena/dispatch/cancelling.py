@@ -1,0 +1,118 @@
+"""A caller that is cancelled while it waits: the routine is cancelled, and its answer awaited.
+
+At most the grace: then the routine's exception, or its answer in spite of the Cancel, is returned
+as a local await would have it. An answer that only crossed the Cancel is mounted, and the
+cancellation goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from copy import copy
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from catena.dispatch.answers import apply_answer, mount_late
+from catena.wire.frames import ExceptionFrame, Frame, Result
+from catena.wording import TEXT_LIMIT
+
+if TYPE_CHECKING:
+    from catena.dispatch.attempt import Call
+
+__all__ = ["await_after_cancel"]
+
+_PROMPT = 0.1
+"""Seconds that a caller who is cancelled once more still waits for a last frame on its way."""
+
+
+async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> Frame | None:
+    """Cancel the routine because its caller was cancelled, and return its answer to that.
+
+    Raises the cancellation when there is none in time; an answer that comes in spite of a second
+    cancellation is mounted, and that one raised.
+    """
+    deadline = None if call.timers is None else call.timers.dismiss()
+    text, again = _text_of(cancelled), None
+    try:
+        if call.waiter.cancelled():
+            call.waiter = call.connection.link.loop.create_future()
+            call.cancel(text)
+            again = await _wait(call, cancelled)
+        last = call.waiter.result() if call.waiter.done() else None
+        if type(last) is ExceptionFrame:
+            _raise_own(call, last, text, cancelled, deadline)
+            return last
+        if type(last) is Result and last.after_cancel and again is None:
+            return last
+        if call.refusal is not None:
+            raise copy(call.refusal) from None
+        if type(last) is Result:
+            mount_late(call, last)
+            # A stream whose answer was here already was not cancelled, and nobody drives it.
+            call.cancel(text)
+        call.operation = None
+        raise again or cancelled
+    finally:
+        # What is raised here refers to this frame: were it in there, that would be a circle.
+        del cancelled, again
+
+
+async def _wait(call: Call, cancelled: asyncio.CancelledError) -> asyncio.CancelledError | None:
+    """Wait for the answer, at most the grace; return a second cancellation if one came.
+
+    One with the same message is the first one repeated, as scopes of anyio do at every turn of the
+    loop, and changes nothing. Any other leaves time only for an answer on its way.
+    """
+    loop, again = call.connection.link.loop, None
+    until = loop.time() + call.declared.cancel_grace
+    while not call.waiter.done() and (left := until - loop.time()) > 0:
+        try:
+            await asyncio.wait([call.waiter], timeout=left)
+        except asyncio.CancelledError as second:
+            if not second.args or second.args != cancelled.args:
+                again = second.with_traceback(None)
+                until = min(until, loop.time() + _PROMPT)
+    return again
+
+
+def _raise_own(
+    call: Call,
+    frame: ExceptionFrame,
+    text: str | None,
+    cancelled: asyncio.CancelledError,
+    deadline: float | None,
+) -> None:
+    """Apply an answer here where it means the cancellation that the caller knows already.
+
+    That is where the message had to become text on its way, so the object that it was here comes
+    back; and where the worker's own timer may have been first, so that its answer crossed the
+    Cancel: the cancellation came from outside, and outdoes every timer.
+    """
+    sent = () if text is None else (text,)
+    late = deadline is not None and monotonic() >= deadline
+    if cancelled.args == sent and not late:
+        return
+    try:
+        apply_answer(call, frame, call.baseline)
+    except asyncio.CancelledError as ended:
+        if ended.args == sent:
+            ended.args = cancelled.args
+        raise
+    except TimeoutError as ended:
+        if late:
+            raise cancelled from ended
+        raise
+    finally:
+        del cancelled
+
+
+def _text_of(cancelled: asyncio.CancelledError) -> str | None:
+    """Return the message of a cancellation as text that can be sent, None without one."""
+    if not cancelled.args:
+        return None
+    try:
+        text = str(cancelled.args[0])[:TEXT_LIMIT]
+    except BaseException:
+        # Whatever its str raises, it is the cancellation that has to go on.
+        return None
+    return text.encode("utf-8", "replace").decode()

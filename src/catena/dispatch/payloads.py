@@ -1,0 +1,89 @@
+"""Payloads: arguments, results and exceptions as bytes, and the errors that say what would not be.
+
+Also the port through which the context floor writes and reads the values of variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pickle import loads as _loads
+from typing import Any
+
+from catena.errors import SerializationError
+from catena.escape import printable
+from catena.events import announced
+from catena.link.outbox import FRAME_LIMIT, FrameTooLong
+from catena.wire import manifests, serializer
+from catena.wording import reason
+
+__all__ = [
+    "LENIENT",
+    "STRICT",
+    "Wire",
+    "pickle_payload",
+    "refuse_unsendable",
+    "unpickle_payload",
+    "values_for",
+]
+
+
+class Wire:
+    """The port ``Values`` of the context floor, as the wire fills it."""
+
+    __slots__ = ("strict",)
+
+    dumps = staticmethod(serializer.dumps)
+    loads = staticmethod(serializer.loads)
+    pack = staticmethod(manifests.pack)
+    snapshot = staticmethod(serializer.snapshot)
+    unpack = staticmethod(manifests.unpack)
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+
+
+LENIENT = Wire()
+STRICT = Wire(strict=True)
+
+
+def values_for(*, strict: bool) -> Wire:
+    """Return how values are written and read: one that is bad costs itself, or the whole chain."""
+    return STRICT if strict else LENIENT
+
+
+def pickle_payload(
+    value: Any, what: str, routine: str, dumps: Callable[[Any], bytes] = serializer.dumps
+) -> bytes:
+    """Return an object as a payload. Raises SerializationError that names what and routine."""
+    try:
+        data = dumps(value)
+    except BaseException as error:
+        cause = reason(error)
+        raise announced(SerializationError(what=what, routine=routine, cause=cause)) from error
+    if len(data) > FRAME_LIMIT:
+        raise refuse_unsendable(FrameTooLong(len(data)), what, routine)
+    return data
+
+
+def unpickle_payload(
+    payload: bytes, what: str, routine: str, loads: Callable[[bytes], Any] = _loads
+) -> Any:
+    """Return the object of a payload. Raises SerializationError that names what and routine.
+
+    Here is the net under everything that is unpickled: whatever its code raises, SystemExit as
+    well, ends the one call that it came for.
+    """
+    try:
+        return loads(payload)
+    except BaseException as error:
+        cause = reason(error)
+        raise announced(
+            SerializationError(what=what, routine=routine, cause=cause, doing="read")
+        ) from error
+
+
+def refuse_unsendable(error: Exception, what: str, routine: str) -> SerializationError:
+    """Return, and announce, the error of a frame that its link could not send."""
+    name = "" if isinstance(error, FrameTooLong) else f"{type(error).__name__}: "
+    cause = printable(f"{name}{error}", 500)
+    return announced(SerializationError(what=what, routine=routine, cause=cause))

@@ -1,0 +1,77 @@
+"""The vocabulary of what the core announces: one small class for each thing that happens.
+
+Facts are in the past tense, operations are nouns, refusals carry the error that is raised with
+them. Ids are bytes here, as in the core; whoever shows them turns them into hexadecimal.
+"""
+
+from __future__ import annotations
+
+from catena.events.calls import (
+    Attempt,
+    CallNacked,
+    Dispatch,
+    Endpoints,
+    Execution,
+    FrameDropped,
+    Lease,
+    ServedCall,
+)
+from catena.events.context import (
+    ChainForked,
+    EntryLost,
+    ForwardDropped,
+    Key,
+    KeysUndeclared,
+    Mount,
+    Named,
+    TokenReset,
+    Unmounted,
+)
+from catena.events.processes import (
+    LinkClosed,
+    LinkOpened,
+    LoopTicked,
+    WorkerExited,
+    WorkerStarted,
+)
+from catena.events.refusals import (
+    ContentionRefused,
+    ContentionUnhandled,
+    FactoryDisplaced,
+    PeerVersionRefused,
+    SerializationFailed,
+    announce_unhandled_contention,
+    announced,
+)
+
+__all__ = [
+    "Attempt",
+    "CallNacked",
+    "ChainForked",
+    "ContentionRefused",
+    "ContentionUnhandled",
+    "Dispatch",
+    "Endpoints",
+    "EntryLost",
+    "Execution",
+    "FactoryDisplaced",
+    "ForwardDropped",
+    "FrameDropped",
+    "Key",
+    "KeysUndeclared",
+    "Lease",
+    "LinkClosed",
+    "LinkOpened",
+    "LoopTicked",
+    "Mount",
+    "Named",
+    "PeerVersionRefused",
+    "SerializationFailed",
+    "ServedCall",
+    "TokenReset",
+    "Unmounted",
+    "WorkerExited",
+    "WorkerStarted",
+    "announce_unhandled_contention",
+    "announced",
+]

@@ -1,0 +1,19 @@
+"""The carrier: what an observer wants to reach the other end of a call; the core never reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["CARRIER_LIMIT", "NO_CARRIER", "OVERSIZED", "Carrier"]
+
+Carrier = Mapping[str, str]
+"""An opaque map, such as the headers of a trace, that travels beside a chain."""
+
+CARRIER_LIMIT = 8192
+"""The most bytes that a carrier may take; a longer one is left out, and never fails a call."""
+
+NO_CARRIER: Carrier = {}
+
+OVERSIZED: Carrier = MappingProxyType({})
+"""Stands for a carrier that came and exceeded the limit; distinguished by identity."""

@@ -1,0 +1,114 @@
+"""Refusals: errors of ours, announced where they are raised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from catena.errors import (
+    CatenaError,
+    ChainContention,
+    SerializationError,
+    TaskFactoryDisplaced,
+    VersionRefused,
+)
+from catena.events.bus import Event, announce
+
+__all__ = [
+    "ContentionRefused",
+    "ContentionUnhandled",
+    "FactoryDisplaced",
+    "PeerVersionRefused",
+    "SerializationFailed",
+    "announce_unhandled_contention",
+    "announced",
+]
+
+E = TypeVar("E", bound=CatenaError)
+
+_members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+
+@dataclass(frozen=True, slots=True)
+class ContentionRefused(Event):
+    """A second runner was kept from a chain."""
+
+    error: ChainContention
+
+
+@dataclass(frozen=True, slots=True)
+class ContentionUnhandled(Event):
+    """A contention ended a routine: announced at its worker, and where its caller raises it again.
+
+    ``error`` is the first one where an exception group holds it.
+    """
+
+    error: ChainContention
+    routine: str
+    call: int
+    at_caller: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryDisplaced(Event):
+    """A loop's task factory was replaced by one that drops copy-on-fork.
+
+    Announced each time that the error is raised; once for each displacement when a mount finds it,
+    and once when the completion of a task does.
+    """
+
+    error: TaskFactoryDisplaced
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVersionRefused(Event):
+    """A peer of another major version was turned away."""
+
+    error: VersionRefused
+
+
+@dataclass(frozen=True, slots=True)
+class SerializationFailed(Event):
+    """An argument, a result, a routine or a chain could not be written or read."""
+
+    error: SerializationError
+
+
+_EVENTS: tuple[tuple[type[CatenaError], Any], ...] = (
+    (ChainContention, ContentionRefused),
+    (TaskFactoryDisplaced, FactoryDisplaced),
+    (VersionRefused, PeerVersionRefused),
+    (SerializationError, SerializationFailed),
+)
+
+
+def announced(error: E) -> E:
+    """Announce an error where it is raised, and return it to be raised: once for each."""
+    for kind, event in _EVENTS:
+        if isinstance(error, kind):
+            if event.listeners:
+                announce(event(error))
+            break
+    return error
+
+
+def announce_unhandled_contention(
+    error: BaseException, routine: str, call: int, *, at_caller: bool
+) -> None:
+    """Announce what ends a routine if that is a contention, alone or in a group."""
+    if ContentionUnhandled.listeners:
+        found = _contention_in(error)
+        if found is not None:
+            announce(ContentionUnhandled(found, routine, call, at_caller))
+
+
+def _contention_in(error: BaseException) -> ChainContention | None:
+    """Return the first contention that is an error, or in its groups; runs no code of theirs."""
+    left = [error]
+    while left:
+        one = left.pop()
+        if issubclass(type(one), ChainContention):
+            return cast("ChainContention", one)
+        if issubclass(type(one), BaseExceptionGroup):
+            left += reversed(_members(one))
+    return None
