@@ -1,24 +1,16 @@
-"""What a frame brings, in the right Context: its chain first, then its payload."""
+"""What both ends do with the chain of a frame, and with a chain that cannot be read."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 from catena.context.capture import Baseline
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount
-from catena.dispatch.payloads import Wire, unpickle_payload
-from catena.errors import ChainSerializationError, SerializationError
-from catena.events import announce_unhandled_contention, announced
-from catena.events.bus import call_hook
-from catena.wire import failure
-from catena.wire.frames import ExceptionFrame, Frame, Result
+from catena.dispatch.payloads import Wire
+from catena.errors import ChainSerializationError
+from catena.events import announced
 from catena.wire.native import context_of, set_context
 
-if TYPE_CHECKING:
-    from catena.dispatch.attempt import Call
-
-__all__ = ["append_context", "apply_answer", "mount_frame", "mount_late"]
+__all__ = ["append_context", "mount_frame"]
 
 
 def mount_frame(
@@ -40,48 +32,6 @@ def mount_frame(
         raise announced(error) from None
 
 
-def apply_answer(
-    call: Call, frame: Frame, baseline: Baseline | None
-) -> tuple[Any, Baseline | None]:
-    """Mount an answer in the caller's Context; return its value and the call's new baseline.
-
-    Raises what the answer brings. A chain that cannot be read never replaces an exception: it is
-    appended to its context; instead of a value it is raised, with the value as ``value``.
-    """
-    __tracebackhide__ = True
-    leave = None if call.operation is None else _note_answer(call, frame)
-    routine, values = call.declared.name, call.connection.values
-    try:
-        match frame:
-            case Result():
-                if frame.manifest is not None:
-                    baseline = _mount_before_value(frame, baseline, values, routine)
-                return unpickle_payload(frame.payload, "the result", routine), baseline
-            case ExceptionFrame():
-                error = _unpickle_exception(frame, baseline, values, routine)
-                try:
-                    # Where it was raised on the worker is among its notes, as "Remote traceback".
-                    # Past the class, which may have a method of this name.
-                    raise BaseException.with_traceback(error, None)
-                finally:
-                    del error
-            case _:
-                raise TypeError(f"{frame!r} answers nothing")
-    finally:
-        if leave is not None:
-            call_hook(leave)
-
-
-def mount_late(call: Call, frame: Result) -> None:
-    """Mount what an answer brings whose value comes too late."""
-    leave = None if call.operation is None else _note_answer(call, frame)
-    call.operation = None
-    try:
-        mount_frame(frame.manifest, call.connection.values, call.baseline, to_worker=False)
-    finally:
-        call_hook(leave)
-
-
 def append_context(error: BaseException, last: BaseException) -> None:
     """Put an exception at the tail of another's context; circles are left alone."""
     seen = {id(error)}
@@ -90,48 +40,3 @@ def append_context(error: BaseException, last: BaseException) -> None:
         seen.add(id(error))
     if context is None and error is not last:
         set_context(error, last)
-
-
-def _mount_before_value(
-    frame: Result, baseline: Baseline | None, values: Wire, routine: str
-) -> Baseline | None:
-    try:
-        return mount_frame(frame.manifest, values, baseline, to_worker=False)
-    except ChainSerializationError as error:
-        error.value = unpickle_payload(frame.payload, "the result", routine)
-        raise
-
-
-def _unpickle_exception(
-    frame: ExceptionFrame, baseline: Baseline | None, values: Wire, routine: str
-) -> BaseException:
-    """Return the exception that an answer brings, when its chain is mounted."""
-    error: BaseException
-    try:
-        error = unpickle_payload(frame.payload, "the exception", routine, failure.load)
-    except SerializationError as unread:
-        error = unread
-    try:
-        mount_frame(frame.manifest, values, baseline, to_worker=False)
-    except ChainSerializationError as unreadable:
-        append_context(error, unreadable)
-    announce_unhandled_contention(error, routine, frame.call, at_caller=True)
-    return error
-
-
-def _note_answer(call: Call, frame: Frame) -> Any:
-    """Note an answer in the call's operation; return the hook to call when it is mounted, or None.
-
-    The call lets go of the operation with its last answer: they refer to each other.
-    """
-    operation = call.operation
-    if operation is None or not isinstance(frame, Result | ExceptionFrame):
-        return None
-    operation.answer = frame.symbol
-    operation.answers += 1
-    if type(frame) is not Result or not frame.more:
-        call.operation = None
-    if operation.measured:
-        operation.received_bytes += len(frame.payload)
-    # Without a manifest nothing is mounted, and there is nothing to observe.
-    return None if frame.manifest is None else call_hook(operation.enter)

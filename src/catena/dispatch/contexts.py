@@ -17,8 +17,8 @@ from catena.context.current import running_task
 from catena.context.manifest import ChainManifest
 from catena.context.mount import mount_first, mount_named
 from catena.context.prepared import Prepared
+from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.payloads import Wire
-from catena.dispatch.port import Dispatcher, dispatcher
 from catena.errors import ChainSerializationError
 from catena.events import announced
 

@@ -13,10 +13,10 @@ from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.context.runtime import checked_seconds
-from catena.dispatch.call import dispatching
+from catena.dispatch.caller.exchange import dispatching
+from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import CANCEL_GRACE, Declaration
 from catena.dispatch.method import Method, in_class
-from catena.dispatch.stream import Stream
 from catena.dispatch.stub import marked, stub_of
 
 __all__ = ["Routine", "dress", "routine", "wrap"]

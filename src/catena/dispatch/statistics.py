@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from catena.context.chain import Chain
 from catena.context.current import UNMOUNTED
 from catena.context.token import Token
-from catena.dispatch.caller import connections
-from catena.dispatch.session import all_sessions
-from catena.dispatch.stream import streams
+from catena.dispatch.caller.connection import connections
+from catena.dispatch.caller.stream import streams
+from catena.dispatch.worker.sessions import all_sessions
 from catena.link.link import links
 
 __all__ = ["Statistics", "statistics"]

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from catena import grpc_loading as loading
-from catena.dispatch.caller import connections
-from catena.dispatch.session import all_sessions
+from catena.dispatch.caller.connection import connections
+from catena.dispatch.worker.sessions import all_sessions
 from catena.errors import ForkedPool, ForkRefused, WorkerStartError
 from catena.link.link import links
 from catena.pool.held import held

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
-from catena.dispatch.port import dispatcher
+from catena.dispatch.dispatcher import dispatcher
 from catena.errors import ForkedPool, WorkerStartError
 from catena.ids import new_id
 from catena.pool import forking

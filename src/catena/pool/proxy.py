@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 from weakref import WeakSet
 
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.errors import (
     CatenaError,
     ForkedPool,

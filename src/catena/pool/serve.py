@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from catena.dispatch.session import Sessions
+from catena.dispatch.worker.sessions import Sessions
 from catena.errors import install_command
 from catena.link.link import Link
 from catena.link.server import Server

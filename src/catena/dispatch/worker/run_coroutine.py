@@ -1,4 +1,4 @@
-"""A routine at work: mount the chain, open the arguments, run the body, answer.
+"""A coroutine routine at work: mount the chain, unpickle the arguments, run the body, answer.
 
 The order is the point: values are mounted in the right Context before anything is unpickled, and
 the chain is captured while the result is still alive.
@@ -11,66 +11,23 @@ the call for whatever else is raised around it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
 from catena.context.capture import Baseline, capture_answer
 from catena.context.mount import unmount
-from catena.context.prepared import Prepared
 from catena.dispatch.answers import append_context
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.observing import ExecutionObservation
 from catena.dispatch.payloads import Wire, pickle_payload, unpickle_payload
-from catena.errors import ChainSerializationError, RemoteError, SerializationError
-from catena.escape import printable
-from catena.events import (
-    Execution,
-    Lease,
-    announce_unhandled_contention,
-    announced,
-)
+from catena.dispatch.worker.observation import ExecutionObservation
+from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net, plain_exception
+from catena.errors import ChainSerializationError, SerializationError
+from catena.events import Execution, Lease, announce_unhandled_contention, announced
 from catena.wire import failure
-from catena.wire.frames import ExceptionFrame, Nack, NackCode, Next, Result, Send, Throw
-from catena.wording import TEXT_LIMIT, full_name, reason, text_of
+from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wording import reason
 
-if TYPE_CHECKING:
-    from catena.dispatch.session import Session
-
-__all__ = [
-    "AcceptedCall",
-    "Running",
-    "RunningCall",
-    "answer_exception",
-    "end_in_net",
-    "plain_exception",
-    "unpickle_arguments",
-]
-
-_log = logging.getLogger("catena")
-
-
-class AcceptedCall(NamedTuple):
-    """What an accepted call runs, and where: the Contexts of its pool and what it builds on."""
-
-    declared: Declaration
-    contexts: Contexts
-    base: Prepared
-
-
-class Running(Protocol):
-    """What a session runs: a coroutine to its end, or a generator step by step."""
-
-    idle: bool
-
-    def drive(self, frame: Next | Send | Throw, /) -> None:
-        """Go on to the next yield."""
-        ...
-
-    def cancel(self, message: str | None = None, *, idle: bool) -> None:
-        """Cancel what runs now, or close what is suspended."""
-        ...
+__all__ = ["RunningCall", "answer_exception", "unpickle_arguments"]
 
 
 class RunningCall:
@@ -187,28 +144,3 @@ def answer_exception(
     # which may have attributes of these names, and refuse that they are set.
     BaseException.with_traceback(error, None)
     return answer
-
-
-def end_in_net(session: Session, error: BaseException) -> None:
-    """End a call for what was raised where nobody reckoned with it: the worker's outer net.
-
-    Whatever it is, SystemExit as well, it goes no further than here, and a last frame leaves.
-    """
-    why, name = reason(error), session.sessions.name_of(session.task)
-    _log.error("call %d of routine %s could not go on: %s", session.task.call, name, printable(why))
-    if session.allows("exception"):
-        session.reply(plain_exception(session, error, "it was raised outside of the routine"))
-    elif session.allows("nack"):
-        text = printable(why, TEXT_LIMIT)
-        session.decline(Nack(session.task.call, NackCode.UNLOADABLE, text))
-
-
-def plain_exception(session: Session, error: BaseException, step: str) -> ExceptionFrame:
-    """Return a frame that says what an exception was, made without any code of its own.
-
-    ``step`` says why it did not go itself. The chain stays behind.
-    """
-    stand_in = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
-    sessions, task = session.sessions, session.task
-    data = failure.dump(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
-    return ExceptionFrame(task.call, data)

@@ -18,9 +18,10 @@ from weakref import WeakSet
 from catena.context.capture import Baseline, capture_drive
 from catena.context.current import running_loop
 from catena.context.manifest import ChainManifest
-from catena.dispatch.answers import apply_answer
-from catena.dispatch.attempt import Call
-from catena.dispatch.call import ELSEWHERE, begin_dispatch, exchange, no_pool
+from catena.dispatch.caller.answers import apply_answer
+from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, exchange, no_pool
+from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
@@ -179,7 +180,7 @@ class Stream(AsyncGenerator[T, Any]):
             data = pickle_payload(what, "the thrown exception", name, dumps)
             drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
-        return await call.answer()
+        return await await_answer(call)
 
     def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
         """Say whether an exception is the one that this step has thrown."""

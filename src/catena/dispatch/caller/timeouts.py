@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic, monotonic_ns
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from catena.context.runtime import NO_OPTIONS, options
-from catena.dispatch.answers import apply_answer, mount_late
+from catena.dispatch.caller.answers import apply_answer, mount_late
+from catena.dispatch.caller.call import Call
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.port import Dispatcher
+from catena.dispatch.dispatcher import Connection, Dispatcher
 from catena.errors import DispatchTimeout
 from catena.link.link import Link
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Result
 from catena.wire.grammar import END
-
-if TYPE_CHECKING:
-    from catena.dispatch.attempt import Call
-    from catena.dispatch.caller import WorkerConnection
 
 __all__ = ["NO_TIMES", "Bounds", "Timers", "Times", "bounds_of"]
 
@@ -79,9 +76,7 @@ class Bounds(NamedTuple):
             monotonic_ns() if known else None,
         )
 
-    async def reach(
-        self, through: Dispatcher, connection: WorkerConnection | None
-    ) -> WorkerConnection:
+    async def reach(self, through: Dispatcher, connection: Connection | None) -> Connection:
         """Return a connection that takes frames: this one, or the next that answers.
 
         Nothing has been sent, so there is nothing to wait for when the time is up. Raises
@@ -205,7 +200,7 @@ class Timers:
             self._running.append(loop.call_later(grace, call.wake, None))
 
 
-async def _this(connection: WorkerConnection) -> WorkerConnection:
+async def _this(connection: Connection) -> Connection:
     return connection
 
 

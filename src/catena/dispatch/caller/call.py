@@ -1,26 +1,22 @@
-"""One attempt of a call, seen by its caller: where it stands, and how it waits for its answers.
+"""One call to one worker, seen by its caller: where it stands, and which frames go and come.
 
-It never waits without a way out: its frame comes, or the link ends and says so, or its timers fire,
-or the caller is cancelled and waits at most the grace.
+How the caller waits for its frames is in ``waiting``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from catena.context.capture import Baseline, Captured
-from catena.dispatch.cancelling import await_after_cancel
-from catena.dispatch.deadline import Bounds, Timers
+from catena.context.capture import Captured
+from catena.context.carried import Known
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.payloads import Wire
 from catena.errors import CatenaError, ProtocolError, WorkerLost
 from catena.events import Dispatch
-from catena.wire.frames import Ack, Cancel, Frame, Next, Send, Throw
+from catena.link.link import Link
+from catena.wire.frames import Ack, Cancel, Frame, Nack, Next, Send, Throw
 from catena.wire.grammar import END, TABLE, TO_CALLER, Position
-
-if TYPE_CHECKING:
-    from catena.dispatch.caller import WorkerConnection
 
 __all__ = ["Call"]
 
@@ -28,15 +24,71 @@ _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)
 
 
+class Host(Protocol):
+    """The connection that a call is open on."""
+
+    @property
+    def link(self) -> Link:
+        """The link that its frames go over."""
+        ...
+
+    @property
+    def values(self) -> Wire:
+        """How values are written and read."""
+        ...
+
+    @property
+    def worker(self) -> str:
+        """The name of the worker."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool let go of the worker."""
+        ...
+
+    @property
+    def deltas(self) -> bool:
+        """Whether the worker understands what only says what changed."""
+        ...
+
+    @property
+    def calls(self) -> dict[int, Call]:
+        """All calls that are open on it, by their number."""
+        ...
+
+    def arrived(self, state: Known, /) -> None:
+        """Note that the worker has a state."""
+        ...
+
+    def note_nack(self, call: Call, nack: Nack, /) -> None:
+        """Note that the worker has refused a call."""
+        ...
+
+
+class Watch(Protocol):
+    """What limits the time of a bounded call."""
+
+    @property
+    def verdict(self) -> str | None:
+        """What was decided on the call, None as long as nothing was."""
+        ...
+
+    def stop(self) -> None:
+        """Watch no more."""
+        ...
+
+
 class Call(Position):
     """One open call: where it stands, and the frame that its driver waits for.
 
     ``captured`` is what its first drive brought of the chain, ``operation`` what is to be noted for
     observers, None without any; the two refer to each other, so the last answer parts them.
-    ``timers`` watch a bounded call.
+    ``watch`` limits a bounded call.
     """
 
     __slots__ = (
+        "baseline",
         "captured",
         "connection",
         "declared",
@@ -44,23 +96,25 @@ class Call(Position):
         "lost",
         "operation",
         "refusal",
-        "timers",
         "waiter",
+        "watch",
     )
 
     def __init__(
         self,
-        connection: WorkerConnection,
+        connection: Host,
         id: int,
         declared: Declaration,
         captured: Captured | None,
-        operation: Dispatch | None,
-        bounds: Bounds | None,
+        operation: Dispatch | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.connection = connection
         self.id = id
         self.declared = declared
         self.captured = captured
+        # What the worker has of the chain once the first drive is mounted.
+        self.baseline = None if captured is None else captured.baseline
         self.operation = operation
         # Its Task and its first drive leave together.
         self.state = "flow sent" if declared.stream else "call sent"
@@ -68,12 +122,7 @@ class Call(Position):
         self.waiter: asyncio.Future[Any] = connection.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: CatenaError | None = None
-        self.timers = None if bounds is None else Timers(bounds)
-
-    @property
-    def baseline(self) -> Baseline | None:
-        """What the worker had once the first drive was mounted."""
-        return None if self.captured is None else self.captured.baseline
+        self.watch = watch
 
     @property
     def over(self) -> bool:
@@ -83,7 +132,7 @@ class Call(Position):
     @property
     def expired(self) -> bool:
         """Whether its time is up; only a bounded call has an end to its time."""
-        return self.timers is not None and self.timers.verdict is not None
+        return self.watch is not None and self.watch.verdict is not None
 
     def drive(self, frame: Next | Send | Throw) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
@@ -100,32 +149,6 @@ class Call(Position):
         if self.lost is None and self.allows("cancel"):
             self.step("cancel")
             self.connection.link.send(Cancel(self.id, text))
-
-    async def answer(self) -> Frame:
-        """Wait for the frame that answers the last drive, and return it.
-
-        When the caller is cancelled meanwhile, the routine is cancelled and its last answer
-        awaited. Raises WorkerLost when the link ended, ProtocolError when the peer broke the
-        grammar, and what a bounded call raises when its time is up.
-        """
-        try:
-            frame = await self.waiter
-        except asyncio.CancelledError as cancelled:
-            frame = await await_after_cancel(self, cancelled)
-        return self.frame_or_raise(frame)
-
-    def frame_or_raise(self, frame: Frame | None) -> Frame:
-        """Return the frame, or raise why there is none that counts."""
-        if self.refusal is not None:
-            self.operation = None
-            # Another one each time: what was raised refers to frames, and they to this call.
-            raise copy(self.refusal)
-        if self.timers is not None and self.timers.verdict is not None:
-            return self.timers.judge(self, frame)
-        if frame is None:
-            self.operation = None
-            raise self._worker_lost()
-        return frame
 
     def receive(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it."""
@@ -157,8 +180,8 @@ class Call(Position):
     def lose(self, error: Exception) -> None:
         """Note that the link is gone."""
         self.lost = error
-        if self.timers is not None:
-            self.timers.stop()
+        if self.watch is not None:
+            self.watch.stop()
         self.wake(None)
 
     def wake(self, frame: Frame | None) -> None:
@@ -169,12 +192,7 @@ class Call(Position):
         if not self.waiter.done():
             self.waiter.set_result(frame)
 
-    def _leave(self) -> None:
-        self.connection.calls.pop(self.id, None)
-        if self.timers is not None:
-            self.timers.stop()
-
-    def _worker_lost(self) -> WorkerLost:
+    def worker_lost(self) -> WorkerLost:
         """Return the error that says that the link ended under this call."""
         return WorkerLost(
             worker=self.connection.worker,
@@ -183,3 +201,9 @@ class Call(Position):
             cause=str(self.lost or ""),
             closed=self.connection.closed,
         )
+
+    def _leave(self) -> None:
+        """Leave the table of open calls."""
+        self.connection.calls.pop(self.id, None)
+        if self.watch is not None:
+            self.watch.stop()

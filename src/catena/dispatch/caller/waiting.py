@@ -1,8 +1,10 @@
-"""A caller that is cancelled while it waits: the routine is cancelled, and its answer awaited.
+"""How a caller waits for an answer, and what it does when it is cancelled meanwhile.
 
-At most the grace: then the routine's exception, or its answer in spite of the Cancel, is returned
-as a local await would have it. An answer that only crossed the Cancel is mounted, and the
-cancellation goes on.
+It never waits without a way out: a frame comes, or the link ends and says so, or the timers of a
+bounded call fire, or the caller is cancelled. Then the routine is cancelled, too, and its answer
+awaited, at most the grace: its exception, or its answer in spite of the Cancel, is returned as a
+local await would have it. An answer that only crossed the Cancel is mounted, and the cancellation
+goes on.
 """
 
 from __future__ import annotations
@@ -10,19 +12,48 @@ from __future__ import annotations
 import asyncio
 from copy import copy
 from time import monotonic
-from typing import TYPE_CHECKING
 
-from catena.dispatch.answers import apply_answer, mount_late
+from catena.dispatch.caller.answers import apply_answer, mount_late
+from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.timeouts import Timers
 from catena.wire.frames import ExceptionFrame, Frame, Result
 from catena.wording import TEXT_LIMIT
 
-if TYPE_CHECKING:
-    from catena.dispatch.attempt import Call
-
-__all__ = ["await_after_cancel"]
+__all__ = ["await_after_cancel", "await_answer", "frame_or_raise"]
 
 _PROMPT = 0.1
 """Seconds that a caller who is cancelled once more still waits for a last frame on its way."""
+
+
+async def await_answer(call: Call) -> Frame:
+    """Wait for the frame that answers the last drive, and return it.
+
+    When the caller is cancelled meanwhile, the routine is cancelled and its last answer awaited.
+    Raises what ``frame_or_raise`` raises.
+    """
+    try:
+        frame = await call.waiter
+    except asyncio.CancelledError as cancelled:
+        frame = await await_after_cancel(call, cancelled)
+    return frame_or_raise(call, frame)
+
+
+def frame_or_raise(call: Call, frame: Frame | None) -> Frame:
+    """Return the frame, or raise why there is none that counts.
+
+    WorkerLost when the link ended, ProtocolError when the peer broke the grammar, and what a
+    bounded call raises when its time is up.
+    """
+    if call.refusal is not None:
+        call.operation = None
+        # Another one each time: what was raised refers to frames, and they to this call.
+        raise copy(call.refusal)
+    if isinstance(call.watch, Timers) and call.watch.verdict is not None:
+        return call.watch.judge(call, frame)
+    if frame is None:
+        call.operation = None
+        raise call.worker_lost()
+    return frame
 
 
 async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> Frame | None:
@@ -31,7 +62,7 @@ async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> F
     Raises the cancellation when there is none in time; an answer that comes in spite of a second
     cancellation is mounted, and that one raised.
     """
-    deadline = None if call.timers is None else call.timers.dismiss()
+    deadline = call.watch.dismiss() if isinstance(call.watch, Timers) else None
     text, again = _text_of(cancelled), None
     try:
         if call.waiter.cancelled():

@@ -13,8 +13,8 @@ from weakref import WeakSet
 from catena.context.capture import capture_first
 from catena.context.carried import Carried, Known
 from catena.context.manifest import NO_CHAIN, ChainManifest
-from catena.dispatch.attempt import Call
-from catena.dispatch.deadline import NO_TIMES, Bounds
+from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.timeouts import NO_TIMES, Bounds, Timers
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import refuse_unsendable, values_for
 from catena.errors import ProtocolError
@@ -104,7 +104,8 @@ class WorkerConnection:
         number, body = self._number(code)
         proxy = b"" if self._proxy_sent else self._proxy
         self._proxy_sent = True
-        call = Call(self, next(self._ids), declared, captured, operation, bounds)
+        timers = None if bounds is None else Timers(bounds)
+        call = Call(self, next(self._ids), declared, captured, operation, timers)
         self._last = id = call.id
         self.calls[id] = call
         manifest = None if captured is None else captured.manifest
@@ -124,8 +125,8 @@ class WorkerConnection:
                 *times,
             )
         )
-        if call.timers is not None:
-            call.timers.start(call)
+        if timers is not None:
+            timers.start(call)
         return call
 
     def _note_attempt(
@@ -146,7 +147,7 @@ class WorkerConnection:
         if self._carried is not None:
             self._carried.arrived(told)
 
-    def nacked(self, call: Call, nack: Nack) -> None:
+    def note_nack(self, call: Call, nack: Nack) -> None:
         """Note a refusal: what the worker does not know is sent whole the next time."""
         if CallNacked.listeners:
             announce(CallNacked(call.declared.name, self.worker, nack.code.name))

@@ -10,18 +10,15 @@ import asyncio
 from collections.abc import Awaitable
 from copy import copy
 from time import monotonic, monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catena.context.runtime import Options, options
-from catena.dispatch.running import AcceptedCall
+from catena.dispatch.worker.session import AcceptedCall, Session
 
-if TYPE_CHECKING:
-    from catena.dispatch.session import Session
-
-__all__ = ["TimeLeft", "bounded"]
+__all__ = ["TimeLeft", "bound_by_time"]
 
 
-def bounded(session: Session, accepted: AcceptedCall) -> AcceptedCall:
+def bound_by_time(session: Session, accepted: AcceptedCall) -> AcceptedCall:
     """Return what to run for a call whose Task limits its time: the routine, under its options."""
     left = TimeLeft(session, accepted.declared.name)
     declared = copy(accepted.declared)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catena.context.capture import Baseline, capture_answer
 from catena.context.current import current
@@ -18,21 +18,14 @@ from catena.context.manifest import ChainManifest
 from catena.context.mount import unmount
 from catena.context.prepared import Prepared
 from catena.dispatch.answers import mount_frame
-from catena.dispatch.observing import ExecutionObservation
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
-from catena.dispatch.running import (
-    AcceptedCall,
-    answer_exception,
-    end_in_net,
-    unpickle_arguments,
-)
+from catena.dispatch.worker.observation import ExecutionObservation
+from catena.dispatch.worker.run_coroutine import answer_exception, unpickle_arguments
+from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net
 from catena.events import Execution, Lease
 from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
-
-if TYPE_CHECKING:
-    from catena.dispatch.session import Session
 
 __all__ = ["RunningStream"]
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
 
 from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.context.mount import unmount
 from catena.dispatch.contexts import Contexts
+from catena.dispatch.worker.session import Session
 from catena.events import Execution, Lease, ServedCall
 from catena.events.bus import call_hook
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
-
-if TYPE_CHECKING:
-    from catena.dispatch.session import Session
 
 __all__ = ["ExecutionObservation"]
 

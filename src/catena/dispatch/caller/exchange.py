@@ -8,13 +8,12 @@ from typing import Any
 
 from catena.context.current import running_loop
 from catena.context.runtime import options
-from catena.dispatch.answers import apply_answer
-from catena.dispatch.attempt import Call
-from catena.dispatch.caller import WorkerConnection
-from catena.dispatch.cancelling import await_after_cancel
-from catena.dispatch.deadline import Bounds, bounds_of
+from catena.dispatch.caller.answers import apply_answer
+from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.timeouts import Bounds, bounds_of
+from catena.dispatch.caller.waiting import await_after_cancel, frame_or_raise
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.port import Dispatcher, dispatcher
+from catena.dispatch.dispatcher import Connection, Dispatcher, dispatcher
 from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
@@ -86,15 +85,18 @@ async def exchange(
         connection = through.pick()
         if connection is None or connection.link.congested:
             connection = await _reach(through, connection, declared, bounds)
-        # The link may have ended meanwhile; nothing was handed to it.
-        if not connection.usable or connection.worker in busy:
+            if not connection.usable:
+                # Its link has ended meanwhile; nothing was handed to it.
+                continue
+        if connection.worker in busy:
             continue
-        call = connection.open(declared, payload, operation, bounds)
+        call: Call = connection.open(declared, payload, operation, bounds)
         try:
             frame = await call.waiter
         except asyncio.CancelledError as cancelled:
             frame = await await_after_cancel(call, cancelled)
-        frame = call.frame_or_raise(frame)
+        if frame is None or bounds is not None:
+            frame = frame_or_raise(call, frame)
         if type(frame) is not Nack:
             return call, frame
         _note_refusal(call, frame, busy)
@@ -103,10 +105,10 @@ async def exchange(
 
 async def _reach(
     through: Dispatcher,
-    connection: WorkerConnection | None,
+    connection: Connection | None,
     declared: Declaration,
     bounds: Bounds | None,
-) -> WorkerConnection:
+) -> Connection:
     """Return a connection that takes frames: this one, or the next that answers."""
     if bounds is not None:
         return await bounds.reach(through, connection)
@@ -134,7 +136,7 @@ def no_pool(declared: Declaration, reason: str = "") -> NoPool:
 def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
     """Note a worker's refusal; raise it where another worker would refuse as well."""
     call.operation = None
-    call.connection.nacked(call, frame)
+    call.connection.note_nack(call, frame)
     if frame.code is NackCode.UNLOADABLE:
         raise announced(
             SerializationError(

@@ -1,0 +1,66 @@
+"""What a routine dispatches through: a port that the pool fills and binds in a variable of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from catena.link.link import Link
+
+__all__ = ["Connection", "Dispatcher", "dispatcher"]
+
+
+class Connection(Protocol):
+    """A way to one worker."""
+
+    @property
+    def worker(self) -> str:
+        """The name of the worker."""
+        ...
+
+    @property
+    def link(self) -> Link:
+        """The link that leads there."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether new calls may be sent here."""
+        ...
+
+    # What it returns is known where calls are made: dispatch/caller.
+    def open(self, declared: Any, payload: bytes, operation: Any, bounds: Any, /) -> Any:
+        """Send a call, and return it."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """A way to workers, from the event loop that its links live on."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that calls are made on."""
+        ...
+
+    def check(self, routine: str) -> None:
+        """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
+        ...
+
+    def pick(self) -> Connection | None:
+        """Return the connection to use for the next call, None when there is none yet."""
+        ...
+
+    def reach(self, routine: str) -> Coroutine[Any, Any, Connection]:
+        """Connect to a worker and return the connection.
+
+        Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.
+        """
+        ...
+
+
+dispatcher: contextvars.ContextVar[Dispatcher | None] = contextvars.ContextVar(
+    "catena.dispatcher", default=None
+)
+"""What the current scope dispatches through."""

@@ -1,0 +1,221 @@
+"""One call on the worker: its session, from the first drive to the last answer.
+
+A session follows the grammar, and hands drives and cancellations to what runs. Whatever happens to
+the routine, it sends one last frame, unless the link is gone: ``end_in_net`` catches what nobody
+else did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NamedTuple, Protocol
+
+from catena.context.prepared import Prepared
+from catena.dispatch.contexts import Contexts
+from catena.dispatch.declaration import Declaration
+from catena.dispatch.worker.learnt import Learnt
+from catena.errors import CatenaError, ProtocolError, RemoteError
+from catena.escape import printable
+from catena.events import Endpoints
+from catena.link.link import Link
+from catena.wire import failure
+from catena.wire.frames import (
+    Cancel,
+    ExceptionFrame,
+    Frame,
+    Nack,
+    NackCode,
+    Next,
+    Result,
+    Send,
+    Task,
+    Throw,
+)
+from catena.wire.grammar import END, TO_WORKER, Position
+from catena.wire.versions import DELTA
+from catena.wording import TEXT_LIMIT, full_name, reason, text_of
+
+__all__ = [
+    "FUNCTIONS",
+    "AcceptedCall",
+    "Running",
+    "ServedLink",
+    "Session",
+    "end_in_net",
+    "plain_exception",
+]
+
+_log = logging.getLogger("catena")
+
+FUNCTIONS = (2048, 64 << 20)
+"""How many callables a worker keeps for each link, and of how many bytes: 64 MiB."""
+
+
+class AcceptedCall(NamedTuple):
+    """What an accepted call runs, and where: the Contexts of its pool and what it builds on."""
+
+    declared: Declaration
+    contexts: Contexts
+    base: Prepared
+
+
+class Running(Protocol):
+    """What a session runs: a coroutine to its end, or a generator step by step."""
+
+    idle: bool
+
+    def drive(self, frame: Next | Send | Throw, /) -> None:
+        """Go on to the next yield."""
+        ...
+
+    def cancel(self, message: str | None = None, *, idle: bool) -> None:
+        """Cancel what runs now, or close what is suspended."""
+        ...
+
+
+class ServedLink:
+    """What all calls of one link share on the worker.
+
+    ``whole`` says that the caller wants every answer to describe its chain whole.
+    """
+
+    def __init__(self, link: Link, worker: str) -> None:
+        self.link = link
+        self.worker = worker
+        caller, version = (link.peer.peer, link.peer.software) if link.peer else ("", "")
+        self.endpoints = Endpoints(worker, caller, version, link.protocol, link.address)
+        self.whole = DELTA not in link.capabilities
+        self.open_sessions: dict[int, Session] = {}
+        self.functions: Learnt[int, Declaration] = Learnt(*FUNCTIONS)
+
+    def begin(self, session: Session, drive: Next | Send | Throw) -> None:
+        """Accept a call at its first drive and run it, or refuse it."""
+        raise NotImplementedError
+
+    def forget(self, session: Session) -> None:
+        """Take a session that has ended before it began out of the tables."""
+        self.open_sessions.pop(session.task.call, None)
+
+    def refuse(self, session: Session, error: CatenaError) -> None:
+        """End a call with an error of ours."""
+        self.forget(session)
+        routine = self.name_of(session.task)
+        data = failure.dump(error, worker=self.worker, routine=routine)
+        self.link.send(ExceptionFrame(session.task.call, data))
+
+    def name_of(self, task: Task) -> str:
+        """Return the name of a task's routine, which the Task says only where it is new here."""
+        known = self.functions.get(task.function)
+        return printable(task.routine) if known is None else known.name
+
+
+class Session(Position):
+    """One call on the worker: where it stands and what runs for it."""
+
+    __slots__ = ("cancelled", "expired", "message", "running", "sessions", "task")
+
+    def __init__(self, sessions: ServedLink, task: Task) -> None:
+        self.sessions = sessions
+        self.task = task
+        if task.drive is None:
+            super().__init__()
+            self.step(task.symbol)
+        else:
+            # The Task has brought its first drive along: two steps in one.
+            self.state = "flow sent" if task.stream else "call sent"
+            self.last = task.drive.symbol
+        self.running: Running | None = None
+        self.cancelled = False
+        # What the caller's task was cancelled with.
+        self.message: str | None = None
+        # Whether what runs has been cancelled already, because its time was up.
+        self.expired = False
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame of this call. An illegal one ends it, and says so to the caller."""
+        try:
+            state = self.hear(frame.symbol, TO_WORKER)
+        except ProtocolError as error:
+            self._break(error)
+            return
+        match frame:
+            case Next() | Send() | Throw():
+                if self.running is None:
+                    self.sessions.begin(self, frame)
+                else:
+                    self.running.drive(frame)
+            case Cancel():
+                self.cancelled, self.message = True, frame.text
+                idle = state == "flow closing"
+                if self.running is not None and (idle or not self.expired):
+                    self.running.cancel(frame.text, idle=idle)
+            case _:
+                pass
+
+    def reply(self, frame: Result | ExceptionFrame) -> None:
+        """Send an answer; the last one ends the session."""
+        if self.state == END:
+            self.running = None
+            return
+        ended = self.step(frame.symbol) == END
+        if not ended and "yield+" in frame.symbol:
+            self.cancelled, self.message = False, None
+        self.sessions.link.send(frame)
+        if ended:
+            self.sessions.open_sessions.pop(self.task.call, None)
+            # They refer to each other: whoever is done lets go, and the collector has no work.
+            self.running = None
+
+    def decline(self, answer: Nack) -> None:
+        """Refuse the call before it begins."""
+        self.step("nack")
+        self.sessions.forget(self)
+        self.sessions.link.send(answer)
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self.state == END
+
+    def cancellation(self) -> asyncio.CancelledError:
+        """Return what a routine is cancelled with that nobody has begun, or that is suspended."""
+        message = () if self.message is None else (self.message,)
+        return asyncio.CancelledError(*message)
+
+    def abandon(self) -> None:
+        """Stop what runs, and keep from starting what has not begun; nobody listens any more."""
+        self.end()
+        self.cancelled = True
+        if self.running is not None:
+            self.running.cancel(idle=self.running.idle)
+
+    def _break(self, error: ProtocolError) -> None:
+        if self.state != END:
+            self.sessions.refuse(self, error)
+        self.abandon()
+
+
+def end_in_net(session: Session, error: BaseException) -> None:
+    """End a call for what was raised where nobody reckoned with it: the worker's outer net.
+
+    Whatever it is, SystemExit as well, it goes no further than here, and a last frame leaves.
+    """
+    why, name = reason(error), session.sessions.name_of(session.task)
+    _log.error("call %d of routine %s could not go on: %s", session.task.call, name, printable(why))
+    if session.allows("exception"):
+        session.reply(plain_exception(session, error, "it was raised outside of the routine"))
+    elif session.allows("nack"):
+        text = printable(why, TEXT_LIMIT)
+        session.decline(Nack(session.task.call, NackCode.UNLOADABLE, text))
+
+
+def plain_exception(session: Session, error: BaseException, step: str) -> ExceptionFrame:
+    """Return a frame that says what an exception was, made without any code of its own.
+
+    ``step`` says why it did not go itself. The chain stays behind.
+    """
+    stand_in = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
+    sessions, task = session.sessions, session.task
+    data = failure.dump(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
+    return ExceptionFrame(task.call, data)

@@ -1,0 +1,268 @@
+"""The worker's side of a link: a session for each call that comes.
+
+A call is accepted when its first drive comes: the callable is loaded, Ack or Nack sent, and the
+routine started in a Context prepared for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from weakref import WeakSet
+
+from catena.context.manifest import ChainManifest
+from catena.dispatch.contexts import Contexts
+from catena.dispatch.declaration import Declaration, declaration_of
+from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.payloads import refuse_unsendable, values_for
+from catena.dispatch.worker.deadline import bound_by_time
+from catena.dispatch.worker.learnt import Learnt
+from catena.dispatch.worker.numbers import AHEAD, Overtaken
+from catena.dispatch.worker.run_coroutine import RunningCall
+from catena.dispatch.worker.run_generator import RunningStream
+from catena.dispatch.worker.session import AcceptedCall, ServedLink, Session, end_in_net
+from catena.errors import ProtocolError
+from catena.escape import printable
+from catena.events import FrameDropped
+from catena.events.bus import announce
+from catena.link.link import Link
+from catena.link.outbox import FrameTooLong
+from catena.standing import counted, members
+from catena.wire import failure, serializer
+from catena.wire.frames import (
+    Ack,
+    ExceptionFrame,
+    Frame,
+    Nack,
+    NackCode,
+    Next,
+    Result,
+    Send,
+    Task,
+    Throw,
+)
+from catena.wording import TEXT_LIMIT, reason
+
+__all__ = ["Sessions", "all_sessions"]
+
+PROXIES = (64, 16 << 20)
+"""How many ways to a pool, and of how many bytes: 16 MiB."""
+
+PROXY_LIMIT = 1 << 20
+"""The most bytes of one proxy: 1 MiB."""
+
+CALL_LIMIT = 1 << 20
+"""The most calls that may be open on one link."""
+
+UNDRIVEN = (1024, 64 << 20)
+"""How many of them may wait for their first drive, and with how many bytes."""
+
+_ID_LIMIT = 64
+_LEAST = 4096
+
+Proxies = Callable[[bytes, bytes], Dispatcher | None]
+"""Returns the dispatcher for a proxy (encoded, id); None for an id that is not known."""
+
+all_sessions: WeakSet[Sessions] = WeakSet()
+"""The worker's side of every link of this process that is up."""
+
+
+@counted("calls")
+def _calls() -> Iterator[tuple[str]]:
+    for sessions in members(all_sessions):
+        yield from [("running",)] * len(sessions.running())
+
+
+@counted("leases")
+def _leases() -> Iterator[tuple[str]]:
+    for sessions in members(all_sessions):
+        yield from [("fields",) for session in sessions.running() if session.task.proxy_id]
+
+
+class Sessions(ServedLink):
+    """All calls that come over one link."""
+
+    def __init__(self, link: Link, worker: str, proxies: Proxies, *, strict: bool = False) -> None:
+        super().__init__(link, worker)
+        self.draining = False
+        self._values = values_for(strict=strict)
+        self._proxies = proxies
+        self._last = 0
+        self._overtaken = Overtaken()
+        self._undriven: dict[int, int] = {}
+        self._contexts: Learnt[bytes, Contexts] = Learnt(*PROXIES)
+        all_sessions.add(self)
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls are open."""
+        return len(self.open_sessions)
+
+    def running(self) -> list[Session]:
+        """Return the calls that have been accepted and have no last answer; from any thread."""
+        # The dictionary's values at once: the loop's thread may open calls meanwhile.
+        sessions = [*self.open_sessions.values()] if self.link.up else []
+        return [one for one in sessions if one.running is not None]
+
+    def receive(self, frame: Frame) -> None:
+        """Take a frame that the link brings."""
+        session = self.open_sessions.get(frame.call)
+        try:
+            if session is not None:
+                session.receive(frame)
+            elif type(frame) is Task:
+                self._open(frame)
+            else:
+                self._drop(frame)
+        except ProtocolError:
+            raise
+        except BaseException as error:
+            # What one call brings may not end the link, which is that of all calls.
+            session = self.open_sessions.get(frame.call)
+            if session is None:
+                raise
+            end_in_net(session, error)
+
+    def _drop(self, frame: Frame) -> None:
+        """Pass over a frame of a call that has ended here."""
+        if frame.call > self._last or frame.call in self._overtaken:
+            raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
+        if FrameDropped.listeners:
+            announce(FrameDropped(frame.call, frame.symbol))
+
+    def _open(self, task: Task) -> None:
+        """Begin a session; the number of its call must be one that was never used."""
+        call, last = task.call, self._last
+        if call == last + 1:
+            self._last = call
+        elif last < call <= last + AHEAD and self._overtaken.add(last + 1, call):
+            # Smaller calls overtook those in between, whose arguments are on their way in pieces.
+            self._last = call
+        elif not self._overtaken.remove(call):
+            raise ProtocolError(
+                reason=f"call {call} is or was open, or is far ahead", frame=task.symbol
+            )
+        session = self.open_sessions[call] = Session(self, task)
+        if task.drive is None:
+            self._note_undriven(task)
+        else:
+            self.begin(session, task.drive)
+
+    def _note_undriven(self, task: Task) -> None:
+        """Note a call that waits for its first drive, as none of ours does."""
+        waiting = self._undriven
+        waiting[task.call] = task.weight
+        most, most_bytes = UNDRIVEN
+        if len(waiting) > most or sum(waiting.values()) > most_bytes:
+            reason = f"more than {most} calls, or {most_bytes} bytes of them, wait for a drive"
+            raise ProtocolError(reason=reason, frame=task.symbol)
+
+    def unsent(self, frame: Frame, error: Exception) -> None:
+        """End the call of an answer that cannot leave; its caller learns why.
+
+        Raises the error when even so little cannot be sent.
+        """
+        if not isinstance(frame, Result | ExceptionFrame) or (
+            frame.weight < _LEAST and not isinstance(frame, Result)
+        ):
+            raise error
+        session = self.open_sessions.get(frame.call)
+        # What is too long is the payload; the chain is sent as the routine left it.
+        manifest = frame.manifest if isinstance(error, FrameTooLong) else None
+        what = "the result" if isinstance(frame, Result) else "the exception"
+        routine = "" if session is None else self.name_of(session.task)
+        refusal = refuse_unsendable(error, what, routine)
+        if session is not None and not session.over:
+            self.forget(session)
+            session.abandon()
+        data = failure.dump(refusal, worker=self.worker, routine=routine)
+        self.link.send(ExceptionFrame(frame.call, data, manifest))
+
+    def goodbye(self, reason: str) -> None:
+        """The caller opens no more calls; the ones it has go on until it closes the stream."""
+
+    def ended(self, _: Exception | None) -> None:
+        """Cancel every call and close every generator, each in its own context."""
+        all_sessions.discard(self)
+        sessions, self.open_sessions = self.open_sessions, {}
+        for session in sessions.values():
+            session.abandon()
+        # Whoever still holds this holds nothing that the peer has sent.
+        self.functions.clear()
+        self._contexts.clear()
+        self._undriven.clear()
+        self._overtaken = Overtaken()
+
+    def drain(self) -> None:
+        """Refuse new calls from now on."""
+        self.draining = True
+
+    def forget(self, session: Session) -> None:
+        """Take a session that has ended before it began out of the tables."""
+        super().forget(session)
+        self._undriven.pop(session.task.call, None)
+
+    def begin(self, session: Session, drive: Next | Send | Throw) -> None:
+        """Accept a call at its first drive and run it, or refuse it."""
+        task = session.task
+        answer = self.admit(task, drive.manifest)
+        if isinstance(answer, Nack):
+            session.decline(answer)
+            return
+        session.step("ack")
+        self.link.send(Ack(task.call))
+        if task.timeout_ns is not None or task.dispatch_timeout_ns is not None:
+            answer = bound_by_time(session, answer)
+        kind = RunningStream if task.stream else RunningCall
+        session.running = kind(session, answer, drive)
+
+    def admit(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
+        """Return what to run and the Contexts to run it in, or the refusal."""
+        if self.draining:
+            return Nack(task.call, NackCode.DRAINING)
+        if self._undriven:
+            self._undriven.pop(task.call, None)
+        if len(self.open_sessions) > CALL_LIMIT:
+            return Nack(task.call, NackCode.BUSY, f"{CALL_LIMIT} calls are open on its link")
+        try:
+            declared = self.functions.get(task.function) or self._load_function(task)
+            if declared is not None and declared.stream != task.stream:
+                kinds = _kind(declared.stream), _kind(task.stream)
+                raise TypeError(f"{declared.name} is {kinds[0]}, not {kinds[1]}")  # noqa: TRY301
+            contexts = self._contexts.get(task.proxy_id) or self._contexts_for(task)
+        except BaseException as error:
+            # Loading imports modules, and a module may as well raise SystemExit.
+            return Nack(task.call, NackCode.UNLOADABLE, printable(reason(error), TEXT_LIMIT))
+        if declared is None or contexts is None:
+            return Nack(task.call, NackCode.UNKNOWN)
+        self.functions.move_to_end(task.function)
+        base = contexts.plain if manifest is None else contexts.base(manifest)
+        if base is None:
+            return Nack(task.call, NackCode.UNKNOWN)
+        return AcceptedCall(declared, contexts, base)
+
+    def _load_function(self, task: Task) -> Declaration | None:
+        """Return the callable that a Task has brought, None without one; raises as loading does."""
+        if not task.callable:
+            return None
+        loaded = declaration_of(serializer.loads(task.callable))
+        self.functions.keep(task.function, loaded, len(task.callable))
+        return loaded
+
+    def _contexts_for(self, task: Task) -> Contexts | None:
+        """Return Contexts in which the proxy of a Task is bound, None when it is not known.
+
+        Raises ProtocolError for one that is too long, or one too many.
+        """
+        if len(task.proxy) > PROXY_LIMIT or len(task.proxy_id) > _ID_LIMIT:
+            reason = f"its proxy takes {len(task.proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
+            raise ProtocolError(reason=reason)
+        through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
+        if task.proxy_id and through is None:
+            return None
+        made = Contexts(through, self._values)
+        self._contexts.keep(task.proxy_id, made, len(task.proxy))
+        return made
+
+
+def _kind(stream: bool) -> str:  # noqa: FBT001
+    return "an async generator" if stream else "a coroutine"
