@@ -32,6 +32,7 @@ for each class; the representation shows the facts, and the whole pickles.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from catena.escape import printable
@@ -71,6 +72,7 @@ class CatenaWarning(Facts, Warning):
     """Root of every warning that Catena gives."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SerializationError(CatenaError):
     """Something could not be written for the wire or read from it.
 
@@ -79,18 +81,11 @@ class SerializationError(CatenaError):
     ``__cause__``.
     """
 
-    def __init__(
-        self,
-        *,
-        what: str,
-        routine: str = "",
-        cause: str = "",
-        worker: str = "",
-        doing: str = "sent",
-    ) -> None:
-        super().__init__()
-        self.what, self.routine, self.cause = what, routine, cause
-        self.worker, self.doing = worker, doing
+    what: str
+    routine: str = ""
+    cause: str = ""
+    worker: str = ""
+    doing: str = "sent"
 
     def text(self) -> str:
         of = f" of routine {self.routine}" if self.routine else ""
@@ -98,6 +93,7 @@ class SerializationError(CatenaError):
         return f"{self.what}{of} could not be {self.doing}{on}: {self.cause}"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChainSerializationError(SerializationError):
     """A chain could not be written or read; ``warnings`` lists what was wrong, entry by entry.
 
@@ -105,17 +101,16 @@ class ChainSerializationError(SerializationError):
     pickled.
     """
 
-    def __init__(
-        self, *, cause: str, warnings: tuple[SerializationWarning, ...] = (), doing: str = "read"
-    ) -> None:
-        super().__init__(what="a chain", cause=cause, doing=doing)
-        self.warnings = warnings
-        self.value: Any = None
+    what: str = "a chain"
+    doing: str = "read"
+    warnings: tuple[SerializationWarning, ...] = ()
+    value: Any = field(default=None, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "value": None}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChainContention(CatenaError):
     """A second runner touched a chain that is being run; ``kind`` says whether thread or task.
 
@@ -123,20 +118,12 @@ class ChainContention(CatenaError):
     representations once the error was pickled), None where there is none.
     """
 
-    def __init__(
-        self,
-        *,
-        chain_id: str,
-        kind: Literal["thread", "task"],
-        owner_thread: int | None = None,
-        thread: int | None = None,
-        owner_task: object = None,
-        task: object = None,
-    ) -> None:
-        super().__init__()
-        self.chain_id, self.kind = chain_id, kind
-        self.owner_thread, self.thread = owner_thread, thread
-        self.owner_task, self.task = owner_task, task
+    chain_id: str
+    kind: Literal["thread", "task"]
+    owner_thread: int | None = None
+    thread: int | None = None
+    owner_task: object = None
+    task: object = None
 
     def text(self) -> str:
         if self.kind == "thread":
@@ -157,12 +144,13 @@ class ChainContention(CatenaError):
         return facts
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ContextVarCollision(CatenaError):
     """A key ``(namespace, name)`` was declared while another variable of that key is alive."""
 
-    def __init__(self, *, namespace: str, name: str, declared_at: str) -> None:
-        super().__init__()
-        self.namespace, self.name, self.declared_at = namespace, name, declared_at
+    namespace: str
+    name: str
+    declared_at: str
 
     def text(self) -> str:
         return (
@@ -172,6 +160,7 @@ class ContextVarCollision(CatenaError):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TaskFactoryDisplaced(CatenaError, RuntimeError):
     """A task factory that was installed after Catena's does not call it, so no created task forks.
 
@@ -179,9 +168,8 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
     ``"None"`` for the standard library's own.
     """
 
-    def __init__(self, *, loop: str, factory: str) -> None:
-        super().__init__()
-        self.loop, self.factory = loop, factory
+    loop: str
+    factory: str
 
     def text(self) -> str:
         return (
@@ -191,12 +179,12 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NoPool(CatenaError):
     """A routine was called where no pool is open, or where it cannot be used."""
 
-    def __init__(self, *, routine: str, reason: str = "") -> None:
-        super().__init__()
-        self.routine, self.reason = routine, reason
+    routine: str
+    reason: str = ""
 
     def text(self) -> str:
         why = self.reason or "no worker pool is open here"
@@ -207,16 +195,21 @@ class NoPool(CatenaError):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ForkedPool(NoPool):
     """The pool belongs to process ``opened_by``, from which this one was forked.
 
     ``routine`` is what was called, empty where the pool itself was to be left or entered.
     """
 
-    def __init__(self, *, opened_by: int, routine: str = "") -> None:
-        reason = f"this process was forked from process {opened_by}, which opened the pool"
-        super().__init__(routine=routine, reason=reason)
-        self.opened_by = opened_by
+    opened_by: int
+    routine: str = ""
+    reason: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self.reason = (
+            f"this process was forked from process {self.opened_by}, which opened the pool"
+        )
 
     def text(self) -> str:
         if self.routine:
@@ -224,15 +217,14 @@ class ForkedPool(NoPool):
         return f"the pool cannot be used here: {self.reason}; open a pool of its own here"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ForkRefused(CatenaError, RuntimeError):
     """This process may not be forked while a pool is open; ``variable`` would allow it.
 
     gRPC was loaded before Catena and with its own fork support, which crashes children at random.
     """
 
-    def __init__(self, *, variable: str) -> None:
-        super().__init__()
-        self.variable = variable
+    variable: str
 
     def text(self) -> str:
         return (
@@ -242,6 +234,7 @@ class ForkRefused(CatenaError, RuntimeError):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class WorkerLost(CatenaError):
     """The worker went away while it had the call; whether the call had begun is ``begun``.
 
@@ -250,18 +243,11 @@ class WorkerLost(CatenaError):
     that it was the pool here that closed under the call.
     """
 
-    def __init__(
-        self,
-        *,
-        worker: str,
-        routine: str,
-        begun: bool | None,
-        cause: str = "",
-        closed: bool = False,
-    ) -> None:
-        super().__init__()
-        self.worker, self.routine, self.begun, self.cause = worker, routine, begun, cause
-        self.closed = closed
+    worker: str
+    routine: str
+    begun: bool | None
+    cause: str = ""
+    closed: bool = False
 
     def text(self) -> str:
         state = {True: "had begun", None: "may have begun", False: "had not begun"}[self.begun]
@@ -272,15 +258,16 @@ class WorkerLost(CatenaError):
         return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DispatchTimeout(CatenaError, TimeoutError):
     """No worker accepted a call within ``seconds``; ``worker`` is the one it was sent to.
 
     It is empty when none could be reached. The call was cancelled, and may have begun all the same.
     """
 
-    def __init__(self, *, routine: str, worker: str, seconds: float) -> None:
-        super().__init__()
-        self.routine, self.worker, self.seconds = routine, worker, seconds
+    routine: str
+    worker: str
+    seconds: float
 
     def text(self) -> str:
         who = f"worker {self.worker}" if self.worker else "no worker that could be reached"
@@ -288,39 +275,41 @@ class DispatchTimeout(CatenaError, TimeoutError):
         return f"{who} {did} routine {self.routine} within {self.seconds:g} s"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Busy(CatenaError):
     """Every worker refused a call for what it has to do already; the call has not begun.
 
     ``worker`` names those that refused, ``reason`` is what the last of them told.
     """
 
-    def __init__(self, *, routine: str, worker: str, reason: str = "") -> None:
-        super().__init__()
-        self.routine, self.worker, self.reason = routine, worker, reason
+    routine: str
+    worker: str
+    reason: str = ""
 
     def text(self) -> str:
         text = f"worker {self.worker} is too busy for routine {self.routine}"
         return f"{text} ({self.reason})" if self.reason else text
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class WorkerStartError(CatenaError):
     """A worker did not come up; ``cause`` ends with what it last wrote to its standard error."""
 
-    def __init__(self, *, worker: str, cause: str, exit_code: int | None = None) -> None:
-        super().__init__()
-        self.worker, self.cause, self.exit_code = worker, cause, exit_code
+    worker: str
+    cause: str
+    exit_code: int | None = None
 
     def text(self) -> str:
         code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
         return f"worker {self.worker} did not start{code}: {self.cause}"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class VersionRefused(CatenaError):
     """The peer speaks another major version of the protocol; both versions are attributes."""
 
-    def __init__(self, *, local: str, remote: str) -> None:
-        super().__init__()
-        self.local, self.remote = local, remote
+    local: str
+    remote: str
 
     def text(self) -> str:
         side = "remote" if numbers_of(self.remote) < numbers_of(self.local) else "local"
@@ -330,12 +319,12 @@ class VersionRefused(CatenaError):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PeerRefused(CatenaError):
     """The other end of a link, ``peer`` (process ``pid``), does not know the pool's secret."""
 
-    def __init__(self, *, peer: str, pid: int = 0) -> None:
-        super().__init__()
-        self.peer, self.pid = peer, pid
+    peer: str
+    pid: int = 0
 
     def text(self) -> str:
         return (
@@ -344,49 +333,52 @@ class PeerRefused(CatenaError):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ProtocolError(CatenaError):
     """The peer sent what may not be sent there; ``frame`` and ``after`` name both frames."""
 
-    def __init__(self, *, reason: str, frame: str = "", after: str = "") -> None:
-        super().__init__()
-        self.reason, self.frame, self.after = reason, frame, after
+    reason: str
+    frame: str = ""
+    after: str = ""
 
     def text(self) -> str:
         pair = f": {self.frame}" if self.frame else ""
         return f"{self.reason}{pair} after {self.after}" if self.after else f"{self.reason}{pair}"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RemoteError(CatenaError):
     """Stands in for a remote exception whose class or state could not be brought here.
 
     ``type_name`` and ``message`` are the original's; ``step`` tells why it could not be rebuilt.
     """
 
-    def __init__(self, *, type_name: str, message: str, step: str) -> None:
-        super().__init__()
-        self.type_name, self.message, self.step = type_name, message, step
+    type_name: str
+    message: str
+    step: str
 
     def text(self) -> str:
         return f"{self.type_name}: {self.message} (could not be rebuilt here: {self.step})"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class AddressRefused(CatenaError):
     """An ``address`` cannot be listened at, or should not be; ``cause`` tells why."""
 
-    def __init__(self, *, address: str, cause: str) -> None:
-        super().__init__()
-        self.address, self.cause = address, cause
+    address: str
+    cause: str
 
     def text(self) -> str:
         return f"cannot listen at {self.address}: {self.cause}"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SerializationWarning(CatenaWarning):
     """One entry of a chain was left out: ``key``, ``doing`` ("sent" or "read"), and the cause."""
 
-    def __init__(self, *, key: tuple[str, str], doing: str, cause: str) -> None:
-        super().__init__()
-        self.key, self.doing, self.cause = key, doing, cause
+    key: tuple[str, str]
+    doing: str
+    cause: str
 
     def text(self) -> str:
         variable = ":".join(map(printable, self.key))
