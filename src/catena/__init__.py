@@ -1,13 +1,15 @@
 """Catena: await a routine in another process, and its context comes back.
 
-The public names, and nothing else. Submodules never import this one.
+``dir(catena)`` shows the public names and nothing else. The submodules ``collect``, ``events``,
+``logging``, ``telemetry`` and ``testing`` are public, too, and loaded when they are first used.
 """
 
 from __future__ import annotations
 
+import importlib as _importlib
 import typing as _typing
 
-import catena.activation as _activation
+from catena import _autostart
 from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
 from catena.context.runtime import RuntimeContext
@@ -74,10 +76,17 @@ __all__ = [
     "to_thread",
 ]
 
-_activation.start()
+_SUBMODULES = ("collect", "events", "logging", "telemetry", "testing")
+
+_autostart.register()
 
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Return a submodule that is loaded when it is first used."""
-        return _activation.submodule(name)
+        """Load a public submodule when it is first used."""
+        if name in _SUBMODULES:
+            return _importlib.import_module(f"catena.{name}")
+        raise AttributeError(f"module 'catena' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*__all__, *_SUBMODULES})

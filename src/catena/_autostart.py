@@ -1,0 +1,31 @@
+"""Where the core and telemetry meet: whoever opens a pool gives telemetry the occasion to begin.
+
+The package root imports this; telemetry is imported when the first pool opens. The options that
+telemetry was given in code reach workers from here, too: neither the pool nor telemetry knows the
+other.
+"""
+
+from __future__ import annotations
+
+from catena.events.bus import on_poll
+from catena.pool.bootstrap import on_spawn
+
+__all__ = ["register"]
+
+
+def register() -> None:
+    """Have telemetry asked whenever observers are looked for, and whenever a worker is started."""
+    on_poll(_look_for_telemetry)
+    on_spawn(_hand_over_options)
+
+
+def _look_for_telemetry() -> None:
+    from catena.telemetry.switch import ensure  # noqa: PLC0415 - `import catena` stays light
+
+    ensure()
+
+
+def _hand_over_options(environment: dict[str, str], _: str) -> None:
+    from catena.telemetry.switch import handed  # noqa: PLC0415 - `import catena` stays light
+
+    environment.update(handed())
