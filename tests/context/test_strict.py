@@ -21,8 +21,9 @@ from catena.context.prepared import Prepared
 from catena.dispatch.payloads import LENIENT, STRICT, Wire, take
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.testing import recording
-from catena.wire import failure, serializer
 from catena.wire.frames import ExceptionFrame, Result
 from tests.context.ends import BAD, ID, Scope, entries_of, manifest_of, reset_of, value_of
 from tests.support import isolated, variable
@@ -295,7 +296,7 @@ def test_instead_of_a_result_it_is_raised_with_the_value(how: str) -> None:
         refusing(how) as values,
         pytest.raises(ChainSerializationError) as refused,
     ):
-        take(Result(1, serializer.dumps([1, 2]), manifest), "routine", values)
+        take(Result(1, pickler.dumps([1, 2]), manifest), "routine", values)
 
     assert refused.value.value == [1, 2]
     assert [one.key for one in refused.value.warnings] == bad
@@ -310,7 +311,7 @@ def test_it_never_replaces_an_exception(how: str) -> None:
     manifest, _, bad = broken()
     error = KeyError("theirs")
     error.__context__ = ValueError("before")
-    frame = ExceptionFrame(1, failure.dump(error, worker="w", routine="routine"), manifest)
+    frame = ExceptionFrame(1, pickled.dump(error, worker="w", routine="routine"), manifest)
 
     with refusing(how) as values, pytest.raises(KeyError, match="theirs") as raised:
         take(frame, "routine", values)

@@ -12,8 +12,8 @@ import pytest
 import catena
 from catena.context.current import current
 from catena.events import TokenReset
+from catena.pickling import pickler
 from catena.testing import recording
-from catena.wire import serializer
 from tests.support import isolated, run, variable
 
 
@@ -137,11 +137,11 @@ def test_a_token_is_written_and_read_as_itself() -> None:
     """T3: while the token is alive here, its bytes are this very object; later an equal one."""
     var = variable()
     token = var.set(1)
-    data, id = serializer.dumps(token), token.id
+    data, id = pickler.dumps(token), token.id
 
-    assert serializer.loads(data) is token
+    assert pickler.loads(data) is token
     del token
     gc.collect()
-    again = serializer.loads(data)
+    again = pickler.loads(data)
     assert (again.id, again.var) == (id, var)
     assert again.old_value is catena.Token.MISSING

@@ -13,7 +13,7 @@ from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.port import dispatcher
 from catena.dispatch.session import Sessions
 from catena.link.link import Link
-from catena.wire import serializer
+from catena.pickling import pickler
 from catena.wire.frames import Next, Task
 from tests.link.ends import Hand, link_and_hand, linked, settle
 
@@ -142,9 +142,9 @@ def opening(
     task = Task(
         call,
         _numbers.setdefault(known.name, len(_numbers) + 1),
-        serializer.dumps((args, {})),
+        pickler.dumps((args, {})),
         known.name,
         known.stream,
-        serializer.dumps(routine),
+        pickler.dumps(routine),
     )
     return task, Next(call, manifest)

@@ -10,7 +10,9 @@ import pytest
 import catena
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, SerializationError
-from catena.wire import failure, manifests as closed, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
+from catena.wire import manifests as closed
 from catena.wire.frames import ExceptionFrame, NackCode, Next, Throw
 from tests.dispatch.ends import hand_and_sessions, opening
 from tests.link.ends import Hand
@@ -38,7 +40,7 @@ async def refusal(hand: Hand) -> BaseException:
     """Return the exception that the next frame carries."""
     frame = await hand.frame()
     assert isinstance(frame, ExceptionFrame)
-    return failure.load(frame.payload)
+    return pickled.load(frame.payload)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_a_payload_that_is_no_call_is_named(found: Any) -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             task, drive = opening(1, look)
-            await hand.send(task._replace(payload=serializer.dumps(found)), drive)
+            await hand.send(task._replace(payload=pickler.dumps(found)), drive)
             assert await hand.symbols(1) == ["ack"]
             error = await refusal(hand)
             assert isinstance(error, SerializationError)
@@ -96,7 +98,7 @@ def test_a_routine_of_the_other_kind_is_a_refusal(routine: Any, what: str) -> No
 
 def test_a_manifest_without_a_chain_builds_on_no_state() -> None:
     """M2, M9: what another chain named is not seen in a context that stays unarmed."""
-    entry = Entry(color.key, EntryKind.VALUE, serializer.dumps("red"))
+    entry = Entry(color.key, EntryKind.VALUE, pickler.dumps("red"))
     told = ChainManifest(b"c" * 16, entries=closed.pack([entry]), name=1)
 
     async def main() -> None:
@@ -104,7 +106,7 @@ def test_a_manifest_without_a_chain_builds_on_no_state() -> None:
             for call, manifest in enumerate((told, ChainManifest(b"c" * 16, base=1)), start=1):
                 await hand.send(*opening(call, look, manifest=manifest))
                 assert await hand.symbols(1) == ["ack"]
-                assert serializer.loads((await hand.frame()).payload) == "red"
+                assert pickler.loads((await hand.frame()).payload) == "red"
             await hand.send(opening(3, look)[0], Next(3, ChainManifest(b"", base=1)))
             assert await hand.symbols(1) == ["ack"]
             error = await refusal(hand)

@@ -13,7 +13,7 @@ from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.dispatch.payloads import LENIENT, STRICT
 from catena.errors import ChainSerializationError, SerializationError, SerializationWarning
 from catena.ids import new_id
-from catena.wire import serializer
+from catena.pickling import pickler
 from catena.wire.frames import Ack, ExceptionFrame, Next, Result
 from tests.context.ends import BAD
 from tests.dispatch.ends import caller_and_hand, hand_and_sessions, opening
@@ -131,7 +131,7 @@ def test_the_ledger_of_an_answer_is_enough(strict: bool) -> None:
             caller.values = STRICT if strict else LENIENT
             color.set("before")
             token = color.set("set")
-            serializer.dumps(token)
+            pickler.dumps(token)
 
             async def play() -> None:
                 task, drive = await asked(hand)
@@ -139,7 +139,7 @@ def test_the_ledger_of_an_answer_is_enough(strict: bool) -> None:
                 told = ChainManifest(
                     drive.manifest.chain_id, entries=UNREADABLE, whole=False, spent=(token.id,)
                 )
-                await hand.send(Ack(task.call), Result(task.call, serializer.dumps("done"), told))
+                await hand.send(Ack(task.call), Result(task.call, pickler.dumps("done"), told))
 
             playing = asyncio.create_task(play())
             if strict:
@@ -163,7 +163,7 @@ def test_a_later_drive_spends_though_a_variable_of_it_cannot_be_read(strict: boo
         async with hand_and_sessions() as (hand, sessions):
             seen.clear()
             sessions._values = STRICT if strict else LENIENT
-            token = Lasting(id := new_id(), old=serializer.dumps("old"))
+            token = Lasting(id := new_id(), old=pickler.dumps("old"))
             chain = ChainManifest(CHAIN, live=(id,))
             await hand.send(*opening(1, holding, token, manifest=chain))
             assert await hand.symbols(2) == ["ack", "yield"]
@@ -188,7 +188,7 @@ def test_a_first_drive_spends_though_a_variable_of_it_cannot_be_read(strict: boo
     async def main() -> None:
         async with hand_and_sessions() as (hand, sessions):
             sessions._values = STRICT if strict else LENIENT
-            token = serializer.loads(serializer.dumps(Lasting(id := new_id())))
+            token = pickler.loads(pickler.dumps(Lasting(id := new_id())))
             news = ChainManifest(CHAIN, entries=UNREADABLE, spent=(id,))
             if strict:
                 error = await outcome(hand, 1, news, uses, Lasting(id))

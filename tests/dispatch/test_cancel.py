@@ -9,7 +9,8 @@ import pytest
 
 import catena
 from catena.errors import WorkerLost
-from catena.wire import failure, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Next, Result
 from tests.dispatch.ends import caller_and_hand, connected, hand_and_sessions, opening
 from tests.link.ends import settle
@@ -543,7 +544,7 @@ def test_a_generator_that_swallows_the_loss_is_closed_all_the_same() -> None:
 
 
 def _answer(value: Any) -> bytes:
-    return serializer.dumps(value)
+    return pickler.dumps(value)
 
 
 def test_an_answer_that_crossed_the_cancel_does_not_stop_it() -> None:
@@ -595,7 +596,7 @@ def test_a_yield_that_crossed_the_cancel_waits_for_the_close() -> None:
             assert await hand.frame() == Cancel(1)
             await hand.send(Result(1, _answer(1), None, more=True))
             assert not task.done()
-            gone = failure.dump(asyncio.CancelledError(), worker="w1", routine="r")
+            gone = pickled.dump(asyncio.CancelledError(), worker="w1", routine="r")
             await hand.send(ExceptionFrame(1, gone))
             with pytest.raises(asyncio.CancelledError):
                 await task

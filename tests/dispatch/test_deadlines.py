@@ -12,7 +12,8 @@ import catena
 from catena.context.runtime import Options, options
 from catena.dispatch.caller import WorkerConnection
 from catena.dispatch.port import dispatcher
-from catena.wire import failure, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Nack, NackCode, Next, Result, Task
 from tests.dispatch.ends import Through, caller_and_hand, connected, hand_and_sessions, opening
 from tests.link.ends import Hand, settle
@@ -22,8 +23,8 @@ state: catena.ContextVar[str] = catena.ContextVar("state", namespace="tests.dead
 log: list[str] = []
 
 SOON, LATER = 0.05, 30.0
-CANCELLED = failure.dump(asyncio.CancelledError(), worker="w1", routine="r")
-VALUE = serializer.dumps("value")
+CANCELLED = pickled.dump(asyncio.CancelledError(), worker="w1", routine="r")
+VALUE = pickler.dumps("value")
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +204,7 @@ def test_no_time_left_sends_nothing() -> None:
 @pytest.mark.parametrize("crossing", ["worker's timer", "routine cancelled"])
 def test_a_cancellation_from_outside_stays_one(crossing: str) -> None:
     """D6: with the time up as well, who is cancelled from outside sees CancelledError."""
-    late = failure.dump(TimeoutError("late"), worker="w1", routine="r")
+    late = pickled.dump(TimeoutError("late"), worker="w1", routine="r")
     last = ExceptionFrame(1, late if crossing == "worker's timer" else CANCELLED)
 
     async def bounded() -> None:
@@ -254,7 +255,7 @@ def test_the_worker_keeps_the_time_on_its_own() -> None:
             await hand.send(task._replace(timeout_ns=1_000_000), drive)
             assert await hand.frame() == Ack(1)
             answer: Any = await hand.frame()
-            error = failure.load(answer.payload)
+            error = pickled.load(answer.payload)
             assert type(error) is TimeoutError
             assert type(error.__cause__) is asyncio.CancelledError
             assert log == ["begun", "tidied"]
@@ -275,7 +276,7 @@ def test_the_worker_cancels_once() -> None:
                 await asyncio.sleep(0)
             await hand.send(Cancel(1))
             answer: Any = await hand.frame()
-            assert type(failure.load(answer.payload)) is asyncio.CancelledError
+            assert type(pickled.load(answer.payload)) is asyncio.CancelledError
             assert log == ["begun", "tidied"]
             assert sessions.open_calls == 0
 
@@ -336,7 +337,7 @@ def test_a_routines_own_timeout() -> None:
             with pytest.raises(TimeoutError):
                 await short()
             assert log == ["begun", "tidied"]
-            copied = serializer.loads(serializer.dumps(_closure()))
+            copied = pickler.loads(pickler.dumps(_closure()))
             assert copied.__catena_routine__.timeout == 3
             assert copied.__catena_routine__.dispatch_timeout == 4
 

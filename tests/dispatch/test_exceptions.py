@@ -11,9 +11,9 @@ import pytest
 
 import catena
 from tests.dispatch.ends import connected
+from tests.remote_exceptions import strange
+from tests.remote_exceptions.crossing import said, traceback_of
 from tests.support import run
-from tests.wire import strange
-from tests.wire.crossing import said, traceback_of
 
 SEEN: catena.ContextVar[Any] = catena.ContextVar("seen", namespace="tests.exceptions")
 

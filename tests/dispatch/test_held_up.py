@@ -11,7 +11,8 @@ import pytest
 
 import catena
 from catena.link.gate import LATE_SECONDS, Gate, patience
-from catena.wire import codec, failure
+from catena.remote_exceptions import pickled
+from catena.wire import codec
 from catena.wire.frames import Ack, Cancel, Frame, Task
 from tests.dispatch.ends import connected, hand_and_sessions, opening
 from tests.dispatch.tapped import tapped
@@ -134,7 +135,7 @@ def test_what_waited_in_the_socket_for_longer_than_it_may_run_never_starts(routi
             await hand.send(late, drive)
             assert await hand.frame() == Ack(1)
             answer: Any = await hand.frame()
-            assert isinstance(failure.load(answer.payload), TimeoutError)
+            assert isinstance(pickled.load(answer.payload), TimeoutError)
             assert log == []
 
     run(main())

@@ -18,7 +18,7 @@ import pytest
 
 import catena
 from catena.dispatch.declaration import declaration_of
-from catena.wire import serializer
+from catena.pickling import pickler
 from tests.dispatch.ends import connected
 from tests.support import run
 
@@ -159,7 +159,7 @@ def test_a_bound_routine_is_copied_and_pickled_like_a_bound_method() -> None:
     point = Point(1)
     for again in (
         pickle.loads(pickle.dumps(point.plus)),
-        serializer.loads(serializer.dumps(point.plus)),
+        pickler.loads(pickler.dumps(point.plus)),
         copy.deepcopy(point.plus),
         copy.copy(point.plus),
     ):
@@ -167,10 +167,10 @@ def test_a_bound_routine_is_copied_and_pickled_like_a_bound_method() -> None:
         assert again.__func__ is Point.plus
         assert again.__self__ == point
         assert asyncio.run(again.local(2)) == 3
-    for dumps, loads in ((pickle.dumps, pickle.loads), (serializer.dumps, serializer.loads)):
+    for dumps, loads in ((pickle.dumps, pickle.loads), (pickler.dumps, pickler.loads)):
         assert declaration_of(loads(dumps(Child.same))) is declaration_of(Child.same)
-    assert serializer.reference(declaration_of(Child.named).wrapper)
-    assert serializer.reference(declaration_of(Child.same).wrapper)
+    assert pickler.reference(declaration_of(Child.named).wrapper)
+    assert pickler.reference(declaration_of(Child.same).wrapper)
 
 
 def test_a_bound_routine_crosses_and_keeps_self() -> None:
@@ -220,9 +220,9 @@ def test_a_decorator_above_a_method_finds_the_function() -> None:
     assert Decorated.through.__name__ == "through"  # type: ignore[attr-defined]
     assert inspect.iscoroutinefunction(Decorated.through.__wrapped__)  # type: ignore[attr-defined]
     wrapper = declaration_of(Decorated.through).wrapper
-    name = serializer.reference(wrapper)
+    name = pickler.reference(wrapper)
     assert name is not None
-    assert serializer.resolve(name) is wrapper
+    assert pickler.resolve(name) is wrapper
 
 
 def _through(function: Any) -> Any:

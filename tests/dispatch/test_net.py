@@ -13,7 +13,7 @@ import catena
 from catena.dispatch import running, stepper
 from catena.dispatch.session import Session, Sessions
 from catena.errors import RemoteError, SerializationError, SerializationWarning
-from catena.wire import failure
+from catena.remote_exceptions import pickled
 from tests.dispatch.ends import connected
 from tests.support import run, variable
 
@@ -79,12 +79,12 @@ def raising(*_: object, **__: object) -> None:
 
 def failing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no exception be written but those of ours."""
-    dump = failure.dump
+    dump = pickled.dump
 
     def resists(error: BaseException, **names: str) -> bytes:
         return dump(error, **names) if isinstance(error, RemoteError) else raising()  # type: ignore[return-value]
 
-    monkeypatch.setattr(failure, "dump", resists)
+    monkeypatch.setattr(pickled, "dump", resists)
 
 
 async def stands() -> None:

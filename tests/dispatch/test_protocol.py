@@ -19,8 +19,10 @@ from catena.errors import (
 )
 from catena.events import CallNacked, FrameDropped
 from catena.link import link as link_module
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.testing import recording
-from catena.wire import codec, failure, serializer
+from catena.wire import codec
 from catena.wire.frames import (
     Ack,
     Cancel,
@@ -40,7 +42,7 @@ from tests.link.ends import Hand, settle
 from tests.support import isolated, run
 
 log: list[str] = []
-ONE = serializer.dumps(1)
+ONE = pickler.dumps(1)
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,7 @@ def test_two_frames_one_trip() -> None:
             (opened,) = batch
             assert opened.routine == declared(one).name
             assert opened.proxy_id == b"i" * 16
-            assert serializer.loads(opened.payload) == ((), {})
+            assert pickler.loads(opened.payload) == ((), {})
             assert opened.drive == Next(1, None)
             await hand.send(Ack(1), Result(1, ONE))
             assert await task == 1
@@ -119,7 +121,7 @@ def test_a_callable_and_a_proxy_are_sent_once() -> None:
             assert not second.callable
             assert not second.proxy
             assert (first.function, first.proxy_id) == (second.function, second.proxy_id)
-            assert len(serializer.dumps(one)) < 100
+            assert len(pickler.dumps(one)) < 100
 
     run(main())
 
@@ -281,7 +283,7 @@ def test_an_illegal_frame_ends_its_call_at_the_worker(
             await hand.send(*frames)
             answer: Any = await hand.frame()
             assert type(answer) is ExceptionFrame
-            error: Any = failure.load(answer.payload)
+            error: Any = pickled.load(answer.payload)
             assert type(error) is ProtocolError
             assert (error.frame, error.after) == names
             assert declared(waits).name in "".join(error.__notes__)
@@ -348,7 +350,7 @@ def test_a_drive_whose_chain_is_malformed_ends_its_call_alone() -> None:
             await hand.send(*opening(1, one, manifest=ChainManifest(b"short")))
             assert (await hand.frame()).symbol == "ack"
             answer: Any = await hand.frame()
-            assert type(failure.load(answer.payload)) is ChainSerializationError
+            assert type(pickled.load(answer.payload)) is ChainSerializationError
             assert sessions.link.up
 
     run(main())
@@ -362,7 +364,7 @@ def test_an_unreadable_chain_never_hides_an_exception() -> None:
         async with caller_and_hand() as (_, hand):
             task = asyncio.create_task(one())
             await hand.symbols(2)
-            data = failure.dump(KeyError("k"), worker="w", routine="r")
+            data = pickled.dump(KeyError("k"), worker="w", routine="r")
             await hand.send(Ack(1), ExceptionFrame(1, data, ChainManifest(b"short")))
             with pytest.raises(KeyError) as raised:
                 await task
@@ -449,7 +451,7 @@ def test_a_callable_that_is_no_routine_is_a_refusal() -> None:
 
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
-            await hand.send(Task(1, 1, ONE, "x", False, serializer.dumps(len)), Next(1))
+            await hand.send(Task(1, 1, ONE, "x", False, pickler.dumps(len)), Next(1))
             nack: Any = await hand.frame()
             assert nack.code is NackCode.UNLOADABLE
             assert "is not a routine" in nack.text

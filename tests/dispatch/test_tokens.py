@@ -14,7 +14,8 @@ from catena.context.manifest import ChainManifest
 from catena.context.registry import find
 from catena.errors import ChainSerializationError, SerializationError
 from catena.ids import new_id
-from catena.wire import failure, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.wire.frames import Ack, ExceptionFrame, Frame, Next, Result, Task
 from tests.dispatch.ends import caller_and_hand, hand_and_sessions, opening
 from tests.link.ends import Hand
@@ -39,7 +40,7 @@ def _token(id: bytes, name: str, old: bytes | None, flaw: str) -> Any:
     from catena.context.var import restore
 
     var = restore("tests.bad_tokens", name, "both")
-    return restore_token(id, var, serializer.loads, old, flaw, False)
+    return restore_token(id, var, pickler.loads, old, flaw, False)
 
 
 @catena.routine
@@ -71,9 +72,9 @@ async def outcome(hand: Hand, call: int, manifest: ChainManifest, routine: Any, 
     assert await hand.symbols(1) == ["ack"]
     frame = await hand.frame()
     if isinstance(frame, ExceptionFrame):
-        return failure.load(frame.payload)
+        return pickled.load(frame.payload)
     assert isinstance(frame, Result)
-    return serializer.loads(frame.payload)
+    return pickler.loads(frame.payload)
 
 
 async def asked(hand: Hand) -> tuple[Task, Next]:
@@ -88,7 +89,7 @@ def answer(task: Task, drive: Next, **ledgers: tuple[bytes, ...]) -> tuple[Frame
     """Return the frames of an answer that changes nothing but ledgers."""
     assert drive.manifest is not None
     told = ChainManifest(drive.manifest.chain_id, whole=False, **ledgers)  # type: ignore[arg-type]
-    return Ack(task.call), Result(task.call, serializer.dumps(None), told)
+    return Ack(task.call), Result(task.call, pickler.dumps(None), told)
 
 
 def test_a_token_that_was_not_told_live_is_an_orphan() -> None:
@@ -97,10 +98,10 @@ def test_a_token_that_was_not_told_live_is_an_orphan() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             manifest = ChainManifest(CHAIN, live=(new_id(),))
-            token = Lasting(new_id(), old=serializer.dumps("old"))
+            token = Lasting(new_id(), old=pickler.dumps("old"))
             kind, used, value = await outcome(hand, 1, manifest, try_to_reset, token)
             assert (kind, used, value) == ("ValueError", False, "set")
-            token = Lasting(id := new_id(), old=serializer.dumps("old"))
+            token = Lasting(id := new_id(), old=pickler.dumps("old"))
             assert await outcome(hand, 2, ChainManifest(CHAIN, live=(id,)), reset, token) == "old"
 
     run(main())
@@ -113,7 +114,7 @@ def test_a_token_of_a_variable_that_nobody_declares() -> None:
 
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
-            token = Lasting(id, name="nobody", old=serializer.dumps("old"))
+            token = Lasting(id, name="nobody", old=pickler.dumps("old"))
             assert await outcome(hand, 1, ChainManifest(CHAIN, live=(id,)), reset, token) == "old"
 
     run(main())
@@ -126,7 +127,7 @@ def test_ids_that_no_token_has_do_nothing() -> None:
         async with hand_and_sessions() as (hand, _):
             ids = (b"", b"x", new_id(), b"y" * 100)
             manifest = ChainManifest(CHAIN, spent=ids, live=ids)
-            token = Lasting(id := new_id(), old=serializer.dumps("old"))
+            token = Lasting(id := new_id(), old=pickler.dumps("old"))
             good = manifest._replace(live=(*ids, id))
             assert await outcome(hand, 1, good, reset, token) == "old"
 
@@ -156,7 +157,7 @@ def test_a_ledger_over_the_limit_ends_its_call_alone(kind: str, count: int) -> N
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             ids = tuple(n.to_bytes(16, "big") for n in range(count))
-            token = Lasting(good := new_id(), old=serializer.dumps("old"))
+            token = Lasting(good := new_id(), old=pickler.dumps("old"))
             manifest = ChainManifest(CHAIN)._replace(**{kind: ids})
             error = await outcome(hand, 1, manifest, reset, token)
             assert isinstance(error, ChainSerializationError)
@@ -176,13 +177,13 @@ def test_an_answer_spends_only_what_its_call_was_told(told: bool) -> None:
             color.set("before")
             token = color.set("set")
             if told:
-                serializer.dumps(token)
+                pickler.dumps(token)
 
             async def play() -> None:
                 task, drive = await asked(hand)
                 assert drive.manifest is not None
                 assert drive.manifest.live == ((token.id,) if told else ())
-                serializer.dumps(token)
+                pickler.dumps(token)
                 await hand.send(*answer(task, drive, spent=(token.id, new_id()), live=(new_id(),)))
 
             playing = asyncio.create_task(play())
@@ -231,7 +232,7 @@ def test_an_answer_does_not_spend_what_another_call_was_told() -> None:
 
             async def other_call() -> Any:
                 theirs.append(color.set("theirs"))
-                serializer.dumps(theirs[0])
+                pickler.dumps(theirs[0])
                 told.set()
                 await work()
                 await go_on.wait()

@@ -159,13 +159,13 @@ def _report() -> None:
     total = sum(BEFORE.values())
     for area, lines in lines_by_area(files).items():
         before = BEFORE.get(area, total)
-        print(  # noqa: T201
+        print(
             f"{area:8} {lines.code:6} lines of code ({lines.code / before:5.0%} of {before}),"
             f" {lines.prose / lines.code:.2f} lines of prose a line"
         )
-    print(f"one-word names of functions: {one_word_share(files):.0%}")  # noqa: T201
+    print(f"one-word names of functions: {one_word_share(files):.0%}")
     told = words_found({**files, **docs_texts()}, r"\btell(s|ing)?\b|\btold\b")
-    print(f"tell and told: {len(told)}")  # noqa: T201
+    print(f"tell and told: {len(told)}")
 
 
 if __name__ == "__main__":

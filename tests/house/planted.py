@@ -16,7 +16,8 @@ from catena.context.token import Token
 from catena.dispatch.stream import Stream
 from catena.errors import ProtocolError
 from catena.link.outbox import Joiner, Outbox
-from catena.wire import codec, manifests as closed, serializer
+from catena.pickling import pickler
+from catena.wire import codec, manifests as closed
 from catena.wire.frames import Ack, Frame, Piece, Result, Task, Unknown
 from catena.wire.grammar import Position
 from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generator as a_stream
@@ -384,13 +385,13 @@ def _ones(value: Any) -> Any:
 
 keep(
     "tuples arrive as lists",
-    given(serializer, "dumps", lambda one: list(one) if type(one) is tuple else one),
+    given(pickler, "dumps", lambda one: list(one) if type(one) is tuple else one),
     a_value,
 )
-keep("what is true arrives as 1", given(serializer, "dumps", _ones), a_value)
+keep("what is true arrives as 1", given(pickler, "dumps", _ones), a_value)
 keep(
     "nothing goes the quick way",
-    patch.object(serializer._Quick, "dump", side_effect=serializer._NotBuiltin),
+    patch.object(pickler._Quick, "dump", side_effect=pickler._NotBuiltin),
     a_value,
     by=TypeError,
 )

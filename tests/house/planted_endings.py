@@ -11,7 +11,8 @@ import catena
 from catena import wording
 from catena.dispatch import running, values
 from catena.dispatch.session import Session
-from catena.wire import failure, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from tests.laws import endings
 from tests.laws.endings_hostile import Hostile
 from tests.laws.fault import keep
@@ -21,7 +22,7 @@ __all__ = ["CHECKS", "Trusting"]
 
 CHECKS = (a_call,)
 
-_dump, _reply = failure.dump, Session.reply
+_dump, _reply = pickled.dump, Session.reply
 
 
 def _dump_or_leave(error: BaseException, **names: str) -> bytes:
@@ -46,7 +47,7 @@ def _open_trustfully(payload: bytes, *_: object) -> Any:
     return pickle.loads(payload)
 
 
-TRUSTED = patch.object(failure, "dump", _dump_or_leave)
+TRUSTED = patch.object(pickled, "dump", _dump_or_leave)
 FAULTS: dict[str, tuple[Any, ...]] = {
     "the net alone": (TRUSTED,),
     "no net": (
@@ -56,7 +57,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "a circle": (patch.object(Session, "reply", _reply_and_keep),),
     "a text is trusted": (patch.object(wording, "text_of", str),),
     "a pickle is trusted": (
-        patch.object(serializer, "loads", pickle.loads),
+        patch.object(pickler, "loads", pickle.loads),
         patch.object(values, "opened", _open_trustfully),
     ),
 }

@@ -17,7 +17,9 @@ from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost, KeysUndeclared
 from catena.events.bus import subscribe
-from catena.wire import failure, manifests as closed, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
+from catena.wire import manifests as closed
 from catena.wire.frames import Ack, ExceptionFrame, Nack, NackCode, Result
 from tests.dispatch.ends import hand_and_sessions, opening
 from tests.integration.pools import pooled
@@ -193,13 +195,13 @@ async def _answer(hand: Hand, call: int, manifest: ChainManifest) -> Any:
     assert frame == Ack(call)
     answer = await hand.frame()
     if isinstance(answer, ExceptionFrame):
-        return failure.load(answer.payload)
+        return pickled.load(answer.payload)
     assert isinstance(answer, Result)
-    return serializer.loads(answer.payload)
+    return pickler.loads(answer.payload)
 
 
 def _entry(var: catena.ContextVar[Any], value: Any) -> Entry:
-    return Entry(var.key, EntryKind.VALUE, serializer.dumps(value))
+    return Entry(var.key, EntryKind.VALUE, pickler.dumps(value))
 
 
 def _whole(*entries: Entry) -> ChainManifest:
@@ -242,7 +244,7 @@ def test_ten_thousand_entries_from_a_peer_without_limits() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             names = [("elsewhere", f"v{number}") for number in range(10_000)]
-            value = serializer.dumps(1)
+            value = pickler.dumps(1)
             many = _whole(*(Entry(name, EntryKind.VALUE, value) for name in names))
             error = await _answer(hand, 1, many)
             assert type(error) is ChainSerializationError

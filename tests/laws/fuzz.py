@@ -25,7 +25,9 @@ from catena.errors import CatenaError, ProtocolError, SerializationWarning
 from catena.events import Execution, LinkClosed, Mount
 from catena.events.bus import subscribe
 from catena.link.link import Link
-from catena.wire import codec, failure, serializer
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
+from catena.wire import codec
 from catena.wire.frames import Ack, ExceptionFrame, Frame, Nack, Result, Task
 from tests.dispatch.ends import Through, caller_and_hand, opening
 from tests.laws.fuzz_corpus import (
@@ -197,7 +199,7 @@ class _Worker(_Side):
             self.answers += [one for one in answers if one.call != call]
         assert isinstance(last[0], Result), f"an ordinary call was answered with {last[0]!r}"
         with trusted():
-            found = serializer.loads(last[0].payload)
+            found = pickler.loads(last[0].payload)
         assert set(found.values()) == {UNBOUND}, f"an ordinary call sees {found}"
 
     def judge(self) -> None:
@@ -208,7 +210,7 @@ class _Worker(_Side):
                     self.counted(f"nack {frame.code.name}")
                 case ExceptionFrame():
                     with trusted():
-                        self._typed(failure.load(frame.payload))
+                        self._typed(pickled.load(frame.payload))
                 case _:
                     self.counted(frame.symbol)
         if not self.answers and self.end is None:
@@ -286,7 +288,7 @@ class _Waiting(_Side):
             await _batch(hand)
         asking = asyncio.create_task(look(), context=contextvars.copy_context())
         opened = [one for one in await _batch(hand) if isinstance(one, Task)]
-        payload = harmless(serializer.dumps("ordinary"))
+        payload = harmless(pickler.dumps("ordinary"))
         call = opened[-1].call
         await hand.send(Ack(call), Result(call, payload))
         assert await asking == "ordinary"

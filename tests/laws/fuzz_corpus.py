@@ -24,7 +24,8 @@ from unittest.mock import patch
 import catena
 from catena.context.registry import find
 from catena.dispatch.payloads import Wire
-from catena.wire import codec, serializer
+from catena.pickling import pickler
+from catena.wire import codec
 from tests.dispatch.ends import connected
 from tests.support import run
 
@@ -316,7 +317,7 @@ def trusted() -> Any:
 
 @contextmanager
 def _reading(loads: Callable[[bytes], Any]) -> Iterator[None]:
-    with patch.object(serializer, "loads", loads), patch.object(Wire, "loads", staticmethod(loads)):
+    with patch.object(pickler, "loads", loads), patch.object(Wire, "loads", staticmethod(loads)):
         yield
 
 

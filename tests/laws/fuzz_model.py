@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from catena.context.manifest import ChainManifest
-from catena.wire import serializer
+from catena.pickling import pickler
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Task, Throw
 from catena.wire.v1 import catena_pb2 as pb
 from tests.laws.fuzz_corpus import UNBOUND, VARIABLES
@@ -113,13 +113,13 @@ def _entries(block: bytes) -> dict[tuple[str, str], Any]:
 
 def _opened(data: bytes) -> Any:
     try:
-        return serializer.loads(data)
+        return pickler.loads(data)
     except Exception:
         return _BAD
 
 
 def _values(state: State) -> dict[str, Any]:
     return {
-        var.name: serializer.loads(state[var.key]) if var.key in state else UNBOUND
+        var.name: pickler.loads(state[var.key]) if var.key in state else UNBOUND
         for var in VARIABLES
     }

@@ -1,4 +1,4 @@
-"""Laws of the serializer, for values of any shape that are built in."""
+"""Laws of the pickler, for values of any shape that are built in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unittest.mock import patch
 import cloudpickle
 from hypothesis import strategies as st
 
-from catena.wire import serializer
+from catena.pickling import pickler
 from tests.laws.law import Seen, law
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
@@ -60,10 +60,10 @@ def test_builtins_go_the_quick_way(seen: Seen, value: Any) -> None:
     """D5: what is built in needs no cloudpickle, and standard pickle reads it."""
     met = kinds(value)
     seen.update(met)
-    with patch.object(serializer, "Thorough", None), patch.object(cloudpickle, "dumps", None):
-        data = serializer.dumps(value)
+    with patch.object(pickler, "Thorough", None), patch.object(cloudpickle, "dumps", None):
+        data = pickler.dumps(value)
 
-    for back in (serializer.loads(data), pickle.loads(data)):
+    for back in (pickler.loads(data), pickle.loads(data)):
         assert back == value
         # Equality takes True for 1 and 0.0 for 0.
         assert kinds(back) == met

@@ -8,7 +8,7 @@ from catena.context.mount import mount
 from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError
 from catena.events import announced
-from catena.wire.native import context_of, set_context
+from catena.remote_exceptions.native import context_of, set_context
 
 __all__ = ["append_context", "mount_frame"]
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from catena.errors import SerializationError
 from catena.events import announced
-from catena.wire import serializer
-from catena.wire.blame import whereabouts
+from catena.pickling import pickler
+from catena.pickling.blame import whereabouts
 from catena.wording import reason
 
 __all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
@@ -61,28 +61,28 @@ class Declaration:
             return self._by_reference
         self._by_reference = None
         try:
-            data = serializer.dumps(self.wrapper)
+            data = pickler.dumps(self.wrapper)
         except Exception as error:
             cause = whereabouts(self.function) + reason(error)
             raise announced(
                 SerializationError(what="the code", routine=self.name, cause=cause)
             ) from error
-        name = serializer.reference(self.wrapper)
+        name = pickler.reference(self.wrapper)
         if name is not None:
-            self._module, self._spec = serializer.module_of(name)
+            self._module, self._spec = pickler.module_of(name)
             self._by_reference = data
         return data
 
     def reduce(self, obj: Any, *_: Any) -> Any:
-        """Return how the wrapper is pickled; asked by Catena's serializer alone.
+        """Return how the wrapper is pickled; asked by Catena's pickler alone.
 
         NotImplemented for another function, to which a decorator has copied the attributes.
         """
         if obj is not self.wrapper:
             return NotImplemented
-        name = serializer.reference(self.wrapper)
+        name = pickler.reference(self.wrapper)
         if name is not None:
-            return serializer.resolve, (name,)
+            return pickler.resolve, (name,)
         # In two steps, because the function may refer to its own wrapper.
         options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
@@ -106,7 +106,7 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     Raises SerializationError that names the routine and the argument.
     """
     try:
-        return serializer.dumps((args, kwargs))
+        return pickler.dumps((args, kwargs))
     except Exception as error:
         what, value = _culprit(declared.function, args, kwargs)
         cause = whereabouts(value) + reason(error)
@@ -141,7 +141,7 @@ def _culprit(
     ]
     for name, value in [*named, *kwargs.items()]:
         try:
-            serializer.dumps(value)
+            pickler.dumps(value)
         except Exception:
             return f"argument {name!r}", value
     return "the arguments together", None

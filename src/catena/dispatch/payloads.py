@@ -13,7 +13,8 @@ from catena.errors import SerializationError
 from catena.escape import printable
 from catena.events import announced
 from catena.link.outbox import FRAME_LIMIT, FrameTooLong
-from catena.wire import manifests, serializer
+from catena.pickling import pickler
+from catena.wire import manifests
 from catena.wording import reason
 
 __all__ = [
@@ -32,10 +33,10 @@ class Wire:
 
     __slots__ = ("strict",)
 
-    dumps = staticmethod(serializer.dumps)
-    loads = staticmethod(serializer.loads)
+    dumps = staticmethod(pickler.dumps)
+    loads = staticmethod(pickler.loads)
     pack = staticmethod(manifests.pack)
-    snapshot = staticmethod(serializer.snapshot)
+    snapshot = staticmethod(pickler.snapshot)
     unpack = staticmethod(manifests.unpack)
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -52,7 +53,7 @@ def values_for(*, strict: bool) -> Wire:
 
 
 def pickle_payload(
-    value: Any, what: str, routine: str, dumps: Callable[[Any], bytes] = serializer.dumps
+    value: Any, what: str, routine: str, dumps: Callable[[Any], bytes] = pickler.dumps
 ) -> bytes:
     """Return an object as a payload. Raises SerializationError that names what and routine."""
     try:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
-from catena.wire.references import reference
+from catena.pickling.references import reference
 
 __all__ = ["Loop", "checked_bootstrap", "checked_loop", "checked_number", "checked_patience"]
 

@@ -27,7 +27,7 @@ from catena.link.link import links
 from catena.pool.held import held
 from catena.pool.proxy import proxies
 from catena.pool.scratch import is_ours
-from catena.wire import failure
+from catena.remote_exceptions import pickled
 from catena.wire.frames import ExceptionFrame, Frame
 
 __all__ = ["check", "in_child", "opened", "together"]
@@ -172,7 +172,7 @@ def _leave(frame: Frame) -> None:
     """End this child: the routine that it was forked in is over, and nobody waits for its end."""
     code = 0
     if isinstance(frame, ExceptionFrame):
-        code = _said(failure.load(frame.payload))
+        code = _said(pickled.load(frame.payload))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)

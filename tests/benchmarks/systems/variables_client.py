@@ -16,7 +16,8 @@ from time import perf_counter_ns
 from typing import Any, Final, Self
 
 import catena
-from catena.wire import codec, serializer
+from catena.pickling import pickler
+from catena.wire import codec
 from tests.benchmarks import plan
 from tests.benchmarks.measure import (
     MOST,
@@ -164,11 +165,11 @@ async def _counted(call: Call, options: Options) -> None:
 def _encodings(kind: Kind, seconds: float) -> None:
     """One encode and one decode of each value, in turn: µs per variable, and its bytes."""
     values = routines.values(kind)
-    encoded = [serializer.dumps(value) for value in values]
+    encoded = [pickler.dumps(value) for value in values]
     raw: tuple[list[int], list[int]] = ([], [])
     works: tuple[tuple[Callable[[Any], Any], list[Any]], ...] = (
-        (serializer.dumps, values),
-        (serializer.loads, encoded),
+        (pickler.dumps, values),
+        (pickler.loads, encoded),
     )
     end = perf_counter_ns() + int(seconds * NANOSECONDS)
     while perf_counter_ns() < end and len(raw[0]) < ROUNDS:

@@ -25,7 +25,7 @@ from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
-from catena.wire import failure
+from catena.remote_exceptions import pickled
 from catena.wire.frames import Frame, Next, Result, Send, Throw
 
 __all__ = ["Stream", "streams"]
@@ -176,7 +176,7 @@ class Stream(AsyncGenerator[T, Any]):
             drive = Send(call.id, data, self._captured(call))
         else:
             self._mark = f"{os.getpid()}-{next(_marks)}"
-            dumps = partial(failure.dump, worker="caller", routine=name, mark=self._mark)
+            dumps = partial(pickled.dump, worker="caller", routine=name, mark=self._mark)
             data = pickle_payload(what, "the thrown exception", name, dumps)
             drive = Throw(call.id, data, self._captured(call))
         call.drive(drive)
@@ -184,7 +184,7 @@ class Stream(AsyncGenerator[T, Any]):
 
     def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
         """Say whether an exception is the one that this step has thrown."""
-        return bool(self._mark) and failure.came_back(error, cast("Any", what), self._mark)
+        return bool(self._mark) and pickled.came_back(error, cast("Any", what), self._mark)
 
     def _captured(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""

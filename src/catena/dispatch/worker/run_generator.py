@@ -23,7 +23,7 @@ from catena.dispatch.worker.observation import ExecutionObservation
 from catena.dispatch.worker.run_coroutine import answer_exception, unpickle_arguments
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net
 from catena.events import Execution, Lease
-from catena.wire import failure
+from catena.remote_exceptions import pickled
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
@@ -171,7 +171,7 @@ class RunningStream:
                 return await generator.asend(value)
             case Throw():
                 what = "the thrown exception"
-                error = unpickle_payload(frame.payload, what, self._declared.name, failure.load)
+                error = unpickle_payload(frame.payload, what, self._declared.name, pickled.load)
                 return await generator.athrow(error)
 
     async def _close_quietly(self, error: BaseException) -> None:

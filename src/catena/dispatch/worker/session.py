@@ -19,7 +19,7 @@ from catena.errors import CatenaError, ProtocolError, RemoteError
 from catena.escape import printable
 from catena.events import Endpoints
 from catena.link.link import Link
-from catena.wire import failure
+from catena.remote_exceptions import pickled
 from catena.wire.frames import (
     Cancel,
     ExceptionFrame,
@@ -101,7 +101,7 @@ class ServedLink:
         """End a call with an error of ours."""
         self.forget(session)
         routine = self.name_of(session.task)
-        data = failure.dump(error, worker=self.worker, routine=routine)
+        data = pickled.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
     def name_of(self, task: Task) -> str:
@@ -217,5 +217,5 @@ def plain_exception(session: Session, error: BaseException, step: str) -> Except
     """
     stand_in = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
     sessions, task = session.sessions, session.task
-    data = failure.dump(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
+    data = pickled.dump(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
     return ExceptionFrame(task.call, data)

@@ -26,8 +26,9 @@ from catena.events import FrameDropped
 from catena.events.bus import announce
 from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.standing import counted, members
-from catena.wire import failure, serializer
 from catena.wire.frames import (
     Ack,
     ExceptionFrame,
@@ -174,7 +175,7 @@ class Sessions(ServedLink):
         if session is not None and not session.over:
             self.forget(session)
             session.abandon()
-        data = failure.dump(refusal, worker=self.worker, routine=routine)
+        data = pickled.dump(refusal, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(frame.call, data, manifest))
 
     def goodbye(self, reason: str) -> None:
@@ -244,7 +245,7 @@ class Sessions(ServedLink):
         """Return the callable that a Task has brought, None without one; raises as loading does."""
         if not task.callable:
             return None
-        loaded = declaration_of(serializer.loads(task.callable))
+        loaded = declaration_of(pickler.loads(task.callable))
         self.functions.keep(task.function, loaded, len(task.callable))
         return loaded
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from catena.wire import failure
-from catena.wire.hops import RemoteTraceback
+from catena.remote_exceptions import pickled
+from catena.remote_exceptions.hops import RemoteTraceback
 
 
 class Plain(Exception):
@@ -32,7 +32,7 @@ class Hidden:
 
 def crossed(error: BaseException, worker: str = "w1", routine: str = "app.work") -> Any:
     """Return what arrives of an exception that ends a routine."""
-    return failure.load(failure.dump(error, worker=worker, routine=routine))
+    return pickled.load(pickled.dump(error, worker=worker, routine=routine))
 
 
 def _raise(error: BaseException) -> None:

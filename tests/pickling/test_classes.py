@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.wire.elsewhere import Elsewhere, elsewhere, in_main
+from tests.pickling.elsewhere import Elsewhere, elsewhere, in_main
 
 __all__ = ["elsewhere"]
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import catena
-from catena.wire import serializer
-from tests.wire.elsewhere import Elsewhere, elsewhere
+from catena.pickling import pickler
+from tests.pickling.elsewhere import Elsewhere, elsewhere
 
 __all__ = ["elsewhere"]
 
@@ -60,16 +60,16 @@ def test_shared_and_circular_builtins_stay_shared() -> None:
     circle: list[Any] = [shared, shared]
     circle.append(circle)
     for _ in range(3):
-        one, other, again = back = serializer.loads(serializer.dumps(circle))
+        one, other, again = back = pickler.loads(pickler.dumps(circle))
         assert one is other
         assert again is back
-    assert serializer.dumps(shared) == serializer.dumps([1])
+    assert pickler.dumps(shared) == pickler.dumps([1])
 
 
 def test_a_large_value_is_whole() -> None:
     """D5: what pickle writes in several chunks arrives as one."""
     value = [b"x" * 300_000, "y" * 200_000, list(range(50_000))]
-    assert serializer.loads(serializer.dumps(value)) == value
+    assert pickler.loads(pickler.dumps(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,16 @@ def test_a_large_value_is_whole() -> None:
 )
 def test_importable_callables_go_by_reference(obj: Any) -> None:
     """D3: what can be imported costs tens of bytes and arrives as the same object."""
-    data = serializer.dumps(obj)
+    data = pickler.dumps(obj)
     assert len(data) < 100
-    assert serializer.loads(data) is obj
+    assert pickler.loads(data) is obj
 
 
 def test_a_reference_names_what_importing_yields() -> None:
     """D3: a reference is given when importing it yields this very object."""
-    assert serializer.reference(json.dumps) == "json:dumps"
-    assert serializer.reference(Importable.method) == f"{__name__}:Importable.method"
-    assert serializer.resolve(f"{__name__}:Importable.method") is Importable.method
+    assert pickler.reference(json.dumps) == "json:dumps"
+    assert pickler.reference(Importable.method) == f"{__name__}:Importable.method"
+    assert pickler.resolve(f"{__name__}:Importable.method") is Importable.method
 
 
 def test_what_importing_does_not_yield_has_no_reference() -> None:
@@ -101,15 +101,15 @@ def test_what_importing_does_not_yield_has_no_reference() -> None:
     in_main = types.FunctionType(local.__code__, {}, "f")
     in_main.__module__, in_main.__qualname__ = "__main__", "f"
     for one in (local, lambda: 0, shadowed, in_main, 5, "text"):
-        assert serializer.reference(one) is None
+        assert pickler.reference(one) is None
 
 
 def test_what_cannot_be_resolved_says_so() -> None:
     """D3: a reference to what is not there is an ImportError or an AttributeError."""
     with pytest.raises(ModuleNotFoundError):
-        serializer.resolve("no_such_module:f")
+        pickler.resolve("no_such_module:f")
     with pytest.raises(AttributeError):
-        serializer.resolve("json:no_such_name")
+        pickler.resolve("json:no_such_name")
 
 
 def test_lambdas_and_closures_go_by_value(elsewhere: Elsewhere) -> None:
@@ -142,12 +142,12 @@ def test_objects_of_the_main_module_go_by_value(elsewhere: Elsewhere) -> None:
 
 
 def test_a_variable_arrives_as_the_same_object() -> None:
-    """C11: through Catena's serializer a variable is the registered one, wherever it is held."""
-    data = serializer.dumps({"held": [VARIABLE], "closed": lambda: VARIABLE})
-    back = serializer.loads(data)
+    """C11: through Catena's pickler a variable is the registered one, wherever it is held."""
+    data = pickler.dumps({"held": [VARIABLE], "closed": lambda: VARIABLE})
+    back = pickler.loads(data)
     assert back["held"][0] is VARIABLE
     assert back["closed"]() is VARIABLE
-    assert serializer.loads(serializer.dumps(VARIABLE)) is VARIABLE
+    assert pickler.loads(pickler.dumps(VARIABLE)) is VARIABLE
 
 
 def test_a_routine_by_value_is_a_routine(elsewhere: Elsewhere) -> None:
@@ -175,18 +175,18 @@ def test_a_routine_by_value_is_a_routine(elsewhere: Elsewhere) -> None:
 def test_a_failed_dump_leaves_the_next_one_intact() -> None:
     """D5: what cannot be pickled raises, and the picklers are as good as new."""
     value = {"a": [1, 2, 3], "b": ("x", b"y")}
-    before = serializer.dumps(value)
+    before = pickler.dumps(value)
     for bad in ([value, threading.Lock()], {"a": (x for x in ())}, [[[object(), sys._getframe()]]]):
         with pytest.raises(TypeError):
-            serializer.dumps(bad)
-        assert serializer.dumps(value) == before
+            pickler.dumps(bad)
+        assert pickler.dumps(value) == before
 
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises((RecursionError, pickle.PicklingError)):
-        serializer.dumps(deep)
-    assert serializer.dumps(value) == before
+        pickler.dumps(deep)
+    assert pickler.dumps(value) == before
     while deep:
         deep = deep.pop()
 
@@ -198,7 +198,7 @@ def test_threads_dump_at_the_same_time() -> None:
     def work(seed: int) -> list[Any]:
         start.wait(10)
         some = [{"seed": seed, "n": n, "list": [seed] * n, "far": far} for n in range(100)]
-        return [serializer.loads(serializer.dumps(one)) == one for one in some]
+        return [pickler.loads(pickler.dumps(one)) == one for one in some]
 
     with ThreadPoolExecutor(8) as pool:
         assert all(all(one) for one in pool.map(work, range(8)))
@@ -208,26 +208,26 @@ def test_objects_with_attributes_of_any_name_are_pickled_as_pickle_does() -> Non
     """D5: the door for our own objects stays shut for one that merely answers every name."""
     attributes = _Attributes(a=1)
     assert pickle.loads(pickle.dumps(attributes)) == attributes
-    assert serializer.loads(serializer.dumps(attributes)) == attributes
-    assert type(serializer.loads(serializer.dumps(_Eager()))) is _Eager
+    assert pickler.loads(pickler.dumps(attributes)) == attributes
+    assert type(pickler.loads(pickler.dumps(_Eager()))) is _Eager
 
 
 def test_a_pickler_that_has_grown_is_not_used_again() -> None:
     """D5: else each small value after a large one would wait until the large memo was wiped."""
     value = {"a": [1, "b"]}
-    before = serializer.dumps(value)
+    before = pickler.dumps(value)
     # Its size tells that of the memo, which takes 16 bytes and more for each object.
     large = [str(n) for n in range(100_000)]
 
-    assert serializer.loads(serializer.dumps(large)) == large
-    assert sys.getsizeof(serializer._local.quick) < 100_000
+    assert pickler.loads(pickler.dumps(large)) == large
+    assert sys.getsizeof(pickler._local.quick) < 100_000
     for bad in (threading.Lock(), VARIABLE):
         try:
-            serializer.dumps([*large, bad])
+            pickler.dumps([*large, bad])
         except TypeError:
             assert bad is not VARIABLE
-        assert sys.getsizeof(serializer._local.quick) < 100_000
-    assert serializer.dumps(value) == before
+        assert sys.getsizeof(pickler._local.quick) < 100_000
+    assert pickler.dumps(value) == before
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -238,16 +238,16 @@ def test_a_snapshot_is_the_same_for_the_same_values(flat: bool) -> None:
     circle: list[Any] = []
     circle.append(circle)
 
-    before = serializer.snapshot(gets, flat=flat)
+    before = pickler.snapshot(gets, flat=flat)
 
     assert before is not None
     for bad in (Importable(), threading.Lock(), (n for n in ())):
-        assert serializer.snapshot([*gets, lambda bad=bad: bad], flat=flat) is None
-    assert (serializer.snapshot([lambda: circle], flat=flat) is None) == flat
-    assert serializer.snapshot(gets, flat=flat) == before
-    assert serializer.snapshot(gets[:2], flat=flat) != before
+        assert pickler.snapshot([*gets, lambda bad=bad: bad], flat=flat) is None
+    assert (pickler.snapshot([lambda: circle], flat=flat) is None) == flat
+    assert pickler.snapshot(gets, flat=flat) == before
+    assert pickler.snapshot(gets[:2], flat=flat) != before
     values[1][1] = 2
-    assert serializer.snapshot(gets, flat=flat) != before
+    assert pickler.snapshot(gets, flat=flat) != before
 
 
 def test_only_a_snapshot_that_is_not_flat_tells_what_is_shared() -> None:
@@ -256,7 +256,7 @@ def test_only_a_snapshot_that_is_not_flat_tells_what_is_shared() -> None:
     apart, shared = [[], []], [one, one]
 
     def look(value: Any, *, flat: bool) -> Any:
-        return serializer.snapshot([lambda: value], flat=flat)
+        return pickler.snapshot([lambda: value], flat=flat)
 
     assert look(apart, flat=True) == look(shared, flat=True)
     assert look(apart, flat=False) != look(shared, flat=False)

@@ -21,8 +21,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
-from catena.wire import origins
-from catena.wire.references import MAIN, importable
+from catena.pickling import origins
+from catena.pickling.references import MAIN, importable
 
 __all__ = [
     "REDUCERS",

@@ -10,7 +10,7 @@ from itertools import islice
 from types import CodeType, FunctionType, MethodType
 from typing import Any, cast
 
-from catena.wire import serializer
+from catena.pickling import pickler
 
 __all__ = ["whereabouts"]
 
@@ -55,7 +55,7 @@ def _first(obj: Any, tries: Iterator[int], seen: set[int]) -> tuple[str, Any] | 
         if next(tries, None) is None:
             return None
         try:
-            serializer.dumps(part)
+            pickler.dumps(part)
         except Exception:
             return name, part
     return None

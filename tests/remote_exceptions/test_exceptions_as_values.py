@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 from catena.errors import RemoteError
-from catena.wire import serializer
-from tests.wire import strange
-from tests.wire.crossing import Picky, Plain, crossed, raised, traceback_of
+from catena.pickling import pickler
+from tests.remote_exceptions import strange
+from tests.remote_exceptions.crossing import Picky, Plain, crossed, raised, traceback_of
 
 
 def _handed(value: Any) -> Any:
-    return serializer.loads(serializer.dumps(value))
+    return pickler.loads(pickler.dumps(value))
 
 
 def test_an_exception_in_a_list_is_the_exception_that_it_was() -> None:

@@ -21,11 +21,11 @@ from typing import Any, ClassVar, NoReturn, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
-from catena.wire import reducers
-from catena.wire.classes import reduce_class, reduce_member
-from catena.wire.origins import tracked
-from catena.wire.references import module_of, reference, resolve
-from catena.wire.structs import is_struct, reduce_struct
+from catena.pickling import reducers
+from catena.pickling.classes import reduce_class, reduce_member
+from catena.pickling.origins import tracked
+from catena.pickling.references import module_of, reference, resolve
+from catena.pickling.structs import is_struct, reduce_struct
 from catena.wording import reason
 
 __all__ = [
@@ -141,7 +141,7 @@ class _Quick(pickle.Pickler):
 class Thorough(cloudpickle.Pickler):
     """cloudpickle, with a door for objects that travel in their own way and with our registry.
 
-    Exceptions are such objects: ``reduce_exception`` is set by the module ``failure``, and returns
+    Exceptions are such objects: ``reduce_exception`` is set by ``remote_exceptions``, and returns
     for each what ``__reduce__`` would.
     """
 

@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, cast
 
 from catena.errors import RemoteError
-from catena.wire import serializer
-from catena.wire.hops import Hop, RemoteTraceback
-from catena.wire.native import (
+from catena.pickling import pickler
+from catena.remote_exceptions.hops import Hop, RemoteTraceback
+from catena.remote_exceptions.native import (
     args_of,
     attributes_of,
     fresh,
@@ -30,7 +30,7 @@ from catena.wire.native import (
     set_notes,
     set_suppresses,
 )
-from catena.wire.record import Part, Record, Shown, digest, is_called, text_or_none
+from catena.remote_exceptions.record import Part, Record, Shown, digest, is_called, text_or_none
 from catena.wording import class_name, reason
 
 __all__ = ["Rebuilding", "is_users", "make"]
@@ -258,8 +258,8 @@ class _Pass:
         if not one.plain:
             # Only its class knows whether it has to come, and what it may be instead.
             return True
-        there = serializer.snapshot([lambda: self._opened(one)[0]], flat=True)
-        return there == serializer.snapshot([lambda: value], flat=True)
+        there = pickler.snapshot([lambda: self._opened(one)[0]], flat=True)
+        return there == pickler.snapshot([lambda: value], flat=True)
 
     # ---- notes
 

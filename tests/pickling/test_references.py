@@ -15,8 +15,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from catena.wire import references
-from catena.wire.references import importable, reference, resolve
+from catena.pickling import references
+from catena.pickling.references import importable, reference, resolve
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:

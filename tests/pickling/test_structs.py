@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from catena.wire.structs import is_struct
-from tests.wire.elsewhere import Elsewhere, elsewhere, in_main
+from catena.pickling.structs import is_struct
+from tests.pickling.elsewhere import Elsewhere, elsewhere, in_main
 
 __all__ = ["elsewhere"]
 

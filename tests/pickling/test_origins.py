@@ -6,8 +6,8 @@ import gc
 import threading
 from typing import Any
 
-from catena.wire import origins, serializer
-from tests.wire.elsewhere import Elsewhere, elsewhere, in_main
+from catena.pickling import origins, pickler
+from tests.pickling.elsewhere import Elsewhere, elsewhere, in_main
 
 __all__ = ["elsewhere"]
 
@@ -32,10 +32,10 @@ def test_an_instance_that_comes_back_changes_nothing_here(elsewhere: Elsewhere) 
     script = in_main(CONFIG)
     config = script["Config"]
     before = dict(vars(config))
-    data = serializer.dumps((script["make"], ()))
+    data = pickler.dumps((script["make"], ()))
     config.debug = True
 
-    there = elsewhere.call(serializer.loads, data)
+    there = elsewhere.call(pickler.loads, data)
     made = elsewhere.call(script["make"])
 
     assert type(made) is config
@@ -64,11 +64,11 @@ def test_only_the_definer_changes_a_class_that_is_known(elsewhere: Elsewhere) ->
     """D3: an older copy that reaches a worker by way of another one is not taken for news."""
     script = in_main(CONFIG)
     with Elsewhere() as another:
-        stale = another.call(lambda make: serializer.dumps(make()), script["make"])
+        stale = another.call(lambda make: pickler.dumps(make()), script["make"])
         script["Config"].debug = "new"
         elsewhere.call(script["read"])
 
-        kind = elsewhere.call(lambda data: type(serializer.loads(data)).debug, stale)
+        kind = elsewhere.call(lambda data: type(pickler.loads(data)).debug, stale)
 
     assert kind == "new"
 
@@ -107,9 +107,9 @@ def test_what_is_defined_there_is_one_class_here(elsewhere: Elsewhere) -> None:
             def __init__(self, n: int) -> None:
                 self.n = n
 
-        return [serializer.dumps(Made(n)) for n in (1, 2)]
+        return [pickler.dumps(Made(n)) for n in (1, 2)]
 
-    first, second = (serializer.loads(one) for one in elsewhere.call(define))
+    first, second = (pickler.loads(one) for one in elsewhere.call(define))
     assert (first.n, second.n) == (1, 2)
     assert type(first) is type(second)
 
@@ -120,7 +120,7 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
     def define() -> bytes:
         class Gone: ...
 
-        return serializer.dumps([Gone, lambda: Gone])
+        return pickler.dumps([Gone, lambda: Gone])
 
     gc.collect()
     before = len(origins._by_address), len(origins._by_id)
@@ -148,7 +148,7 @@ def test_threads_that_read_a_new_class_get_one(elsewhere: Elsewhere) -> None:
         class New:
             x = 1
 
-        return serializer.dumps(New())
+        return pickler.dumps(New())
 
     for _ in range(5):
         data = elsewhere.call(define)
@@ -157,7 +157,7 @@ def test_threads_that_read_a_new_class_get_one(elsewhere: Elsewhere) -> None:
 
         def read(data: bytes = data, start: Any = start, found: list[Any] = found) -> None:
             start.wait(10)
-            one = serializer.loads(data)
+            one = pickler.loads(data)
             found.append((type(one), one.x))
 
         threads = [threading.Thread(target=read) for _ in range(4)]

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from catena.wire import serializer
-from catena.wire.blame import whereabouts
-from tests.wire.elsewhere import Elsewhere, elsewhere, in_main
+from catena.pickling import pickler
+from catena.pickling.blame import whereabouts
+from tests.pickling.elsewhere import Elsewhere, elsewhere, in_main
 
 __all__ = ["elsewhere"]
 
@@ -151,7 +151,7 @@ def test_code_keeps_its_file_and_its_lines(elsewhere: Elsewhere) -> None:
 
     assert elsewhere.call(look, function) == look(function)
     assert linecache.getline("script.py", 1) == ""
-    assert serializer.loads(serializer.dumps(function.__code__)) == function.__code__
+    assert pickler.loads(pickler.dumps(function.__code__)) == function.__code__
 
 
 def test_a_module_that_cannot_be_imported_goes_by_value(elsewhere: Elsewhere) -> None:
@@ -160,9 +160,9 @@ def test_a_module_that_cannot_be_imported_goes_by_value(elsewhere: Elsewhere) ->
     exec("K = 4\ndef f(): return K\n", module.__dict__)
     assert elsewhere.call(lambda m: (m.__name__, m.f()), module) == ("made_up", 4)
     assert elsewhere.call(lambda m: m, module) is module
-    assert len(serializer.dumps(functools)) < 100
+    assert len(pickler.dumps(functools)) < 100
     with pytest.raises(TypeError, match="the main module"):
-        serializer.dumps(sys.modules["__main__"])
+        pickler.dumps(sys.modules["__main__"])
 
 
 _LOCK = threading.Lock()
@@ -182,7 +182,7 @@ _LOCK = threading.Lock()
 def test_what_belongs_to_this_process_is_refused(make: Any, text: str) -> None:
     """D5: with the remedy."""
     with pytest.raises(TypeError, match=text):
-        serializer.dumps(make())
+        pickler.dumps(make())
 
 
 @pytest.mark.parametrize("mode", ["r", "rb", "w", "ab", "r+b"])
@@ -194,15 +194,15 @@ def test_an_open_file_is_refused(tmp_path: Path, mode: str) -> None:
         path.open(mode) as file,
         pytest.raises(TypeError, match=r"the open file .*some.txt.* cannot be sent; send its path"),
     ):
-        serializer.dumps(file)
+        pickler.dumps(file)
     with tempfile.TemporaryFile("w") as file, pytest.raises(TypeError, match="open file"):
-        serializer.dumps([file])
+        pickler.dumps([file])
 
 
 def test_what_only_looks_like_a_file_is_a_value(elsewhere: Elsewhere) -> None:
     """D5: text in memory travels, and the standard output is the other process's own."""
     assert elsewhere.call(lambda file: file.getvalue(), io.StringIO("text")) == "text"
-    assert serializer.loads(serializer.dumps(sys.stderr)) is sys.stderr
+    assert pickler.loads(pickler.dumps(sys.stderr)) is sys.stderr
 
 
 def test_the_part_that_cannot_be_sent_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from tests.wire.crossing import Picky, Plain, crossed, raised, said, traceback_of
+from tests.remote_exceptions.crossing import Picky, Plain, crossed, raised, said, traceback_of
 
 
 class Team(ExceptionGroup[Exception]):

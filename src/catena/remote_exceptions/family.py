@@ -16,9 +16,9 @@ from functools import partial
 from types import FunctionType
 from typing import Any, cast
 
-from catena.wire import serializer
-from catena.wire.hops import Hop, RemoteTraceback, frames_of, joined
-from catena.wire.native import (
+from catena.pickling import pickler
+from catena.remote_exceptions.hops import Hop, RemoteTraceback, frames_of, joined
+from catena.remote_exceptions.native import (
     args_of,
     attributes_of,
     cause_of,
@@ -30,8 +30,15 @@ from catena.wire.native import (
     notes_of,
     suppresses,
 )
-from catena.wire.rebuilding import make
-from catena.wire.record import Part, Record, Shown, digest, representation, text_or_none
+from catena.remote_exceptions.rebuilding import make
+from catena.remote_exceptions.record import (
+    Part,
+    Record,
+    Shown,
+    digest,
+    representation,
+    text_or_none,
+)
 from catena.wording import full_name, reason, text_of
 
 __all__ = ["Family"]
@@ -145,7 +152,7 @@ class Family:
         return lambda other: self._place(other, depth)
 
 
-class _Pickler(serializer.Thorough):
+class _Pickler(pickler.Thorough):
     """Writes the place of an exception instead of the exception, but for its ``root``.
 
     Without places, for a class, exceptions are written as pickle does it: an attribute of the
@@ -156,7 +163,7 @@ class _Pickler(serializer.Thorough):
         self, file: Any, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
     ) -> None:
         thorough: Any = super()
-        thorough.__init__(file, protocol=serializer.PROTOCOL)
+        thorough.__init__(file, protocol=pickler.PROTOCOL)
         self.plain = True
         self._refer, self._root, self._way = refer, root, way
 
@@ -186,7 +193,7 @@ class _Lenient(_Pickler):
             way = super().reducer_override(obj)
             if way is NotImplemented and not issubclass(type(obj), type | FunctionType):
                 reduce: Any = self.dispatch_table.get(cast("Any", type(obj)))
-                way = obj.__reduce_ex__(serializer.PROTOCOL) if reduce is None else reduce(obj)
+                way = obj.__reduce_ex__(pickler.PROTOCOL) if reduce is None else reduce(obj)
         except BaseException:
             # Its own code may raise SystemExit as well, which is not meant for us.
             if obj is self._root:
@@ -201,8 +208,8 @@ def _dumped(
     """Return the pickle of anything, or None and why there is none."""
     buffer = io.BytesIO()
     try:
-        pickler: Any = _Pickler(buffer, refer, root, way)
-        pickler.dump(value)
+        writer: Any = _Pickler(buffer, refer, root, way)
+        writer.dump(value)
     except BaseException as error:
         # Its own code may raise SystemExit as well, which is not meant for us.
         return None, reason(error)
@@ -224,25 +231,25 @@ def _notes(error: BaseException) -> tuple[list[str], list[Any]]:
 
 def _part(value: Any, refer: Callable[[Any], int], *, shown: bool) -> Part:
     if type(value) in _SCALARS:
-        data = pickle.dumps(value, serializer.PROTOCOL)
+        data = pickle.dumps(value, pickler.PROTOCOL)
         return Part(data, full_name(value), plain=True)
     buffer = io.BytesIO()
-    pickler: Any = _Pickler(buffer, refer)
+    writer: Any = _Pickler(buffer, refer)
     try:
-        pickler.dump(value)
+        writer.dump(value)
     except BaseException as error:
         # As above.
         return _torn(value, refer, reason(error))
-    text = "" if pickler.plain or not shown else representation(value)[:_FALLBACK]
-    return Part(buffer.getvalue(), full_name(value), text, plain=pickler.plain)
+    text = "" if writer.plain or not shown else representation(value)[:_FALLBACK]
+    return Part(buffer.getvalue(), full_name(value), text, plain=writer.plain)
 
 
 def _torn(value: Any, refer: Callable[[Any], int], why: str) -> Part:
     """Return the part of a value that cannot be pickled as it is."""
     buffer = io.BytesIO()
     try:
-        pickler: Any = _Lenient(buffer, refer, value, lambda: NotImplemented)
-        pickler.dump(value)
+        writer: Any = _Lenient(buffer, refer, value, lambda: NotImplemented)
+        writer.dump(value)
         data = buffer.getvalue()
     except BaseException:
         # As above; why is known already.

@@ -10,7 +10,7 @@ import sys
 from types import MemberDescriptorType
 from typing import Any, cast
 
-from catena.wire import origins
+from catena.pickling import origins
 
 __all__ = ["is_struct", "reduce_struct"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from catena.wire.native import traceback_of
+from catena.remote_exceptions.native import traceback_of
 
 __all__ = ["Frame", "Hop", "RemoteTraceback", "frames_of", "joined"]
 

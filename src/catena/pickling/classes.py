@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, cast
 
-from catena.wire import origins
+from catena.pickling import origins
 
 __all__ = ["reduce_class", "reduce_member"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from catena.errors import RemoteError
-from catena.wire import failure
-from catena.wire.native import args_of, attributes_of, context_of, set_context
-from tests.wire import strange
-from tests.wire.crossing import crossed, raised
+from catena.remote_exceptions import pickled
+from catena.remote_exceptions.native import args_of, attributes_of, context_of, set_context
+from tests.remote_exceptions import strange
+from tests.remote_exceptions.crossing import crossed, raised
 
 
 @pytest.mark.parametrize("name", strange.RESISTING)
@@ -90,6 +90,6 @@ def test_texts_that_no_encoding_can_say_arrive() -> None:
 def test_a_class_without_a_module_is_sent_or_named() -> None:
     """D5: a class that was made by hand has a name as well."""
     made: Any = type("Made", (Exception,), {"__module__": None})
-    again = failure.load(failure.dump(made("x"), worker="w", routine="r"))
+    again = pickled.load(pickled.dump(made("x"), worker="w", routine="r"))
     assert type(again).__name__ in ("Made", "RemoteError")
     assert "x" in str(again)

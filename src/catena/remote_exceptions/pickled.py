@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from catena.wire import serializer
-from catena.wire.family import Family
-from catena.wire.hops import Hop, RemoteTraceback
-from catena.wire.native import attributes_of, notes_of, set_notes
-from catena.wire.rebuilding import Rebuilding, is_users
-from catena.wire.record import Part, Record
+from catena.pickling import pickler
+from catena.remote_exceptions.family import Family
+from catena.remote_exceptions.hops import Hop, RemoteTraceback
+from catena.remote_exceptions.native import attributes_of, notes_of, set_notes
+from catena.remote_exceptions.rebuilding import Rebuilding, is_users
+from catena.remote_exceptions.record import Part, Record
 
 __all__ = ["Hop", "RemoteTraceback", "came_back", "dump", "load"]
 
@@ -34,7 +34,7 @@ def dump(error: BaseException, *, worker: str, routine: str, mark: str = "") -> 
     ``worker`` and ``routine`` name the hop that is added to its remote traceback. By the ``mark``,
     ``came_back`` knows the exception again.
     """
-    return serializer.dumps(Family(error, Hop(worker, routine, (), 0, mark)).rows())
+    return pickler.dumps(Family(error, Hop(worker, routine, (), 0, mark)).rows())
 
 
 def load(data: bytes) -> BaseException:
@@ -43,7 +43,7 @@ def load(data: bytes) -> BaseException:
     Raises what unpickling raises when the bytes are not a dumped exception; an exception inside
     that cannot be rebuilt becomes a RemoteError instead.
     """
-    rows, parts, *_ = serializer.loads(data)
+    rows, parts, *_ = pickler.loads(data)
     records = [Record.read(row) for row in rows]
     return Rebuilding(records, [Part.read(row) for row in parts]).errors()[0]
 
@@ -72,7 +72,7 @@ def _notes(error: BaseException) -> list[Any]:
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
     """Return how an exception is pickled that is a value, by itself or within another one."""
-    return load, (serializer.dumps(Family(error).rows()),)
+    return load, (pickler.dumps(Family(error).rows()),)
 
 
-serializer.Thorough.reduce_exception = staticmethod(_reduce)
+pickler.Thorough.reduce_exception = staticmethod(_reduce)

@@ -14,22 +14,22 @@ from typing import Any, Self
 
 import pytest
 
-from catena.wire import serializer
+from catena.pickling import pickler
 
 __all__ = ["Elsewhere", "elsewhere", "in_main"]
 
 _SERVE = """
 import sys
-from catena.wire import serializer
+from catena.pickling import pickler
 kept = []
 while size := sys.stdin.buffer.read(8):
     try:
-        function, args = serializer.loads(sys.stdin.buffer.read(int.from_bytes(size)))
+        function, args = pickler.loads(sys.stdin.buffer.read(int.from_bytes(size)))
         kept.append(function)
         told = True, function(*args)
-        data = serializer.dumps(told)
+        data = pickler.dumps(told)
     except Exception as error:
-        data = serializer.dumps((False, f"{type(error).__name__}: {error}"))
+        data = pickler.dumps((False, f"{type(error).__name__}: {error}"))
     sys.stdout.buffer.write(len(data).to_bytes(8) + data)
     sys.stdout.buffer.flush()
 """
@@ -57,10 +57,10 @@ class Elsewhere:
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function there and return its result; RuntimeError with the text of its error."""
-        data = serializer.dumps((function, args))
+        data = pickler.dumps((function, args))
         pipe: Any = self._process.stdin
         pipe.write(len(data).to_bytes(8) + data)
-        came, result = serializer.loads(self._read(int.from_bytes(self._read(8))))
+        came, result = pickler.loads(self._read(int.from_bytes(self._read(8))))
         if not came:
             raise RuntimeError(result)
         return result

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from catena.wire import codec
-from tests.wire.crossing import Plain, crossed, traceback_of
+from tests.remote_exceptions.crossing import Plain, crossed, traceback_of
 
 
 def _inner() -> None:
