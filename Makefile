@@ -3,7 +3,7 @@
 #   make test PYTHONS="3.12 3.15"   also runs tests with these
 #   make demo ARGS="--json PATH"    hands ARGS to the command
 
-.PHONY: help demo test lint types docs unit versions newest bench long observed proto build format clean run dev
+.PHONY: help demo test lint types docs unit versions newest release-check bench long observed proto build format clean run dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -31,6 +31,7 @@ help:
 	@echo 'make versions  tests of contexts, wire and calls on each Python of PYTHONS, by default on all'
 	@echo 'make newest  the tests with the newest release of every dependency, and what differs'
 	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
+	@echo 'make release-check  what must hold before a release: version, changelog, wheel'
 	@echo 'make long    run the long count NAME=...'
 	@echo 'make observed  the integration suite, what it tells held against the catalog'
 	@echo 'make proto   compile proto/ into src/catena/wire/v1'
@@ -72,6 +73,9 @@ versions: dev
 
 newest:
 	@sh .ci/newest $(ARGS)
+
+release-check: dev
+	@$(py) -m tests.release
 
 bench: dev
 	@$(py) tests/benchmarks/run.py $(ARGS)

@@ -1,0 +1,1 @@
+"""What is checked before a release is cut: ``make release-check``."""
