@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from catena.cli.demo.analysis import LARGE
+from catena.collect import Recording, receiving
+from catena.demo.analysis import LARGE
 
 LARGE_FUNCTION = "def large(a):\n" + "    a = a or b\n" * LARGE
 
@@ -63,8 +66,8 @@ def finished(*arguments: object) -> tuple[int, str, str]:
         return process.returncode, out, err
 
 
-def told(*arguments: object) -> dict[str, Any]:
-    """What the demo says with ``--json`` when it succeeds."""
+def read(*arguments: object) -> dict[str, Any]:
+    """The object that the demo prints with ``--json`` when it succeeds."""
     code, out, err = finished("--json", *arguments)
     assert code == 0, err
     return json.loads(out)
@@ -99,51 +102,79 @@ def alive(process: int) -> bool:
 
 
 def test_every_file_is_read_and_every_row_checked(tree: Path) -> None:
-    """Rows, problems, nested calls and changes of the context are all there, from all workers."""
-    found = told("--check", "--workers", 2, tree)
+    """Rows, problems and nested calls are all there, from all workers, and as in one process."""
+    found = read("--check", "--workers", 2, tree)
+    calls = {node["name"]: node for node in found["calls"]}
+    readers = [calls["read_file on worker 0"], calls["read_file on worker 1"]]
+    nested = [node for reader in readers for node in reader["children"]]
 
-    assert found["check"]["same"] is True
-    assert found["check"]["rows"] == 60 + 120 + 5
-    assert found["totals"] == {"files": 60, "functions": 120, "problems": 5}
+    assert found["check"].pop("seconds") > 0
+    assert found["check"] == {"rows": 60 + 120 + 3, "calls": 1 + 63 + 60, "differences": []}
+    assert (len(found["files"]), len(found["functions"])) == (60, 120)
     assert {problem["path"]: problem["kind"] for problem in found["problems"]} == {
-        "empty": "empty directory",
         "encoding.py": "encoding",
         "gone.py": "unreadable",
-        "loop": "symlink loop",
         "syntax.py": "syntax",
     }
-    assert (found["calls"]["total"], found["calls"]["nested"]) == (1 + 63 + 60, 60)
-    assert len(found["calls"]["processes"]) == 2
-    assert found["context"]["changes"] == 1 + 63 + 60
-    assert found["context"]["set_aside"] == ["empty"]
+    assert sum(node["calls"] for node in readers) == 63
+    assert {node["name"] for node in nested} == {"measure on worker 0", "measure on worker 1"}
+    assert sum(node["calls"] for node in nested) == 60
 
 
-def test_the_report_is_plain_where_there_is_no_terminal(tree: Path) -> None:
-    """Standard output has the tables, standard error the progress."""
+def test_two_runs_find_the_same(tree: Path) -> None:
+    """Rows do not depend on the number of workers or on who was quicker."""
+    one, other = (read("--workers", workers, tree / "pkg0") for workers in (1, 3))
+
+    for name in ("files", "functions", "problems"):
+        assert one[name] == other[name]
+    assert (one["workers"], other["workers"]) == (1, 3)
+
+
+def test_a_pipe_gets_a_plain_report_and_progress_beside_it(tree: Path) -> None:
+    """Standard output has the report, standard error the progress."""
     code, out, err = finished("--workers", 2, tree)
 
     assert code == 0
     assert "The 10 most complex functions" in out
-    assert "Calls by worker process" in out
+    assert "What ran where: 124 calls" in out
     assert "\x1b" not in out + err
     assert err.startswith("catena demo: starting 2 workers\n")
 
 
-def test_a_package_that_is_skipped_is_not_read(tree: Path) -> None:
-    """The workers know it from the context variable."""
-    found = told("--workers", 1, "--skip", "pkg0,pkg1", "--skip", "syntax", tree)
-
-    assert {row["path"].partition("/")[0] for row in found["files"]} == {"pkg2"}
-    assert found["context"]["skipped"] == ["pkg0", "pkg1", "syntax"]
-
-
 def test_a_file_and_an_empty_directory_are_targets(tree: Path) -> None:
     """Neither is an error."""
-    alone = told("--workers", 1, tree / "pkg0/m0.py")
-    nothing = told("--workers", 1, "--check", tree / "empty")
+    alone = read("--workers", 1, tree / "pkg0/m0.py")
+    nothing = read("--workers", 1, "--check", tree / "empty")
 
     assert [row["path"] for row in alone["files"]] == ["m0.py"]
-    assert nothing["totals"] == {"files": 0, "functions": 0, "problems": 1}
+    assert (nothing["files"], nothing["problems"]) == ([], [])
+
+
+def test_otlp_sends_one_trace_of_all_processes(tree: Path) -> None:
+    """Every call has its two spans, every parent is there, and metrics come from all processes."""
+    recording = Recording()
+    with receiving(out=recording.add) as receiver:
+        code, _, err = finished("--workers", 2, "--otlp", receiver.endpoint, tree)
+    ids = {span.span_id for span in recording.spans}
+    roots = [span.name for span in recording.spans if not span.parent_span_id]
+    kinds = Counter(span.kind for span in recording.spans)
+
+    assert (code, [line for line in err.splitlines() if "catena demo: " not in line]) == (0, [])
+    assert len({span.trace_id for span in recording.spans}) == 1
+    assert roots == ["catena demo"]
+    assert {one.parent_span_id for one in recording.spans if one.parent_span_id} <= ids
+    assert (kinds["CLIENT"], kinds["SERVER"]) == (124, 124)
+    assert receiver.counts.points > 0
+
+
+def test_an_endpoint_that_does_not_answer_is_reported(tree: Path) -> None:
+    """It takes connections and is silent: the run is done, and ends within its patience."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        code, out, err = finished("--workers", 1, "--otlp", endpoint, tree / "pkg0" / "m0.py")
+
+    assert (code, "What ran where: 3 calls" in out) == (0, True)
+    assert f"catena demo: not everything was sent to {endpoint} within 5 seconds\n" in err
 
 
 def test_ctrl_c_leaves_one_line_and_no_worker() -> None:
@@ -151,7 +182,7 @@ def test_ctrl_c_leaves_one_line_and_no_worker() -> None:
     with started("--workers", 2) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "catena demo: starting 2 workers\n"
-        assert process.stderr.readline() == "catena demo: reading on 2 workers\n"
+        assert process.stderr.readline().startswith("catena demo: reading on 2 workers")
         workers = children(process.pid)
         process.send_signal(signal.SIGINT)
         asked = time.monotonic()
@@ -186,7 +217,7 @@ def test_ctrl_c_again_and_again_changes_nothing() -> None:
     with started("--workers", 2) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "catena demo: starting 2 workers\n"
-        assert process.stderr.readline() == "catena demo: reading on 2 workers\n"
+        assert process.stderr.readline().startswith("catena demo: reading on 2 workers")
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.05)
