@@ -19,9 +19,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a receiver would be made with; none is made."""
     found: dict[str, Any] = {}
 
-    async def run(out: str | None, options: dict[str, Any]) -> int:
+    async def run(out: str | None, options: dict[str, Any]) -> Counts:
         found.update(options, out=out)
-        return 0
+        return Counts()
 
     monkeypatch.setattr(collect, "_collect", run)
     return found

@@ -174,7 +174,7 @@ def test_an_endpoint_that_does_not_answer_is_reported(tree: Path) -> None:
         code, out, err = finished("--workers", 1, "--otlp", endpoint, tree / "pkg0" / "m0.py")
 
     assert (code, "What ran where: 3 calls" in out) == (0, True)
-    assert f"catena demo: not everything was sent to {endpoint} within 5 seconds\n" in err
+    assert f"catena demo: not all was sent to {endpoint} within 5 seconds\n" in err
 
 
 def test_ctrl_c_leaves_one_line_and_no_worker() -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catena.cli.progress import report_line, show_progress
+from catena.cli.ending import CommandEnded, report_line
+from catena.cli.progress import show_progress
 from catena.errors import CatenaError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_DONE, _FAILED, _USAGE = 0, 1, 2
+_FAILED, _USAGE = 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _EPILOG = """\
@@ -42,49 +43,37 @@ Exit codes:
 """
 
 
+_ADDRESS: dict[str, Any] = {"metavar": "ADDRESS", "show_default": True}
+_NUMBER: dict[str, Any] = {"metavar": "N", "type": click.IntRange(min=1)}
+
+
 @click.command("collect", epilog=_EPILOG)
-@click.option(
-    "--listen", metavar="ADDRESS", default="127.0.0.1:4317", show_default=True, help="For gRPC."
-)
-@click.option(
-    "--listen-http",
-    metavar="ADDRESS",
-    default="127.0.0.1:4318",
-    show_default=True,
-    help="For HTTP.",
-)
-@click.option(
-    "--metrics",
-    metavar="ADDRESS",
-    default="off",
-    show_default=True,
-    help="Serve /metrics here.",
-)
+@click.option("--listen", default="127.0.0.1:4317", help="For gRPC.", **_ADDRESS)
+@click.option("--listen-http", default="127.0.0.1:4318", help="For HTTP.", **_ADDRESS)
+@click.option("--metrics", default="off", help="Serve /metrics here.", **_ADDRESS)
 @click.option(
     "--out", metavar="FILE", help='Append the lines to this file; "-" is standard output.'
 )
 @click.option(
     "--rotate-bytes",
-    metavar="N",
-    type=click.IntRange(min=1),
     default=100 << 20,
     show_default="100 MiB",
     help="Begin a new file before this one is larger.",
+    **_NUMBER,
 )
 @click.option(
     "--keep",
-    metavar="N",
-    type=click.IntRange(min=1),
     default=10,
     show_default=True,
     help="How many older files are kept, as FILE.1, FILE.2, …",
+    **_NUMBER,
 )
 @click.option(
     "--insecure",
     is_flag=True,
     help="Allow addresses that other machines can reach; whoever reaches them is believed.",
 )
-def command(out: str | None, **options: Any) -> int:
+def command(out: str | None, **options: Any) -> None:
     """Receive spans, metrics and logs from OpenTelemetry's exporters, over gRPC and HTTP.
 
     Each request becomes one line of JSON, as a collector's file exporter writes it. With --metrics
@@ -96,16 +85,19 @@ def command(out: str | None, **options: Any) -> int:
     out = out or (None if options["metrics"] else "-")
     try:
         with _show_log():
-            return asyncio.run(_collect(out, options))
+            counts = asyncio.run(_collect(out, options))
     except ModuleNotFoundError as missing:
-        report_line("collect", str(missing))
-        return _USAGE
+        raise CommandEnded("collect", str(missing), _USAGE) from None
     except CatenaError as error:
-        report_line("collect", f"failed: {error}")
+        raise CommandEnded("collect", f"failed: {error}", _FAILED) from None
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        report_line("collect", f"failed: {name}{(error.strerror or str(error)).lower()}")
-    return _FAILED
+        text = f"failed: {name}{(error.strerror or str(error)).lower()}"
+        raise CommandEnded("collect", text, _FAILED) from None
+    stopped = f"stopped: {describe_counts(counts)}"
+    if counts.unwritten:
+        raise CommandEnded("collect", stopped, _FAILED)
+    report_line("collect", stopped)
 
 
 @contextmanager
@@ -122,7 +114,7 @@ def _show_log() -> Generator[None]:
         log.removeHandler(lines)
 
 
-async def _collect(out: str | None, options: dict[str, Any]) -> int:
+async def _collect(out: str | None, options: dict[str, Any]) -> Counts:
     from catena.collect import Receiver  # noqa: PLC0415 - it needs an extra, and the help does not
 
     over = asyncio.Event()
@@ -140,8 +132,7 @@ async def _collect(out: str | None, options: dict[str, Any]) -> int:
         # Whoever presses Ctrl-C again does not want to wait for requests that are being served.
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-    report_line("collect", f"stopped: {describe_counts(receiver.counts)}")
-    return _FAILED if receiver.counts.unwritten else _DONE
+    return receiver.counts
 
 
 def describe_counts(counts: Counts) -> str:

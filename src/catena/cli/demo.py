@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from catena.cli.progress import report_line, show_progress
+from catena.cli.ending import CommandEnded, report_line
+from catena.cli.progress import show_progress
 from catena.demo.files import Target
 from catena.demo.report import show_report, to_json
 from catena.demo.run import ContextLost, Progress, run_demo
@@ -24,7 +25,7 @@ __all__ = ["command"]
 
 T = TypeVar("T")
 
-_DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
 _FLUSH_SECONDS = 5.0
 """For sending the last spans of this process."""
@@ -77,7 +78,9 @@ def _count_cpus() -> int:
     help="Send spans and metrics of all processes there by OTLP over gRPC, for instance to"
     " http://127.0.0.1:4317, where `catena collect` listens.",
 )
-def command(path: str | None, *, workers: int, as_json: bool, check: bool, otlp: str | None) -> int:
+def command(
+    path: str | None, *, workers: int, as_json: bool, check: bool, otlp: str | None
+) -> None:
     """Analyse Python files on worker processes.
 
     Reads every .py file below PATH, by default those of the running Python's standard library. Each
@@ -86,30 +89,13 @@ def command(path: str | None, *, workers: int, as_json: bool, check: bool, otlp:
     report ends with the tree of what came back.
     """
     progress = Progress()
-    try:
-        bootstrap, flush = _begin_export(otlp)
-    except ModuleNotFoundError as missing:
-        report_line("demo", f"{missing.name} is not installed: {install_command('otel')}")
-        return _USAGE
-    except OSError as error:
-        report_line("demo", f"failed: {error}")
-        return _FAILED
+    bootstrap, flush = _begin_export(otlp)
     run = run_demo(Target.choose(path), progress, workers=workers, check=check, bootstrap=bootstrap)
     try:
-        with show_progress("demo", progress.describe):
-            outcome = _run_interruptibly(run)
-    except KeyboardInterrupt:
-        report_line("demo", f"interrupted, {progress.describe()[1] or 'no file was read'}")
-        return _INTERRUPTED
-    except Exception as error:
-        for line in _explain_error(error):
-            report_line("demo", f"failed: {line}")
-        return _FAILED
+        outcome = _run_reported(run, progress)
     finally:
         if not flush(_FLUSH_SECONDS):
-            report_line(
-                "demo", f"not everything was sent to {otlp} within {_FLUSH_SECONDS:g} seconds"
-            )
+            report_line("demo", f"not all was sent to {otlp} within {_FLUSH_SECONDS:g} seconds")
     # A function may have a name that the terminal's encoding lacks.
     cast("Any", sys.stdout).reconfigure(errors="backslashreplace")
     if as_json:
@@ -117,18 +103,38 @@ def command(path: str | None, *, workers: int, as_json: bool, check: bool, otlp:
     else:
         show_report(outcome, sys.stdout)
     if outcome.check is not None and outcome.check.differences:
-        report_line("demo", "failed: --check found a difference")
-        return _FAILED
-    return _DONE
+        raise CommandEnded("demo", "failed: --check found a difference", _FAILED)
 
 
 def _begin_export(endpoint: str | None) -> tuple[str | None, Callable[[float], bool]]:
     """Begin to export if that was asked for; return the bootstrap of workers and the end of it."""
     if endpoint is None:
         return None, lambda _: True
-    from catena.demo import tracing  # noqa: PLC0415 - it needs an extra
+    try:
+        from catena.demo import tracing  # noqa: PLC0415 - it needs an extra
 
-    return tracing.BOOTSTRAP, tracing.export_run(endpoint)
+        return tracing.BOOTSTRAP, tracing.export_run(endpoint)
+    except ModuleNotFoundError as missing:
+        text = f"{missing.name} is not installed: {install_command('otel')}"
+        raise CommandEnded("demo", text, _USAGE) from None
+    except OSError as error:
+        raise CommandEnded("demo", f"failed: {error}", _FAILED) from None
+
+
+def _run_reported(run: Coroutine[Any, Any, T], progress: Progress) -> T:
+    """Run and show the progress; raises CommandEnded for an end that explains itself."""
+    try:
+        with show_progress("demo", progress.describe):
+            return _run_interruptibly(run)
+    except KeyboardInterrupt:
+        text = f"interrupted, {progress.describe()[1] or 'no file was read'}"
+        raise CommandEnded("demo", text, _INTERRUPTED) from None
+    except Exception as error:
+        leaves = list(_find_leaves(error))
+        if not all(isinstance(leaf, _EXPLAINED) for leaf in leaves):
+            raise
+        lines = dict.fromkeys(f"failed: {type(leaf).__name__}: {leaf}" for leaf in leaves)
+        raise CommandEnded("demo", "\n".join(lines), _FAILED) from None
 
 
 def _run_interruptibly(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -166,14 +172,6 @@ def _run_interruptibly(coroutine: Coroutine[Any, Any, T]) -> T:
     finally:
         if not interrupted:
             signal.signal(signal.SIGINT, before)
-
-
-def _explain_error(error: Exception) -> list[str]:
-    """Return a line for each error inside; raises it again when one does not say enough."""
-    leaves = list(_find_leaves(error))
-    if not all(isinstance(leaf, _EXPLAINED) for leaf in leaves):
-        raise error
-    return list(dict.fromkeys(f"{type(leaf).__name__}: {leaf}" for leaf in leaves))
 
 
 def _find_leaves(error: BaseException) -> Iterator[BaseException]:

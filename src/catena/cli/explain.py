@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
+from catena.cli.ending import CommandEnded
+
 __all__ = ["command", "read_sections"]
 
 _HEADING = re.compile(r"^## (\w+) \{ #[\w-]+ \}\n", re.MULTILINE)
@@ -22,7 +24,7 @@ _UNKNOWN = 2
 
 @click.command("explain")
 @click.argument("name", required=False)
-def command(name: str | None) -> int:
+def command(name: str | None) -> None:
     """Print what causes an error or a warning of Catena, and what to do about it.
 
     NAME is the error's class, in any case. Without it, all errors are listed. The text is the
@@ -33,19 +35,17 @@ def command(name: str | None) -> int:
         width = max(map(len, known))
         for one, text in known.items():
             click.echo(f"{one:<{width}}  {_first_sentence(text)}")
-        return 0
+        return
     # People paste what a traceback or an error's text shows, the module before the class included.
     asked = name.rpartition(".")[2].replace("-", "").lower()
     classes = {one.lower(): one for one in known}
     if asked not in classes:
         near = [classes[one] for one in difflib.get_close_matches(asked, classes, n=3)]
         advice = f"did you mean {' or '.join(near)}?" if near else "`catena explain` lists all"
-        click.echo(f"catena explain: Catena has no error {name!r}; {advice}", err=True)
-        return _UNKNOWN
+        raise CommandEnded("explain", f"Catena has no error {name!r}; {advice}", _UNKNOWN)
     # The pages that links lead to are not at hand here, so only the words of a link are kept.
     section = f"# {classes[asked]}\n\n{known[classes[asked]]}"
     Console().print(Markdown(_LINK.sub(r"\1", section)))
-    return 0
 
 
 def read_sections() -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import click
 
+from catena.cli.ending import CommandEnded
 from catena.wire.versions import SOFTWARE
 
 USAGE, INTERRUPTED = 2, 130
@@ -68,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_command(arguments: list[str]) -> int:
     try:
         return catena.main(arguments, prog_name="catena", standalone_mode=False) or 0
+    except CommandEnded as ended:
+        ended.report()
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -1,6 +1,6 @@
 """Showing on standard error how far a command is: a moving line on a terminal, lines elsewhere.
 
-Its one rule: a command is asked how far it is and reports nothing by itself, so that it can be busy
+Its one rule: a command is asked how far it is and shows nothing by itself, so that it can be busy
 for as long as it likes.
 """
 
@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-__all__ = ["report_line", "show_progress"]
+from catena.cli.ending import report_line
+
+__all__ = ["show_progress"]
 
 LINE_SECONDS = 5.0
 """Seconds between two lines of one phase where there is no terminal."""
@@ -25,11 +26,6 @@ _LOOK_SECONDS = 0.05
 
 Describe = Callable[[], tuple[str, str]]
 """Returns the phase that a command is in, and how far that has got; either may be empty."""
-
-
-def report_line(command: str, text: str) -> None:
-    """Write one line to standard error that names the command."""
-    click.echo(f"catena {command}: {text}", err=True)
 
 
 @contextmanager

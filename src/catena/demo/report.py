@@ -123,9 +123,8 @@ def _render_functions(rows: list[FunctionRow]) -> Table:
 
 def _render_calls(outcome: Outcome) -> Tree:
     calls = outcome.analysis.calls
-    tree = _begin_tree(
-        f"What ran where: {_count_words(_count_calls(calls), 'call')} in run {outcome.run}"
-    )
+    total = _count_words(_count_calls(calls), "call")
+    tree = _begin_tree(f"What ran where: {total} in run {outcome.run}")
     pending = [(tree, node) for node in grow_tree(calls, outcome.processes)]
     for above, node in pending:
         below = above.add(_describe_node(node))
@@ -135,10 +134,11 @@ def _render_calls(outcome: Outcome) -> Tree:
 
 def _describe_context(calls: Sequence[Call]) -> str:
     total = _count_calls(calls)
+    nested = f"{total - len(calls)} of {_count_words(total, 'call')}"
     return (
-        f"Nested: {total - len(calls)} of {_count_words(total, 'call')} came from a routine on a worker,"
-        f" one for each function of {LARGE} lines or more.\nContext: each call noted itself in a"
-        " context variable on its worker, and its caller found the note there."
+        f"Nested: {nested} came from a routine on a worker, one for each function of {LARGE} lines"
+        " or more.\nContext: each call noted itself in a context variable on its worker, and its"
+        " caller found the note there."
     )
 
 

@@ -77,15 +77,13 @@ async def read_file(root: str, path: str, measure: Measure) -> AsyncGenerator[li
             return
         functions = find_functions(source.tree)
         small = [one for one in functions if count_lines(one[1]) < LARGE]
-        rows = [
-            _make_function_row(path, name, node, measure_complexity(node)) for name, node in small
-        ]
+        rows = [_make_row(path, name, node, measure_complexity(node)) for name, node in small]
         yield [_make_file_row(path, source.text, len(functions)), *rows]
         lines = source.text.split("\n")
         for name, node in functions:
             if count_lines(node) >= LARGE:
                 complexity = await measure(name, cut_out(lines, node))
-                yield [_make_function_row(path, name, node, complexity or measure_complexity(node))]
+                yield [_make_row(path, name, node, complexity or measure_complexity(node))]
 
 
 @catena.routine(timeout=TIMEOUT, cancel_grace=GRACE)
@@ -109,5 +107,5 @@ def _make_file_row(path: str, text: str, functions: int) -> FileRow:
     return FileRow(path, text.count("\n") + (text[-1:] not in ("", "\n")), functions)
 
 
-def _make_function_row(path: str, name: str, node: Function, complexity: int) -> FunctionRow:
+def _make_row(path: str, name: str, node: Function, complexity: int) -> FunctionRow:
     return FunctionRow(path, name, node.lineno, count_lines(node), complexity)
