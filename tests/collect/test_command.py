@@ -145,4 +145,4 @@ def test_the_other_commands_need_no_extra() -> None:
     )
 
     assert done.stdout.endswith("\n[]\n")
-    assert all(f"\n  {code} " in done.stdout for code in (0, 1, 2))
+    assert all(f"\n    {code} " in done.stdout for code in (0, 1, 2))

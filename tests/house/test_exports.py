@@ -15,7 +15,7 @@ from tests.house.imports import imports, modules
 SOURCES = modules()
 
 # Modules that are no library: they are run, and their names are nobody else's.
-PROGRAMS = re.compile(r"catena\.(cli|__main__)(\.|$)")
+PROGRAMS = re.compile(r"catena\.(cli|demo|__main__)(\.|$)")
 
 # The stdlib's own, documented: of os, sys, named tuples and syntax trees.
 PUBLIC_ALL_THE_SAME = {"_exit", "_getframe", "_xoptions", "_replace", "_fields", "_asdict", "_make"}

@@ -273,10 +273,10 @@ def test_a_pool_is_entered_once() -> None:
 
 
 def test_a_worker_started_by_hand(tmp_path: Path) -> None:
-    """The internal command tells a person that it is not for people."""
+    """The module that pools start says to a person that it is not for people."""
     for arguments in ((), ("--help",)):
         done = subprocess.run(
-            [sys.executable, "-m", "catena", "worker", *arguments],
+            [sys.executable, "-m", "catena.pool.serve", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,99 +1,83 @@
-"""The command line entry: one parser, one function per command.
+"""The command line entry: which commands there are, and what their ends mean as exit codes.
 
-Its one rule: ``main`` returns the exit code of whatever was asked and raises no SystemExit; what a
-command needs is imported when that command runs, so ``--help`` and a worker's start stay quick.
+Its one rule: a command's module is imported when that command is asked for, so ``catena --help``
+waits for none of them.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
-from catena.cli import explain
-from catena.cli.collect import arguments as collect_arguments
-from catena.cli.demo import arguments
+import click
+
+from catena.cli.ending import CommandEnded
+from catena.wire.versions import SOFTWARE
 
 USAGE, INTERRUPTED = 2, 130
+
+COMMANDS = {
+    "demo": "Analyse Python files on worker processes.",
+    "collect": "Receive telemetry (OTLP) and write it to a file.",
+    "explain": "Print cause and remedy of an error, such as NoPool.",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are modules of this package."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"catena.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="'catena COMMAND --help' lists a command's options and exit codes.",
+)
+@click.version_option(SOFTWARE, message="catena %(version)s")
+def catena() -> None:
+    """Await a routine in another process, and its context comes back."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (by default the process's own arguments) names.
 
     Returns its exit code: 2 when the command line is wrong or empty, 130 after Ctrl-C, unless that
-    is how the command is ended. ``worker`` is what a pool starts; it is not for people and not in
-    the help.
+    is how the command is ended.
     """
-    code = _main(list(sys.argv[1:] if argv is None else argv))
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    code = _run_command(arguments or ["--help"])
     if argv is None and code == INTERRUPTED:
-        # All is said and done; one more Ctrl-C would only print a traceback from the way out.
+        # Everything has been said; another Ctrl-C would only print a traceback from the way out.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return code
+    return code if arguments else USAGE
 
 
-def _main(given: list[str]) -> int:
+def _run_command(arguments: list[str]) -> int:
     try:
-        if given[:1] == ["worker"]:
-            return _worker(given[1:])
-        return _command(given)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except KeyboardInterrupt:
-        sys.stderr.write("catena: interrupted\n")
+        return catena.main(arguments, prog_name="catena", standalone_mode=False) or 0
+    except CommandEnded as ended:
+        ended.report()
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("catena: interrupted", err=True)
         return INTERRUPTED
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of everything that a person may type."""
-    whole = argparse.ArgumentParser(
-        prog="catena",
-        description="Await a routine in another process, and its context comes back.",
-        epilog="'catena COMMAND --help' tells a command's arguments and exit codes.",
-    )
-    whole.add_argument("--version", action="version", version=f"catena {_version()}")
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    arguments.fill(commands.add_parser("demo", help=arguments.HELP))
-    collect_arguments.fill(commands.add_parser("collect", help=collect_arguments.HELP))
-    explain.fill(commands.add_parser("explain", help=explain.HELP))
-    return whole
-
-
-def _command(given: list[str]) -> int:
-    whole = parser()
-    asked = whole.parse_args(given)
-    match asked.command:
-        case "demo":
-            from catena.cli.demo.command import demo  # noqa: PLC0415 - see above
-
-            return demo(arguments.Arguments.of(asked))
-        case "collect":
-            return _collect(asked)
-        case "explain":
-            return explain.explain(asked.name)
-        case _:
-            whole.print_help()
-            return USAGE
-
-
-def _collect(asked: argparse.Namespace) -> int:
-    try:
-        from catena.cli.collect.command import collect  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as missing:
-        sys.stderr.write(f"catena collect: {missing}\n")
-        return USAGE
-    return collect(collect_arguments.Arguments.of(asked))
-
-
-def _worker(given: list[str]) -> int:
-    from catena.pool import serve  # noqa: PLC0415 - see above
-
-    return serve.main(given)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("catena-dispatch")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
+    except SystemExit as stop:
+        # This is how click ends where nobody reads standard output any more (`| head`).
+        return stop.code if isinstance(stop.code, int) else 1

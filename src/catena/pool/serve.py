@@ -1,4 +1,4 @@
-"""The worker process: ``python -m catena worker``, started by a pool and by nobody else.
+"""The worker process: ``python -m catena.pool.serve``, started by a pool and by nobody else.
 
 It reads what it needs from its standard input, serves links until that ends, and is gone soon
 after, even when a routine blocks its event loop. Its bootstrap is called before and after.
@@ -42,14 +42,14 @@ _LEAST = 0.3
 """Seconds that a bootstrap has in any case; the parent waits half a second before it kills."""
 
 
-def main(arguments: Sequence[str] = ()) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Serve until standard input ends; return the exit code. There are no arguments to give."""
     line = b"" if arguments else sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         if worker_id():
             # The pool was given up before it had said what this worker is to do.
             return 1
-        sys.stderr.write("catena worker is started by a pool, not by hand\n")
+        sys.stderr.write("catena: a worker is started by a pool, not by hand\n")
         return 2
     facts = json.loads(line)
     control = _settle_in(facts)
@@ -265,3 +265,7 @@ async def _idle() -> None:
     mine = asyncio.current_task()
     while any(task.cancelling() for task in asyncio.all_tasks() if task is not mine):
         await asyncio.sleep(0.005)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

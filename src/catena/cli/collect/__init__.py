@@ -1,1 +1,0 @@
-"""``catena collect``: receive telemetry, keep it as lines, show its metrics."""
