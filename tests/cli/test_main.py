@@ -50,7 +50,7 @@ def test_every_command_has_a_page_of_help(name: str, capsys: pytest.CaptureFixtu
 
 def test_a_worker_needs_no_command_line() -> None:
     """What a pool starts imports neither click nor rich."""
-    program = "import sys, catena.pool.serve; print(*sys.modules)"
+    program = "import sys, catena.pool.worker_main; print(*sys.modules)"
 
     assert not {"click", "rich", "catena.cli"} & set(run_python("-c", program).split())
 

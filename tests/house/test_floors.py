@@ -74,7 +74,7 @@ LATE = {
     ("catena.cli.collect", "catena.collect"),  # it needs an extra
     ("catena.cli.demo", "catena.demo.tracing"),  # it needs an extra
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
-    ("catena.pool.serve", "uvloop"),  # an extra
+    ("catena.pool.worker_main", "uvloop"),  # an extra
     ("catena.telemetry.switch", "catena.telemetry.calls"),
     ("catena.telemetry.switch", "catena.telemetry.chains"),
     ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK

@@ -16,7 +16,7 @@ import pytest
 
 import catena
 from catena.pool import likeness
-from catena.pool.scratch import PATH_LIMIT, Scratch
+from catena.pool.socket_dir import PATH_LIMIT, SocketDirectory
 from tests.integration.pools import LOOPS, pooled
 from tests.integration.programs import run_source
 
@@ -179,7 +179,7 @@ def test_a_directory_that_others_can_enter_is_refused(
     monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(made))
 
     with pytest.raises(PermissionError, match="can be entered by others"):
-        Scratch()
+        SocketDirectory()
 
 
 @catena.routine

@@ -16,7 +16,7 @@ import pytest
 
 import catena
 from catena.pool import pool as pool_module
-from catena.pool.scratch import Scratch
+from catena.pool.socket_dir import SocketDirectory
 from tests.integration.programs import alive, until
 
 
@@ -137,11 +137,11 @@ def test_a_flag_that_the_interpreter_refuses(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_directory_that_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that cannot make its socket names the path."""
 
-    class Vanishing(Scratch):
+    class Vanishing(SocketDirectory):
         def socket(self, number: int) -> Path:
             return self.path / "gone" / f"{number}.sock"
 
-    monkeypatch.setattr(pool_module, "Scratch", Vanishing)
+    monkeypatch.setattr(pool_module, "SocketDirectory", Vanishing)
 
     (error,) = failures()
 
@@ -276,7 +276,7 @@ def test_a_worker_started_by_hand(tmp_path: Path) -> None:
     """The module that pools start says to a person that it is not for people."""
     for arguments in ((), ("--help",)):
         done = subprocess.run(
-            [sys.executable, "-m", "catena.pool.serve", *arguments],
+            [sys.executable, "-m", "catena.pool.worker_main", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

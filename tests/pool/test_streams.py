@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from catena.pool.relay import Relay
+from catena.pool.output import OutputRelay
 from tests.integration.programs import run_source
 
 TAKES = {
@@ -155,7 +155,7 @@ def test_a_parent_of_another_encoding(tmp_path: Path, encoding: str) -> None:
 
 def test_a_child_of_a_worker_that_lives_on_holds_up_nobody(tmp_path: Path) -> None:
     """K10: what the worker printed is there, and the end of its child's output is not awaited."""
-    relay = Relay()
+    relay = OutputRelay()
     reader, writer = os.pipe()
     pipe = relay.add(reader, "w-0", error=False)
     os.write(writer, b"all that the worker printed\nand the rest")

@@ -25,8 +25,8 @@ from catena.dispatch.worker.sessions import all_sessions
 from catena.errors import ForkedPool, ForkRefused, WorkerStartError
 from catena.link.link import links
 from catena.pool.held import held
-from catena.pool.proxy import proxies
-from catena.pool.scratch import is_ours
+from catena.pool.socket_dir import is_ours
+from catena.proxy.balance import proxies
 from catena.remote_exceptions import pickled
 from catena.wire.frames import ExceptionFrame, Frame
 

@@ -27,7 +27,7 @@ def command(worker: str) -> list[str]:
 
     Raises WorkerStartError where this process has no interpreter to run one with.
     """
-    return [_interpreter(worker), *_flags(), "-P", "-m", "catena.pool.serve"]
+    return [_interpreter(worker), *_flags(), "-P", "-m", "catena.pool.worker_main"]
 
 
 def environment() -> dict[str, str]:

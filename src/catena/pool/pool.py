@@ -27,10 +27,10 @@ from catena.pool.arguments import (
 )
 from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import Heartbeat
+from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
-from catena.pool.proxy import Proxy
-from catena.pool.relay import Relay
-from catena.pool.scratch import Scratch, sweep
+from catena.pool.socket_dir import SocketDirectory, sweep
+from catena.proxy.balance import Proxy
 
 __all__ = ["Loop", "WorkerPool"]
 
@@ -73,8 +73,8 @@ class WorkerPool:
         self._strict = strict
         self._bootstrap = checked_bootstrap(bootstrap)
         self._gc_threshold = checked_number("gc_threshold", gc_threshold, least=0)
-        self._scratch: Scratch | None = None
-        self._relay: Relay | None = None
+        self._scratch: SocketDirectory | None = None
+        self._relay: OutputRelay | None = None
         self._workers: list[Worker] = []
         self._proxy: Proxy | None = None
         self._outer: object = None
@@ -141,7 +141,7 @@ class WorkerPool:
     async def _start(self) -> None:
         await asyncio.to_thread(sweep)
         scratch = self._scratch = _scratch()
-        relay = self._relay = Relay()
+        relay = self._relay = OutputRelay()
         secret = secrets.token_bytes(32)
         options = {
             "secret": secret.hex(),
@@ -200,9 +200,9 @@ class WorkerPool:
         return f"<WorkerPool of {self._spawn} workers>"
 
 
-def _scratch() -> Scratch:
+def _scratch() -> SocketDirectory:
     try:
-        return Scratch()
+        return SocketDirectory()
     except OSError as error:
         raise WorkerStartError(worker="any", cause=str(error)) from error
 

@@ -25,7 +25,7 @@ from catena.pool import likeness
 from catena.pool.bootstrap import edited
 from catena.pool.forking import in_child, together
 from catena.pool.held import hold, let_go
-from catena.pool.relay import Pipe, Relay
+from catena.pool.output import OutputRelay, Pipe
 from catena.standing import counted, members
 from catena.targets import unix_target
 
@@ -60,7 +60,7 @@ class Worker:
     ``options`` is what it needs beside that, as JSON has it.
     """
 
-    def __init__(self, id: str, socket: Path, relay: Relay, options: dict[str, Any]) -> None:
+    def __init__(self, id: str, socket: Path, relay: OutputRelay, options: dict[str, Any]) -> None:
         self.id = id
         self.socket = socket
         self.target = unix_target(socket)

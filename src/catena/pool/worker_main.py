@@ -1,4 +1,4 @@
-"""The worker process: ``python -m catena.pool.serve``, started by a pool and by nobody else.
+"""The worker process: ``python -m catena.pool.worker_main``, started by a pool and by nobody else.
 
 It reads what it needs from its standard input, serves links until that ends, and is gone soon
 after, even when a routine blocks its event loop. Its bootstrap is called before and after.
@@ -28,8 +28,8 @@ from catena.pool import forking
 from catena.pool.bootstrap import BOOTSTRAP, Bootstrap
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold, let_go
-from catena.pool.proxy import ProxyPool
-from catena.pool.scratch import remove_abandoned
+from catena.pool.socket_dir import remove_abandoned
+from catena.proxy.table import ProxyTable
 from catena.standing import settle, worker_id
 from catena.targets import unix_target
 from catena.wording import reason
@@ -166,7 +166,7 @@ class _Serving:
         self._grace: float = facts["stop_timeout"]
         self._strict: bool = facts["strict"]
         self._secret = bytes.fromhex(facts["secret"])
-        self._proxies = ProxyPool(self._worker, secret=self._secret, strict=self._strict)
+        self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
         self._all: set[Sessions] = set()
 
     async def run(self) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import catena
-from catena.pool import scratch
-from catena.pool.scratch import Scratch, sweep
+from catena.pool.socket_dir import SocketDirectory, sweep
 from tests.support import run
 
 
@@ -24,7 +23,7 @@ def test_what_is_no_pools_is_not_swept(scratch_home: Path, name: str) -> None:
         path.mkdir()
         (path / "kept").touch()
         os.utime(path, (1, 1))
-    living = Scratch()
+    living = SocketDirectory()
 
     assert left in sweep()
     assert sorted(scratch_home.iterdir()) == sorted([living.path, theirs])
@@ -39,7 +38,7 @@ def aged(path: Path) -> None:
 
 def test_a_directory_whose_lock_was_taken_away_stays(scratch_home: Path) -> None:
     """R7: a cleaner may take the lock file; the directory itself is locked as well."""
-    living = Scratch()
+    living = SocketDirectory()
     (living.path / "lock").unlink()
     aged(living.path)
 
@@ -78,14 +77,14 @@ def test_a_directory_below_one_that_others_change_is_passed_over(
     weak.chmod(mode)
     monkeypatch.setattr(tempfile, "tempdir", str(base))
 
-    other = Scratch()
+    other = SocketDirectory()
     other.remove()
 
     assert base not in other.path.parents
     assert f"{weak} may be changed by other users" in caplog.text
 
     weak.chmod(mode | stat.S_ISVTX)
-    mine = Scratch()
+    mine = SocketDirectory()
     mine.remove()
     assert mine.path.parent == base
 
@@ -97,7 +96,7 @@ def test_no_directory_is_an_error_with_the_reason(
     weak = scratch_home / "weak"
     weak.mkdir()
     weak.chmod(0o777)
-    monkeypatch.setattr(scratch, "_bases", lambda: [weak])
+    monkeypatch.setattr(socket_dir, "_bases", lambda: [weak])
 
     async def main() -> None:
         async with catena.WorkerPool(spawn=1):

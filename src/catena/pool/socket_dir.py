@@ -19,7 +19,7 @@ from pathlib import Path
 
 from catena.pool.held import hold, let_go
 
-__all__ = ["PATH_LIMIT", "Scratch", "is_ours", "remove_abandoned", "sweep"]
+__all__ = ["PATH_LIMIT", "SocketDirectory", "is_ours", "remove_abandoned", "sweep"]
 
 PATH_LIMIT = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
@@ -35,7 +35,7 @@ _YOUNG = 60.0
 _log = logging.getLogger("catena")
 
 
-class Scratch:
+class SocketDirectory:
     """A new directory that only this user can enter, locked by this process.
 
     Raises OSError when none can be made in any of the usual places.

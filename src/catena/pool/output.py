@@ -17,7 +17,7 @@ from typing import Any
 
 from catena.pool.held import hold, let_go
 
-__all__ = ["Pipe", "Relay"]
+__all__ = ["OutputRelay", "Pipe"]
 
 _LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20
@@ -55,7 +55,7 @@ class Pipe:
         return text if not text or text.endswith("\n") else text + "\n"
 
 
-class Relay:
+class OutputRelay:
     """Copies lines until every pipe has ended, or it is finished."""
 
     def __init__(self) -> None:

@@ -3,7 +3,6 @@
 It knows the members of a pool and connects to each when it is first needed. They are taken in turn;
 of the one whose turn it is and its neighbour, the one with fewer open calls is taken. So a blocked
 worker is avoided, and calls that follow the answers of one message leave in one message again.
-In a worker the proxy of a call is made from ``Task.proxy`` once and found again by its id.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from catena.errors import (
     CatenaError,
     ForkedPool,
     NoPool,
-    ProtocolError,
     WorkerLost,
     WorkerStartError,
 )
@@ -27,7 +25,7 @@ from catena.events import announced
 from catena.link.client import connect
 from catena.wire import codec
 
-__all__ = ["Member", "Proxy", "ProxyPool", "proxies"]
+__all__ = ["Member", "Proxy", "proxies"]
 
 proxies: WeakSet[Proxy] = WeakSet()
 """Every proxy of this process that was not closed."""
@@ -195,45 +193,3 @@ class Proxy:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<Proxy {self.id.hex()[-8:]} of {len(self.members)} workers, {state}>"
-
-
-PROXY_MOST = 256
-"""How many pools a worker process knows a way to."""
-
-
-class ProxyPool:
-    """The proxies that a worker process has met, by id; those that are not in use go first."""
-
-    def __init__(self, name: str, *, secret: bytes = b"", strict: bool = False) -> None:
-        self._name = name
-        self._secret = secret
-        self._strict = strict
-        self._proxies: dict[bytes, Proxy] = {}
-
-    def get(self, encoded: bytes, id: bytes) -> Proxy | None:
-        """Return the proxy of an id, made from its encoded form when it is new here.
-
-        None when it is new and came without one. Raises ProtocolError when that does not parse.
-        """
-        known = self._proxies.get(id)
-        if known is None and encoded:
-            found, members = codec.decode_proxy(encoded)
-            self._make_room()
-            known = self._proxies[found] = Proxy(
-                found, members, self._name, secret=self._secret, strict=self._strict
-            )
-        return known
-
-    def _make_room(self) -> None:
-        """Forget proxies through which nothing has been reached. Raises ProtocolError."""
-        if len(self._proxies) < PROXY_MOST:
-            return
-        for id, proxy in list(self._proxies.items()):
-            if all(member.caller is None for member in proxy.members):
-                del self._proxies[id]
-        if len(self._proxies) >= PROXY_MOST:
-            raise ProtocolError(reason=f"{PROXY_MOST} pools are in use on this worker")
-
-    async def close(self) -> None:
-        """End the links of all proxies."""
-        await asyncio.gather(*(proxy.close() for proxy in self._proxies.values()))
