@@ -103,7 +103,7 @@ def test_an_exception_that_cannot_be_told_of_leaves_its_name(
             with pytest.raises(RemoteError, match="ValueError: its own") as caught:
                 await fail()
             assert caught.value.type_name == "builtins.ValueError"
-            assert "telling of its end raised SystemExit: from within" in caught.value.step
+            assert "writing it down raised SystemExit: from within" in caught.value.step
             await stands()
 
     run(main())
@@ -253,7 +253,7 @@ def test_nothing_more_is_sent_for_a_call_that_has_ended(caplog: pytest.LogCaptur
             forget = ends.sessions.forget
             ends.sessions.forget = lambda one: (sessions.append(one), forget(one))[1]  # type: ignore[method-assign]
             await stands()
-            running.fall(sessions[0], ValueError("too late"))
+            running.end_in_net(sessions[0], ValueError("too late"))
             await stands()
 
     with caplog.at_level(logging.ERROR, logger="catena"):

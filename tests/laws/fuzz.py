@@ -52,7 +52,7 @@ from tests.support import run
 
 __all__ = ["case"]
 
-_arguments = running.arguments
+_arguments = running.unpickle_arguments
 
 SECONDS = 10.0
 OWN = (Absent, Thrown, asyncio.CancelledError, GeneratorExit, TypeError)
@@ -233,7 +233,7 @@ class _Worker(_Side):
         with ExitStack() as stack:
             stack.enter_context(super().watching())
             for module in (running, stepper):
-                stack.enter_context(patch.object(module, "arguments", self._opened))
+                stack.enter_context(patch.object(module, "unpickle_arguments", self._opened))
             yield
 
     def _executing(self, event: Execution) -> None:
