@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -28,7 +28,7 @@ from catena.events.bus import (
     observe,
     subscribe,
 )
-from tests.support import isolated, run, variable
+from tests.support import Looking, isolated, run, variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,17 +415,13 @@ def test_observers_know_that_they_observe() -> None:
     """Operations: code that is called by an observer can ask, at both ends and in a hook."""
     asked: list[bool] = []
 
-    class Asking:
-        def begin(self, _: Any) -> None:
-            asked.append(is_observing())
+    def ask(*_: Any) -> None:
+        asked.append(is_observing())
 
-        def end(self, *_: Any) -> None:
-            asked.append(is_observing())
-
-    with observe(Asking(), Work), Work("w"):
+    with observe(Looking(ask, ask), Work), Work("w"):
         asked.append(is_observing())
     asked.append(call_hook(is_observing))
-    with subscribe(lambda _: asked.append(is_observing()), Fact):
+    with subscribe(ask, Fact):
         announce(Fact(1))
 
     assert asked == [True, False, True, True, True]
@@ -440,14 +436,7 @@ def test_the_clock_is_read_only_when_somebody_observes(clock: list[int]) -> None
     """The budget: sets, resets, forks and mounts announce nothing and read no clock."""
     var = variable()
 
-    class Quiet:
-        begun: ClassVar[list[Any]] = []
-
-        def begin(self, operation: Any) -> None:
-            self.begun.append(operation)
-
-        def end(self, *_: Any) -> None:
-            """Observe nothing further."""
+    begun: list[Any] = []
 
     async def main() -> None:
         var.reset(var.set(1))
@@ -457,9 +446,9 @@ def test_the_clock_is_read_only_when_somebody_observes(clock: list[int]) -> None
     run(main())
     assert clock == []
 
-    with observe(Quiet(), events.Mount):
+    with observe(Looking(begun.append), events.Mount):
         run(main())
-    assert len(Quiet.begun) == 1
+    assert len(begun) == 1
     assert len(clock) == 2
 
 

@@ -13,7 +13,7 @@ from catena import events, telemetry
 from catena.events import bus
 from catena.events.bus import Event, Operation, observe, subscribe
 from tests.house.imports import modules
-from tests.support import run
+from tests.support import Looking, run
 from tests.telemetry.story import story
 
 KINDS = [
@@ -36,7 +36,7 @@ ANNOUNCED = {
 
 
 def built(files: dict[str, str]) -> list[str]:
-    """Return where an event is built in a function that does not ask whether anybody listens or observes."""
+    """Return where an event is built in a function that does not ask who wants to know."""
     found: list[str] = []
     for name, text in files.items():
         for node in ast.walk(ast.parse(text)):
@@ -63,7 +63,9 @@ def test_an_event_is_built_where_somebody_listens() -> None:
     asked_by_the_caller = {
         "catena.context.mount._announce builds Mount",
         "catena.context.mount._tell_undeclared builds KeysUndeclared",
-        # Built when a listener asks an execution for it.
+        "catena.dispatch.call.begin_dispatch builds Dispatch",
+        "catena.dispatch.observing.__init__ builds Execution",
+        # Built when an observer asks an execution for it.
         "catena.events.calls.lease builds Lease",
     }
     assert set(built(modules())) == asked_by_the_caller

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from catena.events import LoopTicked
-from catena.events import bus
+from catena.events import LoopTicked, bus
 from catena.events.bus import on_poll, poll
 from catena.pool.heartbeat import Heartbeat
 from catena.testing import recording
