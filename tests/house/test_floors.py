@@ -48,13 +48,18 @@ TYPING = {
     ("catena.context.token", "catena.context.chain"),  # ... and the binding from before the set
     ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
     ("catena.context.token", "catena.context.var"),  # a token knows its variable
+    ("catena.dispatch.answers", "catena.dispatch.attempt"),  # a call mounts its answers
     ("catena.dispatch.attempt", "catena.dispatch.caller"),  # a caller opens its calls
+    ("catena.dispatch.cancelling", "catena.dispatch.attempt"),  # a call waits for its last answer
+    ("catena.dispatch.deadline", "catena.dispatch.attempt"),  # a call has its timers
+    ("catena.dispatch.deadline", "catena.dispatch.caller"),  # what is reached in time
     ("catena.dispatch.observing", "catena.dispatch.session"),
     ("catena.dispatch.port", "catena.dispatch.caller"),  # what a dispatcher hands out
     ("catena.dispatch.running", "catena.dispatch.session"),  # a session runs its routine
     ("catena.dispatch.stepper", "catena.dispatch.session"),
     ("catena.dispatch.timeleft", "catena.dispatch.session"),  # what holds for a session
     ("catena.context.chain", "weakref"),
+    ("catena.telemetry.switch", "catena.telemetry.logs"),  # imports structlog
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.options", "opentelemetry.metrics"),
