@@ -19,7 +19,7 @@ from catena.context.carried import Carried
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount_first
 from catena.context.prepared import Prepared
-from catena.dispatch.answers import apply_answer
+from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from catena.context.current import Home, context_of, current
-from catena.dispatch.stepper import RunningStream
+from catena.dispatch.worker.run_generator import RunningStream
 from catena.events import Dispatch, Execution, Lease, Mount
 from catena.events.bus import observe
 from tests.dispatch.endings import ENDINGS, begun, held

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import catena
-from catena.dispatch import running, stepper
-from catena.dispatch.session import Session, Sessions
+from catena.dispatch.worker import run_coroutine as running, run_generator as stepper
+from catena.dispatch.worker.session import Session
+from catena.dispatch.worker.sessions import Sessions
 from catena.errors import RemoteError, SerializationError, SerializationWarning
 from catena.remote_exceptions import pickled
 from tests.dispatch.ends import connected

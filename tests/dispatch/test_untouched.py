@@ -12,7 +12,7 @@ import pytest
 import catena
 from catena.context.chain import Chain
 from catena.context.current import current, stamp
-from catena.dispatch import running
+from catena.dispatch.worker import run_coroutine as running
 from catena.wire.versions import DELTA
 from tests.dispatch.tapped import Tapped, changed, tapped
 from tests.support import isolated, run

@@ -9,8 +9,8 @@ from unittest.mock import patch
 import catena
 from catena.context.current import current
 from catena.context.token import Token
-from catena.dispatch import running
-from catena.dispatch.attempt import Call
+from catena.dispatch.caller.call import Call
+from catena.dispatch.worker import run_coroutine as running
 from tests.integration import accumulating
 from tests.integration.test_nothing_accumulates import (
     test_nothing_stays_of_dispatches_with_set_reset_and_fork as a_count,

@@ -9,8 +9,9 @@ from unittest.mock import patch
 
 import catena
 from catena import wording
-from catena.dispatch import answers, running
-from catena.dispatch.session import Session
+from catena.dispatch.caller import answers
+from catena.dispatch.worker import run_coroutine as running
+from catena.dispatch.worker.session import Session
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from tests.laws import endings

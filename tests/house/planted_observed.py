@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from catena import events
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.events.bus import Event
 from catena.telemetry import facts, metrics
 from catena.telemetry.catalog import BY_EVENT

@@ -18,9 +18,9 @@ from typing import Any
 from unittest.mock import patch
 
 import catena
-from catena.dispatch import running, stepper
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.session import Sessions
+from catena.dispatch.worker import run_coroutine as running, run_generator as stepper
+from catena.dispatch.worker.sessions import Sessions
 from catena.errors import CatenaError, ProtocolError, SerializationWarning
 from catena.events import Execution, LinkClosed, Mount
 from catena.events.bus import observe, subscribe

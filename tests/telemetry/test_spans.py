@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import catena
 from catena import telemetry
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.events.carrier import CARRIER_LIMIT
 from catena.telemetry import calls
 from catena.telemetry.facts import status_of
