@@ -237,7 +237,7 @@ def test_what_is_raised_as_a_call_is_started_ends_it(monkeypatch: pytest.MonkeyP
     async def main() -> None:
         async with connected():
             with monkeypatch.context() as planted:
-                planted.setattr("catena.dispatch.session.RunningCall", raising)
+                planted.setattr("catena.dispatch.worker.sessions.RunningCall", raising)
                 with pytest.raises(RemoteError, match="SystemExit: from within"):
                     await echo(1)
             await stands()
@@ -245,15 +245,22 @@ def test_what_is_raised_as_a_call_is_started_ends_it(monkeypatch: pytest.MonkeyP
     run(main())
 
 
-def test_nothing_more_is_sent_for_a_call_that_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_more_is_sent_for_a_call_that_has_ended(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """M7: what is raised behind the last frame is only logged."""
+    sessions: list[Session] = []
+    reply = Session.reply
+
+    def note(self: Session, frame: Any) -> None:
+        sessions.append(self)
+        reply(self, frame)
 
     async def main() -> None:
-        async with connected() as ends:
-            sessions: list[Session] = []
-            forget = ends.sessions.forget
-            ends.sessions.forget = lambda one: (sessions.append(one), forget(one))[1]  # type: ignore[method-assign]
-            await stands()
+        async with connected():
+            with monkeypatch.context() as noting:
+                noting.setattr(Session, "reply", note)
+                await stands()
             running.end_in_net(sessions[0], ValueError("too late"))
             await stands()
 

@@ -21,13 +21,15 @@ FLOORS: dict[str, int] = {
     "catena.wording": 1,
     "catena.standing": 1,
     "catena.context": 2,
+    "catena.pickling": 2,
+    "catena.remote_exceptions": 3,
     "catena.wire": 3,
     "catena.link": 4,
     "catena.dispatch": 5,
     "catena.pool": 6,
     "catena.background": 7,
     "catena.cli": 8,
-    "catena.activation": 8,
+    "catena._autostart": 8,
     "catena.logging": 8,
     "catena.testing": 9,
     "catena.__main__": 9,
@@ -48,16 +50,6 @@ TYPING = {
     ("catena.context.token", "catena.context.chain"),  # ... and the binding from before the set
     ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
     ("catena.context.token", "catena.context.var"),  # a token knows its variable
-    ("catena.dispatch.answers", "catena.dispatch.attempt"),  # a call mounts its answers
-    ("catena.dispatch.attempt", "catena.dispatch.caller"),  # a caller opens its calls
-    ("catena.dispatch.cancelling", "catena.dispatch.attempt"),  # a call waits for its last answer
-    ("catena.dispatch.deadline", "catena.dispatch.attempt"),  # a call has its timers
-    ("catena.dispatch.deadline", "catena.dispatch.caller"),  # what is reached in time
-    ("catena.dispatch.observing", "catena.dispatch.session"),
-    ("catena.dispatch.port", "catena.dispatch.caller"),  # what a dispatcher hands out
-    ("catena.dispatch.running", "catena.dispatch.session"),  # a session runs its routine
-    ("catena.dispatch.stepper", "catena.dispatch.session"),
-    ("catena.dispatch.timeleft", "catena.dispatch.session"),  # what holds for a session
     ("catena.context.chain", "weakref"),
     ("catena.telemetry.switch", "catena.telemetry.logs"),  # imports structlog
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
@@ -70,7 +62,7 @@ TYPING = {
     ("catena.telemetry.switch", "opentelemetry.trace"),
 }
 LATE = {
-    ("catena.activation", "catena.telemetry.switch"),  # a process without a pool needs none of it
+    ("catena._autostart", "catena.telemetry.switch"),  # a process without a pool needs none of it
     ("catena.cli.main", "catena.cli.collect.command"),  # it needs an extra
     ("catena.cli.demo.command", "catena.cli.demo.exporting"),  # it needs an extra
     ("catena.cli.demo.watching", "catena.cli.demo.exporting"),

@@ -63,8 +63,8 @@ def test_an_event_is_built_where_somebody_listens() -> None:
     asked_by_the_caller = {
         "catena.context.mount._announce builds Mount",
         "catena.context.mount._tell_undeclared builds KeysUndeclared",
-        "catena.dispatch.call.begin_dispatch builds Dispatch",
-        "catena.dispatch.observing.__init__ builds Execution",
+        "catena.dispatch.caller.exchange.begin_dispatch builds Dispatch",
+        "catena.dispatch.worker.observation.__init__ builds Execution",
         # Built when an observer asks an execution for it.
         "catena.events.calls.lease builds Lease",
     }
