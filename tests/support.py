@@ -53,6 +53,28 @@ def isolated(test: Callable[P, T]) -> Callable[P, T]:
     return in_empty_context
 
 
+class Looking:
+    """An observer that calls what it is given at either end, and does nothing without."""
+
+    def __init__(
+        self,
+        begin: Callable[[Any], object] | None = None,
+        end: Callable[[Any, BaseException | None, int], object] | None = None,
+    ) -> None:
+        self._begin = begin
+        self._end = end
+
+    def begin(self, operation: Any) -> None:
+        """Call what is to be called when an operation begins."""
+        if self._begin is not None:
+            self._begin(operation)
+
+    def end(self, operation: Any, error: BaseException | None, at: int) -> None:
+        """Call what is to be called when it has ended."""
+        if self._end is not None:
+            self._end(operation, error, at)
+
+
 def variable(name: str = "var", **options: Any) -> catena.ContextVar[Any]:
     """Declare a variable whose key nobody has, however long others live."""
     return catena.ContextVar(f"{name}{next(_numbers)}", namespace="tests", **options)

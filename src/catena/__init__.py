@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from catena import _autostart
+from catena._autostart import register as _register
 from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
 from catena.context.runtime import RuntimeContext
@@ -78,7 +78,7 @@ __all__ = [
 
 _SUBMODULES = ("collect", "events", "logging", "telemetry", "testing")
 
-_autostart.register()
+_register()
 
 if not _typing.TYPE_CHECKING:
 

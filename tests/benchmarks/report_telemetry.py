@@ -67,7 +67,7 @@ METHOD: Final = (
     "  (bare - no SDK).",
     "- What is not sampled has a sampler that drops each trace that begins: within a trace, the",
     "  client has attached a span of that kind once; by hand, a root is begun at the caller.",
-    "- Guard tests are counted by what stands in for `listeners` on both sides, and one is timed",
+    "- Guard tests are counted by what stands in for subscribers on both sides, and one is timed",
     "  in a loop, less that loop. Callgrind counts instructions of calls over a link inside one",
     "  process, where a call is smaller than a real one.",
 )

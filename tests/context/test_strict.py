@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from catena.context.carried import Carried
 from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.context.mount import mount_first
 from catena.context.prepared import Prepared
-from catena.dispatch.payloads import LENIENT, STRICT, Wire, take
+from catena.dispatch.caller.answers import apply_answer
+from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed
 from catena.pickling import pickler
@@ -285,6 +287,12 @@ def test_the_error_pickles_with_its_warnings() -> None:
 # ---- in place of a result, and beside an exception
 
 
+def answered(values: Wire) -> Any:
+    """Return a call that nobody observes, as far as its answers ask for it."""
+    declared, connection = SimpleNamespace(name="routine"), SimpleNamespace(values=values)
+    return SimpleNamespace(operation=None, declared=declared, connection=connection)
+
+
 @HOW
 @isolated
 def test_instead_of_a_result_it_is_raised_with_the_value(how: str) -> None:
@@ -296,7 +304,7 @@ def test_instead_of_a_result_it_is_raised_with_the_value(how: str) -> None:
         refusing(how) as values,
         pytest.raises(ChainSerializationError) as refused,
     ):
-        take(Result(1, pickler.dumps([1, 2]), manifest), "routine", values)
+        apply_answer(answered(values), Result(1, pickler.dumps([1, 2]), manifest), None)
 
     assert refused.value.value == [1, 2]
     assert [one.key for one in refused.value.warnings] == bad
@@ -314,7 +322,7 @@ def test_it_never_replaces_an_exception(how: str) -> None:
     frame = ExceptionFrame(1, pickled.dump(error, worker="w", routine="routine"), manifest)
 
     with refusing(how) as values, pytest.raises(KeyError, match="theirs") as raised:
-        take(frame, "routine", values)
+        apply_answer(answered(values), frame, None)
 
     last: BaseException = raised.value
     while last.__context__ is not None:

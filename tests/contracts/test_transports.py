@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from grpc import aio
 
-from catena.dispatch.caller import WorkerConnection
-from catena.dispatch.port import dispatcher
-from catena.dispatch.session import Sessions
+from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.dispatcher import dispatcher
+from catena.dispatch.worker.sessions import Sessions
 from catena.errors import ProtocolError, VersionRefused, WorkerLost
 from catena.link import link as link_module
 from catena.link.client import connect

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.declaration import Declaration, declaration_of
-from catena.dispatch.port import dispatcher
-from catena.dispatch.session import Sessions
+from catena.dispatch.dispatcher import dispatcher
+from catena.dispatch.worker.sessions import Sessions
 from catena.link.link import Link
 from catena.pickling import pickler
 from catena.wire.frames import Next, Task

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catena.context.manifest import ChainManifest, Entry
-from catena.dispatch.caller import WorkerConnection
-from catena.dispatch.port import dispatcher
-from catena.dispatch.session import Sessions
+from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.dispatcher import dispatcher
+from catena.dispatch.worker.sessions import Sessions
 from catena.link.link import Link
 from catena.link.memory import MemoryTransport, pair
 from catena.wire import codec, manifests as closed

@@ -10,8 +10,8 @@ import pytest
 
 import catena
 from catena.context.runtime import Options, options
-from catena.dispatch.caller import WorkerConnection
-from catena.dispatch.port import dispatcher
+from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.dispatcher import dispatcher
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Nack, NackCode, Next, Result, Task

@@ -12,13 +12,13 @@ from unittest.mock import patch
 import pytest
 
 from catena.context.current import Home, context_of, current
-from catena.dispatch.stepper import RunningStream
+from catena.dispatch.worker.run_generator import RunningStream
 from catena.events import Dispatch, Execution, Lease, Mount
-from catena.events.bus import subscribe
+from catena.events.bus import observe
 from tests.dispatch.endings import ENDINGS, begun, held
 from tests.dispatch.ends import connected
 from tests.link.ends import settle
-from tests.support import LOOPS, isolated, run
+from tests.support import LOOPS, Looking, isolated, run
 
 
 @contextmanager
@@ -70,13 +70,9 @@ def test_nothing_of_a_call_waits_for_the_collector(name: str, loop: str) -> None
 
 @isolated
 @pytest.mark.parametrize("name", ENDINGS)
-def test_nothing_of_a_call_that_is_told_of_waits_for_the_collector(name: str) -> None:
-    """T8: nor does what is announced of it keep any of that, once its listeners are done."""
-
-    def listen(_: Any) -> Any:
-        return lambda _: None
-
-    with subscribe(listen, Dispatch, Execution, Lease, Mount):
+def test_nothing_of_a_call_that_is_observed_waits_for_the_collector(name: str) -> None:
+    """T8: nor does what is announced of it keep any of that, once its observers are done."""
+    with observe(Looking(), Dispatch, Execution, Lease, Mount):
         assert leftovers(name) == (0, [])
 
 

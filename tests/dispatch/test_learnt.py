@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from catena.dispatch.learnt import Learnt
-from catena.dispatch.numbers import Overtaken
+from catena.dispatch.worker.learnt import Learnt
+from catena.dispatch.worker.numbers import Overtaken
 
 
 def test_the_least_recently_used_goes_when_there_are_too_many() -> None:
@@ -53,6 +53,6 @@ def test_numbers_that_were_left_out_come_once_each() -> None:
 
 def test_ranges_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """R9: a peer that leaves out every second number is stopped."""
-    monkeypatch.setattr("catena.dispatch.numbers._MOST", 3)
+    monkeypatch.setattr("catena.dispatch.worker.numbers._MOST", 3)
     overtaken = Overtaken()
     assert [overtaken.add(n, n + 1) for n in (1, 3, 5, 7)] == [True, True, True, False]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import catena
-from catena.dispatch import running, stepper
-from catena.dispatch.session import Session, Sessions
+from catena.dispatch.worker import run_coroutine as running, run_generator as stepper
+from catena.dispatch.worker.session import Session
+from catena.dispatch.worker.sessions import Sessions
 from catena.errors import RemoteError, SerializationError, SerializationWarning
 from catena.remote_exceptions import pickled
 from tests.dispatch.ends import connected
@@ -103,7 +104,7 @@ def test_an_exception_that_cannot_be_told_of_leaves_its_name(
             with pytest.raises(RemoteError, match="ValueError: its own") as caught:
                 await fail()
             assert caught.value.type_name == "builtins.ValueError"
-            assert "telling of its end raised SystemExit: from within" in caught.value.step
+            assert "writing it down raised SystemExit: from within" in caught.value.step
             await stands()
 
     run(main())
@@ -236,7 +237,7 @@ def test_what_is_raised_as_a_call_is_started_ends_it(monkeypatch: pytest.MonkeyP
     async def main() -> None:
         async with connected():
             with monkeypatch.context() as planted:
-                planted.setattr("catena.dispatch.session.RunningCall", raising)
+                planted.setattr("catena.dispatch.worker.sessions.RunningCall", raising)
                 with pytest.raises(RemoteError, match="SystemExit: from within"):
                     await echo(1)
             await stands()
@@ -244,16 +245,23 @@ def test_what_is_raised_as_a_call_is_started_ends_it(monkeypatch: pytest.MonkeyP
     run(main())
 
 
-def test_nothing_more_is_sent_for_a_call_that_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_more_is_sent_for_a_call_that_has_ended(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """M7: what is raised behind the last frame is only logged."""
+    sessions: list[Session] = []
+    reply = Session.reply
+
+    def note(self: Session, frame: Any) -> None:
+        sessions.append(self)
+        reply(self, frame)
 
     async def main() -> None:
-        async with connected() as ends:
-            sessions: list[Session] = []
-            forget = ends.sessions.forget
-            ends.sessions.forget = lambda one: (sessions.append(one), forget(one))[1]  # type: ignore[method-assign]
-            await stands()
-            running.fall(sessions[0], ValueError("too late"))
+        async with connected():
+            with monkeypatch.context() as noting:
+                noting.setattr(Session, "reply", note)
+                await stands()
+            running.end_in_net(sessions[0], ValueError("too late"))
             await stands()
 
     with caplog.at_level(logging.ERROR, logger="catena"):

@@ -1,4 +1,4 @@
-"""What both ends of a call tell: attempts, leases, unmounts, and the carriers of a listener."""
+"""What both ends of a call announce: attempts, leases, unmounts, and what observers leave there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 import catena
 from catena.context.manifest import ChainManifest
 from catena.events import ContentionUnhandled, Dispatch, Execution, Lease, Mount, Unmounted
-from catena.events.bus import subscribe
+from catena.events.bus import end_of, observe, subscribe
 from catena.events.carrier import CARRIER_LIMIT, OVERSIZED
 from catena.testing import recording
 from catena.wire import manifests
 from catena.wire.frames import Ack, Nack, NackCode, Result
 from tests.dispatch.ends import PROXY, caller_and_hand, connected
 from tests.dispatch.tapped import tapped
-from tests.support import isolated, run
+from tests.support import Looking, isolated, run
 
 kept: catena.ContextVar[int] = catena.ContextVar("kept", namespace="tests.observing", default=0)
 
@@ -45,23 +45,26 @@ async def keep_each(to: int) -> AsyncGenerator[int, None]:
 
 
 @isolated
-def test_an_execution_tells_who_calls_and_for_which_chain() -> None:
+def test_an_execution_says_who_calls_and_for_which_chain() -> None:
     """D2: worker, caller, versions and chain are known when it begins."""
 
-    def measuring(event: Dispatch) -> None:
+    def measure(event: Dispatch) -> None:
         event.measured = True
 
     async def main() -> None:
         kept.set(1)
         async with connected():
-            with subscribe(measuring, Dispatch), recording(Dispatch, Execution) as recorded:
+            with observe(Looking(measure), Dispatch), recording(Dispatch, Execution) as recorded:
                 await keep(2)
         (dispatch,), (execution,) = recorded.of(Dispatch), recorded.of(Execution)
-        assert (execution.worker, execution.caller) == ("w1", "near")
+        ends = execution.served.endpoints
+        assert (ends.worker, ends.caller) == ("w1", "near")
         assert execution.chain_id == dispatch.chain_id != b""
         assert execution.frame == ("next", 1)
-        assert (dispatch.attempts, dispatch.protocol) == (1, "1.0")
-        assert dispatch.peer_version == execution.peer_version == catena.__version__
+        attempt = dispatch.attempt
+        assert attempt is not None
+        assert (dispatch.attempts, attempt.endpoints.protocol) == (1, "1.0")
+        assert attempt.endpoints.peer_version == ends.peer_version == catena.__version__
         assert dispatch.sent_bytes > 0
         assert dispatch.received_bytes > 0
 
@@ -70,14 +73,14 @@ def test_an_execution_tells_who_calls_and_for_which_chain() -> None:
 
 @isolated
 def test_every_attempt_is_counted_and_takes_the_carrier_along() -> None:
-    """D7: a refused call is sent again, with what a listener wants to reach the other end."""
+    """D7: a refused call is sent again, with what an observer wants to reach the other end."""
 
-    def tracing(event: Dispatch) -> None:
+    def trace(event: Dispatch) -> None:
         event.carrier = {"mine": "yes"}
 
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
-            with subscribe(tracing, Dispatch), recording(Dispatch) as recorded:
+            with observe(Looking(trace), Dispatch), recording(Dispatch) as recorded:
                 calling = asyncio.create_task(look())
                 carriers = []
                 for _ in range(2):
@@ -99,16 +102,15 @@ def test_a_lease_lasts_from_mount_to_unmount() -> None:
     """Leases: one for each call that a proxy serves; the first finds it built, others cached."""
     order: list[str] = []
 
-    def lease(event: Lease) -> Any:
-        order.append("leased")
-        return lambda outcome: order.append(f"released {outcome.end}")
+    def release(_: Lease, error: BaseException | None, __: int) -> None:
+        order.append(f"released {end_of(error)}")
 
     async def main() -> None:
         kept.set(1)
         async with connected():
             with (
-                subscribe(lease, Lease),
-                subscribe(lambda one: order.append(f"mount {one.to_worker}"), Mount),
+                observe(Looking(lambda _: order.append("leased"), release), Lease),
+                observe(Looking(lambda one: order.append(f"mount {one.to_worker}")), Mount),
                 subscribe(lambda _: order.append("unmounted"), Unmounted),
                 recording(Lease) as recorded,
             ):
@@ -140,22 +142,22 @@ def test_each_manifest_is_one_mount() -> None:
             there = [one for one in recorded.of(Mount) if one.to_worker]
             assert len(there) == len(ends.told) == 3
             assert [one.keys_set for one in there] == [(kept.key,)] * 3
-            assert [one.bytes for one in there] == [len(one.entries) for one in ends.told]
+            assert [one.size for one in there] == [len(one.entries) for one in ends.told]
 
     run(main())
 
 
 @isolated
-def test_answers_carry_what_a_listener_left_when_they_carry_a_chain() -> None:
+def test_answers_carry_what_an_observer_left_when_they_carry_a_chain() -> None:
     """C4: an answer that changes nothing has no manifest, and no carrier."""
 
-    def tracing(event: Execution) -> None:
+    def trace(event: Execution) -> None:
         event.reply = lambda: {"from": "there"}
 
     async def main() -> None:
         kept.set(1)
         async with tapped() as ends:
-            with subscribe(tracing, Execution), recording(Mount) as recorded:
+            with observe(Looking(trace), Execution), recording(Mount) as recorded:
                 await look()
                 await keep(2)
                 assert [one async for one in keep_each(2)] == [0, 1]
@@ -169,20 +171,20 @@ def test_answers_carry_what_a_listener_left_when_they_carry_a_chain() -> None:
 
 
 @isolated
-def test_what_a_listener_left_is_used_in_every_context_of_a_call() -> None:
+def test_what_an_observer_left_is_called_in_every_context_of_a_call() -> None:
     """The seam: once for each further Context of a stream; what it raises breaks no call."""
     entered: list[int] = []
 
-    def tracing(event: Execution) -> None:
+    def trace(event: Execution) -> None:
         event.enter = lambda: entered.append(1) or 1 / 0
 
-    def calling(event: Dispatch) -> None:
+    def fail_on_entry(event: Dispatch) -> None:
         event.enter = lambda: 1 / 0
 
     async def main() -> None:
         kept.set(1)
         async with connected():
-            with subscribe(tracing, Execution), subscribe(calling, Dispatch):
+            with observe(Looking(trace), Execution), observe(Looking(fail_on_entry), Dispatch):
                 stream = keep_each(5)
                 assert await anext(stream) == 0
                 assert await asyncio.create_task(anext(stream)) == 1
@@ -263,24 +265,24 @@ def test_a_contention_that_ends_a_routine_is_told_at_either_end(how: str) -> Non
 @isolated
 @pytest.mark.parametrize("when", ["at the begin", "at the end"])
 @pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError, GeneratorExit])
-def test_what_listeners_raise_comes_out_of_no_call(when: str, kind: type[BaseException]) -> None:
+def test_what_observers_raise_comes_out_of_no_call(when: str, kind: type[BaseException]) -> None:
     """The seam: at either end, of coroutines and streams; the next call is as good as this one."""
     called: list[Any] = []
 
-    def broken(event: Any) -> Any:
+    def begin(event: Any) -> None:
         called.append(type(event))
         if when == "at the begin":
             raise kind
-        return end
 
-    def end(_: Any) -> None:
-        raise kind
+    def end(*_: Any) -> None:
+        if when == "at the end":
+            raise kind
 
     async def main() -> None:
         async with connected():
             for event in (Dispatch, Execution, Mount, Lease):
                 for _ in range(2):
-                    with subscribe(broken, event):
+                    with observe(Looking(begin, end), event):
                         assert await keep(2) == 2
                         assert [value async for value in keep_each(2)] == [0, 1]
 

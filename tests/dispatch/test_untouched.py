@@ -1,10 +1,10 @@
-"""A call that names a state and changes nothing is answered without a capture, and no other is."""
+"""What a routine changed comes back to its caller, however it was changed, and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
@@ -12,13 +12,10 @@ import pytest
 import catena
 from catena.context.chain import Chain
 from catena.context.current import current, stamp
-from catena.dispatch import running
-from catena.dispatch.contexts import Contexts
-from catena.events import KeysUndeclared, Unmounted
-from catena.testing import recording
+from catena.dispatch.worker import run_coroutine as running
 from catena.wire.versions import DELTA
 from tests.dispatch.tapped import Tapped, changed, tapped
-from tests.support import LOOPS, isolated, run
+from tests.support import isolated, run
 
 word: catena.ContextVar[str] = catena.ContextVar("word", namespace="tests.untouched", default="-")
 box: catena.ContextVar[list[int]] = catena.ContextVar("box", namespace="tests.untouched")
@@ -121,38 +118,6 @@ async def named(ends: Tapped) -> None:
     ends.forget()
     _captures.clear()
     _chains.clear()
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-@isolated
-def test_what_changes_nothing_is_answered_without_a_capture(loop: str) -> None:
-    """M9: a name and nothing else goes there, nothing comes back, and the chain is let go of."""
-
-    async def main() -> None:
-        async with tapped() as ends:
-            word.set("red")
-            await named(ends)
-            assert [await look(), await look()] == ["red", "red"]
-            assert [(one.base, one.entries) for one in ends.told] == [(1, b"")] * 2
-            assert [one.manifest for one in ends.answers] == [None, None]
-            assert _captures == []
-            assert [one.home.proof for one in _chains] == [None, None]
-            assert _chains[0] is not _chains[1]
-
-    run(main(), loop=loop)
-
-
-@isolated
-def test_an_unarmed_call_is_answered_without_a_capture() -> None:
-    """C4: no chain goes, none is made, none comes back."""
-
-    async def main() -> None:
-        async with tapped() as ends:
-            assert await look() == "-"
-            assert (ends.told, ends.answers[0].manifest) == ([], None)
-            assert (_captures, _chains) == ([], [])
-
-    run(main())
 
 
 @pytest.mark.parametrize("armed", [True, False])
@@ -288,50 +253,5 @@ def test_what_a_routine_raises_lets_go_of_the_chain_too() -> None:
                 await fail()
             assert [one.home.proof for one in _chains] == [None]
             assert ends.answers[0].manifest is None
-
-    run(main())
-
-
-@isolated
-def test_whoever_listens_is_told_of_the_end() -> None:
-    """C12: an untouched chain is unmounted like any other, once."""
-
-    async def main() -> None:
-        async with tapped() as ends:
-            word.set("red")
-            await named(ends)
-            with recording(Unmounted) as ended:
-                await look()
-                await look()
-            assert [one.chain_id for one in ended.of(Unmounted)] == [one.id for one in _chains]
-            with recording(KeysUndeclared):
-                await look()
-            assert _chains[-1].home.proof is None
-            assert _captures == []
-
-    run(main())
-
-
-@isolated
-def test_only_a_bare_name_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """M9: what tells a state, or how one differs, is mounted the long way."""
-    told: list[int] = []
-    enter: Callable[..., Any] = Contexts.enter_told
-
-    def noted(self: Contexts, manifest: Any, *rest: Any) -> Any:
-        told.append(manifest.name)
-        return enter(self, manifest, *rest)
-
-    monkeypatch.setattr(Contexts, "enter_told", noted)
-
-    async def main() -> None:
-        async with tapped():
-            word.set("red")
-            await look()
-            await look()
-            word.set("blue")
-            assert await look() == "blue"
-            await look()
-            assert told == [1, 2]
 
     run(main())

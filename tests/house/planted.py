@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from catena.context.token import Token
-from catena.dispatch.stream import Stream
+from catena.dispatch.caller.stream import Stream
 from catena.errors import ProtocolError
 from catena.link.outbox import Joiner, Outbox
 from catena.pickling import pickler

@@ -9,8 +9,8 @@ from unittest.mock import patch
 import catena
 from catena.context.current import current
 from catena.context.token import Token
-from catena.dispatch import running
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.call import Call
+from catena.dispatch.worker import run_coroutine as running
 from tests.integration import accumulating
 from tests.integration.test_nothing_accumulates import (
     test_nothing_stays_of_dispatches_with_set_reset_and_fork as a_count,
@@ -21,7 +21,7 @@ __all__ = ["CHECKS"]
 
 CHECKS = (a_count,)
 
-_mint, _forget, _unmount = Token.mint, WorkerConnection.forget, running.unmount
+_mint, _leave, _unmount = Token.mint, Call._leave, running.unmount
 
 
 class Keeping(AbstractContextManager[None]):
@@ -47,9 +47,9 @@ def _mint_and_keep(*args: Any) -> Token[Any]:
     return token
 
 
-def _forget_and_keep(self: WorkerConnection, call: Any) -> None:
-    _hoard.append(call)
-    _forget(self, call)
+def _leave_and_keep(self: Call) -> None:
+    _hoard.append(self)
+    _leave(self)
 
 
 def _unmount_and_keep() -> None:
@@ -72,7 +72,7 @@ keep(
     Keeping(Token, "mint", staticmethod(_mint_and_keep)),
     a_count,
 )
-keep("the caller keeps every call", Keeping(WorkerConnection, "forget", _forget_and_keep), a_count)
+keep("the caller keeps every call", Keeping(Call, "_leave", _leave_and_keep), a_count)
 keep(
     "a worker keeps every chain that it unmounts",
     Keeping(accumulating, "prepare", _keep_there),

@@ -9,8 +9,9 @@ from unittest.mock import patch
 
 import catena
 from catena import wording
-from catena.dispatch import running, values
-from catena.dispatch.session import Session
+from catena.dispatch.caller.connection import answers
+from catena.dispatch.worker import run_coroutine as running
+from catena.dispatch.worker.session import Session
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from tests.laws import endings
@@ -28,7 +29,7 @@ _dump, _reply = pickled.dump, Session.reply
 def _dump_or_leave(error: BaseException, **names: str) -> bytes:
     """Write an exception as somebody does who trusts it."""
     if issubclass(type(error), Hostile):
-        raise SystemExit("from what tells of an end")
+        raise SystemExit("from what writes an end down")
     return _dump(error, **names)
 
 
@@ -52,13 +53,13 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "the net alone": (TRUSTED,),
     "no net": (
         TRUSTED,
-        patch.object(running, "plain", _raise),
+        patch.object(running, "plain_exception", _raise),
     ),
     "a circle": (patch.object(Session, "reply", _reply_and_keep),),
     "a text is trusted": (patch.object(wording, "text_of", str),),
     "a pickle is trusted": (
         patch.object(pickler, "loads", pickle.loads),
-        patch.object(values, "opened", _open_trustfully),
+        patch.object(answers, "unpickle_payload", _open_trustfully),
     ),
 }
 
@@ -86,12 +87,12 @@ class Trusting(AbstractContextManager[None]):
         self._patch.stop()
 
 
-keep("a worker has no net under what tells of an end", Trusting("no net"), a_call)
+keep("a worker has no net under what writes an end down", Trusting("no net"), a_call)
 keep("a session keeps what ran for it", Trusting("a circle"), a_call)
 keep("a worker trusts that each error has a text", Trusting("a text is trusted"), a_call)
 keep("a worker opens whatever comes, without a net", Trusting("a pickle is trusted"), a_call)
 keep(
     "a caller opens whatever comes, without a net",
-    patch.object(values, "opened", _open_trustfully),
+    patch.object(answers, "unpickle_payload", _open_trustfully),
     a_call,
 )

@@ -8,7 +8,7 @@ from unittest.mock import patch
 from catena.context import mount as mounting
 from catena.dispatch.contexts import Contexts
 from catena.dispatch.payloads import Wire
-from catena.dispatch.session import Session
+from catena.dispatch.worker.session import Session
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.link import link as linking
 from catena.wire import codec

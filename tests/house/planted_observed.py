@@ -7,9 +7,8 @@ from typing import Any
 from unittest.mock import patch
 
 from catena import events
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.events.bus import Event
-from catena.events.carrier import NO_CARRIER
 from catena.telemetry import facts, metrics
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.rows import Metric
@@ -35,12 +34,13 @@ def _astray(real: Any) -> Any:
     """Let calls name a parent that nobody has."""
 
     def opened(
-        self: WorkerConnection, *args: Any, carrier: Any = NO_CARRIER, **options: Any
+        self: WorkerConnection, declared: Any, payload: Any, operation: Any, *rest: Any
     ) -> Any:
-        trace = carrier.get("traceparent", "")
+        trace = (operation.carrier or {}).get("traceparent", "")
         if trace:
-            carrier = {**carrier, "traceparent": f"{trace[:36]}{'1f' * 8}{trace[52:]}"}
-        return real(self, *args, carrier=carrier, **options)
+            forged = f"{trace[:36]}{'1f' * 8}{trace[52:]}"
+            operation.carrier = {**operation.carrier, "traceparent": forged}
+        return real(self, declared, payload, operation, *rest)
 
     return opened
 

@@ -112,14 +112,24 @@ def test_the_facade_is_sorted_and_every_name_resolves() -> None:
 
 
 def test_the_facade_imports_nothing_that_it_does_not_list() -> None:
-    """What the root imports is what it exports."""
+    """What the root imports is what it exports, but for names of its own."""
     bound = {
         alias.asname or alias.name
         for node in ast.parse(SOURCES["catena"]).body
         if isinstance(node, ast.ImportFrom) and node.module != "__future__"
         for alias in node.names
+        if not (alias.asname or "").startswith("_")
     }
     assert bound == set(catena.__all__)
+
+
+def test_dir_shows_the_product_and_nothing_else() -> None:
+    """The public face: the listed names and the public submodules, which load when they are used."""
+    assert set(dir(catena)) == {*catena.__all__, *catena._SUBMODULES}
+    for name in catena._SUBMODULES:
+        assert getattr(catena, name).__name__ == f"catena.{name}"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(catena, "nothing")  # noqa: B009 - not known to a type checker
 
 
 @pytest.mark.parametrize("module", [one for one in SOURCES if listed(SOURCES[one]) is not None])

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from catena import events, observe, telemetry
-from catena.events.bus import Event, subscribe
+from catena import events, telemetry
+from catena.events import bus
+from catena.events.bus import Event, Operation, observe, subscribe
 from tests.house.imports import modules
-from tests.support import run
+from tests.support import Looking, run
 from tests.telemetry.story import story
 
 KINDS = [
@@ -20,6 +21,8 @@ KINDS = [
     for kind in (getattr(events, name) for name in events.__all__)
     if isinstance(kind, type) and issubclass(kind, Event)
 ]
+FACTS = [kind for kind in KINDS if not issubclass(kind, Operation)]
+OPERATIONS = [kind for kind in KINDS if issubclass(kind, Operation)]
 NAMES = {kind.__name__ for kind in KINDS}
 
 # Announced by the story itself, where no code of ours asks whether somebody listens.
@@ -33,7 +36,7 @@ ANNOUNCED = {
 
 
 def built(files: dict[str, str]) -> list[str]:
-    """Return where an event is built in a function that asks for no listeners of any."""
+    """Return where an event is built in a function that does not ask who wants to know."""
     found: list[str] = []
     for name, text in files.items():
         for node in ast.walk(ast.parse(text)):
@@ -48,7 +51,7 @@ def built(files: dict[str, str]) -> list[str]:
                 one.value.id
                 for one in ast.walk(node)
                 if isinstance(one, ast.Attribute)
-                and one.attr == "listeners"
+                and one.attr in ("listeners", "observers")
                 and isinstance(one.value, ast.Name)
             }
             found += [f"{name}.{node.name} builds {one}" for one in (calls & NAMES) - asks]
@@ -60,8 +63,10 @@ def test_an_event_is_built_where_somebody_listens() -> None:
     asked_by_the_caller = {
         "catena.context.mount._announce builds Mount",
         "catena.context.mount._tell_undeclared builds KeysUndeclared",
-        # Built when a listener asks an execution for it.
-        "catena.operations.lease builds Lease",
+        "catena.dispatch.caller.exchange.begin_dispatch builds Dispatch",
+        "catena.dispatch.worker.observation.__init__ builds Execution",
+        # Built when an observer asks an execution for it.
+        "catena.events.calls.lease builds Lease",
     }
     assert set(built(modules())) == asked_by_the_caller
 
@@ -83,19 +88,20 @@ def nobody_listens() -> Iterator[None]:
 
 def test_no_event_is_built_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The budget: calls, streams, forks, resets, refusals and beats build no event."""
-    assert [kind for kind in KINDS if kind.listeners] == []
+    assert [kind for kind in FACTS if kind.listeners] == []
+    assert [kind for kind in OPERATIONS if kind.observers] == []
     made: list[str] = []
     for kind in KINDS:
         if kind.__name__ not in ANNOUNCED:
             monkeypatch.setattr(kind, "__init__", _noting(kind, made))
     clock: list[int] = []
-    monkeypatch.setattr(observe, "perf_counter_ns", lambda: clock.append(1) or len(clock))
+    monkeypatch.setattr(bus, "perf_counter_ns", lambda: clock.append(1) or len(clock))
 
     contextvars.Context().run(run, story())
     assert made == []
     assert clock == []
 
-    with subscribe(lambda _: None, *KINDS):
+    with subscribe(lambda _: None, *FACTS), observe(Looking(), *OPERATIONS):
         contextvars.Context().run(run, story())
     assert set(made) == NAMES - ANNOUNCED
     assert clock

@@ -22,8 +22,8 @@ from catena.context.ledger import CallLedger, Ledger
 from catena.context.prepared import Prepared
 from catena.context.registry import tokens
 from catena.context.token import Token
-from catena.dispatch.attempt import Call
-from catena.dispatch.session import Session
+from catena.dispatch.caller.call import Call
+from catena.dispatch.worker.session import Session
 from tests.integration import routines
 from tests.integration.pools import pooled
 

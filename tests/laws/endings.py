@@ -21,13 +21,13 @@ import catena
 from catena.context.chain import Chain
 from catena.context.current import Home
 from catena.context.token import Token
-from catena.dispatch.attempt import Call
-from catena.dispatch.deadline import Bounds, Timers
-from catena.dispatch.running import RunningCall
-from catena.dispatch.session import Session
-from catena.dispatch.stepper import ChainDriver, RunningStream
-from catena.dispatch.stream import Stream
-from catena.dispatch.timeleft import TimeLeft
+from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.stream import Stream
+from catena.dispatch.caller.timeouts import Bounds, Timers
+from catena.dispatch.worker.deadline import TimeLeft
+from catena.dispatch.worker.run_coroutine import RunningCall
+from catena.dispatch.worker.run_generator import ChainDriver, RunningStream
+from catena.dispatch.worker.session import Session
 from catena.errors import RemoteError, SerializationWarning
 from catena.wording import class_name, reason
 from tests.laws.endings_hostile import Hostile, Spec, name_of

@@ -12,18 +12,18 @@ import asyncio
 import contextvars
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 import catena
-from catena.dispatch import running, stepper
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.session import Sessions
+from catena.dispatch.worker import run_coroutine as running, run_generator as stepper
+from catena.dispatch.worker.sessions import Sessions
 from catena.errors import CatenaError, ProtocolError, SerializationWarning
 from catena.events import Execution, LinkClosed, Mount
-from catena.events.bus import subscribe
+from catena.events.bus import observe, subscribe
 from catena.link.link import Link
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
@@ -48,11 +48,11 @@ from tests.laws.fuzz_model import Expected, after_answer
 from tests.laws.fuzz_mutations import mutated
 from tests.laws.law import Random, Seen
 from tests.link.ends import Hand, link_and_hand, settle
-from tests.support import run
+from tests.support import Looking, run
 
 __all__ = ["case"]
 
-_arguments = running.arguments
+_arguments = running.unpickle_arguments
 
 SECONDS = 10.0
 OWN = (Absent, Thrown, asyncio.CancelledError, GeneratorExit, TypeError)
@@ -97,8 +97,8 @@ class _Side:
             warnings.simplefilter("always", SerializationWarning)
             warnings.showwarning = self._warned
             stack.enter_context(patch.object(logging.getLogger("catena"), "disabled", True))
-            for listener, event in self._listeners().items():
-                stack.callback(subscribe(listener, event).cancel)
+            stack.enter_context(subscribe(self._closed, LinkClosed))
+            stack.enter_context(observe(Looking(self._mounted), Mount))
             yield
 
     async def play(self, wrong: Iterable[bytes]) -> None:
@@ -137,9 +137,6 @@ class _Side:
 
     async def _play(self, wrong: Iterable[bytes]) -> None:
         raise NotImplementedError
-
-    def _listeners(self) -> dict[Callable[[Any], None], Any]:
-        return {self._mounted: Mount, self._closed: LinkClosed}
 
     def _mounted(self, _: Mount) -> None:
         self.mounts += 1
@@ -224,16 +221,14 @@ class _Worker(_Side):
         assert isinstance(error, (CatenaError, *OWN)), f"untyped: {error!r}"
         self.counted(type(error).__name__)
 
-    def _listeners(self) -> dict[Callable[[Any], None], Any]:
-        return {**super()._listeners(), self._executing: Execution}
-
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look, besides, at what is bound when a call's arguments have been opened."""
         with ExitStack() as stack:
             stack.enter_context(super().watching())
+            stack.enter_context(observe(Looking(self._executing), Execution))
             for module in (running, stepper):
-                stack.enter_context(patch.object(module, "arguments", self._opened))
+                stack.enter_context(patch.object(module, "unpickle_arguments", self._opened))
             yield
 
     def _executing(self, event: Execution) -> None:

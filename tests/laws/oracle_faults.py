@@ -19,7 +19,7 @@ from catena.context.ledger import Ledger
 from catena.context.registry import tokens
 from catena.context.token import Token
 from catena.context.var import ContextVar
-from catena.dispatch import running
+from catena.dispatch.worker import run_coroutine as running
 
 __all__ = ["FAULTS", "Planted", "plant_what_is_asked_for"]
 

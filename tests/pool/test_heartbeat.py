@@ -1,4 +1,4 @@
-"""The heartbeat: attendants look around at its start and at every beat, until it stops."""
+"""The heartbeat: it polls at its start and at every beat, until it stops."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import time
 
 import pytest
 
-from catena import observe
-from catena.events import LoopTicked
-from catena.events.bus import on_poll
+from catena.events import LoopTicked, bus
+from catena.events.bus import on_poll, poll
 from catena.pool.heartbeat import Heartbeat
 from catena.testing import recording
 from tests.support import LOOPS, run
@@ -19,8 +18,8 @@ from tests.support import LOOPS, run
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The looks of an attendant, the only one there is."""
-    monkeypatch.setattr(observe, "_attendants", [])
+    """The looks of the only one there is to poll."""
+    monkeypatch.setattr(bus, "_polled", [])
     found: list[int] = []
     on_poll(lambda: found.append(len(found)))
     return found
@@ -76,7 +75,7 @@ def test_an_attendant_that_raises_is_asked_no_more(
     on_poll(lambda: 1 / 0)
 
     for _ in range(3):
-        observe.attend()
+        poll()
 
     assert len(looks) == 3
     assert [one.levelno for one in caplog.records] == [logging.ERROR]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import catena
+from catena.pool import socket_dir
 from catena.pool.socket_dir import SocketDirectory, sweep
 from tests.support import run
 

@@ -22,7 +22,7 @@ HEAD = """\
 
 <!-- Written by `python -m tests.telemetry.page` from the catalog; edits are lost. -->
 
-What Catena tells of itself, as [OpenTelemetry](https://opentelemetry.io) spans and metrics and as
+What Catena records of itself, as [OpenTelemetry](https://opentelemetry.io) spans and metrics and as
 log records. It is on as soon as the application has configured an SDK: a pool looks for one when it
 opens and about once a second afterwards, a worker likewise. Without an SDK nothing listens, and
 what happens costs one attribute test each time. The [events](events.md) that all of this is made
@@ -93,12 +93,11 @@ those of the resets that the routine makes. Where the trace is not sampled, the 
 the sampling decision where the trace begins, and for nothing else: calls and executions in a trace
 that is not sampled ask nobody, because the SDK's parent-based sampler would repeat what the parent
 says. Any other sampler is asked once at either end of each call. A call that is not sampled is
-only counted, and nobody is told of it: a listener of your own for dispatches, executions, mounts or
-unmounts has all of them told, which takes longer. Its durations have no exemplars that name a
-trace, whatever filter the SDK has: nobody keeps that trace.
+only counted. Its durations have no exemplars that name a trace, whatever filter the SDK has: nobody
+keeps that trace.
 
-A worker answers first and tells then: what its listeners do when a call has ended, they do when the
-answer has left. Durations are those from before that, and a span ends when its call did: it lasts
+A worker answers first and records then: its observers see the end of a call when the answer has
+left. Durations are those from before that, and a span ends when its call did: it lasts
 as long as the metric says.
 
 What that comes to is measured beside the bare SDK in [Benchmarks](benchmarks.md#telemetry). With
@@ -111,34 +110,34 @@ sampled, and 2.5 times when each begins its trace. Who needs that
 throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
 
 The trace travels beside the manifest of a call, through the propagator that the application has
-configured, and so does the time of sending, which tells how long a call waited. Baggage stays
+configured, and so does the time of sending, which says how long a call waited. Baggage stays
 behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What is to travel
 beyond 8 KiB goes without baggage, and if need be without the `tracestate`; the parent arrives. What
 arrives malformed, or beyond 8 KiB, never fails a call: its span begins a trace of its own, and
-`catena.carrier` tells why. All of that is counted in `catena.telemetry.dropped`.
+`catena.carrier` says why. All of that is counted in `catena.telemetry.dropped`.
 
 Texts that no exporter can encode, because they hold half a surrogate pair (such as a file name that
 is no UTF-8), arrive with a backslash: `caf\\udce9`. Integers beyond 64 bits arrive as texts.
 
-Values of variables, arguments, results and credentials are in no signal. Errors are told by their
-class; their texts, which may quote values, only with `install(record_messages=True)` or
+Values of variables, arguments, results and credentials are in no signal. Errors are recorded by
+their class; their texts, which may quote values, only with `install(record_messages=True)` or
 `CATENA_RECORD_MESSAGES=1`.
 
 What is given to `install` in code holds for the workers that are started afterwards, too. Hooks,
 providers and propagators stay in their process;
-[how to instrument workers](../how-to/instrument.md#workers) tells where they are given there.
+[how to instrument workers](../how-to/instrument.md#workers) says where they are given there.
 
 ## What observes it
 
 Hooks, samplers, span processors, propagators, log handlers and filters run within the code that
-they are told of, and may read variables there. They are refused nothing: a reader that is another
+they observe, and may read variables there. They are refused nothing: a reader that is another
 thread, or another task, sees the values and makes no contention. When an execution begins its chain
 has not been mounted, so variables have their defaults; when it ends, what the routine left in them.
 Whoever sets a variable there takes part, and can be refused.
 
 What one of them raises costs one signal of one event: that span, that measurement or that record.
 It is counted in `catena.telemetry.dropped`, with the signal and the reason `raised`, and logged at
-most once a minute for each signal; the next one is told again. That holds for whatever it is,
+most once a minute for each signal; the next one is recorded again. That holds for whatever it is,
 SystemExit as well; only Ctrl-C goes on to the application.
 
 ## Logs
@@ -188,8 +187,8 @@ looks like. `exception.type` names the class with its module.
 ## How numbers are kept
 
 Numbers on hot paths are counted in the process and read when metrics are collected (`plain`).
-Refusals tell their counters as they come (`direct`), so that these carry exemplars; of calls the
-duration is told so, one record at either end. Sizes and waiting times are `sampled`: every
+Refusals are counted as they come (`direct`), so that their counters carry exemplars; of calls the
+duration is recorded so, once at either end. Sizes and waiting times are `sampled`: every
 sixteenth is kept, at most 1024 between two collections. Durations of calls wait until sixteen have
 come, or until metrics are collected, and are recorded together, each in the context of its own
 call. Series of a small enumeration begin at zero, so that the first contention is an increase.
@@ -246,8 +245,8 @@ def _summary(event: type[Event]) -> str:
 
 def _metric(metric: Metric) -> tuple[str, ...]:
     names = ", ".join(f"`{name}`" for name in metric.labels)
-    told = (metric.kind, metric.unit, names, metric.keeping, metric.description)
-    return (f"`{metric.name}`<br>`{_in_prometheus(metric)}`", *told)
+    shown = (metric.kind, metric.unit, names, metric.keeping, metric.description)
+    return (f"`{metric.name}`<br>`{_in_prometheus(metric)}`", *shown)
 
 
 def _in_prometheus(metric: Metric) -> str:

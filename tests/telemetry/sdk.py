@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 
 from catena import telemetry
 from catena.telemetry import attempts, switch
-from catena.telemetry.tally import dropped
+from catena.telemetry.tally import losses
 
 __all__ = ["Told", "telling"]
 
@@ -33,7 +33,7 @@ class Told:
     exporter: InMemorySpanExporter
     reader: InMemoryMetricReader
     records: list[logging.LogRecord] = field(default_factory=list[logging.LogRecord])
-    before: dict[tuple[str, ...], int] = field(default_factory=lambda: dict(dropped.read()))
+    before: dict[tuple[str, ...], int] = field(default_factory=lambda: dict(losses.read()))
 
     @property
     def spans(self) -> list[ReadableSpan]:

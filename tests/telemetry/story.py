@@ -124,7 +124,7 @@ async def story() -> None:
     await contend()
     with pytest.raises(catena.VersionRefused):
         versions.agree(Hello(0, 99, 1, "9.9", (), "them", 1))
-    events.refused(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
+    events.announced(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
     for fact in (
         events.ForwardDropped(ahead.key),
         events.KeysUndeclared(bytes(16), (("elsewhere", "unknown"),)),

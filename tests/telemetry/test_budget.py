@@ -94,7 +94,7 @@ def test_a_sampler_that_decides_for_itself_is_asked_once_a_side(
     assert tracer == spans_asked
 
 
-@pytest.mark.parametrize("name", ["mount", "unmounted"])
+@pytest.mark.parametrize("name", ["begin", "record_unmounted"])
 @isolated
 def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the tracer is asked for a mount, or an unmount, whether sampled or not."""
@@ -104,11 +104,7 @@ def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.M
         self._leaves._leaf(event, None).end()
         return plain(self, event)
 
-    with (
-        patch.object(Chains, name, asking),
-        patch.object(Chains, "counts_mount", lambda *_: False),
-        patch.object(Chains, "counts_unmount", lambda *_: False),
-    ):
+    with patch.object(Chains, name, asking):
         tracer, _ = asked(monkeypatch, "call")
 
     assert tracer.total() > 1
@@ -116,14 +112,14 @@ def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.M
 
 @isolated
 def test_an_instrument_on_the_hot_path_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planted: a mount is told to an instrument at once."""
+    """Planted: an instrument records each mount at once."""
     plain = Metrics.mounted
 
-    def telling_at_once(self: Metrics, told: Any, to_worker: bool) -> Any:
-        self._direct["catena.manifest.size"].record(len(told.entries))
-        return plain(self, told, to_worker)
+    def recording_at_once(self: Metrics, event: Any) -> Any:
+        self._direct["catena.manifest.size"].record(event.size)
+        return plain(self, event)
 
-    with patch.object(Metrics, "mounted", telling_at_once):
+    with patch.object(Metrics, "mounted", recording_at_once):
         _, instruments = asked(monkeypatch, "call")
 
     assert instruments.total() > 2

@@ -13,7 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from catena.events.carrier import CARRIER_LIMIT
 from catena.telemetry.carrier import Carriers
-from catena.telemetry.tally import dropped
+from catena.telemetry.tally import losses
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling
@@ -148,7 +148,7 @@ def test_what_exceeds_the_limit_costs_no_parent(
     members: dict[str, str], state: Any, kept: set[str]
 ) -> None:
     """L11: baggage goes first, then the trace's state; the parent arrives, and it is counted."""
-    before = sum(number for _, number in dropped.read())
+    before = sum(number for _, number in losses.read())
     for name, value in members.items():
         attach(baggage.set_baggage(name, value))
     context = trace.SpanContext(5, 7, False, trace.TraceFlags(1), state)
@@ -160,4 +160,4 @@ def test_what_exceeds_the_limit_costs_no_parent(
     assert carrier["traceparent"] == f"00-{5:032x}-{7:016x}-01"
     size = sum(len(name) + len(value) for name, value in carrier.items())
     assert size <= CARRIER_LIMIT
-    assert sum(number for _, number in dropped.read()) - before == (0 if "baggage" in kept else 1)
+    assert sum(number for _, number in losses.read()) - before == (0 if "baggage" in kept else 1)

@@ -1,11 +1,10 @@
-"""Calls whose trace is not sampled: counted as all others are, without anybody being told."""
+"""Calls whose trace is not sampled: counted as all others are, whoever else observes them."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,27 +17,13 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 
 import catena
 from catena import events, telemetry
-from catena.events.bus import subscribe
-from catena.telemetry.calls import Dispatches, Executions
-from catena.telemetry.chains import Chains
+from catena.events.bus import observe
 from tests.dispatch.tapped import tapped
-from tests.support import isolated, run
+from tests.support import Looking, isolated, run
 from tests.telemetry.sdk import Told, labels, telling
 from tests.telemetry.story import add, count_up, fail, nest, number
 
-OPERATIONS = events.Dispatch, events.Execution, events.Mount, events.Unmounted
-COUNTERS = (
-    (Dispatches, "begin"),
-    (Executions, "begin"),
-    (Chains, "counts_mount"),
-    (Chains, "counts_unmount"),
-)
-LISTENERS = (
-    (Dispatches, "tell"),
-    (Executions, "tell"),
-    (Chains, "mount"),
-    (Chains, "unmounted"),
-)
+OPERATIONS = events.Dispatch, events.Execution, events.Mount
 
 
 @catena.routine
@@ -84,47 +69,23 @@ def counts(told: Told) -> dict[str, dict[Any, float]]:
     }
 
 
-def counted(*, told_of: bool) -> dict[str, dict[Any, float]]:
-    """Make the calls without a sampled trace, counted or told of; return the metrics."""
-    with telling(sampled=False, detail="full") as told, ExitStack() as stack:
-        if told_of:
-            stack.enter_context(subscribe(lambda _: None, *OPERATIONS))
-        assert [one.counter is None for one in OPERATIONS] == [told_of] * len(OPERATIONS)
+def counted(*, sampled: bool, observed: bool) -> dict[str, dict[Any, float]]:
+    """Make the calls, sampled or not, with another observer or without; return the metrics."""
+    with telling(sampled=sampled, detail="full") as told, ExitStack() as stack:
+        if observed:
+            stack.enter_context(observe(Looking(), *OPERATIONS))
         run(everything())
-        assert told.spans == []
+        assert bool(told.spans) is sampled
         return counts(told)
 
 
-def noting(
-    patch: pytest.MonkeyPatch, *methods: tuple[type, str]
-) -> dict[tuple[type, str], list[Any]]:
-    """Have what some methods return noted, by class and name."""
-    noted: dict[tuple[type, str], list[Any]] = {one: [] for one in methods}
-    for kind, name in methods:
-        patch.setattr(kind, name, _noting(getattr(kind, name), noted[kind, name]))
-    return noted
-
-
-def _noting(real: Callable[..., Any], returned: list[Any]) -> Callable[..., Any]:
-    def note(*args: Any) -> Any:
-        returned.append(real(*args))
-        return returned[-1]
-
-    return note
-
-
 @isolated
-def test_what_is_only_counted_counts_the_same() -> None:
-    """Metrics: by whichever way, to the label; and nearly nobody is told of an unsampled call."""
-    with pytest.MonkeyPatch.context() as patch:
-        asked, told = noting(patch, *COUNTERS), noting(patch, *LISTENERS)
-        found = counted(told_of=False)
-        assert min(sum(answers) for answers in asked.values()) > 30
-        # Streams are told of, here two, and what is mounted for them is counted.
-        assert [len(one) for one in told.values()] == [2, 2, 0, 0]
-        assert counted(told_of=True) == found
-        assert min(len(one) for one in told.values()) > 30
+def test_an_unsampled_call_is_counted_as_a_sampled_one() -> None:
+    """Metrics: to the label, whether its trace is sampled or not, and whoever else observes it."""
+    found = counted(sampled=False, observed=False)
 
+    assert counted(sampled=False, observed=True) == found
+    assert counted(sampled=True, observed=False) == found
     assert {name for name in found if "active" in name} == {
         "catena.worker.calls.active",
         "catena.proxy.lease.active",
@@ -133,6 +94,8 @@ def test_what_is_only_counted_counts_the_same() -> None:
         assert set(found[name].values()) == {0}
     for name in ("catena.frame.size", "catena.dispatch.queue.duration", "catena.manifest.size"):
         assert sum(found[name].values()) >= 2
+    assert sum(found["catena.chain.mounts"].values()) > 30
+    assert sum(found["catena.chain.unmounts"].values()) > 30
 
 
 @isolated
@@ -196,7 +159,7 @@ def test_a_sampler_that_raises_costs_spans_alone() -> None:
 
 
 @isolated
-def test_an_end_that_cannot_be_told_costs_spans_alone() -> None:
+def test_an_end_that_cannot_be_recorded_costs_spans_alone() -> None:
     """Bad input: a processor that raises when spans end is met at each of both ends."""
 
     class Broken(SpanProcessor):
@@ -231,9 +194,9 @@ def ended(told: Told) -> list[int]:
 @isolated
 @pytest.mark.parametrize("detail", ["dispatch", "full"])
 @pytest.mark.parametrize("is_sampled", [True, False])
-@pytest.mark.parametrize("told_of", [True, False])
-def test_what_was_told_leaves_nothing_to_the_collector(
-    detail: Any, is_sampled: bool, told_of: bool
+@pytest.mark.parametrize("observed", [True, False])
+def test_what_was_recorded_leaves_nothing_to_the_collector(
+    detail: Any, is_sampled: bool, observed: bool
 ) -> None:
     """Memory: events, spans and contexts of a call that is over refer to each other no more."""
 
@@ -257,8 +220,8 @@ def test_what_was_told_leaves_nothing_to_the_collector(
                 gc.enable()
 
     with telling(sampled=is_sampled, detail=detail), ExitStack() as stack:
-        if told_of:
-            stack.enter_context(subscribe(lambda _: None, *OPERATIONS))
+        if observed:
+            stack.enter_context(observe(Looking(), *OPERATIONS))
         left = run(work())
     assert set(left) & {"Dispatch", "Execution", "Mount", "_Span", "Context", "partial"} == set()
 
@@ -278,7 +241,7 @@ def test_who_installs_metrics_alone_counts_every_call() -> None:
 
 @isolated
 def test_a_sampled_call_is_decided_once() -> None:
-    """Sampling: a counter that leaves a call hands over what was decided."""
+    """Sampling: a sampler is asked once at either end."""
     asked: list[str] = []
 
     class Asked(ParentBased):

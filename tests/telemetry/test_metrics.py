@@ -179,7 +179,7 @@ def test_samples_are_every_sixteenth_and_bounded() -> None:
 
     def came(count: int) -> None:
         for value in range(count):
-            if samples.wanted():
+            if samples.next_is_kept():
                 samples.keep(("x",), value)
 
     came(33)

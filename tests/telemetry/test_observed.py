@@ -32,7 +32,7 @@ SECONDS = 180.0
 SECRETS = ("of no interest", "a cause that says something")
 """What errors and causes of the story say."""
 
-FACTS: Any = facts.__dict__["_TELL"]
+FACTS: Any = facts.__dict__["_FACTS"]
 
 
 def held(rows: Iterable[Row] = CATALOG, lines: list[str] | None = None) -> Check:

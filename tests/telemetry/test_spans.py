@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import catena
 from catena import telemetry
-from catena.dispatch.caller import WorkerConnection
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.events.carrier import CARRIER_LIMIT
 from catena.telemetry import calls
 from catena.telemetry.facts import status_of
@@ -436,8 +436,9 @@ def sending(carrier: Any, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Make a call whose carrier is replaced on its way; return what was told."""
     opening = WorkerConnection.open
 
-    def opened(self: Any, declared: Any, payload: bytes, make: Any = None, **_: Any) -> Any:
-        return opening(self, declared, payload, *([make] if make else []), carrier=carrier)
+    def opened(self: Any, declared: Any, payload: bytes, operation: Any, bounds: Any) -> Any:
+        operation.carrier = carrier
+        return opening(self, declared, payload, operation, bounds)
 
     monkeypatch.setattr(WorkerConnection, "open", opened)
     with telling() as told:

@@ -69,9 +69,10 @@ def python(program: str, **environment: str) -> str:
 
 
 def listening() -> set[type[Event]]:
-    """Return the events that somebody listens to."""
+    """Return the events that somebody listens to or observes."""
     kinds = [getattr(events, name) for name in events.__all__]
-    return {kind for kind in kinds if isinstance(kind, type) and kind.listeners}
+    kinds = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Event)]
+    return {kind for kind in kinds if kind.listeners or getattr(kind, "observers", ())}
 
 
 def test_a_pool_without_an_sdk_imports_nothing_and_subscribes_nobody() -> None:
@@ -82,7 +83,9 @@ async def main():
         assert await echo(1) == 1
         from catena import events
         kinds = [getattr(events, name) for name in events.__all__]
-        print(opentelemetry(), [one for one in kinds if getattr(one, "listeners", ())])
+        heard = [one for one in kinds if getattr(one, "listeners", ())]
+        seen = [one for one in kinds if getattr(one, "observers", ())]
+        print(opentelemetry(), heard + seen)
 
 asyncio.run(main())
 """

@@ -23,7 +23,7 @@ _SECONDS = 60.0
 """So long nothing more is logged of a signal that has failed."""
 _TEXT = (
     "what observes the %s of Catena raised: this event is missing there, which"
-    " catena.telemetry.dropped counts; the next one is told again"
+    " catena.telemetry.dropped counts; the next one is recorded again"
 )
 _said: dict[Signal, float] = {}
 

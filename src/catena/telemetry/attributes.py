@@ -12,7 +12,7 @@ __all__ = ["ATTRIBUTES", "LABELS"]
 
 ATTRIBUTES: Mapping[str, str] = {
     "catena.attempts": "How many workers were asked to take the call.",
-    "catena.call.end": "Which end of a call tells: `caller` or `worker`.",
+    "catena.call.end": "Which end of a call recorded it: `caller` or `worker`.",
     "catena.call.id": "The number of the call on its link.",
     "catena.carrier": "Why a call begins a trace of its own: the trace context that came with it "
     "was `absent`, `malformed` or `oversized`.",
@@ -39,7 +39,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.owner.thread": "The thread that runs the chain.",
     "catena.peer.id": "Who is on the other side of a link.",
     "catena.peer.version": "The software version of the other side.",
-    "catena.pending": "`true` on a span that tells of a call when it begins, with an id of its own "
+    "catena.pending": "`true` on a span that shows a call when it begins, with an id of its own "
     "and a link to the span of the call; made where pending spans are switched on.",
     "catena.protocol.version": "The protocol version of the other side.",
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",

@@ -37,7 +37,7 @@ _NOWHERE = Context()
 _STANDARD: set[Any] = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 _FLAGS = {f"{flags:02x}": trace.TraceFlags(flags) for flags in range(256)}
 (SPAN,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
-"""The name under which a context holds its span; nothing public but this tells it."""
+"""The name under which a context holds its span; nothing public but this gives it."""
 UNTRACED = Context({SPAN: trace.INVALID_SPAN})
 """Stands for the context of a call whose trace nobody keeps; an empty one would count as none."""
 
@@ -63,7 +63,7 @@ class UnsampledSpan(trace.NonRecordingSpan):
 
 
 class Carriers:
-    """Writes and reads carriers; ``baggage`` tells whether baggage travels.
+    """Writes and reads carriers; ``baggage`` says whether baggage travels.
 
     Without a propagator the one that the application has configured is asked, each time.
     """
@@ -120,7 +120,7 @@ class Carriers:
         return None
 
     def read(self, carrier: Carrier | None) -> tuple[Context, State]:
-        """Return the context that a carrier tells of, and whether it told of one."""
+        """Return the context that a carrier describes, and whether it described one."""
         if not carrier:
             return _NOWHERE, "oversized" if carrier is OVERSIZED else "absent"
         asked = self._propagator or propagate.get_global_textmap()
@@ -145,7 +145,7 @@ class Carriers:
         return context, "present" if found.is_valid else "malformed"
 
     def unsampled(self, carrier: Carrier) -> Context | None:
-        """Return the context that a plain header tells of, where that is of a dropped trace."""
+        """Return the context that a plain header describes, where that is of an unsampled trace."""
         header = carrier.get(_PARENT)
         if header is None or header[-1:] not in _EVEN or len(carrier) != 1:
             return None
@@ -163,7 +163,7 @@ class Carriers:
         return context
 
     def link(self, carrier: Carrier | None) -> trace.SpanContext | None:
-        """Return the span that a carrier tells of, None without one."""
+        """Return the span that a carrier describes, None without one."""
         if not carrier:
             return None
         context, state = self.read(carrier)
@@ -187,7 +187,7 @@ def _travels(carrier: dict[str, str]) -> bool:
 def _is_plain(propagator: TextMapPropagator) -> bool:
     """Say whether it writes what the W3C describes, and without baggage nothing but the trace."""
     if type(propagator) is CompositePropagator:
-        # Nothing public tells what it is made of; without that it is asked, which is slower.
+        # Nothing public says what it is made of; without that it is asked, which is slower.
         parts: tuple[object, ...] = tuple(getattr(propagator, "_propagators", ()))
         kinds: set[Any] = {type(one) for one in parts}
         return TraceContextTextMapPropagator in kinds and kinds <= _STANDARD
@@ -195,7 +195,7 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
 
 
 def _span(trace_id: str, span_id: str, flags: str) -> trace.NonRecordingSpan:
-    """Return the span that a header of the standard tells of."""
+    """Return the span that a header of the standard describes."""
     return trace.NonRecordingSpan(
         trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
     )

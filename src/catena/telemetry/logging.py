@@ -71,7 +71,7 @@ def _configure(handler: logging.Handler, level: Level, *, audit: bool | None) ->
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Tells our handlers from others, and writes every record, if need be with less in it."""
+    """Marks our handlers, and writes every record, if need be with less in it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, of the standard library's loggers or of structlog's."""

@@ -1,6 +1,6 @@
 """Metrics: instruments as the catalog lists them, over the meter of one provider.
 
-Hot paths count in plain numbers that observable instruments read; rare refusals tell their
+Hot paths count in plain numbers that observable instruments read; rare refusals count in their
 counters directly, so that they carry exemplars. A call costs one record of its duration a side.
 """
 
@@ -37,7 +37,7 @@ _TO_WORKER, _TO_CALLER = ("to_worker",), ("to_caller",)
 
 
 class Metrics:
-    """The listeners that count. While it is not ``active`` its instruments have nothing to tell.
+    """The listeners that count. While it is not ``active`` its instruments have nothing to report.
 
     Instruments cannot be taken back from a provider, so make one of these for each provider.
     """
@@ -79,7 +79,7 @@ class Metrics:
         }
 
     def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
-        """Return what is to be subscribed beside calls; contentions are told by hand."""
+        """Return what is to be subscribed beside calls; contentions are recorded by hand."""
         listeners: dict[type[Event], Callable[[Any], object]] = {
             events.ChainForked: self._counting("catena.chain.forks"),
             events.FactoryDisplaced: self._counting("catena.task_factory.displacements"),
@@ -116,7 +116,7 @@ class Metrics:
             sizes.keep(("to_caller", kind), event.received_bytes / answers)
 
     def waited(self, event: events.Execution) -> None:
-        """Keep how long a call has waited that tells when it was sent."""
+        """Keep how long a call has waited that says when it was sent."""
         sent = event.served.carrier[SENT]
         if sent.isascii() and sent.isdigit():
             waited = max(time_ns() - int(sent[:20]), 0) / 1e9
@@ -152,7 +152,7 @@ class Metrics:
         return lambda _: self.count(name)
 
     def note(self, ended: Ended) -> None:
-        """Note how a call ended at one side; the histograms are told when there are more of them.
+        """Note how a call ended at one side; the histograms record it when there are more of them.
 
         An error is not kept: its traceback holds what the routine held.
         """
@@ -172,7 +172,7 @@ class Metrics:
         return labels
 
     def _record(self) -> None:
-        """Tell the histograms of the calls that have ended, one after the other.
+        """Record the calls that have ended in the histograms, one after the other.
 
         Done for each call alone it takes twice the time, and the time of the call.
         """
@@ -253,7 +253,7 @@ class Metrics:
         return [Observation(number, _labels(metric.labels, values)) for values, number in read]
 
     def _read_dropped(self, options: CallbackOptions) -> Iterable[Observation]:
-        """Tell the histograms what was sampled: they cannot be observed themselves."""
+        """Record in the histograms what was sampled: they cannot be observed themselves."""
         self._record()
         for name, samples in self._samples.items():
             histogram = self._direct[name]

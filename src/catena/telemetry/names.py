@@ -17,7 +17,7 @@ _log = logging.getLogger("catena")
 class Names:
     """Returns a name as it is, or ``_OTHER`` when ``most`` different ones came before it.
 
-    The first that is not kept is told in one warning, the others are counted.
+    The first that is not kept is logged in one warning, the others are counted.
     """
 
     def __init__(self, most: int, label: str) -> None:

@@ -1,6 +1,6 @@
-"""Pending spans: a call in flight shows before it ends, also when its process never tells the end.
+"""Pending spans: a call in flight is seen before it ends, also when no process records its end.
 
-A pending span tells of one call when it begins. It has an id of its own and the parent of the
+A pending span shows one call when it begins. It has an id of its own and the parent of the
 call's real span, to which it is linked, and ends at once. Where that one has no parent it is the
 parent itself, for a trace is only gone on with through a parent. The rule: it leaves the process
 soon, and nobody waits for that.

@@ -31,8 +31,8 @@ class Span:
 class Metric:
     """An instrument, and how its numbers get there.
 
-    ``plain`` numbers are counted here and read when metrics are collected; ``direct`` ones are told
-    the instrument as they come, and carry exemplars; of ``sampled`` ones every sixteenth is kept
+    ``plain`` numbers are counted here and read when metrics are collected; ``direct`` ones go
+    to the instrument as they come, and carry exemplars; of ``sampled`` ones every sixteenth is kept
     until metrics are collected. ``zero`` lists the label values that are there from the start.
     """
 
@@ -57,7 +57,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is told of one event; ``attributes`` are those of its span and its log records."""
+    """What is recorded of one event; ``attributes`` are those of its span and its log records."""
 
     event: type[Event]
     span: Span | None = None
@@ -66,13 +66,13 @@ class Row:
     attributes: tuple[str, ...] = ()
 
 
-def row(event: type[Event], *told: Span | Metric | Log, attributes: tuple[str, ...] = ()) -> Row:
-    """Return the row of an event, of what is told of it in whatever order."""
-    spans = [one for one in told if isinstance(one, Span)]
+def row(event: type[Event], *parts: Span | Metric | Log, attributes: tuple[str, ...] = ()) -> Row:
+    """Return the row of an event, of what is recorded of it in whatever order."""
+    spans = [one for one in parts if isinstance(one, Span)]
     return Row(
         event,
         spans[0] if spans else None,
-        tuple(one for one in told if isinstance(one, Metric)),
-        tuple(one for one in told if isinstance(one, Log)),
+        tuple(one for one in parts if isinstance(one, Metric)),
+        tuple(one for one in parts if isinstance(one, Log)),
         attributes,
     )

@@ -65,9 +65,9 @@ _KINDS = {
 class Spans:
     """Makes the spans of events, over the tracers of one provider.
 
-    ``messages`` tells whether the texts of errors are recorded, ``full`` whether there are spans of
+    ``messages`` says whether the texts of errors are recorded, ``full`` whether there are spans of
     mounts, resets and leases. ``hooks`` are called with the span of a call when it begins, one at
-    its caller and one at its worker; ``pending`` tells of calls before they end.
+    its caller and one at its worker; ``pending`` records calls before they end.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default and is given by name
@@ -151,7 +151,7 @@ class Spans:
                 event.span, event.origin = span, outer
 
     def executing(self, event: events.Execution) -> None:
-        """Tell of an execution that is current now, and of the lease that serves it."""
+        """Record an execution that is current now, and the lease that serves it."""
         span: Span = event.span
         if not span.is_recording():
             return
@@ -206,21 +206,21 @@ class Spans:
         return self._leaf(event, None, () if captured is None else (captured,))
 
     def unmounted(self, event: events.Unmounted) -> None:
-        """Tell that a chain was taken out: where the call has its answer, at the end of it."""
+        """Record that a chain was taken out: where the call has its answer, at the end of it."""
         call, at = underway.here(), None
         if isinstance(call, events.Execution) and call.answered:
             at = call.began + call.answered - call.started
         self._leaf(event, facts_of(event), at=at).end(at)
 
     def reset(self, event: events.TokenReset) -> None:
-        """Tell of a reset; one that is refused is an error."""
+        """Record a reset; one that is refused is an error."""
         span = self._leaf(event, facts_of(event))
         if event.outcome != "ok":
             span.set_status(Status(StatusCode.ERROR))
         span.end()
 
     def contention(self, event: events.ContentionRefused) -> Context | None:
-        """Tell of a contention, linked to the owner's span; return the context of the span.
+        """Record a contention, linked to the owner's span; return the context of the span.
 
         None where the trace is not sampled.
         """
@@ -289,8 +289,8 @@ def _is_unsampled(span: Span) -> bool:
 def _follows(tracer: trace.Tracer) -> bool:
     """Say whether the tracer's sampler drops each child of a parent that is not sampled.
 
-    That is what the SDK's parent-based sampler does unless it is told otherwise, and what it says
-    of itself. It then need not be asked, and such a child needs no id of its own.
+    That is what the SDK's parent-based sampler does by default, and what it says of itself. It then
+    need not be asked, and such a child needs no id of its own.
     """
     sampler: Any = getattr(tracer, "sampler", None)
     if not type(sampler).__module__.startswith("opentelemetry.sdk."):

@@ -61,7 +61,7 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
     execution_hook: Hooked | None = None,
     pending: bool | None = None,
 ) -> None:
-    """Tell spans, metrics and logs with these options, in place of what was installed before.
+    """Record spans, metrics and logs with these options, in place of what was installed before.
 
     Without a provider, or a propagator, the global one counts, as soon as the application has
     configured it. ``detail`` outdoes CATENA_TELEMETRY. ``record_messages`` lets the texts of errors
@@ -99,10 +99,10 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
 
 
 def uninstall() -> None:
-    """Tell no spans and metrics any more, until ``install`` is called.
+    """Record no spans and metrics any more, until ``install`` is called.
 
-    What is under way is told to its end. Log records are Catena's own: they go on, as if nothing
-    had been installed.
+    What is under way is recorded to its end. Log records are Catena's own: they go on, as if
+    nothing had been installed.
     """
     with _lock:
         _switch.stop()
@@ -111,7 +111,7 @@ def uninstall() -> None:
 
 
 def handed() -> Mapping[str, str]:
-    """Return the variables that make another process tell with the options given to ``install``.
+    """Return the variables that make another process record with the options given to ``install``.
 
     What was left to the environment is not in it: that is inherited.
     """
@@ -120,18 +120,18 @@ def handed() -> Mapping[str, str]:
 
 
 def installed() -> frozenset[str]:
-    """Return which signals are told: some of ``traces``, ``metrics`` and ``logs``."""
+    """Return which signals are recorded: some of ``traces``, ``metrics`` and ``logs``."""
     with _lock:
-        told = {
+        recorded = {
             "traces": _switch.spans is not None,
             "metrics": _switch.metrics is not None,
             "logs": any(_switch.writes(event) for event in _switch.logged),
         }
-    return frozenset(name for name, is_told in told.items() if is_told)
+    return frozenset(name for name, is_recorded in recorded.items() if is_recorded)
 
 
 def ensure() -> None:
-    """Look whether an SDK, or a logger, wants to be told what is not told yet.
+    """Look whether an SDK, or a logger, is there for what is not recorded yet.
 
     A pool asks when it opens and about once a second, a worker likewise.
     """

@@ -80,4 +80,4 @@ class Samples:
 
 
 losses = Tally()
-"""What telemetry could not tell, by signal and reason."""
+"""What telemetry could not record, by signal and reason."""

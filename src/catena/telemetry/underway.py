@@ -1,6 +1,6 @@
 """Which calls are under way in this process, and which one the running code belongs to.
 
-A contention names the calls of both sides, and only whoever watches calls can tell them. What
+A contention names the calls of both sides, and only whoever watches calls knows them. What
 belongs to the running code is found through one context variable of the standard library, which
 created tasks inherit. So an ended call may still be found there, by what outlives it.
 """
@@ -37,7 +37,7 @@ class Underway:
         calls = self.calls
         calls[id(call)] = call
         if len(calls) > _MOST:
-            # A stream that was collected when its loop had ended never tells its end.
+            # A stream that was collected when its loop had ended never announces its end.
             del calls[next(iter(calls))]
 
     def of(self, chain_id: str) -> Call | None:

@@ -1,4 +1,4 @@
-"""Counts the guard tests: how often somebody asks whether anybody listens."""
+"""Counts the guard tests: how often somebody asks whether anybody listens or observes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from catena import events
-from catena.events.bus import Event, Listener
+from catena.events.bus import Event, Operation
 
 __all__ = ["KINDS", "counted", "total"]
 
@@ -20,33 +20,38 @@ KINDS = [
 
 
 class _Counting:
-    """Stands in a class for its ``listeners``: each look at it is counted, and finds nobody."""
+    """Stands in a class for who is subscribed: each look at it is counted, and finds nobody."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
 
-    def __get__(self, instance: object, owner: type[Event]) -> tuple[Listener, ...]:
+    def __get__(self, instance: object, owner: type[Event]) -> tuple[()]:
         self._counts[owner.__name__] += 1
         return ()
 
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """Count, by class of event, while the block runs. Nobody may listen, and nobody may begin to.
+    """Count, by class of event, while the block runs. Nobody may be subscribed, nor may subscribe.
 
     Raises RuntimeError when somebody does.
     """
-    if heard := [kind.__name__ for kind in KINDS if kind.listeners]:
+    if heard := [kind.__name__ for kind in KINDS if getattr(kind, _name_of(kind))]:
         raise RuntimeError(f"somebody listens to {heard}")
     counts: Counter[str] = Counter()
     plain: Any = KINDS
     for kind in plain:
-        kind.listeners = _Counting(counts)
+        setattr(kind, _name_of(kind), _Counting(counts))
     try:
         yield counts
     finally:
         for kind in plain:
-            kind.listeners = ()
+            setattr(kind, _name_of(kind), ())
+
+
+def _name_of(kind: type[Event]) -> str:
+    """Return the name under which a class has whoever is subscribed to it."""
+    return "observers" if issubclass(kind, Operation) else "listeners"
 
 
 def total(counts: Counter[str]) -> int:

@@ -18,7 +18,7 @@ from catena.link.link import Link
 from catena.wire.frames import Ack, Cancel, Frame, Nack, Next, Send, Throw
 from catena.wire.grammar import END, TABLE, TO_CALLER, Position
 
-__all__ = ["Call"]
+__all__ = ["Call", "Host", "Watch"]
 
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)

@@ -27,7 +27,7 @@ from catena.remote_exceptions import pickled
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
-__all__ = ["RunningStream"]
+__all__ = ["ChainDriver", "RunningStream"]
 
 Drive = Next | Send | Throw
 

@@ -1,4 +1,4 @@
-"""The catalog: ONE table, a row for each event of the core, and what is told of it in each signal.
+"""The catalog: ONE table, a row for each event of the core, and what each signal records of it.
 
 Spans, metrics and logs are made from it; documentation, boards and tests are checked against it.
 It is data and nothing else.
@@ -21,7 +21,7 @@ DROPPED = Metric(
     "catena.telemetry.dropped",
     "counter",
     "{item}",
-    "What was not told, or told without its part of a trace.",
+    "What was not recorded, or recorded without its part of a trace.",
     ("catena.signal", "catena.reason"),
     zero=(
         *(("traces", "malformed"), ("traces", "oversized"), ("traces", "raised")),
@@ -29,7 +29,7 @@ DROPPED = Metric(
         ("logs", "raised"),
     ),
 )
-"""Of no event: telemetry tells it of itself."""
+"""Of no event: telemetry records it of itself."""
 
 CATALOG: tuple[Row, ...] = (*CALLS, *CHAINS, *PROCESSES)
 
