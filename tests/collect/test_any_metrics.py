@@ -108,8 +108,8 @@ def test_whatever_arrives_the_text_can_be_parsed(
     """Any mixture of names, kinds, units, labels and values leaves a text that can be read."""
     registry = Registry()
     for metric, instance in arrived:
-        registry.take(metrics(metric, instance=instance))
-    text = registry.text(received={}, refused={}, openmetrics=True)
+        registry.take_request(metrics(metric, instance=instance))
+    text = registry.render_page(openmetrics=True).decode()
     found = [
         family
         for family in text_string_to_metric_families(text)

@@ -97,7 +97,7 @@ def test_a_bucket_holds_the_values_up_to_its_bound(
     for time, (batch, scale) in enumerate(batches, 1):
         recorded += batch
         told = batch if temporality == DELTA else recorded
-        registry.take(metrics(sent(told, scale, time, temporality)))
+        registry.take_request(metrics(sent(told, scale, time, temporality)))
 
     found = buckets(registry)
     # The buckets of negative values end where those of positive ones begin.
@@ -121,7 +121,7 @@ def test_bounds_remain_when_the_sender_changes_its_scale() -> None:
     """What a scraper has seen stays: a finer scale is merged at once, a coarser one at the same."""
     registry = taken(metrics(point([1, 2], offset=-8, scale=3, time=1)))
     before = set(buckets(registry))
-    registry.take(metrics(point([3, 1], offset=-2, scale=1, time=2)))
+    registry.take_request(metrics(point([3, 1], offset=-2, scale=1, time=2)))
 
     assert buckets(registry) == {0.0: 0, 0.5: 0, 2**-0.5: 3, 1.0: 4, math.inf: 4}
     assert before <= set(buckets(registry))
@@ -201,7 +201,7 @@ def test_a_process_may_come_back_with_the_other_sort() -> None:
     )
     assert buckets(registry) == {5.0: 1, math.inf: 3}
 
-    registry.take(metrics(point([7], time=3)))
+    registry.take_request(metrics(point([7], time=3)))
     assert buckets(registry) == {0: 0, 1: 0, 2: 7, math.inf: 7}
 
 

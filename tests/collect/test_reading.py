@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from catena.collect.otlp import line
-from catena.collect.reading import Recording, value
+from catena.collect.otlp import to_line
+from catena.collect.reading import Recording
 from tests.collect.messages import SPAN, TRACE, attributes, histogram, metrics, traces
 
 
 def test_a_span_is_read_with_everything() -> None:
     """Ids, times, words for numbers, attributes, events, links and whose it is."""
     recording = Recording()
-    recording.add(line(traces()))
+    recording.add(to_line(traces()))
 
     (span,) = recording.named("work")
     assert (span.trace_id, span.span_id) == (TRACE.hex(), SPAN.hex())
@@ -29,7 +29,7 @@ def test_a_point_is_read_with_everything() -> None:
     metric = histogram([1, 2], [0.5])
     metric.histogram.data_points[0].exemplars.add(trace_id=TRACE, span_id=SPAN, as_double=0.1)
     recording = Recording()
-    recording.add(line(metrics(metric)))
+    recording.add(to_line(metrics(metric)))
 
     (point,) = recording.metric("rpc.server.call.duration")
     assert (point.kind, point.unit, point.temporality) == ("histogram", "s", "CUMULATIVE")
@@ -45,7 +45,7 @@ def test_values_of_every_kind_are_read() -> None:
     del found.attributes[:]
     found.attributes.extend(attributes(**whole))
     recording = Recording()
-    recording.add(line(request))
+    recording.add(to_line(request))
 
     assert recording.spans[0].attributes == whole
     assert value({}) is None
@@ -66,7 +66,7 @@ def test_what_was_left_behind_is_kept_apart(tmp_path: Path) -> None:
     """Torn lines and foreign ones are handed out as they are; the others are read."""
     path = tmp_path / "out.jsonl"
     bad = ['{"resourceSpans":[{"sco', "[]", '{"resourceSpans":5}', "\x00"]
-    path.write_text("\n".join([line(traces("a")), *bad, "", line(traces("b"))]))
+    path.write_text("\n".join([to_line(traces("a")), *bad, "", to_line(traces("b"))]))
 
     recording = Recording.read(path)
 
@@ -79,6 +79,6 @@ def test_numbers_of_another_version_are_no_error() -> None:
     request = traces()
     request.resource_spans[0].scope_spans[0].spans[0].kind = 77  # type: ignore[assignment]
     recording = Recording()
-    recording.add(line(request))
+    recording.add(to_line(request))
 
     assert recording.spans[0].kind == "77"

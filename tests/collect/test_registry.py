@@ -31,7 +31,7 @@ CONTENTIONS = "catena_chain_contentions_total"
 
 def shown(registry: Registry) -> str:
     """What the registry shows as OpenMetrics."""
-    return registry.text(received={"metrics": 0}, refused={"malformed": 0}, openmetrics=True)
+    return registry.render_page(openmetrics=True).decode()
 
 
 def samples(registry: Registry, *, own: bool = False) -> list[Sample]:
@@ -54,7 +54,7 @@ def taken(*requests: Any, **options: Any) -> Registry:
     """A registry that took these requests."""
     registry = Registry(**options)
     for each in requests:
-        registry.take(each)
+        registry.take_request(each)
     return registry
 
 
@@ -207,9 +207,9 @@ def test_a_silent_process_goes_after_five_minutes() -> None:
     """By the clock that was handed in; one that still speaks stays."""
     now = [0.0]
     registry = Registry(clock=lambda: now[0])
-    registry.take(metrics(counter(1), histogram([1], [])))
+    registry.take_request(metrics(counter(1), histogram([1], [])))
     now[0] = 299
-    registry.take(metrics(counter(2), instance="two"))
+    registry.take_request(metrics(counter(2), instance="two"))
     assert values(registry, CONTENTIONS) == {"one": 1, "two": 2}
 
     now[0] = 301
@@ -218,7 +218,7 @@ def test_a_silent_process_goes_after_five_minutes() -> None:
 
     now[0] = 1000
     assert samples(registry) == []
-    registry.take(metrics(gauge(4, name="catena.chain.contentions.total")))
+    registry.take_request(metrics(gauge(4, name="catena.chain.contentions.total")))
     assert values(registry, CONTENTIONS) == {"one": 4}
 
 
@@ -304,7 +304,7 @@ def test_series_of_a_process_are_bounded() -> None:
     registry = Registry(Limits(series=3))
     for turn in (1, 2):
         for number in range(5):
-            registry.take(metrics(counter(turn, time=turn, rpc__method=f"m{number}")))
+            registry.take_request(metrics(counter(turn, time=turn, rpc__method=f"m{number}")))
 
     assert values(registry, CONTENTIONS, "rpc_method") == {"m0": 2, "m1": 2, "m2": 2}
     assert registry.dropped["series"] == 4
@@ -314,12 +314,12 @@ def test_processes_are_bounded() -> None:
     """A process beyond the limit is counted, not shown, until another one is forgotten."""
     now = [0.0]
     registry = Registry(Limits(instances=1), lambda: now[0])
-    registry.take(metrics(counter(1)))
-    registry.take(metrics(counter(1), gauge(1), instance="two"))
+    registry.take_request(metrics(counter(1)))
+    registry.take_request(metrics(counter(1), gauge(1), instance="two"))
     assert registry.dropped["instances"] == 2
 
     now[0] = 301
-    registry.take(metrics(counter(1), instance="two"))
+    registry.take_request(metrics(counter(1), instance="two"))
     assert values(registry, CONTENTIONS) == {"two": 1}
 
 
@@ -339,7 +339,7 @@ def test_the_older_format_has_everything_but_exemplars() -> None:
     metric.sum.data_points[0].exemplars.add(trace_id=TRACE, span_id=SPAN, as_int=1)
     registry = taken(metrics(metric, histogram([1], [])))
 
-    text = registry.text(received={}, refused={}, openmetrics=False)
+    text = registry.render_page(openmetrics=False).decode()
     found = {one.name for family in plain_families(text) for one in family.samples}
     assert {CONTENTIONS, "rpc_server_call_duration_seconds_bucket", "target_info"} <= found
     assert "trace_id" not in text

@@ -12,8 +12,7 @@ try:
     from catena.collect.files import LineFile
     from catena.collect.limits import Limits
     from catena.collect.reading import Recording
-    from catena.collect.receiver import Receiver
-    from catena.collect.threaded import receiving
+    from catena.collect.receiver import Receiver, receiving
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"{missing.name} is not installed: {install_command('collect')}", name=missing.name

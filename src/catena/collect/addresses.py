@@ -1,23 +1,21 @@
-"""Addresses that a receiver listens at: read, judged, bound.
+"""Addresses that a receiver listens at: parsed, checked, bound.
 
-The rule: what arrives is believed, so an address that other machines can reach is refused unless
-that was asked for in so many words.
+The rule: whoever reaches the receiver is believed, so an address that other machines can reach is
+refused unless it was explicitly allowed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import socket
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from catena.errors import AddressRefused
 from catena.targets import unix_target
 
-__all__ = ["Address", "bound", "free", "parsed", "released"]
+__all__ = ["Address", "bind_socket", "check_address", "parse_address", "unlink_socket"]
 
 _BACKLOG = 128
 
@@ -42,8 +40,8 @@ class Address:
         return unix_target(self.path) if self.path else f"http://{self}"
 
 
-def parsed(text: str, *, insecure: bool = False) -> Address:
-    """Read ``HOST:PORT``, ``[HOST]:PORT`` or ``unix:PATH``.
+def parse_address(text: str, *, insecure: bool = False) -> Address:
+    """Parse ``HOST:PORT``, ``[HOST]:PORT`` or ``unix:PATH``.
 
     AddressRefused when it is none of them, and when other machines could reach it although
     ``insecure`` is not set.
@@ -65,24 +63,24 @@ def parsed(text: str, *, insecure: bool = False) -> Address:
     return Address(bare, int(port))
 
 
-def bound(address: Address) -> socket.socket:
+def bind_socket(address: Address) -> socket.socket:
     """Bind a socket and listen; AddressRefused with the system's reason when that fails."""
     try:
-        return _unix(address.path) if address.path else _tcp(address)
+        return _bind_unix(address.path) if address.path else _bind_tcp(address)
     except OSError as error:
         cause = (error.strerror or str(error)).lower()
         raise AddressRefused(address=str(address), cause=cause) from None
 
 
-def free(address: Address) -> None:
-    """AddressRefused when nobody could bind the address at this moment."""
+def check_address(address: Address) -> None:
+    """Raise AddressRefused when nobody could bind the address at this moment."""
     if address.path or address.port:
-        bound(address).close()
-        released(address)
+        bind_socket(address).close()
+        unlink_socket(address)
 
 
-def released(address: Address) -> None:
-    """Take away the file of a Unix socket that nobody serves any more."""
+def unlink_socket(address: Address) -> None:
+    """Remove the file of a Unix socket that nobody serves any more."""
     if address.path:
         Path(address.path).unlink(missing_ok=True)
 
@@ -95,33 +93,29 @@ def _is_loopback(host: str) -> bool:
     return False
 
 
-def _tcp(address: Address) -> socket.socket:
+def _bind_tcp(address: Address) -> socket.socket:
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     family, _, _, _, where = found[0]
     return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
 
 
-def _unix(path: str) -> socket.socket:
-    """Bind where nothing is, or where a socket is left of a process that has gone."""
-    taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _bind_unix(path: str) -> socket.socket:
+    """Bind where nothing is, or where a process that has ended left its socket."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if _is_abandoned(path):
             Path(path).unlink()
-        taken.bind(path)
+        bound.bind(path)
         Path(path).chmod(0o600)
-        taken.listen(_BACKLOG)
+        bound.listen(_BACKLOG)
     except BaseException:
-        taken.close()
+        bound.close()
         raise
-    return taken
+    return bound
 
 
 def _is_abandoned(path: str) -> bool:
-    try:
-        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116 - follows no links below
-    except FileNotFoundError:
-        return False
-    if not is_socket:
+    if not Path(path).is_socket():
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)

@@ -7,11 +7,12 @@ nothing else on that line.
 from __future__ import annotations
 
 import fcntl
+import glob
 import logging
 import os
 from pathlib import Path
 
-__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "generations"]
+__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "list_generations"]
 
 ROTATE_BYTES = 100 << 20
 KEEP = 10
@@ -25,7 +26,7 @@ class LineFile:
     Before the file grows beyond ``rotate_bytes`` it becomes ``path.1``, what was ``path.1`` becomes
     ``path.2``, and so on; ``keep`` of them are kept, the oldest is removed. A line that is longer
     than that has a file of its own. Of a file whose last line a killed writer left without its end,
-    that line is ended, so that those after it can be read; a warning tells of it.
+    that line is ended, so that those after it can be read; a warning is logged.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class LineFile:
             raise ValueError("rotate_bytes and keep are at least 1")
         self.path = Path(path)
         self._rotate_bytes, self._keep = rotate_bytes, keep
-        self._file, self._size = self._opened()
+        self._file, self._size = self._open()
         self._torn = False
 
     def write(self, line: str) -> None:
@@ -53,7 +54,7 @@ class LineFile:
         """Hand everything to the disk and close; once more is no mistake."""
         if self._file >= 0:
             file, self._file = self._file, -1
-            _done(file)
+            _sync_and_close(file)
 
     def _append(self, data: bytes) -> None:
         left = memoryview(data)
@@ -68,7 +69,7 @@ class LineFile:
             raise
         self._torn = False
 
-    def _opened(self) -> tuple[int, int]:
+    def _open(self) -> tuple[int, int]:
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _lock(file, self.path)
@@ -83,31 +84,27 @@ class LineFile:
 
     def _rotate(self) -> None:
         for number in range(self._keep, 0, -1):
-            newer = _numbered(self.path, number - 1)
+            newer = _numbered_path(self.path, number - 1)
             if newer.exists():
-                newer.replace(_numbered(self.path, number))
+                newer.replace(_numbered_path(self.path, number))
         old = self._file
-        self._file, self._size = self._opened()
+        self._file, self._size = self._open()
         self._torn = False
-        _done(old)
+        _sync_and_close(old)
 
 
-def generations(path: Path | str) -> list[Path]:
+def list_generations(path: Path | str) -> list[Path]:
     """Return the files that a LineFile of this path has left, the oldest first."""
     whole = Path(path)
     before = [
         (int(number), one)
-        for one in whole.parent.glob(f"{_escaped(whole.name)}.*")
+        for one in whole.parent.glob(f"{glob.escape(whole.name)}.*")
         if (number := one.name.removeprefix(f"{whole.name}.")).isdigit()
     ]
     return [one for _, one in sorted(before, reverse=True)] + [whole] * whole.exists()
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
-
-
-def _numbered(path: Path, number: int) -> Path:
+def _numbered_path(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}") if number else path
 
 
@@ -118,7 +115,7 @@ def _lock(file: int, path: Path) -> None:
         raise OSError(error.errno, "another process writes it", str(path)) from None
 
 
-def _done(file: int) -> None:
+def _sync_and_close(file: int) -> None:
     try:
         os.fsync(file)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a receiver takes at most, and for how long it keeps what it was told."""
+"""What a receiver takes at most, and for how long it keeps a process that has become silent."""
 
 from __future__ import annotations
 

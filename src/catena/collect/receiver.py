@@ -1,29 +1,30 @@
 """The receiver: servers, file and registry, opened together and closed in the other order.
 
-Its one rule: when its block has been left, everything that was acknowledged is where it belongs.
+Its one rule: when its block has been left, everything that was acknowledged is written.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Generator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from catena.collect.addresses import Address, parsed
+from catena.collect.addresses import Address, parse_address
 from catena.collect.files import KEEP, ROTATE_BYTES, LineFile
-from catena.collect.intake import Counts, Intake
+from catena.collect.grpc_server import GrpcServer
+from catena.collect.http_server import HttpServer, make_metrics_app, make_otlp_app
+from catena.collect.intake import Counts, Intake, Sink
 from catena.collect.limits import Limits
-from catena.collect.over_grpc import GrpcServer
-from catena.collect.over_http import HttpServer, metrics_app, otlp_app
 from catena.collect.registry import Registry
 
-__all__ = ["Receiver"]
+__all__ = ["Receiver", "receiving"]
 
 ANY = "127.0.0.1:0"
+_DEADLINE = 30.0
 
 
 class Receiver:
@@ -51,32 +52,31 @@ class Receiver:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._addresses = [
-            None if one is None else parsed(one, insecure=insecure)
-            for one in (listen, listen_http, metrics)
-        ]
+        self._addresses = {
+            name: parse_address(text, insecure=insecure)
+            for name, text in (("grpc", listen), ("http", listen_http), ("metrics", metrics))
+            if text is not None
+        }
         self._out, self._rotation = out, (rotate_bytes, keep)
         self._limits = limits or Limits()
-        self._registry = Registry(self._limits, clock)
+        self._intake = Intake(Registry(self._limits, clock))
         self._stack = AsyncExitStack()
-        self._at: list[Address | None] = [None, None, None]
-        self._intake = Intake(None, self._registry)
+        self._bound: dict[str, Address] = {}
 
     @property
     def endpoint(self) -> str:
         """Where gRPC is listened to, as OTEL_EXPORTER_OTLP_ENDPOINT takes it; empty without it."""
-        return self._url(0)
+        return self._bound["grpc"].url if "grpc" in self._bound else ""
 
     @property
     def http_endpoint(self) -> str:
         """Where HTTP is listened to, without the path of a signal; empty without it."""
-        return self._url(1)
+        return self._bound["http"].url if "http" in self._bound else ""
 
     @property
     def metrics_address(self) -> str:
         """``HOST:PORT`` of the page ``/metrics``, as a scraper takes it; empty without it."""
-        at = self._at[2]
-        return str(at) if at else ""
+        return str(self._bound.get("metrics", ""))
 
     @property
     def counts(self) -> Counts:
@@ -85,24 +85,24 @@ class Receiver:
 
     def exposition(self, *, openmetrics: bool = True) -> str:
         """Return what ``/metrics`` shows, whether or not it is served."""
-        return self._intake.exposition(openmetrics=openmetrics)
+        return self._intake.render_page(openmetrics=openmetrics).decode()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._intake = Intake(self._sink(stack), self._registry)
-            await self._listen(stack)
+            self._intake.sink = self._open_sink(stack)
+            # The page is closed last, so that it can show what the others took to the end.
+            for name in ("metrics", "http", "grpc"):
+                if name in self._addresses:
+                    server = self._make_server(name)
+                    self._bound[name] = await server.start()
+                    stack.push_async_callback(server.stop)
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    def _sink(self, stack: AsyncExitStack) -> Callable[[str], object] | None:
+    def _open_sink(self, stack: AsyncExitStack) -> Sink | None:
         if self._out is None or callable(self._out):
             return self._out
         rotate_bytes, keep = self._rotation
@@ -110,22 +110,41 @@ class Receiver:
         stack.push_async_callback(asyncio.to_thread, file.close)
         return file.write
 
-    async def _listen(self, stack: AsyncExitStack) -> None:
-        rpc, http, metrics = self._addresses
-        # The page goes last, so that it can show what the others took to the end.
-        if metrics:
-            page = HttpServer(metrics, metrics_app(self._intake), self._limits)
-            self._at[2] = await page.start()
-            stack.push_async_callback(page.stop)
-        if http:
-            over_http = HttpServer(http, otlp_app(self._intake, self._limits), self._limits)
-            self._at[1] = await over_http.start()
-            stack.push_async_callback(over_http.stop)
-        if rpc:
-            over_grpc = GrpcServer(rpc, self._intake, self._limits)
-            self._at[0] = over_grpc.start()
-            stack.push_async_callback(over_grpc.stop)
+    def _make_server(self, name: str) -> GrpcServer | HttpServer:
+        address = self._addresses[name]
+        if name == "grpc":
+            return GrpcServer(address, self._intake, self._limits)
+        if name == "http":
+            return HttpServer(address, make_otlp_app(self._intake, self._limits), self._limits)
+        return HttpServer(address, make_metrics_app(self._intake), self._limits)
 
-    def _url(self, which: int) -> str:
-        at = self._at[which]
-        return at.url if at else ""
+
+@contextmanager
+def receiving(**options: Any) -> Generator[Receiver]:
+    """Receive while the block runs; the options and what may be raised are those of Receiver.
+
+    Made for code that blocks, such as exporters of the process itself: the receiver runs in a
+    thread with an event loop of its own.
+    """
+    receiver = Receiver(**options)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=_run_loop, args=(loop,), name="catena-collect", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(receiver.__aenter__(), loop).result(_DEADLINE)
+        try:
+            yield receiver
+        finally:
+            closing = receiver.__aexit__(None, None, None)
+            asyncio.run_coroutine_threadsafe(closing, loop).result(_DEADLINE)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_DEADLINE)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

@@ -1,6 +1,6 @@
-"""Every series of every process that sends metrics, by family; who is silent is forgotten.
+"""Every series of every process that sends metrics; a process that is silent is dropped.
 
-The rule: whatever arrives, the text for the scraper stays valid. What has no place in it is dropped
+The rule: whatever arrives, the page for the scraper stays valid. What has no place on it is dropped
 and counted by reason: ``catena_collect_dropped_total``.
 """
 
@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
-from catena.collect import exposition
-from catena.collect.exponential import Exponential
-from catena.collect.exposition import Family, Sample
-from catena.collect.limits import Limits
-from catena.collect.series import Histogram, Number, Series, Summary, Unusable
-from catena.collect.translate import Labels, family_name, labels, text, unit_of
-
-__all__ = ["REASONS", "Registry"]
-
-REASONS: tuple[str, ...] = (
-    "series",
-    "instances",
-    "name",
-    "type",
-    "point",
-    "temporality",
+from prometheus_client import exposition
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
 )
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
+
+from catena.collect import otlp, series
+from catena.collect.exponential import ExponentialHistogram
+from catena.collect.limits import Limits
+from catena.collect.series import Series, Unusable
+from catena.collect.translate import Labels, family_name, make_labels, to_text, unit_words
+
+REASONS: tuple[str, ...] = ("series", "instances", "name", "type", "point", "temporality")
 """Why a data point may be dropped.
 
 Too many series of a process, too many processes; a name that cannot be kept or that another metric
@@ -39,6 +39,15 @@ temporality.
 _DELTA, _CUMULATIVE = 1, 2
 _NOT_RECORDED = 1  # the flag that says that a series has ended
 _IDENTITY = ("service.namespace", "service.name", "service.instance.id")
+_KINDS: dict[str, tuple[str, type[Series]]] = {
+    "counter": ("counter", series.Counter),
+    "updown": ("gauge", series.Gauge),
+    "gauge": ("gauge", series.Gauge),
+    "histogram": ("histogram", series.Histogram),
+    "exponential_histogram": ("histogram", ExponentialHistogram),
+    "summary": ("summary", series.Summary),
+}
+"""What a metric of OTLP is to Prometheus, and what its series are here."""
 _SUFFIXES = {
     "counter": ("", "_total", "_created"),
     "gauge": ("",),
@@ -46,222 +55,193 @@ _SUFFIXES = {
     "summary": ("", "_count", "_sum", "_created"),
     "info": ("", "_info"),
 }
-_SERIES: dict[str, type[Series]] = {
-    "NumberDataPoint": Number,
-    "HistogramDataPoint": Histogram,
-    "ExponentialHistogramDataPoint": Exponential,
-    "SummaryDataPoint": Summary,
-}
+"""What the names of samples add to that of their family."""
+_OWN_LABELS = {"histogram": "le", "summary": "quantile"}
+
 _log = logging.getLogger("catena.collect")
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class _Family:
+    """What all series of one name share; it lives as long as a series does."""
+
+    name: str
+    kind: str
+    unit: str = ""
+    text: str = ""
 
 
 @dataclass(slots=True)
 class _Instance:
-    """One process: when it last spoke, what it says of itself, which series it has."""
+    """One process: its labels in every series, its resource as labels, its series."""
 
-    seen: float
+    own: dict[str, str]
     info: Labels
-    series: set[tuple[str, Labels]] = field(default_factory=set[tuple[str, Labels]])
+    seen: float = 0
+    series: dict[tuple[_Family, Labels], Series] = field(default_factory=dict)
 
 
 class Registry:
     """What a scraper is shown; not safe for use by several threads at once.
 
-    ``clock`` gives seconds that only grow.
+    ``clock`` gives seconds that only grow. ``received`` and ``refused`` are kept by whoever takes
+    the requests, and stand on the page.
     """
 
     def __init__(
         self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.received = {"traces": 0, "metrics": 0, "logs": 0}
+        self.refused = {"malformed": 0, "oversized": 0, "unwritten": 0}
+        self.dropped = dict.fromkeys(REASONS, 0)
         self._limits = limits or Limits()
         self._clock = clock
         self._instances: dict[tuple[str, str], _Instance] = {}
-        self._families: dict[str, Family] = {}
-        self._names: dict[str, str] = {}  # each name of a sample, and the family that has it
-        self._dropped = dict.fromkeys(REASONS, 0)
-        for one in exposition.own({}, {}, self._dropped, instances=0, series=0):
-            self._claim(one.name, one.kind)
-        self._claim("target", "info")
+        # By the name of every sample; nothing else keeps a family alive than its series.
+        self._families = WeakValueDictionary[str, _Family]()
+        self._own = [_Family(one.name, one.type) for one in self._describe_receiver()]
+        for family in self._own:
+            self._claim_names(family)
 
-    @property
-    def dropped(self) -> dict[str, int]:
-        """How many data points were dropped, by reason."""
-        return dict(self._dropped)
-
-    def take(self, request: Any) -> None:
+    def take_request(self, request: Any) -> None:
         """Take an ExportMetricsServiceRequest."""
-        for each in request.resource_metrics:
-            found = _identity(each.resource.attributes)
-            metrics = [(of.scope, metric) for of in each.scope_metrics for metric in of.metrics]
-            instance = self._instance(found, each.resource.attributes)
-            if instance is None:
-                self._drop("instances", sum(_size(metric) for _, metric in metrics))
-                continue
-            for scope, metric in metrics:
-                self._metric(found, instance, scope, metric)
+        for resource, scope, metric in otlp.iterate_items(request):
+            for point in otlp.read_points(metric):
+                try:
+                    self._take_point(resource.attributes, scope, metric, point)
+                except Unusable as error:
+                    self._count_dropped(error.reason)
 
-    def text(
-        self, *, received: Mapping[str, int], refused: Mapping[str, int], openmetrics: bool
-    ) -> str:
+    def render_page(self, *, openmetrics: bool) -> bytes:
         """Return everything as a scraper reads it; with exemplars only in OpenMetrics."""
-        self._forget_the_silent()
-        own = exposition.own(
-            received,
-            refused,
-            self._dropped,
-            instances=len(self._instances),
-            series=sum(len(one.series) for one in self._instances.values()),
-        )
-        whole = [*own, self._targets(), *(self._families[name] for name in sorted(self._families))]
-        return exposition.render(whole, openmetrics=openmetrics)
+        self._forget_silent()
+        if not openmetrics:
+            return exposition.generate_latest(self)
+        # Names are valid already; any other escaping would replace the colons in them.
+        escaping = openmetrics_exposition.ALLOWUTF8
+        return openmetrics_exposition.generate_latest(self, escaping)
 
-    def _targets(self) -> Family:
-        family = Family("target", "info", "", "What a process says of itself.")
-        family.series = {one.info: Sample(1) for one in self._instances.values()}
-        return family
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family with its samples, as prometheus_client asks for them."""
+        yield from self._describe_receiver()
+        found: dict[_Family, Metric] = {}
+        for instance in self._instances.values():
+            for (family, labels), held in instance.series.items():
+                if family not in found:
+                    found[family] = Metric(family.name, family.text, family.kind, family.unit)
+                found[family].samples.extend(held.samples(family.name, dict(labels)))
+        yield from found.values()
 
-    def _instance(self, found: tuple[str, str], resource: Any) -> _Instance | None:
-        instance = self._instances.get(found)
-        if instance is None:
-            self._forget_the_silent()
+    def _describe_receiver(self) -> Iterator[Metric]:
+        """Yield what the receiver counts, and what processes say of themselves."""
+        instances = self._instances.values()
+        for name, label, text, counts in (
+            ("received", "signal", "Spans, metric points and log records.", self.received),
+            ("refused", "reason", "Requests that were not taken.", self.refused),
+            ("dropped", "reason", "Metric points that are not shown here.", self.dropped),
+        ):
+            counter = CounterMetricFamily(f"catena_collect_{name}", text, labels=[label])
+            for each, count in counts.items():
+                counter.add_metric([each], count)
+            yield counter
+        for name, text, value in (
+            ("instances", "Processes that sent metrics lately.", len(instances)),
+            ("series", "Series of these processes.", sum(len(one.series) for one in instances)),
+        ):
+            yield GaugeMetricFamily(f"catena_collect_{name}", text, value)
+        target = InfoMetricFamily("target", "What a process says of itself.")
+        for instance in instances:
+            target.add_metric([], dict(instance.info))
+        yield target
+
+    def _take_point(self, attributes: Any, scope: Any, metric: Any, point: Any) -> None:
+        instance = self._find_instance(attributes)
+        kind, delta = _read_kind(metric)
+        family = self._find_family(metric, kind)
+        own = instance.own | _label_scope(scope)
+        key = family, make_labels(point.attributes, own, _OWN_LABELS.get(family.kind, ""))
+        if point.flags & _NOT_RECORDED:
+            instance.series.pop(key, None)
+            return
+        held, make_series = instance.series.get(key), _KINDS[kind][1]
+        if held is None and len(instance.series) >= self._limits.series:
+            raise Unusable("series")
+        if held is None or type(held) is not make_series:
+            # A process that has come back may send another kind of histogram.
+            held = make_series()
+        # Exporters send again what they think was lost.
+        if not 0 < point.time_unix_nano <= held.time:
+            held.update(point, delta=delta)
+            held.time = point.time_unix_nano
+            instance.series[key] = held
+
+    def _find_instance(self, attributes: Any) -> _Instance:
+        identity = _identify_process(attributes)
+        if identity not in self._instances:
+            self._forget_silent()
             if len(self._instances) >= self._limits.instances:
-                return None
-            rest = [one for one in resource if one.key not in _IDENTITY]
-            info = labels(rest, _named(found))
-            instance = self._instances[found] = _Instance(self._clock(), info)
+                raise Unusable("instances")
+            own = dict(zip(("job", "instance"), identity, strict=True))
+            rest = [one for one in attributes if one.key not in _IDENTITY]
+            self._instances[identity] = _Instance(own, make_labels(rest, own))
+        instance = self._instances[identity]
         instance.seen = self._clock()
         return instance
 
-    def _forget_the_silent(self) -> None:
+    def _forget_silent(self) -> None:
         oldest = self._clock() - self._limits.silence
-        silent = [found for found, one in self._instances.items() if one.seen < oldest]
-        for found in silent:
-            for family, which in self._instances.pop(found).series:
-                self._end(family, which)
+        for identity in [key for key, one in self._instances.items() if one.seen < oldest]:
+            del self._instances[identity]
 
-    def _end(self, family: str, which: Labels) -> None:
-        """Take a series away, and its family with the last one."""
-        left = self._families[family].series
-        left.pop(which, None)
-        if not left:
-            self._release(family)
-
-    def _release(self, family: str) -> None:
-        self._families.pop(family, None)
-        self._names = {name: by for name, by in self._names.items() if by != family}
-
-    def _metric(self, found: tuple[str, str], instance: _Instance, scope: Any, metric: Any) -> None:
-        data, kind, temporality = _kind(metric)
-        if data is None:
-            return
-        if temporality not in (_DELTA, _CUMULATIVE):
-            self._drop("temporality", len(data.data_points))
-            return
-        family = self._family(metric, kind)
-        if isinstance(family, str):
-            self._drop(family, len(data.data_points))
-            return
-        own = _named(found) | _scope(scope)
-        without = {"histogram": "le", "summary": "quantile"}.get(family.kind, "")
-        for point in data.data_points:
-            which = labels(point.attributes, own, without)
-            self._point(instance, family, which, point, delta=temporality == _DELTA)
-        if not family.series:
-            self._release(family.name)
-
-    def _family(self, metric: Any, kind: str) -> Family | str:
-        """Return the family of a metric, or the reason why it can have none."""
-        name = family_name(metric.name, metric.unit, kind)
-        shown = {"updown": "gauge", "exponential": "histogram"}.get(kind, kind)
+    def _find_family(self, metric: Any, kind: str) -> _Family:
+        name, shown = family_name(metric.name, metric.unit, kind), _KINDS[kind][0]
         family = self._families.get(name)
-        if family is not None:
-            return family if family.kind == shown else "type"
-        if not name or not self._claim(name, shown):
-            return "name"
-        unit = next((one for one in reversed(unit_of(metric.unit)) if _ends(name, one)), "")
-        family = self._families[name] = Family(name, shown, unit, metric.description)
+        if family is None or family.name != name:
+            words = reversed(unit_words(metric.unit))
+            unit = next((one for one in words if name.endswith(f"_{one}")), "")
+            family = _Family(name, shown, unit, metric.description)
+            self._claim_names(family)
+        if family.kind != shown:
+            raise Unusable("type")
         return family
 
-    def _claim(self, name: str, kind: str) -> bool:
-        """Keep the names of a family's samples for it, False when another family has one."""
-        names = [f"{name}{suffix}" for suffix in _SUFFIXES[kind]]
-        if any(one in self._names for one in names):
-            return False
-        self._names |= dict.fromkeys(names, name)
-        return True
+    def _claim_names(self, family: _Family) -> None:
+        names = [family.name + suffix for suffix in _SUFFIXES[family.kind]]
+        if not family.name or any(one in self._families for one in names):
+            raise Unusable("name")
+        self._families.update(dict.fromkeys(names, family))
 
-    def _point(
-        self, instance: _Instance, family: Family, which: Labels, point: Any, *, delta: bool
-    ) -> None:
-        known = which in family.series
-        if point.flags & _NOT_RECORDED:
-            if known:
-                del family.series[which]
-                instance.series.discard((family.name, which))
-            return
-        if not known and len(instance.series) >= self._limits.series:
-            self._drop("series", 1)
-            return
-        held, sort = family.series.get(which), _SERIES[point.DESCRIPTOR.name]
-        # A process that has come back may tell another sort of histogram.
-        series = held if held is not None and type(held) is sort else sort()
-        if isinstance(series, Sample) or 0 < point.time_unix_nano <= series.time:
-            return
-        try:
-            series.take(point, delta=delta, counter=family.kind == "counter")
-        except Unusable:
-            self._drop("point", 1)
-            return
-        series.time = point.time_unix_nano
-        family.series[which] = series
-        instance.series.add((family.name, which))
-
-    def _drop(self, reason: str, count: int) -> None:
-        if count and not self._dropped[reason]:
+    def _count_dropped(self, reason: str) -> None:
+        if not self.dropped[reason]:
             _log.warning("metrics are left out of /metrics, counted as %r", reason)
-        self._dropped[reason] += count
+        self.dropped[reason] += 1
 
 
-def _identity(resource: Any) -> tuple[str, str]:
+def _read_kind(metric: Any) -> tuple[str, bool]:
+    """Return what a metric is, and whether its points are deltas."""
+    kind = metric.WhichOneof("data")
+    data = getattr(metric, kind)
+    temporality = getattr(data, "aggregation_temporality", _CUMULATIVE)
+    if temporality not in (_DELTA, _CUMULATIVE):
+        raise Unusable("temporality")
+    if kind == "sum":
+        kind = "counter" if data.is_monotonic else "updown"
+    return kind, temporality == _DELTA
+
+
+def _identify_process(attributes: Any) -> tuple[str, str]:
     """Return job and instance of a resource; a process without an id goes by host and pid."""
-    known = {one.key: text(one.value) for one in resource}
-    space, name, instance = (known.get(key, "") for key in _IDENTITY)
-    if not instance and (pid := known.get("process.pid")):
-        instance = f"{known.get('host.name', '')}:{pid}"
+    known = {one.key: one.value for one in attributes}
+    space, name, instance, host, pid = (
+        to_text(known[key]) if key in known else ""
+        for key in (*_IDENTITY, "host.name", "process.pid")
+    )
+    if not instance and pid:
+        instance = f"{host}:{pid}"
     return (f"{space}/{name}" if space and name else name or space), instance
 
 
-def _named(found: tuple[str, str]) -> dict[str, str]:
-    return {"job": found[0], "instance": found[1]}
-
-
-def _scope(scope: Any) -> dict[str, str]:
+def _label_scope(scope: Any) -> dict[str, str]:
     own = {"otel_scope_name": scope.name, "otel_scope_version": scope.version}
-    return own | {f"otel_scope_{name}": value for name, value in labels(scope.attributes, {})}
-
-
-def _kind(metric: Any) -> tuple[Any, str, int]:
-    """Return a metric's data, its kind in our words, and its temporality."""
-    which = metric.WhichOneof("data")
-    data = getattr(metric, which) if which else None
-    match which:
-        case "sum":
-            kind = "counter" if metric.sum.is_monotonic else "updown"
-            return data, kind, metric.sum.aggregation_temporality
-        case "histogram":
-            return data, "histogram", metric.histogram.aggregation_temporality
-        case "exponential_histogram":
-            return data, "exponential", metric.exponential_histogram.aggregation_temporality
-        case None:
-            return None, "", _CUMULATIVE
-        case kind:
-            return data, kind, _CUMULATIVE
-
-
-def _size(metric: Any) -> int:
-    data, _, _ = _kind(metric)
-    return 0 if data is None else len(data.data_points)
-
-
-def _ends(name: str, unit: str) -> bool:
-    return name.endswith(f"_{unit}")
+    more = make_labels(scope.attributes, {})
+    return own | {f"otel_scope_{name}": value for name, value in more}

@@ -1,6 +1,6 @@
 """OTLP over gRPC: three methods that take bytes and answer with an empty message.
 
-A server with threads and not one of asyncio: an exporter that blocks the event loop of the process
+The server has threads and not an event loop: an exporter that blocks the event loop of the process
 that it shares with the receiver is served all the same.
 """
 
@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from catena.collect import otlp
-from catena.collect.addresses import Address, free, released
-from catena.collect.intake import Intake, NotWritten
+from catena.collect.addresses import Address, check_address, unlink_socket
+from catena.collect.intake import Intake
 from catena.collect.limits import Limits
+from catena.collect.otlp import SIGNALS, Refused, from_bytes
 from catena.errors import AddressRefused
 from catena.grpc_loading import grpc
 from catena.targets import unix_target
@@ -23,7 +23,6 @@ from catena.targets import unix_target
 __all__ = ["GrpcServer"]
 
 _THREADS = 4
-_METHODS = {signal.method: signal for signal in otlp.SIGNALS.values()}
 
 
 class GrpcServer:
@@ -35,7 +34,7 @@ class GrpcServer:
         self._threads = ThreadPoolExecutor(_THREADS, "catena-collect")
         self._server = grpc.server(
             self._threads,
-            handlers=[_Handler(intake)],
+            handlers=[_make_handler(signal, intake) for signal in SIGNALS],
             options=[
                 ("grpc.max_receive_message_length", limits.message_bytes),
                 # Two receivers at one address would share what arrives by chance.
@@ -43,48 +42,40 @@ class GrpcServer:
             ],
         )
 
-    def start(self) -> Address:
+    async def start(self) -> Address:
         """Bind and listen; return the address with the port taken, or raise AddressRefused."""
-        # gRPC would say no more than that it could not.
-        free(self._address)
+        # gRPC's own error says only that it could not bind, and not why.
+        check_address(self._address)
         path = self._address.path
-        target = unix_target(path) if path else str(self._address)
         try:
-            port = self._server.add_insecure_port(target)
+            port = self._server.add_insecure_port(unix_target(path) if path else str(self._address))
         except RuntimeError as error:
             raise AddressRefused(address=str(self._address), cause=str(error)) from None
         self._server.start()
-        if not self._address.path:
+        if not path:
             return Address(self._address.host, port)
-        Path(self._address.path).chmod(0o600)
+        Path(path).chmod(0o600)
         return self._address
 
     async def stop(self) -> None:
         """Stop listening, and let what is being served end within the grace."""
         await asyncio.to_thread(self._server.stop(self._grace).wait, self._grace + 1)
         self._threads.shutdown(wait=False)
-        released(self._address)
+        unlink_socket(self._address)
 
 
-class _Handler(grpc.GenericRpcHandler):
-    """Routes the three methods; everything else is unimplemented, as gRPC says it."""
+def _make_handler(signal: str, intake: Intake) -> grpc.GenericRpcHandler:
+    # Bytes in and out: gRPC would answer INTERNAL for what its own deserializer does not take.
+    make: Any = grpc.unary_unary_rpc_method_handler
+    export = make(partial(_export, signal, intake))
+    (service,) = SIGNALS[signal].DESCRIPTOR.file.services_by_name.values()
+    return grpc.method_handlers_generic_handler(service.full_name, {"Export": export})
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        signal = _METHODS.get(handler_call_details.method)
-        if signal is None:
-            return None
-        # Bytes in and out: an error of gRPC's own deserializer would be told as INTERNAL.
-        make: Any = grpc.unary_unary_rpc_method_handler
-        return make(partial(self._export, signal))
-
-    def _export(self, signal: otlp.Signal, data: bytes, context: grpc.ServicerContext) -> bytes:
-        try:
-            self._intake.take(signal, partial(otlp.from_bytes, signal, data))
-        except otlp.Malformed as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except NotWritten as error:
-            context.abort(grpc.StatusCode.UNAVAILABLE, f"could not be written: {error}")
-        return b""
+def _export(signal: str, intake: Intake, body: bytes, context: grpc.ServicerContext) -> bytes:
+    try:
+        intake.take_request(signal, from_bytes, body)
+    except Refused as refused:
+        intake.count_refusal(refused)
+        context.abort(refused.code, str(refused))
+    return b""
