@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
 from catena.collect import receiving
-from catena.collect.registry import Registry
+from catena.collect.registry import Limits, Registry
 from tests.collect.exporting import exporters
 from tests.collect.messages import CUMULATIVE, DELTA, SPAN, TRACE, histogram, metrics
 from tests.collect.test_registry import samples, taken
@@ -93,7 +93,7 @@ def test_a_bucket_holds_the_values_up_to_its_bound(
 ) -> None:
     """Every bound that is shown counts exactly the values that are not above it."""
     recorded: list[float] = []
-    registry = Registry()
+    registry = Registry(Limits())
     for time, (batch, scale) in enumerate(batches, 1):
         recorded += batch
         told = batch if temporality == DELTA else recorded

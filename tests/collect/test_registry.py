@@ -13,8 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 from prometheus_client.samples import Sample
 
-from catena.collect.limits import Limits
-from catena.collect.registry import REASONS, Registry
+from catena.collect.registry import REASONS, Limits, Registry
 from tests.collect.messages import (
     DELTA,
     SPAN,
@@ -50,9 +49,9 @@ def values(registry: Registry, name: str, label: str = "instance") -> dict[str, 
     return {one.labels[label]: one.value for one in samples(registry) if one.name == name}
 
 
-def taken(*requests: Any, **options: Any) -> Registry:
+def taken(*requests: Any) -> Registry:
     """A registry that took these requests."""
-    registry = Registry(**options)
+    registry = Registry(Limits())
     for each in requests:
         registry.take_request(each)
     return registry
@@ -206,7 +205,7 @@ def test_an_exemplars_attributes_are_shown_when_they_fit(length: int, labels: in
 def test_a_silent_process_goes_after_five_minutes() -> None:
     """By the clock that was handed in; one that still speaks stays."""
     now = [0.0]
-    registry = Registry(clock=lambda: now[0])
+    registry = Registry(Limits(), clock=lambda: now[0])
     registry.take_request(metrics(counter(1), histogram([1], [])))
     now[0] = 299
     registry.take_request(metrics(counter(2), instance="two"))

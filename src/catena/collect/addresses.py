@@ -11,13 +11,10 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from catena.errors import AddressRefused
 from catena.targets import unix_target
-
-__all__ = ["Address", "bind_socket", "check_address", "parse_address", "unlink_socket"]
-
-_BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +32,14 @@ class Address:
         return f"{host}:{self.port}"
 
     @property
+    def target(self) -> str:
+        """The address as gRPC wants it."""
+        return unix_target(self.path) if self.path else str(self)
+
+    @property
     def url(self) -> str:
         """The address as an exporter wants it."""
-        return unix_target(self.path) if self.path else f"http://{self}"
+        return self.target if self.path else f"http://{self}"
 
 
 def parse_address(text: str, *, insecure: bool = False) -> Address:
@@ -46,27 +48,29 @@ def parse_address(text: str, *, insecure: bool = False) -> Address:
     AddressRefused when it is none of them, and when other machines could reach it although
     ``insecure`` is not set.
     """
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path:
-            raise AddressRefused(address=text, cause="there is no path")
+    scheme, _, path = text.partition(":")
+    if scheme == "unix" and path:
         return Address(path=path)
-    host, colon, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise AddressRefused(address=text, cause="it is not HOST:PORT, nor unix:PATH")
-    if not bare or (":" in bare and bare == host):
-        raise AddressRefused(address=text, cause="it names no host; an IPv6 one stands in []")
-    if not insecure and not _is_loopback(bare):
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None or parts.netloc != text:
+        raise AddressRefused(address=text, cause="it is not HOST:PORT, [IPV6]:PORT or unix:PATH")
+    if not insecure and not _is_loopback(host):
         cause = "other machines can reach it; only insecure (--insecure) allows that"
         raise AddressRefused(address=text, cause=cause)
-    return Address(bare, int(port))
+    return Address(host, port)
 
 
 def bind_socket(address: Address) -> socket.socket:
     """Bind a socket and listen; AddressRefused with the system's reason when that fails."""
     try:
-        return _bind_unix(address.path) if address.path else _bind_tcp(address)
+        if address.path:
+            return _bind_unix(address.path)
+        (family, *_, where), *_ = socket.getaddrinfo(address.host, address.port)
+        return socket.create_server(where[:2], family=family)
     except OSError as error:
         cause = (error.strerror or str(error)).lower()
         raise AddressRefused(address=str(address), cause=cause) from None
@@ -86,37 +90,25 @@ def unlink_socket(address: Address) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    return False
-
-
-def _bind_tcp(address: Address) -> socket.socket:
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    family, _, _, _, where = found[0]
-    return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
+    return host == "localhost"
 
 
 def _bind_unix(path: str) -> socket.socket:
     """Bind where nothing is, or where a process that has ended left its socket."""
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if _is_abandoned(path):
-            Path(path).unlink()
+    if _is_abandoned(path):
+        Path(path).unlink()
+    with contextlib.ExitStack() as stack:
+        bound = stack.enter_context(socket.socket(socket.AF_UNIX))
         bound.bind(path)
         Path(path).chmod(0o600)
-        bound.listen(_BACKLOG)
-    except BaseException:
-        bound.close()
-        raise
-    return bound
+        bound.listen()
+        stack.pop_all()
+        return bound
 
 
 def _is_abandoned(path: str) -> bool:
-    if not Path(path).is_socket():
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
-        return probe.connect_ex(path) != 0
+        return Path(path).is_socket() and probe.connect_ex(path) != 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catena.collect.otlp import Refused, count_items, to_line
-from catena.collect.registry import Registry
+from catena.collect.registry import Limits, Registry
 from catena.grpc_loading import grpc
 
 __all__ = ["Counts", "Intake", "Sink"]
@@ -45,9 +45,10 @@ class Counts:
 class Intake:
     """Takes requests from any thread; ``sink`` gets the line of each, if there is one."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self.limits = limits
         self.sink: Sink | None = None
-        self._registry = registry
+        self._registry = Registry(limits, clock)
         self._lock = threading.Lock()
         self._writes = True
 

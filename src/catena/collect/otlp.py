@@ -9,28 +9,28 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from catena.grpc_loading import grpc
 
 SIGNALS: dict[str, Any] = {
-    "traces": ExportTraceServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-    "logs": ExportLogsServiceRequest,
+    "traces": trace_service_pb2.ExportTraceServiceRequest,
+    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,
+    "logs": logs_service_pb2.ExportLogsServiceRequest,
 }
 """The signals by their names, and the class of their requests."""
 
 _ID_BYTES = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
-"""Fields that hold an id, and its length. Users' words are never keys of the mapping."""
+_ID = re.compile(r'"(traceId|spanId|parentSpanId)"\s*:\s*"([^"]*)"')
+"""An id in JSON text. Within a string every quote has a backslash, so users' words do not match."""
 
 
 class Refused(Exception):
@@ -60,11 +60,10 @@ def from_json(signal: str, data: bytes | str) -> Any:
     """Return the request that JSON holds, or raise Malformed; unknown fields are passed over."""
     request = SIGNALS[signal]()
     try:
-        whole: Any = json.loads(data)
-        if not isinstance(whole, dict):
-            raise TypeError("it is no object")  # noqa: TRY301 - one handler makes one error
-        _convert_ids(whole, _from_hex)
-        ParseDict(cast("dict[str, Any]", whole), request, ignore_unknown_fields=True)
+        text = data.decode() if isinstance(data, bytes) else data
+        # What is no object cannot be unpacked.
+        whole = {**json.loads(_ID.sub(_from_hex, text))}
+        ParseDict(whole, request, ignore_unknown_fields=True)
     except Malformed:
         raise
     except Exception as error:
@@ -80,8 +79,7 @@ def to_line(request: Any) -> str:
     The line is empty when the request holds nothing.
     """
     whole = MessageToDict(request, use_integers_for_enums=True)
-    _convert_ids(whole, _to_hex)
-    return json.dumps(whole, separators=(",", ":")) if whole else ""
+    return _ID.sub(_to_hex, json.dumps(whole, separators=(",", ":"))) if whole else ""
 
 
 def iterate_items(request: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -96,7 +94,7 @@ def iterate_items(request: Any) -> Iterator[tuple[Any, Any, Any]]:
 def count_items(request: Any) -> int:
     """Return how many spans, data points or log records a request holds."""
     items = [item for _, _, item in iterate_items(request)]
-    if isinstance(request, ExportMetricsServiceRequest):
+    if isinstance(request, SIGNALS["metrics"]):
         return sum(len(read_points(metric)) for metric in items)
     return len(items)
 
@@ -131,34 +129,19 @@ def read_attributes(pairs: Iterable[Any]) -> dict[str, Any]:
     return {pair.key: read_value(pair.value) for pair in pairs}
 
 
-def _convert_ids(node: Any, convert: Callable[[str, Any], str]) -> None:
-    """Replace every id below ``node`` by what ``convert`` makes of its key and value."""
-    todo: list[Any] = [node]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, dict):
-            fields = cast("dict[str, Any]", node)
-            for key in _ID_BYTES.keys() & fields.keys():
-                fields[key] = convert(key, fields[key])
-            todo += fields.values()
-        elif isinstance(node, list):
-            todo += cast("list[Any]", node)
+def _to_hex(found: re.Match[str]) -> str:
+    return _write_id(found[1], base64.b64decode(found[2]), bytes.hex)
 
 
-def _to_hex(key: str, value: str) -> str:
-    return _check_length(key, base64.b64decode(value)).hex()
-
-
-def _from_hex(key: str, value: Any) -> str:
-    if value is None:
-        return ""  # null is the default, as everywhere in this mapping
+def _from_hex(found: re.Match[str]) -> str:
     try:
-        return base64.b64encode(_check_length(key, binascii.unhexlify(value))).decode()
-    except (ValueError, TypeError):
-        raise Malformed(f"a {key} is not {2 * _ID_BYTES[key]} hex digits") from None
+        value = binascii.unhexlify(found[2])
+    except ValueError:
+        raise Malformed(f"a {found[1]} is not {2 * _ID_BYTES[found[1]]} hex digits") from None
+    return _write_id(found[1], value, lambda value: base64.b64encode(value).decode())
 
 
-def _check_length(key: str, value: bytes) -> bytes:
+def _write_id(key: str, value: bytes, encode: Callable[[bytes], str]) -> str:
     if len(value) not in (0, _ID_BYTES[key]):
         raise Malformed(f"a {key} has {len(value)} bytes and not {_ID_BYTES[key]}")
-    return value
+    return f'"{key}":"{encode(value)}"'

@@ -12,27 +12,31 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf.message import Message
-
 from catena.collect import otlp
 from catena.collect.files import list_generations
 
 __all__ = ["LogRecord", "Point", "Recording", "Span"]
 
 
+_TEMPORALITIES = ("UNSPECIFIED", "DELTA", "CUMULATIVE")
+_PLAIN = {"KeyValue": otlp.read_attributes, "AnyValue": otlp.read_value}
+"""Messages that stand for plain values, and what reads them."""
+
+
 class Span(SimpleNamespace):
-    """A span, with ``status`` as a word, ``status_message``, and its ``origin``."""
+    """A span; ``status`` is a word, ``status_message`` its text, ``origin`` what sent it."""
 
 
 class Point(SimpleNamespace):
-    """A data point with its metric's ``name``, ``unit``, ``description``, and its ``origin``.
+    """A data point with its metric's ``name``, ``unit`` and ``description``, and its ``origin``.
 
-    ``kind`` is sum, gauge, histogram, exponential_histogram or summary.
+    ``kind`` is sum, gauge, histogram, exponential_histogram or summary; ``value`` a sum's or
+    gauge's, ``count`` and ``sum`` a histogram's or summary's.
     """
 
 
 class LogRecord(SimpleNamespace):
-    """A log record; ``name`` is its event's, ``severity`` a number; with its ``origin``."""
+    """A log record; ``name`` is its event's, ``severity`` a number, ``origin`` what sent it."""
 
 
 @dataclass(slots=True)
@@ -59,19 +63,14 @@ class Recording:
 
     def add(self, line: str) -> None:
         """Take one line; blank ones are passed over."""
-        if not line.strip():
-            return
         try:
-            requests = [otlp.from_json(signal, line) for signal in otlp.SIGNALS]
+            requests = [otlp.from_json(signal, line) for signal in otlp.SIGNALS if line.strip()]
         except otlp.Malformed:
             self.unread.append(line.rstrip("\n"))
             return
-        traces, metrics, logs = requests
-        self.spans += (_read_span(*found) for found in otlp.iterate_items(traces))
-        self.logs += (_read_record(*found) for found in otlp.iterate_items(logs))
-        for resource, scope, metric in otlp.iterate_items(metrics):
-            origin = _read_origin(resource, scope)
-            self.points += (_read_point(metric, one, origin) for one in otlp.read_points(metric))
+        for request in requests:
+            for resource, scope, item in otlp.iterate_items(request):
+                self._add_item(item, _read_origin(resource, scope))
 
     def named(self, name: str) -> list[Span]:
         """Return the spans of one name."""
@@ -81,36 +80,29 @@ class Recording:
         """Return the points of one metric."""
         return [one for one in self.points if one.name == name]
 
-
-def _read_span(resource: Any, scope: Any, span: Any) -> Span:
-    facts = _read_message(span)
-    status = facts.pop("status")
-    status = {"status": status.code, "status_message": status.message}
-    return Span(**facts, **status, origin=_read_origin(resource, scope))
-
-
-def _read_record(resource: Any, scope: Any, record: Any) -> LogRecord:
-    return LogRecord(
-        **_read_message(record),
-        name=record.event_name,
-        severity=record.severity_number,
-        origin=_read_origin(resource, scope),
-    )
+    def _add_item(self, item: Any, origin: SimpleNamespace) -> None:
+        match item.DESCRIPTOR.name:
+            case "Span":
+                facts = _read_fields(item)
+                status = facts["status"]
+                facts |= {"status": status.code, "status_message": status.message}
+                self.spans.append(Span(**facts, origin=origin))
+            case "LogRecord":
+                names = {"name": item.event_name, "severity": item.severity_number}
+                self.logs.append(LogRecord(**_read_fields(item), **names, origin=origin))
+            case _:
+                for point in otlp.read_points(item):
+                    self.points.append(_read_point(item, point, origin))
 
 
 def _read_point(metric: Any, point: Any, origin: SimpleNamespace) -> Point:
     kind = metric.WhichOneof("data")
-    data = {"aggregation_temporality": "", "is_monotonic": False}
-    data |= _read_message(getattr(metric, kind), without="data_points")
-    facts = {"value": 0, "count": 0, "sum": None} | data | _read_message(point)
-    return Point(
-        **facts,
-        kind=kind,
-        name=metric.name,
-        unit=metric.unit,
-        description=metric.description,
-        origin=origin,
-    )
+    data = getattr(metric, kind)
+    facts = {"count": 0, "sum": None, "value": 0} | _read_fields(point)
+    facts |= {name: getattr(metric, name) for name in ("name", "unit", "description")}
+    temporality = _TEMPORALITIES[getattr(data, "aggregation_temporality", 0)]
+    monotonic = getattr(data, "is_monotonic", False)
+    return Point(**facts, kind=kind, temporality=temporality, monotonic=monotonic, origin=origin)
 
 
 def _read_origin(resource: Any, scope: Any) -> SimpleNamespace:
@@ -123,34 +115,25 @@ def _read_origin(resource: Any, scope: Any) -> SimpleNamespace:
     )
 
 
-def _read_message(message: Any, without: str = "") -> dict[str, Any]:
+def _read_fields(message: Any) -> dict[str, Any]:
     """Return the fields of a message as plain values; ``value`` is the number of what has one."""
-    fields = {
-        one.name: _read_field(message, one)
-        for one in message.DESCRIPTOR.fields
-        if one.name != without
-    }
-    if "as_int" in fields:
-        fields["value"] = otlp.read_number(message)
-    return fields
+    facts = {one.name: _read_field(message, one) for one in message.DESCRIPTOR.fields}
+    return facts | ({"value": otlp.read_number(message)} if "as_int" in facts else {})
 
 
-def _read_field(message: Any, descriptor: Any) -> Any:
-    value = getattr(message, descriptor.name)
-    kind = descriptor.message_type and descriptor.message_type.name
-    if kind == "KeyValue":
-        return otlp.read_attributes(value)
-    if kind == "AnyValue":
-        return otlp.read_value(value)
-    if isinstance(value, Message):
-        return SimpleNamespace(**_read_message(value))
+def _read_field(message: Any, field: Any) -> Any:
+    value = getattr(message, field.name)
+    kind = field.message_type.name if field.message_type else ""
+    if kind in _PLAIN:
+        return _PLAIN[kind](value)
+    if kind and field.is_repeated:
+        return [SimpleNamespace(**_read_fields(each)) for each in value]
     if kind:
-        return [SimpleNamespace(**_read_message(each)) for each in value]
-    if descriptor.enum_type:
-        return _read_enum(descriptor.enum_type.values_by_number, value)
-    if descriptor.has_presence and not message.HasField(descriptor.name):
-        return None
-    return value.hex() if isinstance(value, bytes) else value
+        return SimpleNamespace(**_read_fields(value))
+    if field.enum_type:
+        return _read_enum(field.enum_type.values_by_number, value)
+    is_absent = field.has_presence and not message.HasField(field.name)
+    return None if is_absent else value.hex() if isinstance(value, bytes) else value
 
 
 def _read_enum(names: Any, number: int) -> str:

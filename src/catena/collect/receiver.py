@@ -8,18 +8,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from catena.collect.addresses import Address, parse_address
 from catena.collect.files import KEEP, ROTATE_BYTES, LineFile
-from catena.collect.grpc_server import GrpcServer
-from catena.collect.http_server import HttpServer, make_metrics_app, make_otlp_app
 from catena.collect.intake import Counts, Intake, Sink
-from catena.collect.limits import Limits
-from catena.collect.registry import Registry
+from catena.collect.registry import Limits
+from catena.collect.servers import GrpcServer, HttpServer, route_metrics, route_otlp
 
 __all__ = ["Receiver", "receiving"]
 
@@ -54,12 +52,11 @@ class Receiver:
     ) -> None:
         self._addresses = {
             name: parse_address(text, insecure=insecure)
-            for name, text in (("grpc", listen), ("http", listen_http), ("metrics", metrics))
+            for name, text in (("metrics", metrics), ("http", listen_http), ("grpc", listen))
             if text is not None
         }
-        self._out, self._rotation = out, (rotate_bytes, keep)
-        self._limits = limits or Limits()
-        self._intake = Intake(Registry(self._limits, clock))
+        self._out, self._rotation = out, {"rotate_bytes": rotate_bytes, "keep": keep}
+        self._intake = Intake(limits or Limits(), clock)
         self._stack = AsyncExitStack()
         self._bound: dict[str, Address] = {}
 
@@ -91,11 +88,10 @@ class Receiver:
         async with AsyncExitStack() as stack:
             self._intake.sink = self._open_sink(stack)
             # The page is closed last, so that it can show what the others took to the end.
-            for name in ("metrics", "http", "grpc"):
-                if name in self._addresses:
-                    server = self._make_server(name)
-                    self._bound[name] = await server.start()
-                    stack.push_async_callback(server.stop)
+            for name, address in self._addresses.items():
+                server = self._make_server(name, address)
+                self._bound[name] = await server.start()
+                stack.push_async_callback(server.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -105,18 +101,15 @@ class Receiver:
     def _open_sink(self, stack: AsyncExitStack) -> Sink | None:
         if self._out is None or callable(self._out):
             return self._out
-        rotate_bytes, keep = self._rotation
-        file = LineFile(self._out, rotate_bytes=rotate_bytes, keep=keep)
+        file = LineFile(self._out, **self._rotation)
         stack.push_async_callback(asyncio.to_thread, file.close)
         return file.write
 
-    def _make_server(self, name: str) -> GrpcServer | HttpServer:
-        address = self._addresses[name]
+    def _make_server(self, name: str, address: Address) -> GrpcServer | HttpServer:
         if name == "grpc":
-            return GrpcServer(address, self._intake, self._limits)
-        if name == "http":
-            return HttpServer(address, make_otlp_app(self._intake, self._limits), self._limits)
-        return HttpServer(address, make_metrics_app(self._intake), self._limits)
+            return GrpcServer(address, self._intake)
+        routes = route_metrics(self._intake) if name == "metrics" else route_otlp(self._intake)
+        return HttpServer(address, routes, self._intake.limits)
 
 
 @contextmanager
@@ -126,25 +119,21 @@ def receiving(**options: Any) -> Generator[Receiver]:
     Made for code that blocks, such as exporters of the process itself: the receiver runs in a
     thread with an event loop of its own.
     """
-    receiver = Receiver(**options)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_run_loop, args=(loop,), name="catena-collect", daemon=True)
+    receiver, loop = Receiver(**options), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="catena-collect", daemon=True)
+
+    def run_there(step: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(step, loop).result(_DEADLINE)
+
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(receiver.__aenter__(), loop).result(_DEADLINE)
+        run_there(receiver.__aenter__())
         try:
             yield receiver
         finally:
-            closing = receiver.__aexit__(None, None, None)
-            asyncio.run_coroutine_threadsafe(closing, loop).result(_DEADLINE)
+            run_there(receiver.__aexit__())
     finally:
+        run_there(loop.shutdown_default_executor())
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_DEADLINE)
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -7,6 +7,7 @@ and counted by reason: ``catena_collect_dropped_total``.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,17 +15,10 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from prometheus_client import exposition
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
 from catena.collect import otlp, series
-from catena.collect.exponential import ExponentialHistogram
-from catena.collect.limits import Limits
 from catena.collect.series import Series, Unusable
 from catena.collect.translate import Labels, family_name, make_labels, to_text, unit_words
 
@@ -39,46 +33,57 @@ temporality.
 _DELTA, _CUMULATIVE = 1, 2
 _NOT_RECORDED = 1  # the flag that says that a series has ended
 _IDENTITY = ("service.namespace", "service.name", "service.instance.id")
-_KINDS: dict[str, tuple[str, type[Series]]] = {
-    "counter": ("counter", series.Counter),
-    "updown": ("gauge", series.Gauge),
-    "gauge": ("gauge", series.Gauge),
-    "histogram": ("histogram", series.Histogram),
-    "exponential_histogram": ("histogram", ExponentialHistogram),
-    "summary": ("summary", series.Summary),
+_OWN_NAMES = re.compile("catena_collect_|target(_info)?$")
+_SERIES: dict[str, type[Series]] = {
+    "counter": series.Counter,
+    "updown": series.Gauge,
+    "gauge": series.Gauge,
+    "histogram": series.Histogram,
+    "exponential_histogram": series.ExponentialHistogram,
+    "summary": series.Summary,
 }
-"""What a metric of OTLP is to Prometheus, and what its series are here."""
-_SUFFIXES = {
-    "counter": ("", "_total", "_created"),
-    "gauge": ("",),
-    "histogram": ("", "_bucket", "_count", "_sum", "_created"),
-    "summary": ("", "_count", "_sum", "_created"),
-    "info": ("", "_info"),
-}
-"""What the names of samples add to that of their family."""
-_OWN_LABELS = {"histogram": "le", "summary": "quantile"}
 
 _log = logging.getLogger("catena.collect")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one receiver.
+
+    ``message_bytes`` holds for one request, before and after it is unpacked. ``series`` is how many
+    series one process may have, ``instances`` how many processes are kept. ``silence`` is after how
+    many seconds without metrics a process is forgotten, ``grace`` how many seconds requests that
+    are being served get when the receiver stops, ``read`` how long the body of one may take.
+    """
+
+    message_bytes: int = 16 << 20
+    series: int = 10_000
+    instances: int = 1_000
+    silence: float = 300.0
+    grace: float = 5.0
+    read: float = 30.0
+
+
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class _Family:
-    """What all series of one name share; it lives as long as a series does."""
+    """What all series of one name share; it lives as long as one of them does."""
 
     name: str
     kind: str
-    unit: str = ""
-    text: str = ""
+    unit: str
+    text: str
+
+
+_Key = tuple[_Family, Labels]
 
 
 @dataclass(slots=True)
 class _Instance:
-    """One process: its labels in every series, its resource as labels, its series."""
+    """One process: its resource as labels, its series, when it last sent metrics."""
 
-    own: dict[str, str]
     info: Labels
+    series: dict[_Key, Series] = field(default_factory=dict[_Key, Series])
     seen: float = 0
-    series: dict[tuple[_Family, Labels], Series] = field(default_factory=dict)
 
 
 class Registry:
@@ -88,20 +93,14 @@ class Registry:
     the requests, and stand on the page.
     """
 
-    def __init__(
-        self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.received = {"traces": 0, "metrics": 0, "logs": 0}
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.received = dict.fromkeys(otlp.SIGNALS, 0)
         self.refused = {"malformed": 0, "oversized": 0, "unwritten": 0}
         self.dropped = dict.fromkeys(REASONS, 0)
-        self._limits = limits or Limits()
-        self._clock = clock
-        self._instances: dict[tuple[str, str], _Instance] = {}
-        # By the name of every sample; nothing else keeps a family alive than its series.
+        self._limits, self._clock = limits, clock
+        self._instances: dict[Labels, _Instance] = {}
+        # By the names of their samples; a family is gone with the last of its series.
         self._families = WeakValueDictionary[str, _Family]()
-        self._own = [_Family(one.name, one.type) for one in self._describe_receiver()]
-        for family in self._own:
-            self._claim_names(family)
 
     def take_request(self, request: Any) -> None:
         """Take an ExportMetricsServiceRequest."""
@@ -129,45 +128,46 @@ class Registry:
             for (family, labels), held in instance.series.items():
                 if family not in found:
                     found[family] = Metric(family.name, family.text, family.kind, family.unit)
-                found[family].samples.extend(held.samples(family.name, dict(labels)))
+                found[family].samples.extend(held.samples(family.name, labels))
         yield from found.values()
 
     def _describe_receiver(self) -> Iterator[Metric]:
         """Yield what the receiver counts, and what processes say of themselves."""
         instances = self._instances.values()
-        for name, label, text, counts in (
+        number = sum(len(one.series) for one in instances)
+        for name, label, text, values in (
             ("received", "signal", "Spans, metric points and log records.", self.received),
             ("refused", "reason", "Requests that were not taken.", self.refused),
             ("dropped", "reason", "Metric points that are not shown here.", self.dropped),
+            ("instances", "", "Processes that sent metrics lately.", {"": len(instances)}),
+            ("series", "", "Series of these processes.", {"": number}),
         ):
-            counter = CounterMetricFamily(f"catena_collect_{name}", text, labels=[label])
-            for each, count in counts.items():
-                counter.add_metric([each], count)
-            yield counter
-        for name, text, value in (
-            ("instances", "Processes that sent metrics lately.", len(instances)),
-            ("series", "Series of these processes.", sum(len(one.series) for one in instances)),
-        ):
-            yield GaugeMetricFamily(f"catena_collect_{name}", text, value)
+            kind, suffix = ("counter", "_total") if label else ("gauge", "")
+            metric = Metric(f"catena_collect_{name}", text, kind)
+            for each, value in values.items():
+                metric.add_sample(metric.name + suffix, {label: each} if label else {}, value)
+            yield metric
         target = InfoMetricFamily("target", "What a process says of itself.")
         for instance in instances:
             target.add_metric([], dict(instance.info))
         yield target
 
     def _take_point(self, attributes: Any, scope: Any, metric: Any, point: Any) -> None:
-        instance = self._find_instance(attributes)
+        identity = _identify_process(attributes)
+        instance = self._find_instance(identity, attributes)
         kind, delta = _read_kind(metric)
+        make_series = _SERIES[kind]
         family = self._find_family(metric, kind)
-        own = instance.own | _label_scope(scope)
-        key = family, make_labels(point.attributes, own, _OWN_LABELS.get(family.kind, ""))
+        own = dict(identity) | _label_scope(scope)
+        key = family, make_labels(point.attributes, own, make_series.label)
+        held = instance.series.get(key)
         if point.flags & _NOT_RECORDED:
             instance.series.pop(key, None)
             return
-        held, make_series = instance.series.get(key), _KINDS[kind][1]
         if held is None and len(instance.series) >= self._limits.series:
             raise Unusable("series")
-        if held is None or type(held) is not make_series:
-            # A process that has come back may send another kind of histogram.
+        if type(held) is not make_series:
+            # It is new, or a process that has come back sends another kind of histogram.
             held = make_series()
         # Exporters send again what they think was lost.
         if not 0 < point.time_unix_nano <= held.time:
@@ -175,41 +175,36 @@ class Registry:
             held.time = point.time_unix_nano
             instance.series[key] = held
 
-    def _find_instance(self, attributes: Any) -> _Instance:
-        identity = _identify_process(attributes)
+    def _find_instance(self, identity: Labels, attributes: Any) -> _Instance:
         if identity not in self._instances:
             self._forget_silent()
             if len(self._instances) >= self._limits.instances:
                 raise Unusable("instances")
-            own = dict(zip(("job", "instance"), identity, strict=True))
             rest = [one for one in attributes if one.key not in _IDENTITY]
-            self._instances[identity] = _Instance(own, make_labels(rest, own))
+            self._instances[identity] = _Instance(make_labels(rest, dict(identity)))
         instance = self._instances[identity]
         instance.seen = self._clock()
         return instance
 
     def _forget_silent(self) -> None:
         oldest = self._clock() - self._limits.silence
-        for identity in [key for key, one in self._instances.items() if one.seen < oldest]:
-            del self._instances[identity]
+        self._instances = {key: one for key, one in self._instances.items() if one.seen >= oldest}
 
     def _find_family(self, metric: Any, kind: str) -> _Family:
-        name, shown = family_name(metric.name, metric.unit, kind), _KINDS[kind][0]
+        """Return the family of a metric; Unusable when its name is another one's."""
+        name, made = family_name(metric.name, metric.unit, kind), _SERIES[kind]
         family = self._families.get(name)
         if family is None or family.name != name:
             words = reversed(unit_words(metric.unit))
             unit = next((one for one in words if name.endswith(f"_{one}")), "")
-            family = _Family(name, shown, unit, metric.description)
-            self._claim_names(family)
-        if family.kind != shown:
+            family = _Family(name, made.kind, unit, metric.description)
+            names = [name, *(name + suffix for suffix in made.suffixes.split())]
+            if not name or any(one in self._families or _OWN_NAMES.match(one) for one in names):
+                raise Unusable("name")
+            self._families.update(dict.fromkeys(names, family))
+        if family.kind != made.kind:
             raise Unusable("type")
         return family
-
-    def _claim_names(self, family: _Family) -> None:
-        names = [family.name + suffix for suffix in _SUFFIXES[family.kind]]
-        if not family.name or any(one in self._families for one in names):
-            raise Unusable("name")
-        self._families.update(dict.fromkeys(names, family))
 
     def _count_dropped(self, reason: str) -> None:
         if not self.dropped[reason]:
@@ -221,24 +216,22 @@ def _read_kind(metric: Any) -> tuple[str, bool]:
     """Return what a metric is, and whether its points are deltas."""
     kind = metric.WhichOneof("data")
     data = getattr(metric, kind)
+    if kind == "sum":
+        kind = "counter" if data.is_monotonic else "updown"
     temporality = getattr(data, "aggregation_temporality", _CUMULATIVE)
     if temporality not in (_DELTA, _CUMULATIVE):
         raise Unusable("temporality")
-    if kind == "sum":
-        kind = "counter" if data.is_monotonic else "updown"
     return kind, temporality == _DELTA
 
 
-def _identify_process(attributes: Any) -> tuple[str, str]:
-    """Return job and instance of a resource; a process without an id goes by host and pid."""
-    known = {one.key: one.value for one in attributes}
-    space, name, instance, host, pid = (
-        to_text(known[key]) if key in known else ""
-        for key in (*_IDENTITY, "host.name", "process.pid")
-    )
-    if not instance and pid:
-        instance = f"{host}:{pid}"
-    return (f"{space}/{name}" if space and name else name or space), instance
+def _identify_process(attributes: Any) -> Labels:
+    """Return a resource's job and instance; a process without an id goes by host and pid."""
+    known = {one.key: to_text(one.value) for one in attributes}
+    space, name, instance = (known.get(key, "") for key in _IDENTITY)
+    if not instance and "process.pid" in known:
+        instance = f"{known.get('host.name', '')}:{known['process.pid']}"
+    job = f"{space}/{name}" if space and name else name or space
+    return ("job", job), ("instance", instance)
 
 
 def _label_scope(scope: Any) -> dict[str, str]:

@@ -1,23 +1,44 @@
 """One series: how data points of OTLP change it, and the samples that a scraper sees of it.
 
 The rule: a series is cumulative. A delta is added to what is there, anything else replaces it.
+
+Exponential histograms are shown as classic ones: their buckets are merged until bounds are few and
+stay. Source: the OpenTelemetry specification, "Metrics Data Model", ExponentialHistogram. A bucket
+of one scale holds exactly two of the next, so merging moves no value over a bound. A sender changes
+its scale as its range grows; here it is never finer than two buckets for each power of two, and
+only becomes coarser, so the bounds that a scraper has seen remain.
 """
 
 from __future__ import annotations
 
+import collections
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
 
-from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 from prometheus_client.utils import floatToGoString
 
 from catena.collect.otlp import read_number
-from catena.collect.translate import label_name, to_text
+from catena.collect.translate import Labels, label_name, to_text
 
+Key = tuple[str, Labels]
+"""Which sample of a series: what is added to the name, and the label that is added, if any."""
+Values = dict[Key, float]
+
+_FINEST = 1
+_SCALES = range(-10, 21)
+"""What the specification's own algorithms can make; the lowest has one bucket for all numbers."""
+_MOST = 160
+"""So many buckets of either sign are kept, as many as an SDK has by default."""
+
+Buckets = collections.Counter[tuple[int, int]]
+"""How many values have this sign and lie above base ** index, and not above the next power."""
+
+_SUM: Key = ("_sum", ())
 _EXEMPLAR_CHARACTERS = 128
 """What OpenMetrics allows the labels of an exemplar to hold, names and values together."""
 
@@ -31,138 +52,203 @@ class Unusable(ValueError):
 
 
 @dataclass(slots=True)
-class Gauge:
+class Series:
+    """The samples of one series; ``time`` is that of the newest data point, in nanoseconds.
+
+    ``kind`` is that of the family, ``label`` one that a series has for itself, ``suffixes`` are
+    what is added to the family's name.
+    """
+
+    kind, label, suffixes = "gauge", "", ""
+
+    time: int = 0
+    values: Values = field(default_factory=dict[Key, float])
+    exemplars: dict[Key, Exemplar] = field(default_factory=dict[Key, Exemplar])
+
+    def read(self, point: Any) -> Values:
+        """Return the values of a data point, or raise Unusable when it cannot be shown."""
+        raise NotImplementedError
+
+    def update(self, point: Any, *, delta: bool) -> None:
+        """Apply a data point; when it is Unusable, nothing is changed."""
+        values = self.read(point)
+        if delta and values.keys() == self.values.keys():
+            values = {key: self.values[key] + value for key, value in values.items()}
+        self.replace(values, point)
+
+    def replace(self, values: Values, point: Any) -> None:
+        """Put values in place, and keep the newest exemplar of a counter or of each bucket."""
+        if values.keys() != self.values.keys():
+            self.exemplars.clear()
+        self.values = values
+        exemplars = sorted(getattr(point, "exemplars", ()), key=lambda one: one.time_unix_nano)
+        for found in filter(None, map(_read_exemplar, exemplars)):
+            key = next((key for key in values if _has_place(key, found.value)), None)
+            if key is not None:
+                self.exemplars[key] = found
+
+    def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
+        """Yield what a scraper sees."""
+        # With a sum that can fall, OpenMetrics has neither sum nor count.
+        is_rising = self.values.get(_SUM, 0) >= 0
+        for key, value in self.values.items():
+            suffix, more = key
+            if is_rising or suffix not in ("_count", "_sum"):
+                exemplar = self.exemplars.get(key)
+                yield Sample(name + suffix, dict(labels + more), value, None, exemplar)
+
+
+class Gauge(Series):
     """A value that may fall."""
 
-    value: float = 0
-    time: int = 0
-
-    def update(self, point: Any, *, delta: bool) -> None:
-        """Apply a NumberDataPoint."""
+    def read(self, point: Any) -> Values:
+        """Return the value of a NumberDataPoint that may fall."""
         value = read_number(point)
-        value = math.nan if value is None else value
-        self.value = self.value + value if delta else value
-
-    def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
-        """Yield what a scraper sees."""
-        yield Sample(name, labels, self.value)
+        return {("", ()): math.nan if value is None else value}
 
 
-@dataclass(slots=True)
-class Counter:
-    """A value that only grows, and its newest exemplar."""
+class Counter(Series):
+    """A value that only grows."""
 
-    value: float = 0
-    time: int = 0
-    exemplar: Exemplar | None = None
+    kind, suffixes = "counter", "_total _created"
 
-    def update(self, point: Any, *, delta: bool) -> None:
-        """Apply a NumberDataPoint; Unusable, and nothing changed, when it cannot be shown."""
+    def read(self, point: Any) -> Values:
+        """Return the value of a NumberDataPoint that only grows."""
         value = read_number(point)
         if value is None or not value >= 0:
             raise Unusable
-        self.value = self.value + value if delta else value
-        for each in point.exemplars:
-            self.exemplar = _choose_newer(self.exemplar, _read_exemplar(each))
-
-    def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
-        """Yield what a scraper sees."""
-        yield Sample(f"{name}_total", labels, self.value, None, self.exemplar)
+        return {("_total", ()): value}
 
 
-@dataclass(slots=True)
-class Summary:
-    """Quantiles as an older library computed them, with count and sum; they have no deltas."""
+class Summary(Series):
+    """Quantiles as an older library computed them, with count and sum."""
 
-    quantiles: tuple[tuple[float, float], ...] = ()
-    count: int = 0
-    sum: float = 0
-    time: int = 0
+    kind, label, suffixes = "summary", "quantile", "_count _sum _created"
 
-    def update(self, point: Any, *, delta: bool) -> None:
-        """Apply a SummaryDataPoint; Unusable, and nothing changed, when it cannot be shown."""
-        found = {float(one.quantile): float(one.value) for one in point.quantile_values}
-        are_valid = all(0 <= quantile <= 1 and not value < 0 for quantile, value in found.items())
+    def read(self, point: Any) -> Values:
+        """Return the quantiles, count and sum of a SummaryDataPoint."""
+        quantiles = {float(one.quantile): float(one.value) for one in point.quantile_values}
+        are_valid = all(
+            0 <= quantile <= 1 and not value < 0 for quantile, value in quantiles.items()
+        )
         if not are_valid or not point.sum >= 0:
             raise Unusable
-        self.quantiles = tuple(sorted(found.items()))
-        self.count, self.sum = point.count, point.sum
+        values: Values = {
+            ("", (("quantile", floatToGoString(quantile)),)): quantiles[quantile]
+            for quantile in sorted(quantiles)
+        }
+        return values | {("_count", ()): point.count, _SUM: point.sum}
 
-    def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
-        """Yield what a scraper sees."""
-        for quantile, value in self.quantiles:
-            yield Sample(name, labels | {"quantile": floatToGoString(quantile)}, value)
-        yield Sample(f"{name}_count", labels, self.count)
-        yield Sample(f"{name}_sum", labels, self.sum)
+
+class Histogram(Series):
+    """Buckets with explicit bounds, with count and sum."""
+
+    kind, label, suffixes = "histogram", "le", "_bucket _count _sum _created"
+
+    def read(self, point: Any) -> Values:
+        """Return the buckets, count and sum of a HistogramDataPoint."""
+        bounds = tuple(point.explicit_bounds)
+        counts = list(point.bucket_counts) or [point.count]
+        is_rising = all(map(math.isfinite, bounds)) and all(a < b for a, b in pairwise(bounds))
+        if not is_rising or len(counts) != len(bounds) + 1:
+            raise Unusable
+        return make_buckets(bounds, counts, point.sum if point.HasField("sum") else math.nan)
 
 
 @dataclass(slots=True)
-class Histogram:
-    """Counts per bucket, not yet summed up; one more bucket than bounds, the last without end."""
+class ExponentialHistogram(Histogram):
+    """Buckets of a scale, which are merged and shown with explicit bounds."""
 
-    bounds: tuple[float, ...] = ()
-    counts: list[int] = field(default_factory=list[int])
-    sum: float | None = None
-    time: int = 0
-    exemplars: dict[int, Exemplar | None] = field(default_factory=dict[int, "Exemplar | None"])
+    scale: int = _FINEST
+    buckets: Buckets = field(default_factory=Buckets)
+    threshold: float = 0.0
+    rest: int = 0
+    total: float = 0.0
 
     def update(self, point: Any, *, delta: bool) -> None:
-        """Apply a HistogramDataPoint; Unusable, and nothing changed, when it cannot be shown."""
-        bounds = tuple(point.explicit_bounds)
-        counts = list(point.bucket_counts) or [point.count]
-        if not is_rising(bounds) or len(counts) != len(bounds) + 1:
+        """Apply a data point; Unusable when its numbers fit no buckets."""
+        found = read_buckets(point)
+        rest = point.count - found.total()
+        if point.scale not in _SCALES or not 0 <= point.zero_threshold < math.inf or rest < 0:
             raise Unusable
-        delta = delta and bounds == self.bounds and bool(self.counts)
-        if delta:
-            counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
-        self.add_sum(point, delta=delta)
-        self.replace_buckets(bounds, counts, point.exemplars)
+        if not delta:
+            self.buckets, self.rest, self.total = Buckets(), 0, 0
+        scale = min(self.scale, point.scale)
+        self.buckets = merge_buckets(self.buckets, self.scale - scale)
+        self.buckets += merge_buckets(found, point.scale - scale)
+        while max(len(_span(self.buckets, sign)) for sign in (-1, 1)) > _MOST:
+            scale, self.buckets = scale - 1, merge_buckets(self.buckets, 1)
+        self.scale, self.rest = scale, self.rest + rest
+        self.total += point.sum if point.HasField("sum") else math.nan
+        self.threshold = max(self.threshold, point.zero_threshold)
+        self.replace(self._make_explicit(), point)
 
-    def add_sum(self, point: Any, *, delta: bool) -> None:
-        """Apply the sum of a data point; once it is unknown, deltas do not bring it back."""
-        found = point.sum if point.HasField("sum") else None
-        if delta:
-            found = None if found is None or self.sum is None else self.sum + found
-        self.sum = found
+    def iterate_steps(self) -> Iterator[tuple[float, int]]:
+        """Yield upper bounds, and how many values lie below each and above the one before."""
+        for index in reversed(_span(self.buckets, -1)):
+            yield 0.0 - self._power(index), self.buckets[-1, index]
+        yield self.threshold, self.buckets[0, 0]
+        positive = _span(self.buckets, 1)
+        if positive:
+            # Where the lowest bucket begins; quantiles are estimated from there.
+            yield self._power(positive[0]), 0
+        for index in positive:
+            yield self._power(index + 1), self.buckets[1, index]
 
-    def replace_buckets(self, bounds: tuple[float, ...], counts: list[int], exemplars: Any) -> None:
-        """Put other buckets in place; the newest exemplar of each is kept."""
-        if bounds != self.bounds:
-            self.exemplars.clear()
-        self.bounds, self.counts = bounds, counts
-        for found in map(_read_exemplar, exemplars):
-            if found is not None and not math.isnan(found.value):
-                place = next((n for n, end in enumerate(bounds) if found.value <= end), len(bounds))
-                self.exemplars[place] = _choose_newer(self.exemplars.get(place), found)
+    def _make_explicit(self) -> Values:
+        counts: dict[float, int] = {}
+        bound, held = -math.inf, 0
+        for end, count in self.iterate_steps():
+            held += count
+            if math.isfinite(end):
+                # What does not rise is too small to differ, or lies within what counts as zero.
+                bound = max(bound, end)
+                counts[bound] = counts.get(bound, 0) + held
+                held = 0
+        return make_buckets(tuple(counts), [*counts.values(), held + self.rest], self.total)
 
-    def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
-        """Yield what a scraper sees."""
-        buckets = [
-            (floatToGoString(end), count, self.exemplars.get(place))
-            for place, (end, count) in enumerate(
-                zip([*self.bounds, math.inf], accumulate(self.counts), strict=True)
-            )
-        ]
-        # With a sum that can fall, OpenMetrics has neither sum nor count.
-        total = self.sum if self.sum is not None and self.sum >= 0 else None
-        family = HistogramMetricFamily(name, "", labels=list(labels))
-        family.add_metric(list(labels.values()), buckets, total)
-        yield from family.samples
-
-
-Series = Gauge | Counter | Summary | Histogram
-"""``time`` is that of the newest data point, in Unix nanoseconds."""
-
-
-def is_rising(bounds: tuple[float, ...]) -> bool:
-    """Say whether bounds are numbers, each larger than the one before."""
-    return all(map(math.isfinite, bounds)) and all(a < b for a, b in pairwise(bounds))
+    def _power(self, index: int) -> float:
+        exponent = math.ldexp(index, -self.scale)
+        return 2.0**exponent if exponent < sys.float_info.max_exp else math.inf
 
 
-def _choose_newer(have: Exemplar | None, found: Exemplar | None) -> Exemplar | None:
-    if have is None or found is None:
-        return have or found
-    return have if float(have.timestamp or 0) > float(found.timestamp or 0) else found
+def read_buckets(point: Any) -> Buckets:
+    """Return the buckets of a data point that hold something; zeros have the sign 0."""
+    buckets = Buckets({(0, 0): point.zero_count})
+    for sign, side in ((1, point.positive), (-1, point.negative)):
+        for index, count in enumerate(side.bucket_counts, side.offset):
+            buckets[sign, index] = count
+    return +buckets
+
+
+def merge_buckets(buckets: Buckets, steps: int) -> Buckets:
+    """Return buckets at a scale that is so many steps coarser."""
+    merged = Buckets()
+    for (sign, index), count in buckets.items():
+        merged[sign, index >> steps] += count
+    return merged
+
+
+def _span(buckets: Buckets, sign: int) -> range:
+    """Return all indexes of a sign, from the first bucket that holds something to the last."""
+    held = [index for each, index in buckets if each == sign]
+    return range(min(held), max(held) + 1) if held else range(0)
+
+
+def make_buckets(bounds: tuple[float, ...], counts: list[int], total: float) -> Values:
+    """Return a histogram's samples; there is one more count than bounds, the last without end."""
+    ends = [*bounds, math.inf]
+    values: Values = {
+        ("_bucket", (("le", floatToGoString(end)),)): count
+        for end, count in zip(ends, accumulate(counts), strict=True)
+    }
+    return values | {("_count", ()): sum(counts), _SUM: total if ends[0] >= 0 else math.nan}
+
+
+def _has_place(key: Key, value: float) -> bool:
+    """Say whether an exemplar of this value belongs to a sample, or to one before it."""
+    suffix, labels = key
+    return suffix == "_total" or (suffix == "_bucket" and value <= float(labels[0][1]))
 
 
 def _read_exemplar(found: Any) -> Exemplar | None:

@@ -14,8 +14,6 @@ from typing import Any
 
 from catena.collect.otlp import read_value
 
-__all__ = ["Labels", "family_name", "label_name", "make_labels", "to_text", "unit_words"]
-
 Labels = tuple[tuple[str, str], ...]
 """Names and values, sorted by name."""
 
@@ -95,17 +93,11 @@ def make_labels(attributes: Iterable[Any], own: Mapping[str, str], without: str 
 def to_text(any_value: Any) -> str:
     """Return an AnyValue as the text of a label."""
     value = read_value(any_value)
-    match value:
-        case str():
-            return value
-        case None:
-            return ""
-        case bytes():
-            return _encode_bytes(value)
-        case _:
-            return json.dumps(
-                value, default=_encode_bytes, separators=(",", ":"), ensure_ascii=False
-            )
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bytes):
+        return _encode_bytes(value)
+    return json.dumps(value, default=_encode_bytes, separators=(",", ":"), ensure_ascii=False)
 
 
 def _encode_bytes(value: bytes) -> str:
