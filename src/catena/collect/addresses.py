@@ -26,20 +26,13 @@ class Address:
     path: str = ""
 
     def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def target(self) -> str:
-        """The address as gRPC wants it."""
-        return unix_target(self.path) if self.path else str(self)
+        return f"unix:{self.path}" if self.path else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
         """The address as an exporter wants it."""
-        return self.target if self.path else f"http://{self}"
+        return unix_target(self.path) if self.path else f"http://{self}"
 
 
 def parse_address(text: str, *, insecure: bool = False) -> Address:
@@ -53,15 +46,15 @@ def parse_address(text: str, *, insecure: bool = False) -> Address:
         return Address(path=path)
     try:
         parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
+        address = Address(parts.hostname or "", parts.port or 0)
     except ValueError:
-        host = port = None
-    if not host or port is None or parts.netloc != text:
+        address = Address()
+    if not address.host or str(address) != text.lower():
         raise AddressRefused(address=text, cause="it is not HOST:PORT, [IPV6]:PORT or unix:PATH")
-    if not insecure and not _is_loopback(host):
+    if not insecure and not _is_loopback(address.host):
         cause = "other machines can reach it; only insecure (--insecure) allows that"
         raise AddressRefused(address=text, cause=cause)
-    return Address(host, port)
+    return address
 
 
 def bind_socket(address: Address) -> socket.socket:

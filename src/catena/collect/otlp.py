@@ -9,22 +9,25 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from catena.grpc_loading import grpc
 
 SIGNALS: dict[str, Any] = {
-    "traces": trace_service_pb2.ExportTraceServiceRequest,
-    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,
-    "logs": logs_service_pb2.ExportLogsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+    "logs": ExportLogsServiceRequest,
 }
 """The signals by their names, and the class of their requests."""
 
@@ -105,10 +108,10 @@ def read_points(metric: Any) -> Any:
     return getattr(metric, kind).data_points if kind else ()
 
 
-def read_number(measurement: Any) -> float | None:
-    """Return the value of a NumberDataPoint or an Exemplar, None when it has none."""
+def read_number(measurement: Any) -> float:
+    """Return the value of a NumberDataPoint or an Exemplar, NaN when it has none."""
     kind = measurement.WhichOneof("value")
-    return getattr(measurement, kind) if kind else None
+    return getattr(measurement, kind) if kind else math.nan
 
 
 def read_value(any_value: Any) -> Any:

@@ -15,9 +15,6 @@ from typing import Any
 from catena.collect import otlp
 from catena.collect.files import list_generations
 
-__all__ = ["LogRecord", "Point", "Recording", "Span"]
-
-
 _TEMPORALITIES = ("UNSPECIFIED", "DELTA", "CUMULATIVE")
 _PLAIN = {"KeyValue": otlp.read_attributes, "AnyValue": otlp.read_value}
 """Messages that stand for plain values, and what reads them."""
@@ -132,8 +129,9 @@ def _read_field(message: Any, field: Any) -> Any:
         return SimpleNamespace(**_read_fields(value))
     if field.enum_type:
         return _read_enum(field.enum_type.values_by_number, value)
-    is_absent = field.has_presence and not message.HasField(field.name)
-    return None if is_absent else value.hex() if isinstance(value, bytes) else value
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _read_enum(names: Any, number: int) -> str:

@@ -19,8 +19,6 @@ from catena.collect.intake import Counts, Intake, Sink
 from catena.collect.registry import Limits
 from catena.collect.servers import GrpcServer, HttpServer, route_metrics, route_otlp
 
-__all__ = ["Receiver", "receiving"]
-
 ANY = "127.0.0.1:0"
 _DEADLINE = 30.0
 

@@ -36,13 +36,14 @@ _IDENTITY = ("service.namespace", "service.name", "service.instance.id")
 _OWN_NAMES = re.compile("catena_collect_|target(_info)?$")
 _SERIES: dict[str, type[Series]] = {
     "counter": series.Counter,
-    "updown": series.Gauge,
-    "gauge": series.Gauge,
+    "updown": Series,
+    "gauge": Series,
     "histogram": series.Histogram,
     "exponential_histogram": series.ExponentialHistogram,
     "summary": series.Summary,
 }
 
+_OPENMETRICS: Any = openmetrics_exposition  # it has no types
 _log = logging.getLogger("catena.collect")
 
 
@@ -117,8 +118,7 @@ class Registry:
         if not openmetrics:
             return exposition.generate_latest(self)
         # Names are valid already; any other escaping would replace the colons in them.
-        escaping = openmetrics_exposition.ALLOWUTF8
-        return openmetrics_exposition.generate_latest(self, escaping)
+        return _OPENMETRICS.generate_latest(self, _OPENMETRICS.ALLOWUTF8)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family with its samples, as prometheus_client asks for them."""
@@ -156,8 +156,7 @@ class Registry:
         identity = _identify_process(attributes)
         instance = self._find_instance(identity, attributes)
         kind, delta = _read_kind(metric)
-        make_series = _SERIES[kind]
-        family = self._find_family(metric, kind)
+        family, make_series = self._find_family(metric, kind), _SERIES[kind]
         own = dict(identity) | _label_scope(scope)
         key = family, make_labels(point.attributes, own, make_series.label)
         held = instance.series.get(key)
@@ -166,7 +165,7 @@ class Registry:
             return
         if held is None and len(instance.series) >= self._limits.series:
             raise Unusable("series")
-        if type(held) is not make_series:
+        if held is None or type(held) is not make_series:
             # It is new, or a process that has come back sends another kind of histogram.
             held = make_series()
         # Exporters send again what they think was lost.
@@ -230,8 +229,7 @@ def _identify_process(attributes: Any) -> Labels:
     space, name, instance = (known.get(key, "") for key in _IDENTITY)
     if not instance and "process.pid" in known:
         instance = f"{known.get('host.name', '')}:{known['process.pid']}"
-    job = f"{space}/{name}" if space and name else name or space
-    return ("job", job), ("instance", instance)
+    return ("job", "/".join(filter(None, (space, name)))), ("instance", instance)
 
 
 def _label_scope(scope: Any) -> dict[str, str]:

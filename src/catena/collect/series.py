@@ -20,7 +20,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from prometheus_client.samples import Exemplar, Sample, Timestamp
-from prometheus_client.utils import floatToGoString
+from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
 
 from catena.collect.otlp import read_number
 from catena.collect.translate import Labels, label_name, to_text
@@ -29,7 +29,6 @@ Key = tuple[str, Labels]
 """Which sample of a series: what is added to the name, and the label that is added, if any."""
 Values = dict[Key, float]
 
-_FINEST = 1
 _SCALES = range(-10, 21)
 """What the specification's own algorithms can make; the lowest has one bucket for all numbers."""
 _MOST = 160
@@ -53,7 +52,9 @@ class Unusable(ValueError):
 
 @dataclass(slots=True)
 class Series:
-    """The samples of one series; ``time`` is that of the newest data point, in nanoseconds.
+    """The samples of one series; as it stands here it is a gauge, other kinds are below.
+
+    ``time`` is that of the newest data point, in nanoseconds.
 
     ``kind`` is that of the family, ``label`` one that a series has for itself, ``suffixes`` are
     what is added to the family's name.
@@ -67,7 +68,7 @@ class Series:
 
     def read(self, point: Any) -> Values:
         """Return the values of a data point, or raise Unusable when it cannot be shown."""
-        raise NotImplementedError
+        return {("", ()): read_number(point)}
 
     def update(self, point: Any, *, delta: bool) -> None:
         """Apply a data point; when it is Unusable, nothing is changed."""
@@ -98,24 +99,15 @@ class Series:
                 yield Sample(name + suffix, dict(labels + more), value, None, exemplar)
 
 
-class Gauge(Series):
-    """A value that may fall."""
-
-    def read(self, point: Any) -> Values:
-        """Return the value of a NumberDataPoint that may fall."""
-        value = read_number(point)
-        return {("", ()): math.nan if value is None else value}
-
-
 class Counter(Series):
     """A value that only grows."""
 
     kind, suffixes = "counter", "_total _created"
 
     def read(self, point: Any) -> Values:
-        """Return the value of a NumberDataPoint that only grows."""
+        """Return the value of a NumberDataPoint."""
         value = read_number(point)
-        if value is None or not value >= 0:
+        if not value >= 0:
             raise Unusable
         return {("_total", ()): value}
 
@@ -127,16 +119,11 @@ class Summary(Series):
 
     def read(self, point: Any) -> Values:
         """Return the quantiles, count and sum of a SummaryDataPoint."""
-        quantiles = {float(one.quantile): float(one.value) for one in point.quantile_values}
-        are_valid = all(
-            0 <= quantile <= 1 and not value < 0 for quantile, value in quantiles.items()
-        )
-        if not are_valid or not point.sum >= 0:
+        quantiles = sorted({one.quantile: one.value for one in point.quantile_values}.items())
+        if not point.sum >= 0 or any(not 0 <= at <= 1 or value < 0 for at, value in quantiles):
             raise Unusable
-        values: Values = {
-            ("", (("quantile", floatToGoString(quantile)),)): quantiles[quantile]
-            for quantile in sorted(quantiles)
-        }
+        labelled = [((("quantile", floatToGoString(at)),), value) for at, value in quantiles]
+        values: Values = {("", label): value for label, value in labelled}
         return values | {("_count", ()): point.count, _SUM: point.sum}
 
 
@@ -159,7 +146,7 @@ class Histogram(Series):
 class ExponentialHistogram(Histogram):
     """Buckets of a scale, which are merged and shown with explicit bounds."""
 
-    scale: int = _FINEST
+    scale: int = 1  # the finest that is shown: two buckets for each power of two
     buckets: Buckets = field(default_factory=Buckets)
     threshold: float = 0.0
     rest: int = 0
@@ -254,7 +241,7 @@ def _has_place(key: Key, value: float) -> bool:
 def _read_exemplar(found: Any) -> Exemplar | None:
     """Return an exemplar as a scraper sees it, None when it has no value."""
     value = read_number(found)
-    if value is None:
+    if math.isnan(value):
         return None
     ids = {"trace_id": found.trace_id.hex(), "span_id": found.span_id.hex()}
     labels = {label_name(one.key): to_text(one.value) for one in found.filtered_attributes} | ids

@@ -71,7 +71,7 @@ class GrpcServer:
         # gRPC's own error says only that it could not bind, and not why.
         check_address(self._address)
         try:
-            port = self._server.add_insecure_port(self._address.target)
+            port = self._server.add_insecure_port(self._address.url.removeprefix("http://"))
         except RuntimeError as error:
             raise AddressRefused(address=str(self._address), cause=str(error)) from None
         self._server.start()

@@ -17,15 +17,18 @@ from catena.collect.otlp import read_value
 Labels = tuple[tuple[str, str], ...]
 """Names and values, sorted by name."""
 
-_UNITS = """
-d=days h=hours min=minutes s=seconds ms=milliseconds us=microseconds ns=nanoseconds
-By=bytes KiBy=kibibytes MiBy=mebibytes GiBy=gibibytes TiBy=tibibytes
-KBy=kilobytes MBy=megabytes GBy=gigabytes TBy=terabytes
-m=meters V=volts A=amperes J=joules W=watts g=grams Cel=celsius Hz=hertz 1= %=percent
-"""
-_PER = "s=second m=minute h=hour d=day w=week mo=month y=year"
-_UNIT_WORDS = dict(one.split("=") for one in _UNITS.split())
-_PER_WORDS = dict(one.split("=") for one in _PER.split())
+
+def _parse_table(text: str) -> dict[str, str]:
+    return dict(one.split("=") for one in text.split())
+
+
+_UNITS = _parse_table("""
+    d=days h=hours min=minutes s=seconds ms=milliseconds us=microseconds ns=nanoseconds
+    By=bytes KiBy=kibibytes MiBy=mebibytes GiBy=gibibytes TiBy=tibibytes
+    KBy=kilobytes MBy=megabytes GBy=gigabytes TBy=terabytes
+    m=meters V=volts A=amperes J=joules W=watts g=grams Cel=celsius Hz=hertz 1= %=percent
+""")
+_PER = _parse_table("s=second m=minute h=hour d=day w=week mo=month y=year")
 _INVALID = re.compile(r"[^a-zA-Z0-9:]+")
 _INVALID_IN_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 
@@ -36,9 +39,7 @@ def family_name(name: str, unit: str, kind: str) -> str:
     Empty when nothing of the name can be kept.
     """
     words = _split_words(name)
-    for suffix in unit_words(unit):
-        if suffix not in words:
-            words.append(suffix)
+    words += [suffix for suffix in unit_words(unit) if suffix not in words]
     if kind == "counter":
         words = [word for word in words if word != "total"]
     if kind == "gauge" and unit == "1":
@@ -53,7 +54,7 @@ def unit_words(unit: str) -> list[str]:
     Units in braces are annotations and give none.
     """
     main, _, per = unit.partition("/")
-    found, below = _unit_suffix(main, _UNIT_WORDS), _unit_suffix(per, _PER_WORDS)
+    found, below = _unit_suffix(main, _UNITS), _unit_suffix(per, _PER)
     return [one for one in (found, below and f"per_{below}") if one]
 
 
