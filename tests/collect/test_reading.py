@@ -18,7 +18,11 @@ def test_a_span_is_read_with_everything() -> None:
     (span,) = recording.named("work")
     assert (span.trace_id, span.span_id) == (TRACE.hex(), SPAN.hex())
     assert span.parent_span_id == SPAN[::-1].hex()
-    assert (span.kind, span.status, span.end_time_unix_nano - span.start_time_unix_nano) == ("CLIENT", "ERROR", 5)
+    assert (span.kind, span.status, span.end_time_unix_nano - span.start_time_unix_nano) == (
+        "CLIENT",
+        "ERROR",
+        5,
+    )
     assert span.attributes == {"n": 2**53 + 1, "raw": b"\xff\x00", "traceId": "a word"}
     assert (span.events[0].name, span.links[0].trace_id) == ("seen", TRACE[::-1].hex())
     assert (span.origin.scope, span.origin.version) == ("catena.dispatch", "1")
@@ -34,7 +38,12 @@ def test_a_point_is_read_with_everything() -> None:
 
     (point,) = recording.metric("rpc.server.call.duration")
     assert (point.kind, point.unit, point.temporality) == ("histogram", "s", "CUMULATIVE")
-    assert (point.count, point.sum, point.explicit_bounds, point.bucket_counts) == (3, 1.5, [0.5], [1, 2])
+    assert (point.count, point.sum, point.explicit_bounds, point.bucket_counts) == (
+        3,
+        1.5,
+        [0.5],
+        [1, 2],
+    )
     assert (point.exemplars[0].trace_id, point.exemplars[0].value) == (TRACE.hex(), 0.1)
 
 

@@ -12,6 +12,8 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "list_generations"]
+
 ROTATE_BYTES = 100 << 20
 KEEP = 10
 

@@ -16,6 +16,8 @@ from catena.collect.otlp import Refused, count_items, to_line
 from catena.collect.registry import Limits, Registry
 from catena.grpc_loading import grpc
 
+__all__ = ["Counts", "Intake", "Sink"]
+
 _log = logging.getLogger("catena.collect")
 
 Sink = Callable[[str], object]

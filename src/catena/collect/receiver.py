@@ -13,13 +13,14 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from catena.collect.addresses import Address, parse_address
+from catena.collect import servers
 from catena.collect.files import KEEP, ROTATE_BYTES, LineFile
 from catena.collect.intake import Counts, Intake, Sink
 from catena.collect.registry import Limits
-from catena.collect.servers import GrpcServer, HttpServer, route_metrics, route_otlp
 
-ANY = "127.0.0.1:0"
+__all__ = ["Receiver", "receiving"]
+
+_ANY = "127.0.0.1:0"
 _DEADLINE = 30.0
 
 
@@ -38,8 +39,8 @@ class Receiver:
     def __init__(  # noqa: PLR0913 - each has its default and is given by name
         self,
         *,
-        listen: str | None = ANY,
-        listen_http: str | None = ANY,
+        listen: str | None = _ANY,
+        listen_http: str | None = _ANY,
         metrics: str | None = None,
         out: Path | str | Callable[[str], object] | None = None,
         rotate_bytes: int = ROTATE_BYTES,
@@ -49,14 +50,14 @@ class Receiver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = {
-            name: parse_address(text, insecure=insecure)
+            name: servers.parse_address(text, insecure=insecure)
             for name, text in (("metrics", metrics), ("http", listen_http), ("grpc", listen))
             if text is not None
         }
         self._out, self._rotation = out, {"rotate_bytes": rotate_bytes, "keep": keep}
         self._intake = Intake(limits or Limits(), clock)
         self._stack = AsyncExitStack()
-        self._bound: dict[str, Address] = {}
+        self._bound: dict[str, servers.Address] = {}
 
     @property
     def endpoint(self) -> str:
@@ -103,11 +104,17 @@ class Receiver:
         stack.push_async_callback(asyncio.to_thread, file.close)
         return file.write
 
-    def _make_server(self, name: str, address: Address) -> GrpcServer | HttpServer:
+    def _make_server(
+        self, name: str, address: servers.Address
+    ) -> servers.GrpcServer | servers.HttpServer:
         if name == "grpc":
-            return GrpcServer(address, self._intake)
-        routes = route_metrics(self._intake) if name == "metrics" else route_otlp(self._intake)
-        return HttpServer(address, routes, self._intake.limits)
+            return servers.GrpcServer(address, self._intake)
+        routes = (
+            servers.route_metrics(self._intake)
+            if name == "metrics"
+            else servers.route_otlp(self._intake)
+        )
+        return servers.HttpServer(address, routes, self._intake.limits)
 
 
 @contextmanager

@@ -25,19 +25,21 @@ from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnk
 from catena.collect.otlp import read_number
 from catena.collect.translate import Labels, label_name, to_text
 
-Key = tuple[str, Labels]
+__all__ = ["Counter", "ExponentialHistogram", "Histogram", "Series", "Summary", "Unusable"]
+
+_Key = tuple[str, Labels]
 """Which sample of a series: what is added to the name, and the label that is added, if any."""
-Values = dict[Key, float]
+_Values = dict[_Key, float]
 
 _SCALES = range(-10, 21)
 """What the specification's own algorithms can make; the lowest has one bucket for all numbers."""
 _MOST = 160
 """So many buckets of either sign are kept, as many as an SDK has by default."""
 
-Buckets = collections.Counter[tuple[int, int]]
+_Buckets = collections.Counter[tuple[int, int]]
 """How many values have this sign and lie above base ** index, and not above the next power."""
 
-_SUM: Key = ("_sum", ())
+_SUM: _Key = ("_sum", ())
 _EXEMPLAR_CHARACTERS = 128
 """What OpenMetrics allows the labels of an exemplar to hold, names and values together."""
 
@@ -63,10 +65,10 @@ class Series:
     kind, label, suffixes = "gauge", "", ""
 
     time: int = 0
-    values: Values = field(default_factory=dict[Key, float])
-    exemplars: dict[Key, Exemplar] = field(default_factory=dict[Key, Exemplar])
+    values: _Values = field(default_factory=dict[_Key, float])
+    exemplars: dict[_Key, Exemplar] = field(default_factory=dict[_Key, Exemplar])
 
-    def read(self, point: Any) -> Values:
+    def read(self, point: Any) -> _Values:
         """Return the values of a data point, or raise Unusable when it cannot be shown."""
         return {("", ()): read_number(point)}
 
@@ -77,7 +79,7 @@ class Series:
             values = {key: self.values[key] + value for key, value in values.items()}
         self.replace(values, point)
 
-    def replace(self, values: Values, point: Any) -> None:
+    def replace(self, values: _Values, point: Any) -> None:
         """Put values in place, and keep the newest exemplar of a counter or of each bucket."""
         if values.keys() != self.values.keys():
             self.exemplars.clear()
@@ -104,7 +106,7 @@ class Counter(Series):
 
     kind, suffixes = "counter", "_total _created"
 
-    def read(self, point: Any) -> Values:
+    def read(self, point: Any) -> _Values:
         """Return the value of a NumberDataPoint."""
         value = read_number(point)
         if not value >= 0:
@@ -117,13 +119,12 @@ class Summary(Series):
 
     kind, label, suffixes = "summary", "quantile", "_count _sum _created"
 
-    def read(self, point: Any) -> Values:
+    def read(self, point: Any) -> _Values:
         """Return the quantiles, count and sum of a SummaryDataPoint."""
         quantiles = sorted({one.quantile: one.value for one in point.quantile_values}.items())
         if not point.sum >= 0 or any(not 0 <= at <= 1 or value < 0 for at, value in quantiles):
             raise Unusable
-        labelled = [((("quantile", floatToGoString(at)),), value) for at, value in quantiles]
-        values: Values = {("", label): value for label, value in labelled}
+        values: _Values = {_make_key("", "quantile", at): value for at, value in quantiles}
         return values | {("_count", ()): point.count, _SUM: point.sum}
 
 
@@ -132,14 +133,14 @@ class Histogram(Series):
 
     kind, label, suffixes = "histogram", "le", "_bucket _count _sum _created"
 
-    def read(self, point: Any) -> Values:
+    def read(self, point: Any) -> _Values:
         """Return the buckets, count and sum of a HistogramDataPoint."""
         bounds = tuple(point.explicit_bounds)
         counts = list(point.bucket_counts) or [point.count]
         is_rising = all(map(math.isfinite, bounds)) and all(a < b for a, b in pairwise(bounds))
         if not is_rising or len(counts) != len(bounds) + 1:
             raise Unusable
-        return make_buckets(bounds, counts, point.sum if point.HasField("sum") else math.nan)
+        return _make_buckets(bounds, counts, point.sum if point.HasField("sum") else math.nan)
 
 
 @dataclass(slots=True)
@@ -147,24 +148,24 @@ class ExponentialHistogram(Histogram):
     """Buckets of a scale, which are merged and shown with explicit bounds."""
 
     scale: int = 1  # the finest that is shown: two buckets for each power of two
-    buckets: Buckets = field(default_factory=Buckets)
+    buckets: _Buckets = field(default_factory=_Buckets)
     threshold: float = 0.0
     rest: int = 0
     total: float = 0.0
 
     def update(self, point: Any, *, delta: bool) -> None:
         """Apply a data point; Unusable when its numbers fit no buckets."""
-        found = read_buckets(point)
+        found = _read_buckets(point)
         rest = point.count - found.total()
         if point.scale not in _SCALES or not 0 <= point.zero_threshold < math.inf or rest < 0:
             raise Unusable
         if not delta:
-            self.buckets, self.rest, self.total = Buckets(), 0, 0
+            self.buckets, self.rest, self.total = _Buckets(), 0, 0
         scale = min(self.scale, point.scale)
-        self.buckets = merge_buckets(self.buckets, self.scale - scale)
-        self.buckets += merge_buckets(found, point.scale - scale)
+        self.buckets = _merge_buckets(self.buckets, self.scale - scale)
+        self.buckets += _merge_buckets(found, point.scale - scale)
         while max(len(_span(self.buckets, sign)) for sign in (-1, 1)) > _MOST:
-            scale, self.buckets = scale - 1, merge_buckets(self.buckets, 1)
+            scale, self.buckets = scale - 1, _merge_buckets(self.buckets, 1)
         self.scale, self.rest = scale, self.rest + rest
         self.total += point.sum if point.HasField("sum") else math.nan
         self.threshold = max(self.threshold, point.zero_threshold)
@@ -182,7 +183,7 @@ class ExponentialHistogram(Histogram):
         for index in positive:
             yield self._power(index + 1), self.buckets[1, index]
 
-    def _make_explicit(self) -> Values:
+    def _make_explicit(self) -> _Values:
         counts: dict[float, int] = {}
         bound, held = -math.inf, 0
         for end, count in self.iterate_steps():
@@ -192,47 +193,49 @@ class ExponentialHistogram(Histogram):
                 bound = max(bound, end)
                 counts[bound] = counts.get(bound, 0) + held
                 held = 0
-        return make_buckets(tuple(counts), [*counts.values(), held + self.rest], self.total)
+        return _make_buckets(tuple(counts), [*counts.values(), held + self.rest], self.total)
 
     def _power(self, index: int) -> float:
         exponent = math.ldexp(index, -self.scale)
         return 2.0**exponent if exponent < sys.float_info.max_exp else math.inf
 
 
-def read_buckets(point: Any) -> Buckets:
+def _read_buckets(point: Any) -> _Buckets:
     """Return the buckets of a data point that hold something; zeros have the sign 0."""
-    buckets = Buckets({(0, 0): point.zero_count})
+    buckets = _Buckets({(0, 0): point.zero_count})
     for sign, side in ((1, point.positive), (-1, point.negative)):
         for index, count in enumerate(side.bucket_counts, side.offset):
             buckets[sign, index] = count
     return +buckets
 
 
-def merge_buckets(buckets: Buckets, steps: int) -> Buckets:
+def _merge_buckets(buckets: _Buckets, steps: int) -> _Buckets:
     """Return buckets at a scale that is so many steps coarser."""
-    merged = Buckets()
+    merged = _Buckets()
     for (sign, index), count in buckets.items():
         merged[sign, index >> steps] += count
     return merged
 
 
-def _span(buckets: Buckets, sign: int) -> range:
+def _span(buckets: _Buckets, sign: int) -> range:
     """Return all indexes of a sign, from the first bucket that holds something to the last."""
     held = [index for each, index in buckets if each == sign]
     return range(min(held), max(held) + 1) if held else range(0)
 
 
-def make_buckets(bounds: tuple[float, ...], counts: list[int], total: float) -> Values:
+def _make_buckets(bounds: tuple[float, ...], counts: list[int], total: float) -> _Values:
     """Return a histogram's samples; there is one more count than bounds, the last without end."""
     ends = [*bounds, math.inf]
-    values: Values = {
-        ("_bucket", (("le", floatToGoString(end)),)): count
-        for end, count in zip(ends, accumulate(counts), strict=True)
-    }
+    pairs = zip(ends, accumulate(counts), strict=True)
+    values: _Values = {_make_key("_bucket", "le", end): count for end, count in pairs}
     return values | {("_count", ()): sum(counts), _SUM: total if ends[0] >= 0 else math.nan}
 
 
-def _has_place(key: Key, value: float) -> bool:
+def _make_key(suffix: str, label: str, value: float) -> _Key:
+    return suffix, ((label, floatToGoString(value)),)
+
+
+def _has_place(key: _Key, value: float) -> bool:
     """Say whether an exemplar of this value belongs to a sample, or to one before it."""
     suffix, labels = key
     return suffix == "_total" or (suffix == "_bucket" and value <= float(labels[0][1]))

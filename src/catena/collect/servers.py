@@ -1,4 +1,7 @@
-"""OTLP over gRPC and over HTTP, and the page that a scraper reads.
+"""The servers of a receiver: OTLP over gRPC and over HTTP, and the page that a scraper reads.
+
+Whoever reaches one of them is believed, so an address that other machines can reach is refused
+unless it was explicitly allowed.
 
 The rule: a body is counted while it is read and while it is unpacked, so that a small one cannot
 become a large one. gRPC has threads and not the event loop: an exporter that blocks the loop of the
@@ -8,12 +11,17 @@ process that it shares with the receiver is served all the same.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
+import socket
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from google.protobuf.json_format import MessageToJson
@@ -21,12 +29,14 @@ from google.rpc.status_pb2 import Status
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
-from catena.collect.addresses import Address, bind_socket, check_address, unlink_socket
 from catena.collect.intake import Intake
 from catena.collect.otlp import SIGNALS, Malformed, Refused, from_bytes, from_json
 from catena.collect.registry import Limits
 from catena.errors import AddressRefused
 from catena.grpc_loading import grpc
+from catena.targets import unix_target
+
+__all__ = ["Address", "GrpcServer", "HttpServer", "parse_address", "route_metrics", "route_otlp"]
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _PARSERS = {_PROTOBUF: from_bytes, _JSON: from_json}
@@ -54,6 +64,92 @@ class _TooSlow(Refused):
     code, status = grpc.StatusCode.DEADLINE_EXCEEDED, 408
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: ``host`` and ``port`` (0 takes any), or the ``path`` of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix:{self.path}" if self.path else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as an exporter wants it."""
+        return unix_target(self.path) if self.path else f"http://{self}"
+
+
+def parse_address(text: str, *, insecure: bool = False) -> Address:
+    """Parse ``HOST:PORT``, ``[HOST]:PORT`` or ``unix:PATH``.
+
+    AddressRefused when it is none of them, and when other machines could reach it although
+    ``insecure`` is not set.
+    """
+    scheme, _, path = text.partition(":")
+    if scheme == "unix" and path:
+        return Address(path=path)
+    try:
+        parts = urlsplit(f"//{text}")
+        address = Address(parts.hostname or "", parts.port or 0)
+    except ValueError:
+        address = Address()
+    if not address.host or str(address) != text.lower():
+        raise AddressRefused(address=text, cause="it is not HOST:PORT, [IPV6]:PORT or unix:PATH")
+    if not insecure and not _is_loopback(address.host):
+        cause = "other machines can reach it; only insecure (--insecure) allows that"
+        raise AddressRefused(address=text, cause=cause)
+    return address
+
+
+def _bind_socket(address: Address) -> socket.socket:
+    """Bind a socket and listen; AddressRefused with the system's reason when that fails."""
+    try:
+        if address.path:
+            return _bind_unix(address.path)
+        (family, *_, where), *_ = socket.getaddrinfo(address.host, address.port)
+        return socket.create_server(where[:2], family=family)
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise AddressRefused(address=str(address), cause=cause) from None
+
+
+def _check_address(address: Address) -> None:
+    """Raise AddressRefused when nobody could bind the address at this moment."""
+    if address.path or address.port:
+        _bind_socket(address).close()
+        _unlink_socket(address)
+
+
+def _unlink_socket(address: Address) -> None:
+    """Remove the file of a Unix socket that nobody serves any more."""
+    if address.path:
+        Path(address.path).unlink(missing_ok=True)
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _bind_unix(path: str) -> socket.socket:
+    """Bind where nothing is, or where a process that has ended left its socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        if Path(path).is_socket() and probe.connect_ex(path) != 0:
+            Path(path).unlink()
+    with contextlib.ExitStack() as stack:
+        bound = stack.enter_context(socket.socket(socket.AF_UNIX))
+        bound.bind(path)
+        Path(path).chmod(0o600)
+        bound.listen()
+        stack.pop_all()
+        return bound
+
+
 class GrpcServer:
     """Serves at an address between ``start`` and ``stop``."""
 
@@ -69,7 +165,7 @@ class GrpcServer:
     async def start(self) -> Address:
         """Bind and listen; return the address with the port taken, or raise AddressRefused."""
         # gRPC's own error says only that it could not bind, and not why.
-        check_address(self._address)
+        _check_address(self._address)
         try:
             port = self._server.add_insecure_port(self._address.url.removeprefix("http://"))
         except RuntimeError as error:
@@ -84,7 +180,7 @@ class GrpcServer:
         """Stop listening, and let what is being served end within the grace."""
         await asyncio.to_thread(self._server.stop(self._grace).wait, self._grace + 1)
         self._threads.shutdown(wait=False)
-        unlink_socket(self._address)
+        _unlink_socket(self._address)
 
 
 def _make_grpc_handler(signal: str, intake: Intake) -> grpc.GenericRpcHandler:
@@ -118,7 +214,7 @@ class HttpServer:
 
     async def start(self) -> Address:
         """Bind and listen; return the address with the port taken, or raise AddressRefused."""
-        bound = bind_socket(self._address)
+        bound = _bind_socket(self._address)
         await self._runner.setup()
         await web.SockSite(self._runner, bound).start()
         if self._address.path:
@@ -128,7 +224,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Stop listening, and let what is being served end within the grace."""
         await self._runner.cleanup()
-        unlink_socket(self._address)
+        _unlink_socket(self._address)
 
 
 def route_otlp(intake: Intake) -> list[web.RouteDef]:
