@@ -51,14 +51,14 @@ def point(
     metric.exponential_histogram.aggregation_temporality = temporality  # type: ignore[assignment]
     counts = positive or []
     facts = {"count": sum(counts) + more.get("zero_count", 0), "sum": 1.5} | more
-    told = metric.exponential_histogram.data_points.add(scale=scale, time_unix_nano=time, **facts)
-    told.positive.offset = offset
-    told.positive.bucket_counts.extend(counts)
+    data = metric.exponential_histogram.data_points.add(scale=scale, time_unix_nano=time, **facts)
+    data.positive.offset = offset
+    data.positive.bucket_counts.extend(counts)
     return metric
 
 
 def sent(batch: list[float], scale: int, time: int, temporality: int) -> Metric:
-    """Return what a sender tells of values, at this scale or one that needs few enough buckets."""
+    """Return what a sender says of values, at this scale or one that needs few enough buckets."""
 
     def indexes(signed: list[float]) -> list[int]:
         return [math.ceil(math.ldexp(math.log2(one), scale)) - 1 for one in signed]
@@ -67,9 +67,9 @@ def sent(batch: list[float], scale: int, time: int, temporality: int) -> Metric:
     while any(max(found) - min(found) >= 160 for found in map(indexes, signs) if found):
         scale -= 1
     metric = point(scale=scale, time=time, temporality=temporality, count=len(batch))
-    (told,) = metric.exponential_histogram.data_points
-    told.zero_count, told.sum = batch.count(0.0), math.fsum(batch)
-    for side, signed in zip((told.positive, told.negative), signs, strict=True):
+    (data,) = metric.exponential_histogram.data_points
+    data.zero_count, data.sum = batch.count(0.0), math.fsum(batch)
+    for side, signed in zip((data.positive, data.negative), signs, strict=True):
         found = indexes(signed)
         if found:
             side.offset = min(found)
@@ -96,8 +96,8 @@ def test_a_bucket_holds_the_values_up_to_its_bound(
     registry = Registry(Limits())
     for time, (batch, scale) in enumerate(batches, 1):
         recorded += batch
-        told = batch if temporality == DELTA else recorded
-        registry.take_request(metrics(sent(told, scale, time, temporality)))
+        shown = batch if temporality == DELTA else recorded
+        registry.take_request(metrics(sent(shown, scale, time, temporality)))
 
     found = buckets(registry)
     # The buckets of negative values end where those of positive ones begin.
@@ -144,9 +144,9 @@ def test_deltas_of_different_scales_are_summed_up() -> None:
 def test_negative_values_have_buckets_and_no_sum() -> None:
     """OpenMetrics has no sum that can fall; what counts as zero lies between."""
     metric = point([4], zero_count=1, zero_threshold=0.25, count=8)
-    (told,) = metric.exponential_histogram.data_points
-    told.negative.offset = 1
-    told.negative.bucket_counts.extend([1, 2])
+    (data,) = metric.exponential_histogram.data_points
+    data.negative.offset = 1
+    data.negative.bucket_counts.extend([1, 2])
     registry = taken(metrics(metric))
 
     assert buckets(registry) == {-4: 2, -2: 3, 0.25: 4, 1: 4, 2: 8, math.inf: 8}
@@ -156,8 +156,8 @@ def test_negative_values_have_buckets_and_no_sum() -> None:
 def test_an_exemplar_stands_at_its_bucket() -> None:
     """It leads from the bucket of its value to the span."""
     metric = point([1, 1])
-    (told,) = metric.exponential_histogram.data_points
-    told.exemplars.add(as_double=1.9, trace_id=TRACE, span_id=SPAN, time_unix_nano=1)
+    (data,) = metric.exponential_histogram.data_points
+    data.exemplars.add(as_double=1.9, trace_id=TRACE, span_id=SPAN, time_unix_nano=1)
     found = [one for one in samples(taken(metrics(metric))) if one.exemplar]
 
     assert [(one.labels["le"], one.exemplar.value) for one in found if one.exemplar] == [

@@ -143,6 +143,7 @@ BOMB = gzip.compress(b"\0" * 10_000_000)[:9_000]
         (b"", BYTES, "br", 415, 3),
         (b"x" * 10_001, BYTES, "", 413, 8),
         (gzip.compress(b"x" * 10_001), BYTES, "gzip", 413, 8),
+        (gzip.compress(b"") * 2, BYTES, "gzip", 400, 3),
         (BOMB, JSON, "gzip", 413, 8),
     ],
 )
@@ -220,7 +221,7 @@ def test_an_unknown_method_or_path_is_refused(receiver: Receiver) -> None:
 
 
 def test_what_cannot_be_written_is_to_be_sent_again(caplog: pytest.LogCaptureFixture) -> None:
-    """The sender hears unavailable by both protocols; nothing of it is counted; told once."""
+    """The sender hears unavailable by both protocols; nothing is counted; one log line."""
     full = [True]
     lines: list[str] = []
 

@@ -72,6 +72,14 @@ def test_a_series_has_job_instance_and_scope() -> None:
     }
 
 
+def test_a_colon_stays_in_a_name() -> None:
+    """Prometheus allows colons, and they are as they came in either format."""
+    registry = taken(metrics(gauge(3, name="rule:of.mine")))
+
+    assert values(registry, "rule:of_mine") == {"one": 3}
+    assert b"\nrule:of_mine{" in registry.render_page(openmetrics=False)
+
+
 def test_what_a_process_says_of_itself_is_target_info() -> None:
     """The rest of the resource stands in one series of its own."""
     registry = taken(metrics(counter(1), host__name="h1", process__pid=7))

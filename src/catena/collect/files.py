@@ -88,8 +88,8 @@ class LineFile:
 def list_generations(path: Path | str) -> list[Path]:
     """Return the files that a LineFile of this path has left, the oldest first."""
     whole = Path(path)
-    older = [one for one in whole.parent.glob("*") if one.stem == whole.name]
-    numbered = [one for one in older if one.suffix[1:].isdigit()]
+    beside = whole.parent.glob("*")
+    numbered = [one for one in beside if one.stem == whole.name and one.suffix[1:].isdigit()]
     numbered.sort(key=lambda one: int(one.suffix[1:]), reverse=True)
     return [*numbered, whole] if whole.exists() else numbered
 

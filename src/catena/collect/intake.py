@@ -16,12 +16,9 @@ from catena.collect.otlp import Refused, count_items, to_line
 from catena.collect.registry import Limits, Registry
 from catena.grpc_loading import grpc
 
-__all__ = ["Counts", "Intake", "Sink"]
+__all__ = ["Counts", "Intake"]
 
 _log = logging.getLogger("catena.collect")
-
-Sink = Callable[[str], object]
-"""What takes the lines, one at a time; an exception means that a line is not written."""
 
 
 class _Unwritten(Refused):
@@ -43,11 +40,14 @@ class Counts:
 
 
 class Intake:
-    """Takes requests from any thread; ``sink`` gets the line of each, if there is one."""
+    """Takes requests from any thread.
+
+    ``sink`` gets their lines, one at a time; what it raises means that a line is not written.
+    """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
-        self.sink: Sink | None = None
+        self.sink: Callable[[str], object] | None = None
         self._registry = Registry(limits, clock)
         self._lock = threading.Lock()
         self._writes = True
@@ -79,7 +79,7 @@ class Intake:
         with self._lock:
             return self._registry.render_page(openmetrics=openmetrics)
 
-    def _write(self, sink: Sink, line: str) -> None:
+    def _write(self, sink: Callable[[str], object], line: str) -> None:
         try:
             sink(line)
         except Exception as error:

@@ -83,8 +83,8 @@ class Recording:
         match item.DESCRIPTOR.name:
             case "Span":
                 facts = _read_fields(item)
-                status = facts["status"]
-                facts |= {"status": status.code, "status_message": status.message}
+                facts["status_message"] = facts["status"].message
+                facts["status"] = facts["status"].code
                 self.spans.append(Span(**facts, origin=origin))
             case "LogRecord":
                 names = {"name": item.event_name, "severity": item.severity_number}

@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from catena.collect import servers
 from catena.collect.files import KEEP, ROTATE_BYTES, LineFile
-from catena.collect.intake import Counts, Intake, Sink
+from catena.collect.intake import Counts, Intake
 from catena.collect.registry import Limits
+from catena.collect.servers import Address, make_server, parse_address
 
 __all__ = ["Receiver", "receiving"]
 
@@ -50,14 +50,14 @@ class Receiver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = {
-            name: servers.parse_address(text, insecure=insecure)
+            name: parse_address(text, insecure=insecure)
             for name, text in (("metrics", metrics), ("http", listen_http), ("grpc", listen))
             if text is not None
         }
         self._out, self._rotation = out, {"rotate_bytes": rotate_bytes, "keep": keep}
         self._intake = Intake(limits or Limits(), clock)
         self._stack = AsyncExitStack()
-        self._bound: dict[str, servers.Address] = {}
+        self._bound: dict[str, Address] = {}
 
     @property
     def endpoint(self) -> str:
@@ -88,7 +88,7 @@ class Receiver:
             self._intake.sink = self._open_sink(stack)
             # The page is closed last, so that it can show what the others took to the end.
             for name, address in self._addresses.items():
-                server = self._make_server(name, address)
+                server = make_server(name, address, self._intake)
                 self._bound[name] = await server.start()
                 stack.push_async_callback(server.stop)
             self._stack = stack.pop_all()
@@ -97,24 +97,12 @@ class Receiver:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    def _open_sink(self, stack: AsyncExitStack) -> Sink | None:
+    def _open_sink(self, stack: AsyncExitStack) -> Callable[[str], object] | None:
         if self._out is None or callable(self._out):
             return self._out
         file = LineFile(self._out, **self._rotation)
         stack.push_async_callback(asyncio.to_thread, file.close)
         return file.write
-
-    def _make_server(
-        self, name: str, address: servers.Address
-    ) -> servers.GrpcServer | servers.HttpServer:
-        if name == "grpc":
-            return servers.GrpcServer(address, self._intake)
-        routes = (
-            servers.route_metrics(self._intake)
-            if name == "metrics"
-            else servers.route_otlp(self._intake)
-        )
-        return servers.HttpServer(address, routes, self._intake.limits)
 
 
 @contextmanager

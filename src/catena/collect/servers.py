@@ -36,7 +36,7 @@ from catena.errors import AddressRefused
 from catena.grpc_loading import grpc
 from catena.targets import unix_target
 
-__all__ = ["Address", "GrpcServer", "HttpServer", "parse_address", "route_metrics", "route_otlp"]
+__all__ = ["Address", "GrpcServer", "HttpServer", "make_server", "parse_address"]
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _PARSERS = {_PROTOBUF: from_bytes, _JSON: from_json}
@@ -227,16 +227,6 @@ class HttpServer:
         _unlink_socket(self._address)
 
 
-def route_otlp(intake: Intake) -> list[web.RouteDef]:
-    """Return the routes that take the three signals."""
-    return [web.post(f"/v1/{one}", partial(_export_http, one, intake)) for one in SIGNALS]
-
-
-def route_metrics(intake: Intake) -> list[web.RouteDef]:
-    """Return the route that shows the metrics."""
-    return [web.get("/metrics", partial(_show_page, intake))]
-
-
 async def _show_page(intake: Intake, request: web.Request) -> web.Response:
     openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
     page = await asyncio.to_thread(intake.render_page, openmetrics=openmetrics)
@@ -297,3 +287,13 @@ def _answer_refusal(kind: str, refused: Refused) -> web.Response:
         body, kind = MessageToJson(status, indent=None).encode(), _JSON
     again = {"Retry-After": "1"} if refused.status == 503 else None
     return web.Response(status=refused.status, body=body, content_type=kind, headers=again)
+
+
+def make_server(name: str, address: Address, intake: Intake) -> GrpcServer | HttpServer:
+    """Return the server of OTLP ("grpc" or "http"), or that of the page ("metrics")."""
+    if name == "grpc":
+        return GrpcServer(address, intake)
+    routes = [web.post(f"/v1/{one}", partial(_export_http, one, intake)) for one in SIGNALS]
+    if name == "metrics":
+        routes = [web.get("/metrics", partial(_show_page, intake))]
+    return HttpServer(address, routes, intake.limits)
