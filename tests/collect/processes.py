@@ -36,7 +36,7 @@ class Collecting:
             raise TimeoutError("".join(self.said))
 
     def where(self, what: str) -> str:
-        """The address that was told for gRPC, HTTP or metrics."""
+        """The address that was printed for gRPC, HTTP or metrics."""
         found = re.search(rf"\b{what} (\S+?)(?:,|\n|$)", "".join(self.said))
         if found is None:
             raise LookupError("".join(self.said))

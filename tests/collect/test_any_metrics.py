@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from catena.collect.registry import Registry
+from catena.collect.registry import Limits, Registry
 from tests.collect.messages import TRACE, attributes, metrics
 from tests.laws.law import Seen, law
 
@@ -106,10 +106,10 @@ def test_whatever_arrives_the_text_can_be_parsed(
     seen: Seen, arrived: list[tuple[Metric, str]]
 ) -> None:
     """Any mixture of names, kinds, units, labels and values leaves a text that can be read."""
-    registry = Registry()
+    registry = Registry(Limits())
     for metric, instance in arrived:
-        registry.take(metrics(metric, instance=instance))
-    text = registry.text(received={}, refused={}, openmetrics=True)
+        registry.take_request(metrics(metric, instance=instance))
+    text = registry.render_page(openmetrics=True).decode()
     found = [
         family
         for family in text_string_to_metric_families(text)

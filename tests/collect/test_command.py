@@ -31,7 +31,7 @@ def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_well(number: int, tmp_path: Path) -> None:
-    """Everything is written, the counts are told, the exit code is 0."""
+    """Everything is written, the counts are printed, the exit code is 0."""
     with collecting("--out", str(tmp_path / "out.jsonl")) as running:
         assert running.send(traces().SerializeToString()) == 200
         assert running.end(number) == 0
@@ -43,7 +43,7 @@ def test_a_signal_ends_it_well(number: int, tmp_path: Path) -> None:
 
 
 def test_it_goes_on_after_kill_9(tmp_path: Path) -> None:
-    """What was acknowledged is there, a torn line is told and kept apart, what follows is read."""
+    """What was acknowledged is there, a torn line is named and kept apart, what follows is read."""
     path = tmp_path / "out.jsonl"
     with collecting("--out", str(path)) as running:
         assert running.send(traces("before").SerializeToString()) == 200
@@ -94,7 +94,7 @@ def test_rotation_is_as_asked(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
-    """An address in use, an open address and a file out of reach are told without a traceback."""
+    """An address in use, an open address, a file out of reach: none of them is a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         in_use = ran(*ANY, "--metrics", address)
@@ -110,9 +110,9 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     assert f"failed: {tmp_path / 'none' / 'out.jsonl'}: no such file" in no_file.stderr
 
 
-@pytest.mark.parametrize("library", ["aiohttp", "opentelemetry.proto"])
+@pytest.mark.parametrize("library", ["aiohttp", "opentelemetry.proto", "prometheus_client"])
 def test_without_the_extra_the_install_command_is_told(library: str) -> None:
-    """Who lacks a library of the extra is told how to get it, and nothing else is shown."""
+    """Who lacks a library of the extra reads how to get it, and nothing else is shown."""
     program = (
         f"import sys; sys.modules[{library!r}] = None;"
         " from catena.cli.main import main; sys.exit(main(['collect']))"
@@ -134,7 +134,8 @@ def test_the_other_commands_need_no_extra() -> None:
     """The help of ``collect``, and every other command, load none of its libraries."""
     program = (
         "import sys; from catena.cli.main import main; main(['collect', '--help']);"
-        " print([one for one in ('aiohttp', 'opentelemetry.proto') if one in sys.modules])"
+        " extra = {'aiohttp', 'opentelemetry.proto', 'prometheus_client'};"
+        " print([*extra.intersection(sys.modules)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

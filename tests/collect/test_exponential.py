@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
 from catena.collect import receiving
-from catena.collect.registry import Registry
+from catena.collect.registry import Limits, Registry
 from tests.collect.exporting import exporters
 from tests.collect.messages import CUMULATIVE, DELTA, SPAN, TRACE, histogram, metrics
 from tests.collect.test_registry import samples, taken
@@ -51,14 +51,14 @@ def point(
     metric.exponential_histogram.aggregation_temporality = temporality  # type: ignore[assignment]
     counts = positive or []
     facts = {"count": sum(counts) + more.get("zero_count", 0), "sum": 1.5} | more
-    told = metric.exponential_histogram.data_points.add(scale=scale, time_unix_nano=time, **facts)
-    told.positive.offset = offset
-    told.positive.bucket_counts.extend(counts)
+    data = metric.exponential_histogram.data_points.add(scale=scale, time_unix_nano=time, **facts)
+    data.positive.offset = offset
+    data.positive.bucket_counts.extend(counts)
     return metric
 
 
 def sent(batch: list[float], scale: int, time: int, temporality: int) -> Metric:
-    """Return what a sender tells of values, at this scale or one that needs few enough buckets."""
+    """Return what a sender says of values, at this scale or one that needs few enough buckets."""
 
     def indexes(signed: list[float]) -> list[int]:
         return [math.ceil(math.ldexp(math.log2(one), scale)) - 1 for one in signed]
@@ -67,9 +67,9 @@ def sent(batch: list[float], scale: int, time: int, temporality: int) -> Metric:
     while any(max(found) - min(found) >= 160 for found in map(indexes, signs) if found):
         scale -= 1
     metric = point(scale=scale, time=time, temporality=temporality, count=len(batch))
-    (told,) = metric.exponential_histogram.data_points
-    told.zero_count, told.sum = batch.count(0.0), math.fsum(batch)
-    for side, signed in zip((told.positive, told.negative), signs, strict=True):
+    (data,) = metric.exponential_histogram.data_points
+    data.zero_count, data.sum = batch.count(0.0), math.fsum(batch)
+    for side, signed in zip((data.positive, data.negative), signs, strict=True):
         found = indexes(signed)
         if found:
             side.offset = min(found)
@@ -93,11 +93,11 @@ def test_a_bucket_holds_the_values_up_to_its_bound(
 ) -> None:
     """Every bound that is shown counts exactly the values that are not above it."""
     recorded: list[float] = []
-    registry = Registry()
+    registry = Registry(Limits())
     for time, (batch, scale) in enumerate(batches, 1):
         recorded += batch
-        told = batch if temporality == DELTA else recorded
-        registry.take(metrics(sent(told, scale, time, temporality)))
+        shown = batch if temporality == DELTA else recorded
+        registry.take_request(metrics(sent(shown, scale, time, temporality)))
 
     found = buckets(registry)
     # The buckets of negative values end where those of positive ones begin.
@@ -121,7 +121,7 @@ def test_bounds_remain_when_the_sender_changes_its_scale() -> None:
     """What a scraper has seen stays: a finer scale is merged at once, a coarser one at the same."""
     registry = taken(metrics(point([1, 2], offset=-8, scale=3, time=1)))
     before = set(buckets(registry))
-    registry.take(metrics(point([3, 1], offset=-2, scale=1, time=2)))
+    registry.take_request(metrics(point([3, 1], offset=-2, scale=1, time=2)))
 
     assert buckets(registry) == {0.0: 0, 0.5: 0, 2**-0.5: 3, 1.0: 4, math.inf: 4}
     assert before <= set(buckets(registry))
@@ -144,9 +144,9 @@ def test_deltas_of_different_scales_are_summed_up() -> None:
 def test_negative_values_have_buckets_and_no_sum() -> None:
     """OpenMetrics has no sum that can fall; what counts as zero lies between."""
     metric = point([4], zero_count=1, zero_threshold=0.25, count=8)
-    (told,) = metric.exponential_histogram.data_points
-    told.negative.offset = 1
-    told.negative.bucket_counts.extend([1, 2])
+    (data,) = metric.exponential_histogram.data_points
+    data.negative.offset = 1
+    data.negative.bucket_counts.extend([1, 2])
     registry = taken(metrics(metric))
 
     assert buckets(registry) == {-4: 2, -2: 3, 0.25: 4, 1: 4, 2: 8, math.inf: 8}
@@ -156,8 +156,8 @@ def test_negative_values_have_buckets_and_no_sum() -> None:
 def test_an_exemplar_stands_at_its_bucket() -> None:
     """It leads from the bucket of its value to the span."""
     metric = point([1, 1])
-    (told,) = metric.exponential_histogram.data_points
-    told.exemplars.add(as_double=1.9, trace_id=TRACE, span_id=SPAN, time_unix_nano=1)
+    (data,) = metric.exponential_histogram.data_points
+    data.exemplars.add(as_double=1.9, trace_id=TRACE, span_id=SPAN, time_unix_nano=1)
     found = [one for one in samples(taken(metrics(metric))) if one.exemplar]
 
     assert [(one.labels["le"], one.exemplar.value) for one in found if one.exemplar] == [
@@ -201,7 +201,7 @@ def test_a_process_may_come_back_with_the_other_sort() -> None:
     )
     assert buckets(registry) == {5.0: 1, math.inf: 3}
 
-    registry.take(metrics(point([7], time=3)))
+    registry.take_request(metrics(point([7], time=3)))
     assert buckets(registry) == {0: 0, 1: 0, 2: 7, math.inf: 7}
 
 

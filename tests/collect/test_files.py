@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catena.collect.files import LineFile, generations
+from catena.collect.files import LineFile, list_generations
 
 
 def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_line_longer_than_a_file_has_its_own(tmp_path: Path) -> None:
         file.write(line)
     file.close()
 
-    found = [one.read_text() for one in generations(tmp_path / "out.jsonl")]
+    found = [one.read_text() for one in list_generations(tmp_path / "out.jsonl")]
     assert found == ["a\n", "x" * 50 + "\n", "b\n"]
 
 
@@ -86,9 +86,9 @@ def test_generations_come_oldest_first(tmp_path: Path) -> None:
     for name in ("o[1].jsonl", "o[1].jsonl.2", "o[1].jsonl.10", "o[1].jsonl.x", "o1.jsonl.3"):
         (tmp_path / name).touch()
 
-    found = [one.name for one in generations(tmp_path / "o[1].jsonl")]
+    found = [one.name for one in list_generations(tmp_path / "o[1].jsonl")]
     assert found == ["o[1].jsonl.10", "o[1].jsonl.2", "o[1].jsonl"]
-    assert generations(tmp_path / "none") == []
+    assert list_generations(tmp_path / "none") == []
 
 
 def test_two_writers_are_one_too_many(tmp_path: Path) -> None:

@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from catena.collect.otlp import SIGNALS, Malformed, from_bytes, from_json, line
+from catena.collect.otlp import Malformed, count_items, from_bytes, from_json, to_line
 from tests.collect.messages import SPAN, TRACE, counter, metrics, traces
-
-TRACES, METRICS = SIGNALS["traces"], SIGNALS["metrics"]
 
 
 def test_a_line_is_what_a_collectors_file_exporter_writes() -> None:
     """Ids are hex, 64-bit integers are strings, enums numbers, bytes base64, keys in camel case."""
-    assert json.loads(line(traces())) == {
+    assert json.loads(to_line(traces())) == {
         "resourceSpans": [
             {
                 "resource": {
@@ -61,7 +59,7 @@ def test_ids_of_exemplars_are_hex_too() -> None:
     metric = counter(1)
     metric.sum.data_points[0].exemplars.add(trace_id=TRACE, span_id=SPAN, as_int=1)
 
-    found = json.loads(line(metrics(metric)))["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    found = json.loads(to_line(metrics(metric)))["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
 
     (exemplar,) = found[0]["sum"]["dataPoints"][0]["exemplars"]
     assert exemplar == {"traceId": TRACE.hex(), "spanId": SPAN.hex(), "asInt": "1"}
@@ -72,7 +70,7 @@ def test_a_line_is_one_line_for_every_reader() -> None:
     """No character that somebody takes for the end of a line stands in it; nothing is lost."""
     odd = "a\u2028b\x85c\nd\x0be"
 
-    written = line(traces(odd))
+    written = to_line(traces(odd))
 
     assert written.isascii()
     assert written.splitlines() == [written]
@@ -83,23 +81,23 @@ def test_json_and_bytes_give_the_same_request() -> None:
     """What a line says can be received again, in either encoding."""
     request = traces()
 
-    assert from_json(TRACES, line(request).encode()) == request
-    assert from_bytes(TRACES, request.SerializeToString()) == request
+    assert from_json("traces", to_line(request).encode()) == request
+    assert from_bytes("traces", request.SerializeToString()) == request
 
 
 def test_json_may_have_capital_digits_and_fields_of_another_version() -> None:
     """Hex in capitals is hex; a field that nobody knows is passed over."""
-    whole = json.loads(line(traces()))
+    whole = json.loads(to_line(traces()))
     span = whole["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     span["traceId"] = span["traceId"].upper()
     span["colour"] = {"of": ["tomorrow"]}
 
-    assert from_json(TRACES, json.dumps(whole).encode()) == traces()
+    assert from_json("traces", json.dumps(whole).encode()) == traces()
 
 
 def test_an_empty_request_has_no_line() -> None:
     """A request that holds nothing is legal, and nothing is written of it."""
-    assert line(TRACES.request()) == ""
+    assert to_line(from_bytes("traces", b"")) == ""
 
 
 def _span(**fields: Any) -> bytes:
@@ -135,7 +133,7 @@ def _span(**fields: Any) -> bytes:
 def test_bad_json_is_malformed(data: bytes) -> None:
     """Whatever is no request is refused with one error that says so in a short line."""
     with pytest.raises(Malformed) as refused:
-        from_json(TRACES, data)
+        from_json("traces", data)
 
     assert 0 < len(str(refused.value)) < 300
     assert "\n" not in str(refused.value)
@@ -145,7 +143,7 @@ def test_bad_json_is_malformed(data: bytes) -> None:
 def test_bad_bytes_are_malformed(data: bytes) -> None:
     """Bytes that protobuf cannot read are refused."""
     with pytest.raises(Malformed):
-        from_bytes(TRACES, data)
+        from_bytes("traces", data)
 
 
 def test_an_id_of_a_bad_length_is_malformed() -> None:
@@ -154,14 +152,14 @@ def test_an_id_of_a_bad_length_is_malformed() -> None:
     request.resource_spans[0].scope_spans[0].spans[0].trace_id = b"short"
 
     with pytest.raises(Malformed, match="a traceId has 5 bytes and not 16"):
-        line(request)
+        to_line(request)
 
 
 def test_items_are_counted() -> None:
     """Spans, data points and log records are counted, not requests."""
-    assert TRACES.count(traces()) == 1
-    assert METRICS.count(metrics(counter(1), counter(2, name="other"))) == 2
-    assert METRICS.count(METRICS.request()) == 0
+    assert count_items(traces()) == 1
+    assert count_items(metrics(counter(1), counter(2, name="other"))) == 2
+    assert count_items(from_bytes("metrics", b"")) == 0
 
 
 def test_defaults_are_left_out() -> None:
@@ -169,5 +167,5 @@ def test_defaults_are_left_out() -> None:
     request = traces()
     request.resource_spans[0].scope_spans[0].spans[0].parent_span_id = b""
 
-    assert "parentSpanId" not in line(request)
-    assert MessageToDict(from_json(TRACES, line(request).encode())) == MessageToDict(request)
+    assert "parentSpanId" not in to_line(request)
+    assert MessageToDict(from_json("traces", to_line(request).encode())) == MessageToDict(request)

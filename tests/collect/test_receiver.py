@@ -20,7 +20,7 @@ from google.rpc.status_pb2 import Status
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from catena.collect import Limits, LineFile, Receiver, Recording, receiving
-from catena.collect.otlp import SIGNALS, line
+from catena.collect.otlp import SIGNALS, to_line
 from catena.errors import AddressRefused
 from tests.collect.exporting import PROTOCOLS, Application
 from tests.collect.messages import counter, metrics, traces
@@ -56,8 +56,9 @@ def ask(url: str, body: bytes | None = None, **headers: str) -> Answer:
 
 def call(receiver: Receiver, body: bytes, signal: str = "traces") -> bytes:
     """Call a method over gRPC with these bytes."""
+    (service,) = SIGNALS[signal].DESCRIPTOR.file.services_by_name.values()
     with grpc.insecure_channel(receiver.endpoint.removeprefix("http://")) as channel:
-        return channel.unary_unary(SIGNALS[signal].method)(body, timeout=20)
+        return channel.unary_unary(f"/{service.full_name}/Export")(body, timeout=20)
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_a_scraper_finds_two_processes_with_exemplars(receiver: Receiver) -> Non
 
 def test_json_is_received(receiver: Receiver, recording: Recording) -> None:
     """A request in JSON, packed or not, is answered in JSON and written as if it were protobuf."""
-    body = line(traces()).encode()
+    body = to_line(traces()).encode()
     url = f"{receiver.http_endpoint}/v1/traces"
 
     assert ask(url, body, Content_Type=JSON) == Answer(200, JSON, b"{}")
@@ -142,6 +143,7 @@ BOMB = gzip.compress(b"\0" * 10_000_000)[:9_000]
         (b"", BYTES, "br", 415, 3),
         (b"x" * 10_001, BYTES, "", 413, 8),
         (gzip.compress(b"x" * 10_001), BYTES, "gzip", 413, 8),
+        (gzip.compress(b"") * 2, BYTES, "gzip", 400, 3),
         (BOMB, JSON, "gzip", 413, 8),
     ],
 )
@@ -219,7 +221,7 @@ def test_an_unknown_method_or_path_is_refused(receiver: Receiver) -> None:
 
 
 def test_what_cannot_be_written_is_to_be_sent_again(caplog: pytest.LogCaptureFixture) -> None:
-    """The sender hears unavailable by both protocols; nothing of it is counted; told once."""
+    """The sender hears unavailable by both protocols; nothing is counted; one log line."""
     full = [True]
     lines: list[str] = []
 

@@ -13,8 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 from prometheus_client.samples import Sample
 
-from catena.collect.limits import Limits
-from catena.collect.registry import REASONS, Registry
+from catena.collect.registry import REASONS, Limits, Registry
 from tests.collect.messages import (
     DELTA,
     SPAN,
@@ -31,7 +30,7 @@ CONTENTIONS = "catena_chain_contentions_total"
 
 def shown(registry: Registry) -> str:
     """What the registry shows as OpenMetrics."""
-    return registry.text(received={"metrics": 0}, refused={"malformed": 0}, openmetrics=True)
+    return registry.render_page(openmetrics=True).decode()
 
 
 def samples(registry: Registry, *, own: bool = False) -> list[Sample]:
@@ -50,11 +49,11 @@ def values(registry: Registry, name: str, label: str = "instance") -> dict[str, 
     return {one.labels[label]: one.value for one in samples(registry) if one.name == name}
 
 
-def taken(*requests: Any, **options: Any) -> Registry:
+def taken(*requests: Any) -> Registry:
     """A registry that took these requests."""
-    registry = Registry(**options)
+    registry = Registry(Limits())
     for each in requests:
-        registry.take(each)
+        registry.take_request(each)
     return registry
 
 
@@ -71,6 +70,14 @@ def test_a_series_has_job_instance_and_scope() -> None:
         "otel_scope_name": "catena.context",
         "otel_scope_version": "1",
     }
+
+
+def test_a_colon_stays_in_a_name() -> None:
+    """Prometheus allows colons, and they are as they came in either format."""
+    registry = taken(metrics(gauge(3, name="rule:of.mine")))
+
+    assert values(registry, "rule:of_mine") == {"one": 3}
+    assert b"\nrule:of_mine{" in registry.render_page(openmetrics=False)
 
 
 def test_what_a_process_says_of_itself_is_target_info() -> None:
@@ -206,10 +213,10 @@ def test_an_exemplars_attributes_are_shown_when_they_fit(length: int, labels: in
 def test_a_silent_process_goes_after_five_minutes() -> None:
     """By the clock that was handed in; one that still speaks stays."""
     now = [0.0]
-    registry = Registry(clock=lambda: now[0])
-    registry.take(metrics(counter(1), histogram([1], [])))
+    registry = Registry(Limits(), clock=lambda: now[0])
+    registry.take_request(metrics(counter(1), histogram([1], [])))
     now[0] = 299
-    registry.take(metrics(counter(2), instance="two"))
+    registry.take_request(metrics(counter(2), instance="two"))
     assert values(registry, CONTENTIONS) == {"one": 1, "two": 2}
 
     now[0] = 301
@@ -218,7 +225,7 @@ def test_a_silent_process_goes_after_five_minutes() -> None:
 
     now[0] = 1000
     assert samples(registry) == []
-    registry.take(metrics(gauge(4, name="catena.chain.contentions.total")))
+    registry.take_request(metrics(gauge(4, name="catena.chain.contentions.total")))
     assert values(registry, CONTENTIONS) == {"one": 4}
 
 
@@ -304,7 +311,7 @@ def test_series_of_a_process_are_bounded() -> None:
     registry = Registry(Limits(series=3))
     for turn in (1, 2):
         for number in range(5):
-            registry.take(metrics(counter(turn, time=turn, rpc__method=f"m{number}")))
+            registry.take_request(metrics(counter(turn, time=turn, rpc__method=f"m{number}")))
 
     assert values(registry, CONTENTIONS, "rpc_method") == {"m0": 2, "m1": 2, "m2": 2}
     assert registry.dropped["series"] == 4
@@ -314,12 +321,12 @@ def test_processes_are_bounded() -> None:
     """A process beyond the limit is counted, not shown, until another one is forgotten."""
     now = [0.0]
     registry = Registry(Limits(instances=1), lambda: now[0])
-    registry.take(metrics(counter(1)))
-    registry.take(metrics(counter(1), gauge(1), instance="two"))
+    registry.take_request(metrics(counter(1)))
+    registry.take_request(metrics(counter(1), gauge(1), instance="two"))
     assert registry.dropped["instances"] == 2
 
     now[0] = 301
-    registry.take(metrics(counter(1), instance="two"))
+    registry.take_request(metrics(counter(1), instance="two"))
     assert values(registry, CONTENTIONS) == {"two": 1}
 
 
@@ -339,7 +346,7 @@ def test_the_older_format_has_everything_but_exemplars() -> None:
     metric.sum.data_points[0].exemplars.add(trace_id=TRACE, span_id=SPAN, as_int=1)
     registry = taken(metrics(metric, histogram([1], [])))
 
-    text = registry.text(received={}, refused={}, openmetrics=False)
+    text = registry.render_page(openmetrics=False).decode()
     found = {one.name for family in plain_families(text) for one in family.samples}
     assert {CONTENTIONS, "rpc_server_call_duration_seconds_bucket", "target_info"} <= found
     assert "trace_id" not in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catena.collect.translate import family_name, label_name, labels, text
+from catena.collect.translate import family_name, label_name, make_labels, to_text
 from tests.collect.messages import any_value, attributes
 
 
@@ -58,7 +58,7 @@ def test_a_key_becomes_a_label(key: str, name: str) -> None:
 
 def test_keys_that_become_one_label_share_it() -> None:
     """Nothing is lost: the values are joined in the order of the keys."""
-    found = labels(
+    found = make_labels(
         attributes(a_b="2", a__b="1", job="mine", le="3", empty=""), {"job": "ours"}, "le"
     )
 
@@ -79,4 +79,4 @@ def test_keys_that_become_one_label_share_it() -> None:
 )
 def test_a_value_becomes_text(value: object, shown: str) -> None:
     """Labels are text, whatever the attribute was."""
-    assert text(any_value(value)) == shown
+    assert to_text(any_value(value)) == shown

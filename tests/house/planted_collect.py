@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from catena.collect import exponential, exposition, series
-from catena.collect.registry import Registry
-from catena.collect.series import Number
+from prometheus_client.openmetrics import exposition
+
+from catena.collect import series
 from tests.collect.test_any_metrics import test_whatever_arrives_the_text_can_be_parsed as a_page
 from tests.collect.test_exponential import (
     test_a_bucket_holds_the_values_up_to_its_bound as a_bucket,
@@ -19,8 +19,9 @@ __all__ = ["CHECKS"]
 CHECKS = (a_page, a_bucket)
 
 
-def _take_anything(self: Number, point: Any, *, delta: bool, counter: bool = False) -> None:
-    self.value = point.as_double
+def _read_any_bounds(self: series.Histogram, point: Any) -> dict[Any, float]:
+    bounds = tuple(point.explicit_bounds)
+    return series._make_buckets(bounds, [1] * (len(bounds) + 1), point.sum)
 
 
 def _without_zeros(steps: Any) -> Any:
@@ -29,48 +30,56 @@ def _without_zeros(steps: Any) -> Any:
 
 keep(
     "two families share the name of a sample",
-    patch.object(Registry, "_claim", lambda self, name, kind: True),
+    patch.object(series.Histogram, "suffixes", ""),
     a_page,
     by=ValueError,
 )
 keep(
     "a counter may be negative",
-    patch.object(Number, "take", _take_anything),
+    patch.object(series.Counter, "read", lambda self, point: {("_total", ()): point.as_double}),
     a_page,
     by=ValueError,
 )
 keep(
     "bounds need not rise",
-    patch.object(series, "_is_rising", lambda bounds: True),
+    patch.object(series.Histogram, "read", _read_any_bounds),
     a_page,
     by=ValueError,
 )
 keep(
     "labels are not escaped",
-    patch.object(exposition, "_escaped", lambda value: value),
+    patch.object(exposition, "_escape", lambda text, *_: text),
     a_page,
     by=ValueError,
 )
 keep(
     "of buckets that are merged one is kept",
     patch.object(
-        exponential,
-        "_merged",
-        lambda buckets, steps: exponential.Buckets({n >> steps: c for n, c in buckets.items()}),
+        series,
+        "_merge_buckets",
+        lambda buckets, steps: series._Buckets(
+            {(sign, index >> steps): count for (sign, index), count in buckets.items()}
+        ),
     ),
     a_bucket,
 )
 keep(
     "buckets begin one later",
     returning(
-        exponential,
-        "_buckets",
-        lambda found: exponential.Buckets({n + 1: count for n, count in found.items()}),
+        series,
+        "_read_buckets",
+        lambda found: series._Buckets(
+            {(sign, index + abs(sign)): count for (sign, index), count in found.items()}
+        ),
     ),
     a_bucket,
 )
 keep(
     "zeros are not counted below all bounds",
-    patch.object(exponential.Exponential, "_steps", _without_zeros(exponential.Exponential._steps)),
+    patch.object(
+        series.ExponentialHistogram,
+        "iterate_steps",
+        _without_zeros(series.ExponentialHistogram.iterate_steps),
+    ),
     a_bucket,
 )

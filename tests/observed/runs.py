@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catena.collect import Recording, receiving
-from catena.collect.files import generations
+from catena.collect.files import list_generations
 from catena.collect.reading import LogRecord, Point, Span
 from tests.instrumentation.processes import environment
 from tests.integration.programs import Program
@@ -110,5 +110,5 @@ def observed(name: str, folder: Path, *, silent: bool = True, **variables: str) 
     assert not silent or errors == "", errors[-3000:]
     recording = Recording.read(out)
     assert recording.unread == []
-    lines = [line for one in generations(out) for line in one.read_text().splitlines()]
+    lines = [line for one in list_generations(out) for line in one.read_text().splitlines()]
     return Run(said, json.dumps(said) + errors, lines, recording)

@@ -60,7 +60,7 @@ def test_an_execution_is_below_its_dispatch_in_another_process(told: Run) -> Non
     for one in executions:
         above = by_id[one.parent_span_id]
         assert (above.kind, above.name) == ("CLIENT", one.name)
-        assert above.start <= one.start
+        assert above.start_time_unix_nano <= one.start_time_unix_nano
         for name in ("worker.id", "call.id", "chain.id"):
             assert above.attributes[f"catena.{name}"] == one.attributes[f"catena.{name}"]
         assert one.attributes["catena.worker.id"] == one.origin.resource["catena.worker.id"]

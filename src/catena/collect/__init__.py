@@ -10,10 +10,9 @@ from catena.errors import install_command
 
 try:
     from catena.collect.files import LineFile
-    from catena.collect.limits import Limits
     from catena.collect.reading import Recording
-    from catena.collect.receiver import Receiver
-    from catena.collect.threaded import receiving
+    from catena.collect.receiver import Receiver, receiving
+    from catena.collect.registry import Limits
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"{missing.name} is not installed: {install_command('collect')}", name=missing.name

@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "generations"]
+__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "list_generations"]
 
 ROTATE_BYTES = 100 << 20
 KEEP = 10
@@ -25,7 +26,7 @@ class LineFile:
     Before the file grows beyond ``rotate_bytes`` it becomes ``path.1``, what was ``path.1`` becomes
     ``path.2``, and so on; ``keep`` of them are kept, the oldest is removed. A line that is longer
     than that has a file of its own. Of a file whose last line a killed writer left without its end,
-    that line is ended, so that those after it can be read; a warning tells of it.
+    that line is ended, so that those after it can be read; a warning is logged.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class LineFile:
             raise ValueError("rotate_bytes and keep are at least 1")
         self.path = Path(path)
         self._rotate_bytes, self._keep = rotate_bytes, keep
-        self._file, self._size = self._opened()
+        self._file, self._size = self._open()
         self._torn = False
 
     def write(self, line: str) -> None:
@@ -45,80 +46,55 @@ class LineFile:
         data = line.encode() + b"\n"
         if self._size and self._size + len(data) > self._rotate_bytes:
             self._rotate()
-        if self._torn:
-            data = b"\n" + data
-        self._append(data)
+        left = b"\n" * self._torn + data
+        while left:
+            written = os.write(self._file, left)
+            self._size, left = self._size + written, left[written:]
+            # Should the next write fail, a part of a line stands there.
+            self._torn = bool(left)
 
     def close(self) -> None:
         """Hand everything to the disk and close; once more is no mistake."""
         if self._file >= 0:
             file, self._file = self._file, -1
-            _done(file)
+            _sync_and_close(file)
 
-    def _append(self, data: bytes) -> None:
-        left = memoryview(data)
-        try:
-            while left:
-                written = os.write(self._file, left)
-                self._size += written
-                left = left[written:]
-        except OSError:
-            # A part of a line may stand there: the next one begins a line of its own.
-            self._torn = self._torn or len(left) < len(data)
-            raise
-        self._torn = False
-
-    def _opened(self) -> tuple[int, int]:
+    def _open(self) -> tuple[int, int]:
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _lock(file, self.path)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             size = os.fstat(file).st_size
             if size and os.pread(file, 1, size - 1) != b"\n":
                 size += os.write(file, b"\n")
                 _log.warning("the last line of %s was cut off; it is left as it is", self.path)
-        except BaseException:
+        except BaseException as error:
             os.close(file)
+            if isinstance(error, BlockingIOError):
+                raise OSError(error.errno, "another process writes it", str(self.path)) from None
             raise
         return file, size
 
     def _rotate(self) -> None:
-        for number in range(self._keep, 0, -1):
-            newer = _numbered(self.path, number - 1)
+        names = [self.path.with_name(f"{self.path.name}.{n + 1}") for n in range(self._keep)]
+        for newer, older in reversed([*pairwise([self.path, *names])]):
             if newer.exists():
-                newer.replace(_numbered(self.path, number))
+                newer.replace(older)
         old = self._file
-        self._file, self._size = self._opened()
+        self._file, self._size = self._open()
         self._torn = False
-        _done(old)
+        _sync_and_close(old)
 
 
-def generations(path: Path | str) -> list[Path]:
+def list_generations(path: Path | str) -> list[Path]:
     """Return the files that a LineFile of this path has left, the oldest first."""
     whole = Path(path)
-    before = [
-        (int(number), one)
-        for one in whole.parent.glob(f"{_escaped(whole.name)}.*")
-        if (number := one.name.removeprefix(f"{whole.name}.")).isdigit()
-    ]
-    return [one for _, one in sorted(before, reverse=True)] + [whole] * whole.exists()
+    beside = whole.parent.glob("*")
+    numbered = [one for one in beside if one.stem == whole.name and one.suffix[1:].isdigit()]
+    numbered.sort(key=lambda one: int(one.suffix[1:]), reverse=True)
+    return [*numbered, whole] if whole.exists() else numbered
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.{number}") if number else path
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OSError(error.errno, "another process writes it", str(path)) from None
-
-
-def _done(file: int) -> None:
+def _sync_and_close(file: int) -> None:
     try:
         os.fsync(file)
     except OSError:

@@ -1,7 +1,7 @@
-"""What a request goes through, whichever way it came: a line, then the metrics, then the counts.
+"""What happens to a request, by whichever protocol it came: it is written, shown, and counted.
 
-The rule: a line that could not be written was not received. The sender hears so and sends again,
-so nothing of such a request is counted.
+The rule: a request that could not be written was not received. Its sender gets an error and sends
+it again, so nothing of it is shown or counted.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from catena.collect.otlp import Malformed, Signal, line
-from catena.collect.registry import Registry
+from catena.collect.otlp import Refused, count_items, to_line
+from catena.collect.registry import Limits, Registry
+from catena.grpc_loading import grpc
 
-__all__ = ["Counts", "Intake", "NotWritten"]
+__all__ = ["Counts", "Intake"]
 
 _log = logging.getLogger("catena.collect")
 
 
-class NotWritten(Exception):
+class _Unwritten(Refused):
     """The sink did not take a line; its error is the cause."""
+
+    reason, code, status = "unwritten", grpc.StatusCode.UNAVAILABLE, 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,61 +40,53 @@ class Counts:
 
 
 class Intake:
-    """Takes requests from any thread; ``sink`` gets each as a line, one at a time."""
+    """Takes requests from any thread.
 
-    def __init__(self, sink: Callable[[str], object] | None, registry: Registry) -> None:
-        self._sink = sink
-        self._registry = registry
+    ``sink`` gets their lines, one at a time; what it raises means that a line is not written.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self.limits = limits
+        self.sink: Callable[[str], object] | None = None
+        self._registry = Registry(limits, clock)
         self._lock = threading.Lock()
-        self._received = {"traces": 0, "metrics": 0, "logs": 0}
-        self._refused = {"malformed": 0, "oversized": 0, "unwritten": 0}
         self._writes = True
 
     @property
     def counts(self) -> Counts:
         """What arrived until this moment."""
         with self._lock:
-            return Counts(*self._received.values(), *self._refused.values())
+            return Counts(*self._registry.received.values(), *self._registry.refused.values())
 
-    def take(self, signal: Signal, read: Callable[[], Any]) -> None:
-        """Take the request that ``read`` returns; Malformed or NotWritten when it is refused."""
+    def take_request(self, signal: str, parse: Callable[[str, bytes], Any], body: bytes) -> None:
+        """Take the request that a body holds, or raise Refused."""
+        request = parse(signal, body)
+        line, count = to_line(request), count_items(request)
+        with self._lock:
+            if line and self.sink is not None:
+                self._write(self.sink, line)
+            if signal == "metrics":
+                self._registry.take_request(request)
+            self._registry.received[signal] += count
+
+    def count_refusal(self, refused: Refused) -> None:
+        """Count a request that was refused."""
+        with self._lock:
+            self._registry.refused[refused.reason] += 1
+
+    def render_page(self, *, openmetrics: bool) -> bytes:
+        """Return the page for a scraper."""
+        with self._lock:
+            return self._registry.render_page(openmetrics=openmetrics)
+
+    def _write(self, sink: Callable[[str], object], line: str) -> None:
         try:
-            request = read()
-            text = line(request)
-            count = signal.count(request)
-        except Malformed:
-            self.refused("malformed")
-            raise
-        with self._lock:
-            if text:
-                self._write(text)
-            if signal.name == "metrics":
-                self._registry.take(request)
-            self._received[signal.name] += count
-
-    def refused(self, reason: str) -> None:
-        """Count a request that was refused before it could be read."""
-        with self._lock:
-            self._refused[reason] += 1
-
-    def exposition(self, *, openmetrics: bool) -> str:
-        """Everything known as text for a scraper."""
-        with self._lock:
-            return self._registry.text(
-                received=self._received, refused=self._refused, openmetrics=openmetrics
-            )
-
-    def _write(self, text: str) -> None:
-        if self._sink is None:
-            return
-        try:
-            self._sink(text)
+            sink(line)
         except Exception as error:
-            self._refused["unwritten"] += 1
             if self._writes:
-                _log.warning("nothing can be written: %s; senders are told to try again", error)
+                _log.warning("nothing can be written: %s; senders are asked to try again", error)
             self._writes = False
-            raise NotWritten(str(error)) from error
+            raise _Unwritten(f"could not be written: {error}") from error
         if not self._writes:
             _log.warning("writing works again")
         self._writes = True

@@ -1,29 +1,27 @@
 """The receiver: servers, file and registry, opened together and closed in the other order.
 
-Its one rule: when its block has been left, everything that was acknowledged is where it belongs.
+Its one rule: when its block has been left, everything that was acknowledged is written.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from catena.collect.addresses import Address, parsed
 from catena.collect.files import KEEP, ROTATE_BYTES, LineFile
 from catena.collect.intake import Counts, Intake
-from catena.collect.limits import Limits
-from catena.collect.over_grpc import GrpcServer
-from catena.collect.over_http import HttpServer, metrics_app, otlp_app
-from catena.collect.registry import Registry
+from catena.collect.registry import Limits
+from catena.collect.servers import Address, make_server, parse_address
 
-__all__ = ["Receiver"]
+__all__ = ["Receiver", "receiving"]
 
-ANY = "127.0.0.1:0"
+_ANY = "127.0.0.1:0"
+_DEADLINE = 30.0
 
 
 class Receiver:
@@ -41,8 +39,8 @@ class Receiver:
     def __init__(  # noqa: PLR0913 - each has its default and is given by name
         self,
         *,
-        listen: str | None = ANY,
-        listen_http: str | None = ANY,
+        listen: str | None = _ANY,
+        listen_http: str | None = _ANY,
         metrics: str | None = None,
         out: Path | str | Callable[[str], object] | None = None,
         rotate_bytes: int = ROTATE_BYTES,
@@ -51,32 +49,30 @@ class Receiver:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._addresses = [
-            None if one is None else parsed(one, insecure=insecure)
-            for one in (listen, listen_http, metrics)
-        ]
-        self._out, self._rotation = out, (rotate_bytes, keep)
-        self._limits = limits or Limits()
-        self._registry = Registry(self._limits, clock)
+        self._addresses = {
+            name: parse_address(text, insecure=insecure)
+            for name, text in (("metrics", metrics), ("http", listen_http), ("grpc", listen))
+            if text is not None
+        }
+        self._out, self._rotation = out, {"rotate_bytes": rotate_bytes, "keep": keep}
+        self._intake = Intake(limits or Limits(), clock)
         self._stack = AsyncExitStack()
-        self._at: list[Address | None] = [None, None, None]
-        self._intake = Intake(None, self._registry)
+        self._bound: dict[str, Address] = {}
 
     @property
     def endpoint(self) -> str:
         """Where gRPC is listened to, as OTEL_EXPORTER_OTLP_ENDPOINT takes it; empty without it."""
-        return self._url(0)
+        return self._bound["grpc"].url if "grpc" in self._bound else ""
 
     @property
     def http_endpoint(self) -> str:
         """Where HTTP is listened to, without the path of a signal; empty without it."""
-        return self._url(1)
+        return self._bound["http"].url if "http" in self._bound else ""
 
     @property
     def metrics_address(self) -> str:
         """``HOST:PORT`` of the page ``/metrics``, as a scraper takes it; empty without it."""
-        at = self._at[2]
-        return str(at) if at else ""
+        return str(self._bound.get("metrics", ""))
 
     @property
     def counts(self) -> Counts:
@@ -85,47 +81,52 @@ class Receiver:
 
     def exposition(self, *, openmetrics: bool = True) -> str:
         """Return what ``/metrics`` shows, whether or not it is served."""
-        return self._intake.exposition(openmetrics=openmetrics)
+        return self._intake.render_page(openmetrics=openmetrics).decode()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._intake = Intake(self._sink(stack), self._registry)
-            await self._listen(stack)
+            self._intake.sink = self._open_sink(stack)
+            # The page is closed last, so that it can show what the others took to the end.
+            for name, address in self._addresses.items():
+                server = make_server(name, address, self._intake)
+                self._bound[name] = await server.start()
+                stack.push_async_callback(server.stop)
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    def _sink(self, stack: AsyncExitStack) -> Callable[[str], object] | None:
+    def _open_sink(self, stack: AsyncExitStack) -> Callable[[str], object] | None:
         if self._out is None or callable(self._out):
             return self._out
-        rotate_bytes, keep = self._rotation
-        file = LineFile(self._out, rotate_bytes=rotate_bytes, keep=keep)
+        file = LineFile(self._out, **self._rotation)
         stack.push_async_callback(asyncio.to_thread, file.close)
         return file.write
 
-    async def _listen(self, stack: AsyncExitStack) -> None:
-        rpc, http, metrics = self._addresses
-        # The page goes last, so that it can show what the others took to the end.
-        if metrics:
-            page = HttpServer(metrics, metrics_app(self._intake), self._limits)
-            self._at[2] = await page.start()
-            stack.push_async_callback(page.stop)
-        if http:
-            over_http = HttpServer(http, otlp_app(self._intake, self._limits), self._limits)
-            self._at[1] = await over_http.start()
-            stack.push_async_callback(over_http.stop)
-        if rpc:
-            over_grpc = GrpcServer(rpc, self._intake, self._limits)
-            self._at[0] = over_grpc.start()
-            stack.push_async_callback(over_grpc.stop)
 
-    def _url(self, which: int) -> str:
-        at = self._at[which]
-        return at.url if at else ""
+@contextmanager
+def receiving(**options: Any) -> Generator[Receiver]:
+    """Receive while the block runs; the options and what may be raised are those of Receiver.
+
+    Made for code that blocks, such as exporters of the process itself: the receiver runs in a
+    thread with an event loop of its own.
+    """
+    receiver, loop = Receiver(**options), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="catena-collect", daemon=True)
+
+    def run_there(step: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(step, loop).result(_DEADLINE)
+
+    thread.start()
+    try:
+        run_there(receiver.__aenter__())
+        try:
+            yield receiver
+        finally:
+            run_there(receiver.__aexit__())
+    finally:
+        run_there(loop.shutdown_default_executor())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_DEADLINE)
+        loop.close()

@@ -1,34 +1,30 @@
-"""Every series of every process that sends metrics, by family; who is silent is forgotten.
+"""Every series of every process that sends metrics; a process that is silent is dropped.
 
-The rule: whatever arrives, the text for the scraper stays valid. What has no place in it is dropped
+The rule: whatever arrives, the page for the scraper stays valid. What has no place on it is dropped
 and counted by reason: ``catena_collect_dropped_total``.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
-from catena.collect import exposition
-from catena.collect.exponential import Exponential
-from catena.collect.exposition import Family, Sample
-from catena.collect.limits import Limits
-from catena.collect.series import Histogram, Number, Series, Summary, Unusable
-from catena.collect.translate import Labels, family_name, labels, text, unit_of
+from prometheus_client import exposition
+from prometheus_client.metrics_core import InfoMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
-__all__ = ["REASONS", "Registry"]
+from catena.collect import otlp, series
+from catena.collect.series import Series, Unusable
+from catena.collect.translate import Labels, family_name, make_labels, to_text, unit_words
 
-REASONS: tuple[str, ...] = (
-    "series",
-    "instances",
-    "name",
-    "type",
-    "point",
-    "temporality",
-)
+__all__ = ["REASONS", "Limits", "Registry"]
+
+REASONS: tuple[str, ...] = ("series", "instances", "name", "type", "point", "temporality")
 """Why a data point may be dropped.
 
 Too many series of a process, too many processes; a name that cannot be kept or that another metric
@@ -39,229 +35,206 @@ temporality.
 _DELTA, _CUMULATIVE = 1, 2
 _NOT_RECORDED = 1  # the flag that says that a series has ended
 _IDENTITY = ("service.namespace", "service.name", "service.instance.id")
-_SUFFIXES = {
-    "counter": ("", "_total", "_created"),
-    "gauge": ("",),
-    "histogram": ("", "_bucket", "_count", "_sum", "_created"),
-    "summary": ("", "_count", "_sum", "_created"),
-    "info": ("", "_info"),
-}
+_OWN_NAMES = re.compile("catena_collect_|target(_info)?$")
 _SERIES: dict[str, type[Series]] = {
-    "NumberDataPoint": Number,
-    "HistogramDataPoint": Histogram,
-    "ExponentialHistogramDataPoint": Exponential,
-    "SummaryDataPoint": Summary,
+    "counter": series.Counter,
+    "updown": Series,
+    "gauge": Series,
+    "histogram": series.Histogram,
+    "exponential_histogram": series.ExponentialHistogram,
+    "summary": series.Summary,
 }
+
+_OPENMETRICS: Any = openmetrics_exposition  # it has no types
 _log = logging.getLogger("catena.collect")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one receiver.
+
+    ``message_bytes`` holds for one request, before and after it is unpacked. ``series`` is how many
+    series one process may have, ``instances`` how many processes are kept. ``silence`` is after how
+    many seconds without metrics a process is forgotten, ``grace`` how many seconds requests that
+    are being served get when the receiver stops, ``read`` how long the body of one may take.
+    """
+
+    message_bytes: int = 16 << 20
+    series: int = 10_000
+    instances: int = 1_000
+    silence: float = 300.0
+    grace: float = 5.0
+    read: float = 30.0
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class _Family:
+    """What all series of one name share; it lives as long as one of them does."""
+
+    name: str
+    kind: str
+    unit: str
+    text: str
+
+
+_Key = tuple[_Family, Labels]
 
 
 @dataclass(slots=True)
 class _Instance:
-    """One process: when it last spoke, what it says of itself, which series it has."""
+    """One process: its resource as labels, its series, when it last sent metrics."""
 
-    seen: float
     info: Labels
-    series: set[tuple[str, Labels]] = field(default_factory=set[tuple[str, Labels]])
+    series: dict[_Key, Series] = field(default_factory=dict[_Key, Series])
+    seen: float = 0
 
 
 class Registry:
     """What a scraper is shown; not safe for use by several threads at once.
 
-    ``clock`` gives seconds that only grow.
+    ``clock`` gives seconds that only grow. ``received`` and ``refused`` are kept by whoever takes
+    the requests, and stand on the page.
     """
 
-    def __init__(
-        self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._limits = limits or Limits()
-        self._clock = clock
-        self._instances: dict[tuple[str, str], _Instance] = {}
-        self._families: dict[str, Family] = {}
-        self._names: dict[str, str] = {}  # each name of a sample, and the family that has it
-        self._dropped = dict.fromkeys(REASONS, 0)
-        for one in exposition.own({}, {}, self._dropped, instances=0, series=0):
-            self._claim(one.name, one.kind)
-        self._claim("target", "info")
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.received = dict.fromkeys(otlp.SIGNALS, 0)
+        self.refused = {"malformed": 0, "oversized": 0, "unwritten": 0}
+        self.dropped = dict.fromkeys(REASONS, 0)
+        self._limits, self._clock = limits, clock
+        self._instances: dict[Labels, _Instance] = {}
+        # By the names of their samples; a family is gone with the last of its series.
+        self._families = WeakValueDictionary[str, _Family]()
 
-    @property
-    def dropped(self) -> dict[str, int]:
-        """How many data points were dropped, by reason."""
-        return dict(self._dropped)
-
-    def take(self, request: Any) -> None:
+    def take_request(self, request: Any) -> None:
         """Take an ExportMetricsServiceRequest."""
-        for each in request.resource_metrics:
-            found = _identity(each.resource.attributes)
-            metrics = [(of.scope, metric) for of in each.scope_metrics for metric in of.metrics]
-            instance = self._instance(found, each.resource.attributes)
-            if instance is None:
-                self._drop("instances", sum(_size(metric) for _, metric in metrics))
-                continue
-            for scope, metric in metrics:
-                self._metric(found, instance, scope, metric)
+        for resource, scope, metric in otlp.iterate_items(request):
+            for point in otlp.read_points(metric):
+                try:
+                    self._take_point(resource.attributes, scope, metric, point)
+                except Unusable as error:
+                    self._count_dropped(error.reason)
 
-    def text(
-        self, *, received: Mapping[str, int], refused: Mapping[str, int], openmetrics: bool
-    ) -> str:
+    def render_page(self, *, openmetrics: bool) -> bytes:
         """Return everything as a scraper reads it; with exemplars only in OpenMetrics."""
-        self._forget_the_silent()
-        own = exposition.own(
-            received,
-            refused,
-            self._dropped,
-            instances=len(self._instances),
-            series=sum(len(one.series) for one in self._instances.values()),
-        )
-        whole = [*own, self._targets(), *(self._families[name] for name in sorted(self._families))]
-        return exposition.render(whole, openmetrics=openmetrics)
+        self._forget_silent()
+        if not openmetrics:
+            return exposition.generate_latest(self)
+        # Names are valid already; any other escaping would replace the colons in them.
+        return _OPENMETRICS.generate_latest(self, _OPENMETRICS.ALLOWUTF8)
 
-    def _targets(self) -> Family:
-        family = Family("target", "info", "", "What a process says of itself.")
-        family.series = {one.info: Sample(1) for one in self._instances.values()}
-        return family
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family with its samples, as prometheus_client asks for them."""
+        yield from self._describe_receiver()
+        found: dict[_Family, Metric] = {}
+        for instance in self._instances.values():
+            for (family, labels), held in instance.series.items():
+                if family not in found:
+                    found[family] = Metric(family.name, family.text, family.kind, family.unit)
+                found[family].samples.extend(held.samples(family.name, labels))
+        yield from found.values()
 
-    def _instance(self, found: tuple[str, str], resource: Any) -> _Instance | None:
-        instance = self._instances.get(found)
-        if instance is None:
-            self._forget_the_silent()
+    def _describe_receiver(self) -> Iterator[Metric]:
+        """Yield what the receiver counts, and what processes say of themselves."""
+        instances = self._instances.values()
+        number = sum(len(one.series) for one in instances)
+        for name, label, text, values in (
+            ("received", "signal", "Spans, metric points and log records.", self.received),
+            ("refused", "reason", "Requests that were not taken.", self.refused),
+            ("dropped", "reason", "Metric points that are not shown here.", self.dropped),
+            ("instances", "", "Processes that sent metrics lately.", {"": len(instances)}),
+            ("series", "", "Series of these processes.", {"": number}),
+        ):
+            kind, suffix = ("counter", "_total") if label else ("gauge", "")
+            metric = Metric(f"catena_collect_{name}", text, kind)
+            for each, value in values.items():
+                metric.add_sample(metric.name + suffix, {label: each} if label else {}, value)
+            yield metric
+        target = InfoMetricFamily("target", "What a process says of itself.")
+        for instance in instances:
+            target.add_metric([], dict(instance.info))
+        yield target
+
+    def _take_point(self, attributes: Any, scope: Any, metric: Any, point: Any) -> None:
+        identity = _identify_process(attributes)
+        instance = self._find_instance(identity, attributes)
+        kind, delta = _read_kind(metric)
+        family, make_series = self._find_family(metric, kind), _SERIES[kind]
+        own = dict(identity) | _label_scope(scope)
+        key = family, make_labels(point.attributes, own, make_series.label)
+        held = instance.series.get(key)
+        if point.flags & _NOT_RECORDED:
+            instance.series.pop(key, None)
+            return
+        if held is None and len(instance.series) >= self._limits.series:
+            raise Unusable("series")
+        if held is None or type(held) is not make_series:
+            # It is new, or a process that has come back sends another kind of histogram.
+            held = make_series()
+        # Exporters send again what they think was lost.
+        if not 0 < point.time_unix_nano <= held.time:
+            held.update(point, delta=delta)
+            held.time = point.time_unix_nano
+            instance.series[key] = held
+
+    def _find_instance(self, identity: Labels, attributes: Any) -> _Instance:
+        if identity not in self._instances:
+            self._forget_silent()
             if len(self._instances) >= self._limits.instances:
-                return None
-            rest = [one for one in resource if one.key not in _IDENTITY]
-            info = labels(rest, _named(found))
-            instance = self._instances[found] = _Instance(self._clock(), info)
+                raise Unusable("instances")
+            rest = [one for one in attributes if one.key not in _IDENTITY]
+            self._instances[identity] = _Instance(make_labels(rest, dict(identity)))
+        instance = self._instances[identity]
         instance.seen = self._clock()
         return instance
 
-    def _forget_the_silent(self) -> None:
+    def _forget_silent(self) -> None:
         oldest = self._clock() - self._limits.silence
-        silent = [found for found, one in self._instances.items() if one.seen < oldest]
-        for found in silent:
-            for family, which in self._instances.pop(found).series:
-                self._end(family, which)
+        self._instances = {key: one for key, one in self._instances.items() if one.seen >= oldest}
 
-    def _end(self, family: str, which: Labels) -> None:
-        """Take a series away, and its family with the last one."""
-        left = self._families[family].series
-        left.pop(which, None)
-        if not left:
-            self._release(family)
-
-    def _release(self, family: str) -> None:
-        self._families.pop(family, None)
-        self._names = {name: by for name, by in self._names.items() if by != family}
-
-    def _metric(self, found: tuple[str, str], instance: _Instance, scope: Any, metric: Any) -> None:
-        data, kind, temporality = _kind(metric)
-        if data is None:
-            return
-        if temporality not in (_DELTA, _CUMULATIVE):
-            self._drop("temporality", len(data.data_points))
-            return
-        family = self._family(metric, kind)
-        if isinstance(family, str):
-            self._drop(family, len(data.data_points))
-            return
-        own = _named(found) | _scope(scope)
-        without = {"histogram": "le", "summary": "quantile"}.get(family.kind, "")
-        for point in data.data_points:
-            which = labels(point.attributes, own, without)
-            self._point(instance, family, which, point, delta=temporality == _DELTA)
-        if not family.series:
-            self._release(family.name)
-
-    def _family(self, metric: Any, kind: str) -> Family | str:
-        """Return the family of a metric, or the reason why it can have none."""
-        name = family_name(metric.name, metric.unit, kind)
-        shown = {"updown": "gauge", "exponential": "histogram"}.get(kind, kind)
+    def _find_family(self, metric: Any, kind: str) -> _Family:
+        """Return the family of a metric; Unusable when its name is another one's."""
+        name, made = family_name(metric.name, metric.unit, kind), _SERIES[kind]
         family = self._families.get(name)
-        if family is not None:
-            return family if family.kind == shown else "type"
-        if not name or not self._claim(name, shown):
-            return "name"
-        unit = next((one for one in reversed(unit_of(metric.unit)) if _ends(name, one)), "")
-        family = self._families[name] = Family(name, shown, unit, metric.description)
+        if family is None or family.name != name:
+            words = reversed(unit_words(metric.unit))
+            unit = next((one for one in words if name.endswith(f"_{one}")), "")
+            family = _Family(name, made.kind, unit, metric.description)
+            names = [name, *(name + suffix for suffix in made.suffixes.split())]
+            if not name or any(one in self._families or _OWN_NAMES.match(one) for one in names):
+                raise Unusable("name")
+            self._families.update(dict.fromkeys(names, family))
+        if family.kind != made.kind:
+            raise Unusable("type")
         return family
 
-    def _claim(self, name: str, kind: str) -> bool:
-        """Keep the names of a family's samples for it, False when another family has one."""
-        names = [f"{name}{suffix}" for suffix in _SUFFIXES[kind]]
-        if any(one in self._names for one in names):
-            return False
-        self._names |= dict.fromkeys(names, name)
-        return True
-
-    def _point(
-        self, instance: _Instance, family: Family, which: Labels, point: Any, *, delta: bool
-    ) -> None:
-        known = which in family.series
-        if point.flags & _NOT_RECORDED:
-            if known:
-                del family.series[which]
-                instance.series.discard((family.name, which))
-            return
-        if not known and len(instance.series) >= self._limits.series:
-            self._drop("series", 1)
-            return
-        held, sort = family.series.get(which), _SERIES[point.DESCRIPTOR.name]
-        # A process that has come back may tell another sort of histogram.
-        series = held if held is not None and type(held) is sort else sort()
-        if isinstance(series, Sample) or 0 < point.time_unix_nano <= series.time:
-            return
-        try:
-            series.take(point, delta=delta, counter=family.kind == "counter")
-        except Unusable:
-            self._drop("point", 1)
-            return
-        series.time = point.time_unix_nano
-        family.series[which] = series
-        instance.series.add((family.name, which))
-
-    def _drop(self, reason: str, count: int) -> None:
-        if count and not self._dropped[reason]:
+    def _count_dropped(self, reason: str) -> None:
+        if not self.dropped[reason]:
             _log.warning("metrics are left out of /metrics, counted as %r", reason)
-        self._dropped[reason] += count
+        self.dropped[reason] += 1
 
 
-def _identity(resource: Any) -> tuple[str, str]:
-    """Return job and instance of a resource; a process without an id goes by host and pid."""
-    known = {one.key: text(one.value) for one in resource}
+def _read_kind(metric: Any) -> tuple[str, bool]:
+    """Return what a metric is, and whether its points are deltas."""
+    kind = metric.WhichOneof("data")
+    data = getattr(metric, kind)
+    if kind == "sum":
+        kind = "counter" if data.is_monotonic else "updown"
+    temporality = getattr(data, "aggregation_temporality", _CUMULATIVE)
+    if temporality not in (_DELTA, _CUMULATIVE):
+        raise Unusable("temporality")
+    return kind, temporality == _DELTA
+
+
+def _identify_process(attributes: Any) -> Labels:
+    """Return a resource's job and instance; a process without an id goes by host and pid."""
+    known = {one.key: to_text(one.value) for one in attributes}
     space, name, instance = (known.get(key, "") for key in _IDENTITY)
-    if not instance and (pid := known.get("process.pid")):
-        instance = f"{known.get('host.name', '')}:{pid}"
-    return (f"{space}/{name}" if space and name else name or space), instance
+    if not instance and "process.pid" in known:
+        instance = f"{known.get('host.name', '')}:{known['process.pid']}"
+    return ("job", "/".join(filter(None, (space, name)))), ("instance", instance)
 
 
-def _named(found: tuple[str, str]) -> dict[str, str]:
-    return {"job": found[0], "instance": found[1]}
-
-
-def _scope(scope: Any) -> dict[str, str]:
+def _label_scope(scope: Any) -> dict[str, str]:
     own = {"otel_scope_name": scope.name, "otel_scope_version": scope.version}
-    return own | {f"otel_scope_{name}": value for name, value in labels(scope.attributes, {})}
-
-
-def _kind(metric: Any) -> tuple[Any, str, int]:
-    """Return a metric's data, its kind in our words, and its temporality."""
-    which = metric.WhichOneof("data")
-    data = getattr(metric, which) if which else None
-    match which:
-        case "sum":
-            kind = "counter" if metric.sum.is_monotonic else "updown"
-            return data, kind, metric.sum.aggregation_temporality
-        case "histogram":
-            return data, "histogram", metric.histogram.aggregation_temporality
-        case "exponential_histogram":
-            return data, "exponential", metric.exponential_histogram.aggregation_temporality
-        case None:
-            return None, "", _CUMULATIVE
-        case kind:
-            return data, kind, _CUMULATIVE
-
-
-def _size(metric: Any) -> int:
-    data, _, _ = _kind(metric)
-    return 0 if data is None else len(data.data_points)
-
-
-def _ends(name: str, unit: str) -> bool:
-    return name.endswith(f"_{unit}")
+    more = make_labels(scope.attributes, {})
+    return own | {f"otel_scope_{name}": value for name, value in more}
