@@ -28,6 +28,7 @@ from catena.events.bus import (
     observe,
     subscribe,
 )
+from catena.testing import Recording
 from tests.support import Looking, isolated, run, variable
 
 
@@ -531,3 +532,17 @@ def test_ctrl_c_in_a_listener_or_a_hook_goes_on(caplog: pytest.LogCaptureFixture
 
     assert not is_observing()
     assert caplog.records == []
+
+
+def test_who_has_seen_the_begin_sees_the_end_of_what_ctrl_c_breaks_off() -> None:
+    """The bus: an observer that Ctrl-C meets at the begin leaves no other one waiting."""
+    first = Recording()
+
+    with (
+        observe(first, Work),
+        observe(Raising("begin", KeyboardInterrupt), Work),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        Work("w").begin()
+
+    assert [outcome.end for _, outcome in first.outcomes] == ["failed"]

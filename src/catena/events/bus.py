@@ -131,6 +131,10 @@ class Operation(Event):
                 except BaseException:
                     self._observed_by = tuple([o for o in self._observed_by if o is not observer])
                     detach_failed(type(self), observer)
+        except KeyboardInterrupt as interrupt:
+            # Ctrl-C goes on, and those that have seen it begin see its end.
+            self.end(interrupt)
+            raise
         finally:
             thread.observing = outer
 
