@@ -113,7 +113,8 @@ class Link:
                     await self._transport.write(codec.encode([versions.hello(self.name)]))
                 raise
             if not first:
-                await self._transport.write(codec.encode([mine]))
+                used = tuple(one for one in mine.capabilities if one in self.capabilities)
+                await self._transport.write(codec.encode([mine._replace(capabilities=used)]))
         # Only a worker begins anything; its caller has nothing to gain from reading on.
         self._ages = self.same_boot and not first
 
