@@ -15,8 +15,10 @@ from catena.errors import VersionRefused
 from catena.events import Execution, FrameDropped
 from catena.link.link import Link
 from catena.link.memory import pair
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.testing import recording
-from catena.wire import codec, failure, frames, serializer, versions
+from catena.wire import codec, frames, versions
 from catena.wire.frames import Ack, Frame, Hello, Next, Result
 from catena.wire.manifests import unpack_entries
 from catena.wire.v1 import catena_pb2 as pb
@@ -120,7 +122,7 @@ def entry(name: str, value: object, kind: int = 1, policy: int = 0, raw: bytes =
         data(1, "tests.future"),
         data(2, name),
         number(3, kind),
-        data(4, raw or serializer.dumps(value)),
+        data(4, raw or pickler.dumps(value)),
         number(5, policy),
     )
     return data(1, later("Entry", *fields))
@@ -141,14 +143,14 @@ def opening(call: int, routine: Any, *fields: bytes, times: bytes = b"", kind: i
     """Return the frame that opens a call of a routine without arguments, and drives it."""
     task = later(
         "Task",
-        data(1, serializer.dumps(routine)),
+        data(1, pickler.dumps(routine)),
         data(2, "a routine"),
         data(3, b"how to reach the pool"),
         data(4, POOL),
         number(6, 5),
         times,
     )
-    payload = serializer.dumps(((), {}))
+    payload = pickler.dumps(((), {}))
     return frame(
         call,
         kind,
@@ -343,7 +345,7 @@ def test_a_call_of_a_later_release_is_answered() -> None:
         async with hand_and_sessions(Through()) as (hand, _):
             hand.message(message(opening(1, look, manifest(entry("color", "red")))))
             _, answer = await _answers(hand)
-            assert serializer.loads(answer.payload) == ("red", "none", "none")
+            assert pickler.loads(answer.payload) == ("red", "none", "none")
 
     run(main())
 
@@ -359,7 +361,7 @@ def test_a_cancel_says_why() -> None:
                 await asyncio.sleep(0)
             hand.message(message(frame(1, CANCEL, data(17, later("Cancel", data(1, "too late"))))))
             answer: Any = await hand.frame()
-            assert failure.load(answer.payload).args == ("too late",)
+            assert pickled.load(answer.payload).args == ("too late",)
             assert log == ["sleeps", "('too late',)"]
 
     run(main())
@@ -373,7 +375,7 @@ def test_the_time_since_a_call_was_made_counts() -> None:
             made = time.monotonic_ns() - 2 * SECOND
             hand.message(message(opening(1, look, times=number(5, SECOND) + number(8, made))))
             _, answer = await _answers(hand)
-            assert isinstance(failure.load(answer.payload), TimeoutError)
+            assert isinstance(pickled.load(answer.payload), TimeoutError)
             assert log == []
 
     run(main())
@@ -384,7 +386,7 @@ def test_the_time_since_a_call_was_made_counts() -> None:
 
 def test_variables_that_nobody_declared_go_on_to_nested_calls() -> None:
     """V2: a worker that does not know a key keeps its value, and hands it on."""
-    value = serializer.dumps("of a later release")
+    value = pickler.dumps("of a later release")
 
     async def main() -> None:
         async with (
@@ -398,10 +400,10 @@ def test_variables_that_nobody_declared_go_on_to_nested_calls() -> None:
             sent = {one.key[1]: one for one in unpack_entries(drive.manifest.entries)}
             assert sent["of a later release"].value == value
             assert sent["of a later release"].kind is EntryKind.VALUE
-            answer = Result(task.call, serializer.dumps(("a", "b", "c")))
+            answer = Result(task.call, pickler.dumps(("a", "b", "c")))
             await next_hand.send(Ack(task.call), answer)
             _, last = await _answers(hand)
-            assert serializer.loads(last.payload) == ("a", "b", "c")
+            assert pickler.loads(last.payload) == ("a", "b", "c")
 
     run(main())
 
@@ -433,7 +435,7 @@ def test_a_manifest_is_whole_or_says_what_changed() -> None:
             for one in (changed, whole):
                 hand.message(message(frame(1, NEXT, one)))
                 seen.append(await hand.frame())
-            assert [serializer.loads(one.payload)[:2] for one in seen] == [
+            assert [pickler.loads(one.payload)[:2] for one in seen] == [
                 ("red", "round"),
                 ("blue", "round"),
                 ("green", "none"),
@@ -456,7 +458,7 @@ def test_the_kinds_of_entries_that_are_known_and_one_that_is_not() -> None:
             some = manifest(entry("color", "red"), entry("shape", "round", kind=99))
             hand.message(message(opening(1, look, some)))
             _, answer = await _answers(hand)
-            assert serializer.loads(answer.payload) == ("red", "none", "none")
+            assert pickler.loads(answer.payload) == ("red", "none", "none")
 
     run(main())
 
@@ -472,7 +474,7 @@ def test_an_unknown_policy_is_that_of_a_plain_variable() -> None:
             _, answer = await _answers(hand)
             (back,) = unpack_entries(answer.manifest.entries)
             assert back.key == color.key
-            assert serializer.loads(back.value) == "painted"
+            assert pickler.loads(back.value) == "painted"
 
     run(main())
 
@@ -485,7 +487,7 @@ def test_a_call_without_a_chain_may_bring_a_value_that_only_goes_there() -> None
             some = (entry("tenant", "acme", policy=1), entry("color", "red"))
             hand.message(message(opening(1, look, manifest(*some, chain_id=b""))))
             _, answer = await _answers(hand)
-            assert serializer.loads(answer.payload) == ("none", "none", "acme")
+            assert pickler.loads(answer.payload) == ("none", "none", "acme")
             assert answer.manifest is None
 
     run(main())
