@@ -32,7 +32,10 @@ def patience(age: float) -> float:
 
 
 class Gate:
-    """Lets late calls begin, as soon as the reader has had its turn."""
+    """Lets late calls begin, as soon as the reader has had its turn.
+
+    ``fresh`` is until when the socket counts as read, in seconds of the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.fresh = 0.0
@@ -40,9 +43,8 @@ class Gate:
         self._keeper: asyncio.Task[None] | None = None
         self._reading: asyncio.Future[None] | None = None
 
-    def read(self) -> None:
-        """Note that the reader handed out all that it had; what begins soon need not wait."""
-        self.fresh = monotonic() + LATE_SECONDS
+    def has_read(self) -> None:
+        """Note that the reader hands out what it had; nobody waits for it any more."""
         reading, self._reading = self._reading, None
         if reading is not None and not reading.done():
             reading.set_result(None)

@@ -12,7 +12,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import Any
 from weakref import WeakSet
 
@@ -38,6 +38,7 @@ _PARTING_SECONDS = 1.0
 _PARTING_TURNS = 8
 _READ_ON_SECONDS = 1.0
 _READ_ON_BYTES = 64 << 20
+_LATE_NS = int(LATE_SECONDS * 1e9)
 
 links: WeakSet[Link] = WeakSet()
 """Every link of this process that is up."""
@@ -210,7 +211,7 @@ class Link:
         # Whoever still holds the link holds nothing of what was on its way.
         self._outbox.clear()
         self._joiner.clear()
-        self.gate.read()
+        self.gate.has_read()
         self._congestion.release_all()
         self._call_followers()
         if self._wake is not None:
@@ -288,9 +289,10 @@ class Link:
                 if message is None:
                     break
                 frames, sent_at_ns = codec.decode(message)
-                if self._ages and _age_of(sent_at_ns) > LATE_SECONDS:
+                if sent_at_ns and self._ages and monotonic_ns() - sent_at_ns > _LATE_NS:
                     frames = await self._read_on(frames, sent_at_ns)
-                self.gate.read()
+                # Nothing is left unread: what begins soon need not wait.
+                self.gate.fresh = monotonic() + LATE_SECONDS
                 for frame in frames:
                     if frame.call and type(frame) is not Piece:
                         receive(frame)
@@ -312,11 +314,10 @@ class Link:
         """
         self.gate.reads_on()
         until, size = self.loop.time() + _READ_ON_SECONDS, 0
-        while (
-            (age := _age_of(sent_at_ns)) > LATE_SECONDS
-            and size < _READ_ON_BYTES
-            and self.loop.time() < until
-        ):
+        while size < _READ_ON_BYTES and self.loop.time() < until:
+            age = (monotonic_ns() - sent_at_ns) / 1e9 if sent_at_ns else 0.0
+            if age <= LATE_SECONDS:
+                break
             reading = self._reading = self._reading or self.loop.create_task(
                 self._transport.read(), context=contextvars.Context()
             )
@@ -330,6 +331,7 @@ class Link:
             size += len(message)
             more, sent_at_ns = codec.decode(message)
             frames += more
+        self.gate.has_read()
         return frames
 
     async def _say_goodbye(self, error: ProtocolError) -> None:
@@ -376,8 +378,3 @@ class Link:
     def __repr__(self) -> str:
         peer: Any = self.peer.peer if self.peer else "nobody yet"
         return f"<Link {self.name} to {peer} {'up' if self.up else 'down'}>"
-
-
-def _age_of(sent_at_ns: int) -> float:
-    """Return how many seconds ago a message left, 0 where it does not say so."""
-    return max(monotonic_ns() - sent_at_ns, 0) / 1e9 if sent_at_ns else 0.0
