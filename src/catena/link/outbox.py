@@ -11,8 +11,8 @@ limits, whatever is queued here.
 Cutting costs copies. A payload that leaves whole is copied six times between the pickle and the
 unpickler: here into a protobuf message, from that into bytes and from those into gRPC's; there from
 gRPC's into bytes, from those into a message and from that into the payload. In pieces it is copied
-eleven times: here, the frame's bytes are made first (two copies) and sliced; there, pieces are
-gathered before the frame is read (two copies).
+twelve times: here the frame is encoded (two copies) and sliced before, there its pieces are taken
+out, gathered and decoded (three) before the payload is read.
 """
 
 from __future__ import annotations
