@@ -62,15 +62,15 @@ class Gate:
             waiter: asyncio.Future[None] = loop.create_future()
             self._line.append(waiter)
             if self._keeper is None:
-                self._keeper = loop.create_task(self._keep(), context=contextvars.Context())
+                self._keeper = loop.create_task(self._serve_line(), context=contextvars.Context())
             await waiter
             # One that was let go on together with this one may have held the loop up again.
             late = monotonic() > self.fresh
 
-    async def _keep(self) -> None:
+    async def _serve_line(self) -> None:
         try:
             while self._line:
-                await self._look()
+                await self._await_reader()
                 await self._let_begin()
         finally:
             self._keeper = None
@@ -78,7 +78,7 @@ class Gate:
             for waiter in self._line:
                 waiter.cancel()
 
-    async def _look(self) -> None:
+    async def _await_reader(self) -> None:
         """Give the reader its turn, and the time to hand out what it found."""
         for _ in range(_TURNS):
             await asyncio.sleep(0)

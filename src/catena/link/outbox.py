@@ -201,7 +201,7 @@ class Outbox:
             frame: Any = head.cut(most)
             if frame is head.frame or frame.last:
                 queue.popleft()
-                self._finish(head)
+                self._finish_transfer(head)
         else:
             frame = queue.popleft()
         if queue:
@@ -218,9 +218,9 @@ class Outbox:
             return
         line = self._lines[head.size > TOGETHER_BYTES]
         line.append(call)
-        self._begin(line)
+        self._begin_transfers(line)
 
-    def _begin(self, line: deque[int]) -> None:
+    def _begin_transfers(self, line: deque[int]) -> None:
         """Begin the transfers of a line for which there is room, in their order."""
         while line:
             head = self._queues[line[0]][0]
@@ -237,13 +237,13 @@ class Outbox:
             return not self._alone
         return self._together + total <= TOGETHER_BYTES
 
-    def _finish(self, last: _Transfer) -> None:
+    def _finish_transfer(self, last: _Transfer) -> None:
         if last.size > TOGETHER_BYTES:
             self._alone = False
         else:
             self._together -= last.size
         for line in self._lines:
-            self._begin(line)
+            self._begin_transfers(line)
 
 
 class _Part:
@@ -278,7 +278,7 @@ class Joiner:
         """
         part = self._parts.get(piece.transfer)
         if part is None:
-            part = self._begin(piece)
+            part = self._begin_part(piece)
         part.came += len(piece.data)
         came = part.came
         short = piece.last and came != part.total
@@ -298,7 +298,7 @@ class Joiner:
         self._parts.clear()
         self.announced = self.bytes = 0
 
-    def _begin(self, piece: Piece) -> _Part:
+    def _begin_part(self, piece: Piece) -> _Part:
         if piece.total > FRAME_LIMIT:
             raise ProtocolError(reason=f"a frame of {piece.total} bytes exceeds {FRAME_LIMIT}")
         if self.announced + piece.total > LINK_LIMIT:
