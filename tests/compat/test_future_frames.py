@@ -417,7 +417,7 @@ def test_a_carrier_arrives_as_it_was_sent() -> None:
             with recording(Execution) as recorded:
                 hand.message(message(opening(1, look, manifest(), data(15, _CARRIER))))
                 await _answers(hand)
-            assert [dict(one.carrier) for one in recorded.of(Execution)] == [carrier]
+            assert [dict(one.served.carrier) for one in recorded.of(Execution)] == [carrier]
 
     run(main())
 
