@@ -17,7 +17,7 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.dispatch.worker.sessions import Sessions
 from catena.errors import ProtocolError, VersionRefused, WorkerLost
-from catena.link import link as link_module
+from catena.link import congestion, link as link_module
 from catena.link.client import connect
 from catena.link.link import Link, links
 from catena.link.memory import pair
@@ -143,7 +143,7 @@ def test_frames_arrive_both_ways_in_order(joined: Any, loop: str) -> None:
 
 def test_a_link_drains(joined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """M7: who sends more than the link takes waits, and is woken."""
-    monkeypatch.setattr(link_module, "HIGH_WATER", 200_000)
+    monkeypatch.setattr(congestion, "HIGH_WATER", 200_000)
 
     async def main() -> None:
         there = Listener()
@@ -298,7 +298,7 @@ def test_a_server_turns_another_major_away(tmp_path: Path) -> None:
     async def main() -> None:
         async with _raw(tmp_path) as (call, listener):
             await call.write(codec.encode([versions.hello("old")._replace(major=0)]))
-            theirs: Any = codec.decode(await call.read())[0]
+            theirs: Any = codec.decode(await call.read()).frames[0]
             with pytest.raises(VersionRefused):
                 versions.agree(theirs._replace(major=9))
             with pytest.raises(aio.AioRpcError, match="upgrade the remote side"):
@@ -336,7 +336,7 @@ def test_a_message_that_does_not_parse_ends_the_link(tmp_path: Path) -> None:
             await listener.until(lambda one: bool(one.ends))
             assert listener.frames == [Next(1)]
             assert isinstance(listener.ends[0], ProtocolError)
-            (last,) = codec.decode(await call.read())
+            (last,) = codec.decode(await call.read()).frames
             assert isinstance(last, Goodbye)
             assert "does not parse" in last.reason
             with contextlib.suppress(aio.AioRpcError):

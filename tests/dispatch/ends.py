@@ -10,7 +10,7 @@ from typing import Any
 
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.declaration import Declaration, declaration_of
-from catena.dispatch.dispatcher import dispatcher
+from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.worker.sessions import Sessions
 from catena.link.link import Link
 from catena.pickling import pickler
@@ -117,10 +117,12 @@ async def caller_and_hand(count: int = 1) -> AsyncIterator[tuple[Any, ...]]:
 
 
 @asynccontextmanager
-async def hand_and_sessions() -> AsyncIterator[tuple[Hand, Sessions]]:
-    """Let a hand play the caller of a worker."""
+async def hand_and_sessions(
+    through: Dispatcher | None = None,
+) -> AsyncIterator[tuple[Hand, Sessions]]:
+    """Let a hand play the caller of a worker, whose nested calls go ``through`` a dispatcher."""
     link, hand = await link_and_hand(name="w1")
-    sessions = Sessions(link, "w1", lambda *_: None)
+    sessions = Sessions(link, "w1", lambda *_: through)
     link.start(sessions)
     try:
         yield hand, sessions

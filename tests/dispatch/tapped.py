@@ -53,7 +53,7 @@ class Tapped(Ends):
 
 def changed(manifest: ChainManifest | None) -> list[Entry]:
     """Return the entries of a manifest."""
-    return [] if manifest is None else list(closed.unpack(manifest.entries))
+    return [] if manifest is None else list(closed.unpack_entries(manifest.entries))
 
 
 def bytes_of(frame: Frame) -> int:
@@ -97,7 +97,7 @@ def _recorded(transport: MemoryTransport) -> list[Frame]:
     write = transport.write
 
     async def recorded(message: bytes) -> None:
-        frames.extend(codec.decode(message))
+        frames.extend(codec.decode(message).frames)
         await write(message)
 
     transport.write = recorded
@@ -109,7 +109,8 @@ def _without(transport: MemoryTransport, lacking: tuple[str, ...]) -> None:
     write: Callable[[bytes], Any] = transport.write
 
     async def aged(message: bytes) -> None:
-        await write(codec.encode([_aged(one, lacking) for one in codec.decode(message)]))
+        batch = codec.decode(message)
+        await write(codec.encode([_aged(one, lacking) for one in batch.frames], batch.sent_at_ns))
 
     transport.write = aged
 

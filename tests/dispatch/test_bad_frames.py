@@ -99,7 +99,7 @@ def test_a_routine_of_the_other_kind_is_a_refusal(routine: Any, what: str) -> No
 def test_a_manifest_without_a_chain_builds_on_no_state() -> None:
     """M2, M9: what another chain named is not seen in a context that stays unarmed."""
     entry = Entry(color.key, EntryKind.VALUE, pickler.dumps("red"))
-    told = ChainManifest(b"c" * 16, entries=closed.pack([entry]), name=1)
+    told = ChainManifest(b"c" * 16, entries=closed.pack_entries([entry]), name=1)
 
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):

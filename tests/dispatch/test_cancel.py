@@ -594,7 +594,7 @@ def test_a_yield_that_crossed_the_cancel_waits_for_the_close() -> None:
             await hand.send(Ack(1))
             task.cancel()
             assert await hand.frame() == Cancel(1)
-            await hand.send(Result(1, _answer(1), None, more=True))
+            await hand.send(Result(1, _answer(1), None, "yield"))
             assert not task.done()
             gone = pickled.dump(asyncio.CancelledError(), worker="w1", routine="r")
             await hand.send(ExceptionFrame(1, gone))
@@ -613,13 +613,13 @@ def test_a_second_cancel_after_a_crossed_yield_is_a_cancel() -> None:
             stream = steps()
             task = asyncio.create_task(anext(stream))
             await hand.symbols(2)
-            await hand.send(Ack(1), Result(1, _answer(0), None, more=True))
+            await hand.send(Ack(1), Result(1, _answer(0), None, "yield"))
             assert await task == 0
             task = asyncio.create_task(anext(stream))
             assert await hand.frame() == Next(1)
             task.cancel()
             assert await hand.frame() == Cancel(1)
-            await hand.send(Result(1, _answer(1), None, more=True))
+            await hand.send(Result(1, _answer(1), None, "yield"))
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

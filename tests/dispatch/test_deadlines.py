@@ -393,7 +393,7 @@ def test_an_ack_within_the_grace_is_too_late(last: str) -> None:
     answers = {
         "exception": ExceptionFrame(1, CANCELLED),
         "crossed": Result(1, VALUE),
-        "answered": Result(1, VALUE, after_cancel=True),
+        "answered": Result(1, VALUE, symbol="return+"),
     }
 
     async def main() -> None:
@@ -514,7 +514,7 @@ def test_a_streams_first_hand_over_is_bounded() -> None:
                 stream = steps()
                 first = asyncio.create_task(anext(stream))
             await _opened(hand)
-            await hand.send(Ack(1), Result(1, VALUE, None, True))
+            await hand.send(Ack(1), Result(1, VALUE, None, "yield"))
             assert await first == "value"
             later = asyncio.create_task(anext(stream))
             assert await hand.frame() == Next(1)

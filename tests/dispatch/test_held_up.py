@@ -51,7 +51,7 @@ async def blocks(seconds: float) -> None:
 
 def _old(*frames: Frame) -> bytes:
     """Return a message that lay in the socket for a second."""
-    return codec.stamped(codec.encode(frames), time.monotonic_ns() - SECOND)
+    return codec.encode(frames, time.monotonic_ns() - SECOND)
 
 
 async def _taken(hand: Hand, count: int) -> list[Frame]:
@@ -85,8 +85,7 @@ def test_a_new_message_ends_the_reading_on() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             hand.message(_old(*_opened(1, notes, "old")))
-            new = codec.encode(_opened(2, notes, "new"))
-            hand.message(codec.stamped(new, time.monotonic_ns()))
+            hand.message(codec.encode(_opened(2, notes, "new"), time.monotonic_ns()))
             assert sorted([one.symbol for one in await _taken(hand, 4)]) == [
                 "ack",
                 "ack",

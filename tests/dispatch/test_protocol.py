@@ -18,7 +18,7 @@ from catena.errors import (
     WorkerLost,
 )
 from catena.events import CallNacked, FrameDropped
-from catena.link import link as link_module
+from catena.link import congestion
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.testing import recording
@@ -90,7 +90,7 @@ def test_two_frames_one_trip() -> None:
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
             task = asyncio.create_task(one())
-            batch = codec.decode(await hand.transport.read())
+            batch = codec.decode(await hand.transport.read()).frames
             assert [type(frame) for frame in batch] == [Task]
             (opened,) = batch
             assert opened.routine == declared(one).name
@@ -134,7 +134,7 @@ def test_a_collected_stream_sends_cancel_and_nothing_else() -> None:
             stream = numbers()
             step = asyncio.create_task(anext(stream))
             await hand.symbols(2)
-            await hand.send(Ack(1), Result(1, ONE, None, more=True))
+            await hand.send(Ack(1), Result(1, ONE, None, "yield"))
             await step
             del stream, step
             gc.collect()
@@ -158,9 +158,9 @@ def test_a_collected_stream_sends_cancel_and_nothing_else() -> None:
         ([Result(1, ONE)], ("return", "next")),
         ([Ack(1), Ack(1)], ("ack", "ack")),
         ([Ack(1), Nack(1, NackCode.BUSY)], ("nack", "ack")),
-        ([Ack(1), Result(1, ONE, None, more=True)], ("yield", "ack")),
+        ([Ack(1), Result(1, ONE, None, "yield")], ("yield", "ack")),
         ([Ack(1), Cancel(1)], ("cancel", "ack")),
-        ([Ack(1), Result(1, ONE, None, more=False, after_cancel=True)], ("return+", "ack")),
+        ([Ack(1), Result(1, ONE, None, "return+")], ("return+", "ack")),
         ([Ack(1), Goodbye(1, "")], ("goodbye", "ack")),
     ],
     ids=lambda value: "-".join(value) if isinstance(value[0], str) else "",
@@ -191,7 +191,7 @@ async def _suspended(hand: Hand) -> Any:
     stream = numbers()
     step = asyncio.create_task(anext(stream))
     await hand.symbols(2)
-    await hand.send(Ack(1), Result(1, ONE, None, more=True))
+    await hand.send(Ack(1), Result(1, ONE, None, "yield"))
     await step
     return stream
 
@@ -202,7 +202,7 @@ def test_a_yield_that_nobody_asked_for_ends_the_stream() -> None:
     async def main() -> None:
         async with caller_and_hand() as (caller, hand):
             stream = await _suspended(hand)
-            await hand.send(Result(1, ONE, None, more=True))
+            await hand.send(Result(1, ONE, None, "yield"))
             assert await hand.frame() == Cancel(1)
             error = await _refused(hand, asyncio.ensure_future(anext(stream)))
             assert (error.frame, error.after) == ("yield", "yield")
@@ -225,7 +225,7 @@ def test_an_illegal_frame_while_a_stream_closes_ends_the_call_alone() -> None:
             assert await hand.frame() == Next(1)
             step.cancel()
             assert await hand.frame() == Cancel(1)
-            await hand.send(Result(1, ONE, None, more=True))
+            await hand.send(Result(1, ONE, None, "yield"))
             await hand.send(Ack(1))
             await asyncio.wait([step], timeout=5)
             assert caller.link.up
@@ -563,13 +563,13 @@ def test_a_link_that_ends_while_a_call_waits_for_room_fails_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """D7: a call that waited for a congested link is not sent into a dead one, to wait for ever."""
-    monkeypatch.setattr(link_module, "HIGH_WATER", 10)
+    monkeypatch.setattr(congestion, "HIGH_WATER", 10)
 
     async def main() -> None:
         async with caller_and_hand(2) as (caller, _, _other, other_hand):
             caller.link.send(Result(0, b"x" * 1000))
             work = asyncio.ensure_future(one())
-            while not caller.link._drained:
+            while not caller.link._congestion.waiting:
                 await asyncio.sleep(0)
             caller.link.fail(ConnectionError("gone"))
             assert await other_hand.symbols(2) == ["task", "next"]

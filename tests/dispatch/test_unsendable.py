@@ -195,12 +195,12 @@ def test_a_frame_that_cannot_be_encoded_fails_its_call_alone(
     """R1: of the calls of one message that one fails; what it was to teach is taught anew."""
     encode = codec.encode
 
-    def picky(batch: list[Frame]) -> bytes:
+    def picky(batch: list[Frame], sent_at_ns: int = 0) -> bytes:
         for frame in batch:
             if isinstance(frame, Task) and b"bad" in frame.payload:
                 drive = frame.drive and frame.drive._replace(manifest=_unsayable())
                 return encode([frame._replace(drive=drive)])
-        return encode(batch)
+        return encode(batch, sent_at_ns)
 
     async def main() -> None:
         async with connected() as ends:

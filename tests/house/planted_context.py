@@ -38,8 +38,7 @@ _Changes = capturing.Changes
 _bind, _merge, _put = Chain.bind, State.merge, mounting._put
 _keep = Carried.keep
 _with_shelf, _shelved = Prepared.with_shelf, dict[Prepared, State]()
-_seal, _sealed_bare = closed.seal, closed._sealed_bare
-_manifest_of = codec._manifest_of
+_encode_chain, _read_manifest = closed._encode_chain, closed.read_manifest
 _dumps, _numbers = LENIENT.dumps, count()
 
 # ---- what changed
@@ -207,15 +206,23 @@ keep(
 )
 keep(
     "a text is read before a carrier",
-    patch.object(closed, "read_beside", lambda frame: {"traceparent": frame.trace}),
+    patch.object(
+        codec,
+        "read_manifest",
+        lambda frame: (
+            _read_manifest(frame).carrying({"traceparent": frame.trace})
+            if frame.trace
+            else _read_manifest(frame)
+        ),
+    ),
     a_carrier,
 )
 keep(
     "a carrier alone does not arrive",
     patch.object(
         codec,
-        "_manifest_of",
-        lambda frame: _manifest_of(frame) if frame.manifest else None,
+        "read_manifest",
+        lambda frame: _read_manifest(frame) if frame.manifest else None,
     ),
     a_carrier,
 )
@@ -223,29 +230,35 @@ keep(
     "the carrier inside a manifest wins",
     patch.object(
         codec,
-        "_manifest_of",
+        "read_manifest",
         lambda frame: (
             inside
-            if frame.manifest and (inside := closed.unseal(frame.manifest)).carrier
-            else _manifest_of(frame)
+            if frame.manifest and (inside := closed.decode_manifest(frame.manifest)).carrier
+            else _read_manifest(frame)
         ),
     ),
     a_carrier,
 )
 keep(
-    "a carrier is sealed with its manifest",
-    patch.object(closed, "seal", closed.encode_manifest),
+    "a carrier is written into its manifest",
+    patch.object(closed, "_encode_chain", closed.encode_manifest),
     a_carrier,
 )
 keep(
     "a traced manifest without a chain counts as nothing",
-    patch.object(closed, "seal", lambda one: None if one.carrier and not one[0] else _seal(one)),
+    patch.object(
+        codec,
+        "write_manifest",
+        lambda to, one: None if one.carrier and not one[0] else closed.write_manifest(to, one),
+    ),
     a_carrier,
 )
 keep(
     "a bare manifest is always whole",
     patch.object(
-        closed, "_sealed_bare", lambda one, parent, _, base: _sealed_bare(one, parent, True, base)
+        closed,
+        "_encode_chain",
+        lambda one: _encode_chain(one if one.entries else one._replace(whole=True)),
     ),
     a_carrier,
 )
@@ -297,7 +310,7 @@ def _up_to_a_bad_one(some: tuple[Entry, ...]) -> list[Entry]:
 
 
 def _pack_what_is_not_lost(some: Iterable[Entry]) -> bytes:
-    return closed.pack(one for one in some if one.kind is not EntryKind.LOST)
+    return closed.pack_entries(one for one in some if one.kind is not EntryKind.LOST)
 
 
 def _settle_leniently(problems: Any, *, strict: bool) -> None:

@@ -43,7 +43,7 @@ class _Untyped:
         return getattr(codec, name)
 
     def decode(self, data: bytes) -> Any:
-        """Return the frames of a message. Raises LookupError."""
+        """Return what a message holds. Raises LookupError."""
         try:
             return codec.decode(data)
         except ProtocolError:

@@ -158,7 +158,8 @@ def test_entries_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
         worker = await _fresh(listen)
         bad.set("more")
         with monkeypatch.context() as patch:
-            patch.setattr(Wire, "pack", staticmethod(lambda entries: closed.pack(entries)[:-3]))
+            cut = staticmethod(lambda entries: closed.pack_entries(entries)[:-3])
+            patch.setattr(Wire, "pack", cut)
             with pytest.raises(ChainSerializationError, match="do not parse") as error:
                 await look()
             assert error.value.doing == "read"
@@ -175,7 +176,7 @@ def test_a_manifest_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         good.set("here")
         worker = await _fresh(listen)
         with monkeypatch.context() as patch:
-            patch.setattr(closed, "seal", lambda _: b"\xff" * 40)
+            patch.setattr(closed, "_encode_chain", lambda _: b"\xff" * 40)
             with pytest.raises(ChainSerializationError, match="a manifest does not parse"):
                 await look()
         assert await _fresh(listen) == worker
@@ -205,7 +206,7 @@ def _entry(var: catena.ContextVar[Any], value: Any) -> Entry:
 
 
 def _whole(*entries: Entry) -> ChainManifest:
-    return ChainManifest(CHAIN, b"", closed.pack(entries))
+    return ChainManifest(CHAIN, b"", closed.pack_entries(entries))
 
 
 @isolated
@@ -275,7 +276,7 @@ def test_truncated_entries() -> None:
     """M2: every cut is a result or a ChainSerializationError, never silence."""
 
     async def main() -> None:
-        real = closed.pack([_entry(bad, [1, 2]), _entry(good, "well")])
+        real = closed.pack_entries([_entry(bad, [1, 2]), _entry(good, "well")])
         blocks = [real[:cut] for cut in range(len(real))]
         outcomes: list[Any] = []
         async with hand_and_sessions() as (hand, sessions):

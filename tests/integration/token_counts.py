@@ -152,14 +152,14 @@ class Sizes:
         """Watch the frames that this process sends and gets, while a step is open."""
         return patch.multiple(codec, encode=self._sent, decode=self._got)
 
-    def _sent(self, batch: list[Frame]) -> bytes:
+    def _sent(self, batch: list[Frame], sent_at_ns: int = 0) -> bytes:
         for frame in batch:
             self._note(frame, Next, Send)
-        return self._encode(batch)
+        return self._encode(batch, sent_at_ns)
 
-    def _got(self, data: bytes) -> list[Frame]:
+    def _got(self, data: bytes) -> codec.Batch:
         batch = self._decode(data)
-        for frame in batch:
+        for frame in batch.frames:
             self._note(frame, Result, ExceptionFrame)
         return batch
 

@@ -360,7 +360,7 @@ class Chains:
     def _named(self, manifest: ChainManifest) -> set[int]:
         """Return what a manifest says something of."""
         which = {var.key: number for number, var in enumerate(self.variables)}
-        return {which[entry.key] for entry in closed.unpack(manifest.entries)}
+        return {which[entry.key] for entry in closed.unpack_entries(manifest.entries)}
 
     def _tell(self, where: str, before: dict[int, Cell], after: dict[int, Cell]) -> None:
         """Count what a frame for somebody who has a state already makes of that state."""
@@ -378,7 +378,9 @@ class Chains:
         self.seen[f"a name {differs}" if manifest.base else "told whole"] += 1
         self.seen["a state given a name"] += manifest.name > 0
         self.seen["kept as bytes"] += kept
-        self.seen["forward sent"] += any(one.forward for one in closed.unpack(manifest.entries))
+        self.seen["forward sent"] += any(
+            one.forward for one in closed.unpack_entries(manifest.entries)
+        )
 
     def _count_looked(self, looked: bool, manifest: ChainManifest) -> None:
         self.seen["as it was seen"] += looked and manifest.base > 0 and not manifest.entries

@@ -50,7 +50,7 @@ def test_the_corpus_has_frames_and_manifests_of_every_kind() -> None:
         (message.to_worker, frame, frame.drive if frame.symbol in ("task", "stream") else frame)
         for messages in fuzz_corpus.corpus().values()
         for message in messages
-        for frame in codec.decode(message.data)
+        for frame in codec.decode(message.data).frames
     ]
     manifests = [
         (to_worker, drive.manifest)
@@ -64,7 +64,7 @@ def test_the_corpus_has_frames_and_manifests_of_every_kind() -> None:
     assert len({(to_worker, it.whole) for to_worker, it in manifests}) == 4
     assert sum(bool(it.name) for _, it in manifests) > 5
     assert sum(bool(it.base) for _, it in manifests) > 5
-    kinds = {one.kind.name for _, it in manifests for one in closed.unpack(it.entries)}
+    kinds = {one.kind.name for _, it in manifests for one in closed.unpack_entries(it.entries)}
     assert kinds == {"VALUE", "RESET", "LOST"}
 
 

@@ -76,7 +76,7 @@ class Hand:
                 message = await self.transport.read()
             if message is None:
                 raise ConnectionError("the stream ended")
-            for frame in codec.decode(message):
+            for frame in codec.decode(message).frames:
                 self._waiting += _taken_apart(frame)
         return self._waiting.pop(0)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from catena.link import link as link_module
+from catena.link import congestion
 from catena.link.link import Link
 from catena.wire.frames import Piece, Result
 from tests.link.ends import Listener, link_and_hand, settle
@@ -34,7 +34,7 @@ class _Slow:
 
 def test_who_sends_much_can_wait_until_less_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     """M7: a link says when too much is queued and wakes who waits for it to drain."""
-    monkeypatch.setattr(link_module, "HIGH_WATER", 100_000)
+    monkeypatch.setattr(congestion, "HIGH_WATER", 100_000)
 
     async def main() -> None:
         slow = _Slow()
@@ -60,7 +60,7 @@ def test_who_waits_for_a_link_to_drain_is_let_go_when_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """D7: a dead link keeps nobody waiting."""
-    monkeypatch.setattr(link_module, "HIGH_WATER", 10)
+    monkeypatch.setattr(congestion, "HIGH_WATER", 10)
 
     async def main() -> None:
         link = Link(_Slow(), "near")
@@ -79,7 +79,7 @@ def test_who_waits_goes_on_in_order_each_when_the_one_before_has_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """R5, M7: no more of them are woken than there is room for, and nobody overtakes."""
-    monkeypatch.setattr(link_module, "HIGH_WATER", 100_000)
+    monkeypatch.setattr(congestion, "HIGH_WATER", 100_000)
     order: list[int] = []
     most: list[int] = []
 
@@ -111,7 +111,7 @@ def test_who_waits_goes_on_in_order_each_when_the_one_before_has_sent(
 
 def test_who_comes_later_stands_behind_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """R5: while somebody waits a link stays congested for others, though there is room again."""
-    monkeypatch.setattr(link_module, "HIGH_WATER", 100_000)
+    monkeypatch.setattr(congestion, "HIGH_WATER", 100_000)
 
     async def main() -> None:
         slow = _Slow()
@@ -140,9 +140,10 @@ def test_a_dead_link_lets_go_of_what_it_was_to_send() -> None:
         link.start(Listener())
         await hand.send(Piece(1, 1, b"x" * 1000, False, 2000))
         link.send(Result(1, b"x" * 3_000_000))
-        assert (link.transfers, bool(link._outbox)) == (1, True)
+        assert link.transfers == 1
+        assert link._outbox.bytes > 3_000_000
         link.fail(ConnectionError("gone"))
-        assert (link.transfers, bool(link._outbox)) == (0, False)
+        assert link.transfers == 0
         assert (link._outbox.bytes, link._joiner.bytes) == (0, 0)
         await link.close()
 

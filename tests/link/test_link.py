@@ -187,7 +187,7 @@ def test_what_one_turn_sends_leaves_in_one_message() -> None:
         await asyncio.gather(*map(one, range(1, 6)))
         message = await hand.transport.read()
         assert message is not None
-        assert len(codec.decode(message)) == 10
+        assert len(codec.decode(message).frames) == 10
         await link.close()
 
     run(main())

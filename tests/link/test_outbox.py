@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from catena.context.manifest import ChainManifest
 from catena.errors import ProtocolError
 from catena.link import outbox
-from catena.link.outbox import MESSAGE_BYTES, MESSAGE_FRAMES, PIECE_BYTES, Joiner, Outbox
+from catena.link.outbox import (
+    MESSAGE_BYTES,
+    MESSAGE_FRAMES,
+    PIECE_BYTES,
+    SHARED_MESSAGES,
+    WHOLE_BYTES,
+    Joiner,
+    Outbox,
+)
 from catena.link.service import OPTIONS
 from catena.wire import codec
 from catena.wire.frames import Cancel, Frame, Nack, NackCode, Next, Piece, Result
@@ -26,7 +35,7 @@ def _filled(*frames: Frame) -> Outbox:
 
 def _messages(box: Outbox) -> list[list[Frame]]:
     messages: list[list[Frame]] = []
-    while box:
+    while box.bytes:
         messages.append(box.take())
         assert messages[-1], "a message of nothing"
     return messages
@@ -35,7 +44,7 @@ def _messages(box: Outbox) -> list[list[Frame]]:
 def _arrived(messages: list[list[Frame]]) -> list[Frame]:
     joiner, frames = Joiner(), []
     for message in messages:
-        for frame in codec.decode(codec.encode(message)):
+        for frame in codec.decode(codec.encode(message)).frames:
             whole = joiner.add(frame) if isinstance(frame, Piece) else frame
             if whole is not None:
                 frames.append(whole)
@@ -47,10 +56,8 @@ def test_small_frames_leave_in_order_in_one_message() -> None:
     """M7: what fits goes out together and in order."""
     frames = [Next(1), Cancel(1), Next(2), Result(3, b"x")]
     box = _filled(*frames)
-    assert box
     assert box.bytes == sum(frame.weight for frame in frames)
     assert _messages(box) == [frames]
-    assert not box
     assert box.bytes == 0
 
 
@@ -71,25 +78,103 @@ def test_a_message_has_about_so_many_bytes() -> None:
     assert [frame for message in messages for frame in message] == frames
 
 
-@pytest.mark.parametrize("frame", [Result(7, b"x" * 3_000_000), Next(7)], ids=["big", "small"])
+@pytest.mark.parametrize(
+    "frame",
+    [Result(7, b"x" * 9_000_000), Result(7, b"x" * (WHOLE_BYTES - 100)), Next(7)],
+    ids=["long", "just whole", "small"],
+)
 def test_no_message_exceeds_what_grpc_takes(frame: Frame) -> None:
     """M7: however long a frame is, each message stays below the limit of the transport."""
     long_text = Nack(8, NackCode.UNLOADABLE, "t" * 5_000_000)
-    messages = _messages(_filled(frame, long_text))
+    small = [Result(7, b"x" * (PIECE_BYTES - 100))] * 8
     limit = dict(OPTIONS)["grpc.max_send_message_length"]
-    assert all(len(codec.encode(one)) < limit for one in messages)
+    for frames in ([frame], [*small, frame], [frame, long_text], [frame] * 3):
+        messages = _messages(_filled(*frames))
+        assert all(len(codec.encode(one)) < limit for one in messages)
 
 
 def test_a_long_frame_leaves_in_pieces() -> None:
     """M7: pieces name their call, their transfer and the whole's size; the last one says so."""
     frame = Result(7, b"x" * (PIECE_BYTES * 3))
-    pieces: list[Any] = [one for message in _messages(_filled(frame)) for one in message]
+    pieces: list[Any] = [one for message in _messages(_filled(frame, Cancel(8))) for one in message]
+    assert pieces.pop(0) == Cancel(8)
     assert all(type(one) is Piece for one in pieces)
     assert {one.call for one in pieces} == {7}
     assert len({one.transfer for one in pieces}) == 1
     assert {one.total for one in pieces} == {len(codec.encode_frame(frame))}
     assert [one.last for one in pieces] == [False] * (len(pieces) - 1) + [True]
     assert max(len(one.data) for one in pieces) <= PIECE_BYTES
+
+
+@pytest.mark.parametrize("size", [PIECE_BYTES + 1, 1_000_000, WHOLE_BYTES - 100])
+def test_whoever_is_alone_sends_a_long_frame_whole(size: int) -> None:
+    """M7: where nobody waits for it, nothing is cut; one call after the other is alone."""
+    box = Outbox()
+    for call in (1, 2, 3):
+        frames = [Result(call, b"x" * size), Next(call)]
+        for frame in frames:
+            box.put(frame)
+        assert [one for message in _messages(box) for one in message] == frames
+
+
+def test_whoever_is_alone_cuts_what_is_longer_coarsely() -> None:
+    """M7: a message has one piece of it, as long as a whole frame may be."""
+    messages = _messages(_filled(Result(1, b"x" * (WHOLE_BYTES * 3))))
+    assert _sizes(messages) == [[WHOLE_BYTES]] * 3 + [[_sizes(messages)[-1][0]]]
+    assert _arrived(messages) == [Result(1, b"x" * (WHOLE_BYTES * 3))]
+
+
+def _sizes(messages: list[list[Frame]]) -> list[list[int]]:
+    return [[len(one.data) for one in message if type(one) is Piece] for message in messages]
+
+
+def test_the_next_piece_is_small_when_somebody_else_comes() -> None:
+    """M7: a transfer that has begun in long pieces goes on in short ones beside another call."""
+    frame = Result(1, b"x" * (WHOLE_BYTES * 3))
+    box = _filled(frame)
+    messages = [box.take()]
+    box.put(Cancel(2))
+    messages.append(box.take())
+    assert messages[1][0] == Cancel(2)
+    assert _sizes(messages) == [[WHOLE_BYTES], [PIECE_BYTES] * (MESSAGE_BYTES // PIECE_BYTES)]
+    messages += _messages(box)
+    assert [one for one in _arrived(messages) if one.call == 1] == [frame]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before it", "behind it"])
+def test_a_long_frame_beside_another_call_is_cut(first: bool) -> None:
+    """M7: whoever comes in the same turn of the loop counts, whatever the order."""
+    frames = [Cancel(1), Result(2, b"x" * 1_000_000)]
+    messages = _messages(_filled(*(frames if first else frames[::-1])))
+    assert messages[0][0] == Cancel(1)
+    assert {size for sizes in _sizes(messages)[:-1] for size in sizes} == {PIECE_BYTES}
+    assert _arrived(messages) == frames
+
+
+def test_frames_of_the_same_call_do_not_cut_it() -> None:
+    """M7: what waits behind a long frame anyway is no reason to cut it."""
+    frames = [Result(1, b"x" * 1_000_000), Next(1), Result(1, b"y" * 1_000_000)]
+    assert [one for message in _messages(_filled(*frames)) for one in message] == frames
+
+
+def test_a_link_is_shared_for_so_many_messages_more() -> None:
+    """M7: between two frames of others a transfer is not cut coarsely; afterwards it is again."""
+    box = _filled(Cancel(1), Cancel(2))
+    for _ in range(SHARED_MESSAGES - 1):
+        box.put(Cancel(3))
+        assert box.take()[-1] == Cancel(3)
+    for whole in (False, True):
+        box.put(Result(3, b"x" * (MESSAGE_BYTES - 1000)))
+        assert (type(box.take()[0]) is Result) is whole
+    while box.bytes:
+        box.take()
+
+
+def test_a_frame_that_cannot_be_encoded_is_not_lost_when_it_is_cut() -> None:
+    """R1: the link learns it from the message, as of any other frame."""
+    odd = Result(1, b"x" * 200_000, ChainManifest(b"", carrier={"a": "\udce9"}))
+    box = _filled(odd, Cancel(2))
+    assert _messages(box) == [[Cancel(2), odd]]
 
 
 def test_transfers_take_turns() -> None:
@@ -122,7 +207,7 @@ def test_transfers_move_on_while_small_frames_keep_coming() -> None:
     assert pieces > 0
 
 
-sizes = st.one_of(st.integers(0, 300), st.integers(50_000, 400_000))
+sizes = st.one_of(st.integers(0, 300), st.integers(50_000, 400_000), st.just(WHOLE_BYTES))
 work = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(1, 4), sizes),
@@ -140,6 +225,7 @@ work = st.lists(
         "small frames": 100,
         "pieces": 200,
         "transfers": 60,
+        "long frames that left whole": 30,
         "transfers of several calls": 10,
         "a frame behind a transfer of its call": 15,
         "a transfer over several messages": 1,
@@ -154,10 +240,10 @@ def test_every_frame_arrives_equal_and_in_its_calls_order(
         if what == "put":
             sent.append(Result(call, n.to_bytes(4, "big") + b"x" * size))
             box.put(sent[-1])
-        elif box:
+        elif box.bytes:
             messages.append(box.take())
     messages += _messages(box)
-    _tell(seen, sent, messages)
+    _count(seen, sent, messages)
     arrived = _arrived(messages)
     assert box.bytes == 0
     assert sorted(arrived, key=lambda one: one.payload[:4]) == sent  # type: ignore[union-attr]
@@ -167,12 +253,15 @@ def test_every_frame_arrives_equal_and_in_its_calls_order(
         ]
 
 
-def _tell(seen: Seen, sent: list[Frame], messages: list[list[Frame]]) -> None:
+def _count(seen: Seen, sent: list[Frame], messages: list[list[Frame]]) -> None:
     """Count what became of frames on their way."""
     pieces = [frame for message in messages for frame in message if type(frame) is Piece]
     long = {one.call: n for n, one in reversed([*enumerate(sent)]) if one.weight > PIECE_BYTES}
     seen["messages"] += len(messages)
-    seen["small frames"] += sum(map(len, messages)) - len(pieces)
+    flat = [frame for message in messages for frame in message if type(frame) is not Piece]
+    whole = sum(frame.weight > PIECE_BYTES for frame in flat)
+    seen["small frames"] += len(flat) - whole
+    seen["long frames that left whole"] += whole
     seen["pieces"] += len(pieces)
     seen["transfers"] += len({piece.transfer for piece in pieces})
     seen["transfers of several calls"] += len(long) > 1
@@ -276,7 +365,6 @@ def test_a_box_that_is_cleared_holds_nothing() -> None:
     box = _filled(Next(1), *(Result(call, b"x" * 200_000) for call in range(2, 9)))
     box.take()
     box.clear()
-    assert not box
     assert box.bytes == 0
     box.put(Result(20, b"x" * 200_000))
     assert _arrived(_messages(box)) == [Result(20, b"x" * 200_000)]

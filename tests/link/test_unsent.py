@@ -75,7 +75,7 @@ def test_a_long_frame_that_cannot_be_cut_fails_its_call_alone(
         link.start(listener)
         with monkeypatch.context() as patch:
             patch.setattr(codec, "encode_frame", full)
-            link.send(Result(1, b"x" * 200_000))
+            link.send(Result(1, b"x" * 3_000_000))
         link.send(Cancel(2))
         assert await hand.frame() == Cancel(2)
         assert [type(error) for _, error in listener.unsents] == [MemoryError]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from catena.context.manifest import NO_CHAIN, ChainManifest
-from catena.errors import CatenaError, ProtocolError
+from catena.errors import ProtocolError
 from catena.events.carrier import CARRIER_LIMIT, OVERSIZED
 from catena.wire import codec
 from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send, Task, Throw
-from catena.wire.manifests import decode_manifest, encode_manifest, seal, unseal
+from catena.wire.manifests import decode_manifest, encode_manifest
 from catena.wire.v1 import catena_pb2 as pb
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -28,7 +27,7 @@ FRAMES: dict[str, Callable[[ChainManifest | None], Any]] = {
     "send": lambda told: Send(1, b"payload", told),
     "throw": lambda told: Throw(1, b"payload", told),
     "return": lambda told: Result(1, b"payload", told),
-    "yield": lambda told: Result(1, b"payload", told, True),
+    "yield": lambda told: Result(1, b"payload", told, "yield"),
     "exception": lambda told: ExceptionFrame(1, b"payload", told),
 }
 every_kind = pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
@@ -73,7 +72,7 @@ def test_a_carrier_arrives_with_its_manifest(
     """M1, M9: every kind of frame brings both, and its manifest has the bytes of the untraced."""
     frame, bare = make(chain.carrying(carrier)), make(chain)
 
-    assert codec.decode(codec.encode([frame, bare])) == [frame, bare]
+    assert codec.decode(codec.encode([frame, bare])).frames == [frame, bare]
     assert codec.decode_frame(codec.encode_frame(frame)) == frame
     assert message(frame).manifest == message(bare).manifest
     assert not pb.Manifest.FromString(message(frame).manifest).HasField("carrier")
@@ -231,17 +230,15 @@ def test_a_carrier_that_is_no_text_is_a_protocol_error() -> None:
         codec.decode_frame(data.replace(b"xyz", b"x\xffz"))
 
 
-# ---- what is sealed
+# ---- what is encoded
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
-def test_what_is_sealed_has_no_carrier(chain: ChainManifest) -> None:
+def test_a_chain_makes_the_same_bytes_whatever_carrier_goes_along(chain: ChainManifest) -> None:
     """M9: the same chain makes the same bytes in each call, and whoever met them knows them."""
-    data = seal(chain)
-    assert unseal(data) == decode_manifest(data) == chain
-    assert seal(chain.carrying(HEADER)) == data
-    if len(data) < 64:
-        assert unseal(data) is unseal(data)
+    data = message(Next(1, chain)).manifest
+    assert message(Next(1, chain.carrying(HEADER))).manifest == data
+    assert decode_manifest(data) == chain
 
 
 @pytest.mark.parametrize("carrier", [*CARRIERS, {"a": "x" * CARRIER_LIMIT}], ids=range(6))
@@ -253,35 +250,6 @@ def test_a_manifest_alone_has_its_carrier_inside(
     manifest = chain.carrying(carrier)
     data = encode_manifest(manifest)
     if len(carrier.get("a", "")) < CARRIER_LIMIT:
-        assert unseal(data) == decode_manifest(data) == manifest
+        assert decode_manifest(data) == manifest
     else:
-        assert unseal(data).carrier is OVERSIZED
-        assert decode_manifest(data) == chain
-
-
-def test_nobody_changes_a_carrier_that_is_kept() -> None:
-    """M9: manifests that are read once are shared, with what a foreign writer put into them."""
-    data = encode_manifest(ChainManifest(b"c" * 16, carrier={"a": "x"}))
-    one: Any = unseal(data).carrier
-    with pytest.raises(TypeError):
-        one["a"] = "y"
-    assert unseal(data).carrier == {"a": "x"}
-
-
-@pytest.mark.parametrize("chain", CHAINS[:4], ids=range(4))
-def test_whatever_came_is_read_as_any_other_message(chain: ChainManifest) -> None:
-    """Trust: with each byte changed, or with its end cut off, it says what protobuf reads."""
-    data = encode_manifest(chain.carrying({"a": "x"}))
-    odd = (0, 1, 10, 0x12, 0x18, 0x32, 0x3A, 127, 128, 255)
-    for at, byte in itertools.product(range(len(data)), odd):
-        changed = data[:at] + bytes([byte]) + data[at + 1 :]
-        assert _answer(unseal, changed) == _answer(decode_manifest, changed)
-    for end in range(len(data)):
-        assert _answer(unseal, data[:end]) == _answer(decode_manifest, data[:end])
-
-
-def _answer(read: Callable[[bytes], ChainManifest], data: bytes) -> Any:
-    try:
-        return read(data)
-    except CatenaError as error:
-        return type(error)
+        assert decode_manifest(data).carrier is OVERSIZED

@@ -35,9 +35,9 @@ class Wire:
 
     dumps = staticmethod(pickler.dumps)
     loads = staticmethod(pickler.loads)
-    pack = staticmethod(manifests.pack)
+    pack = staticmethod(manifests.pack_entries)
     snapshot = staticmethod(pickler.snapshot)
-    unpack = staticmethod(manifests.unpack)
+    unpack = staticmethod(manifests.unpack_entries)
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict

@@ -32,7 +32,10 @@ def patience(age: float) -> float:
 
 
 class Gate:
-    """Lets late calls begin, as soon as the reader has had its turn."""
+    """Lets late calls begin, as soon as the reader has had its turn.
+
+    ``fresh`` is until when the socket counts as read, in seconds of the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.fresh = 0.0
@@ -40,9 +43,8 @@ class Gate:
         self._keeper: asyncio.Task[None] | None = None
         self._reading: asyncio.Future[None] | None = None
 
-    def read(self) -> None:
-        """Note that the reader handed out all that it had; what begins soon need not wait."""
-        self.fresh = monotonic() + LATE_SECONDS
+    def has_read(self) -> None:
+        """Note that the reader hands out what it had; nobody waits for it any more."""
         reading, self._reading = self._reading, None
         if reading is not None and not reading.done():
             reading.set_result(None)
@@ -60,15 +62,15 @@ class Gate:
             waiter: asyncio.Future[None] = loop.create_future()
             self._line.append(waiter)
             if self._keeper is None:
-                self._keeper = loop.create_task(self._keep(), context=contextvars.Context())
+                self._keeper = loop.create_task(self._serve_line(), context=contextvars.Context())
             await waiter
             # One that was let go on together with this one may have held the loop up again.
             late = monotonic() > self.fresh
 
-    async def _keep(self) -> None:
+    async def _serve_line(self) -> None:
         try:
             while self._line:
-                await self._look()
+                await self._await_reader()
                 await self._let_begin()
         finally:
             self._keeper = None
@@ -76,7 +78,7 @@ class Gate:
             for waiter in self._line:
                 waiter.cancel()
 
-    async def _look(self) -> None:
+    async def _await_reader(self) -> None:
         """Give the reader its turn, and the time to hand out what it found."""
         for _ in range(_TURNS):
             await asyncio.sleep(0)

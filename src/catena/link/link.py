@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections import deque
 from collections.abc import Callable
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import Any
 from weakref import WeakSet
 
@@ -21,12 +20,13 @@ from catena.errors import ProtocolError, VersionRefused
 from catena.escape import printable
 from catena.events import FrameDropped, LinkClosed, LinkOpened
 from catena.events.bus import announce
+from catena.link.congestion import Congestion
 from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
 from catena.standing import counted, members
 from catena.wire import codec, versions
-from catena.wire.frames import Frame, Goodbye, Hello, Piece, Unknown
+from catena.wire.frames import Frame, Goodbye, Hello, Piece, Ping, Pong, Unknown
 from catena.wording import reason
 
 __all__ = ["HELLO_SECONDS", "Link", "links"]
@@ -34,11 +34,11 @@ __all__ = ["HELLO_SECONDS", "Link", "links"]
 _log = logging.getLogger("catena")
 
 HELLO_SECONDS = 10.0
-HIGH_WATER = 8 << 20
 _PARTING_SECONDS = 1.0
 _PARTING_TURNS = 8
 _READ_ON_SECONDS = 1.0
 _READ_ON_BYTES = 64 << 20
+_LATE_NS = int(LATE_SECONDS * 1e9)
 
 links: WeakSet[Link] = WeakSet()
 """Every link of this process that is up."""
@@ -70,12 +70,10 @@ class Link:
         self._transport = transport
         self._receiver: Receiver | None = None
         self._outbox = Outbox()
+        self._congestion = Congestion(self._outbox)
         self._joiner = Joiner()
         self.loop = asyncio.get_running_loop()
         self._wake: asyncio.Future[None] | None = None
-        self._drained: deque[asyncio.Future[None]] = deque()
-        # Below zero while somebody waits: who comes later stands behind.
-        self._high_water = HIGH_WATER
         self._after: list[tuple[contextvars.Context, Callable[[], object]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: asyncio.Task[bytes | None] | None = None
@@ -102,9 +100,9 @@ class Link:
             theirs = await self._transport.read()
             if theirs is None:
                 raise ConnectionError("the stream ended before the peer said hello")
-            match codec.decode(theirs):
+            match codec.decode(theirs).frames:
                 case [Hello() as hello]:
-                    self._met(hello, mine.boot)
+                    self._note_peer(hello, mine.boot)
                 case _:
                     raise ProtocolError(reason="the first frame must be hello, alone")
             try:
@@ -116,11 +114,12 @@ class Link:
                     await self._transport.write(codec.encode([versions.hello(self.name)]))
                 raise
             if not first:
-                await self._transport.write(codec.encode([mine]))
+                used = tuple(one for one in mine.capabilities if one in self.capabilities)
+                await self._transport.write(codec.encode([mine._replace(capabilities=used)]))
         # Only a worker begins anything; its caller has nothing to gain from reading on.
         self._ages = self.same_boot and not first
 
-    def _met(self, hello: Hello, boot: str) -> None:
+    def _note_peer(self, hello: Hello, boot: str) -> None:
         """Note who the peer is; its texts come in lines of ours."""
         self.peer = hello._replace(
             peer=printable(hello.peer), software=printable(hello.software, 64), secret=b""
@@ -129,11 +128,11 @@ class Link:
         self.same_boot = bool(boot) and boot == hello.boot
 
     def start(self, receiver: Receiver) -> None:
-        """Begin to move frames; the receiver is told what comes."""
+        """Begin to move frames; the receiver takes what comes."""
         self._receiver = receiver
         self.up = True
         links.add(self)
-        for work in (self._read(receiver), self._write()):
+        for work in (self._read_messages(receiver), self._write_messages()):
             self._tasks.append(self.loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
             opened = (self.peer.peer, self.protocol, self.peer.software, versions.PROTOCOL)
@@ -151,10 +150,12 @@ class Link:
         try:
             self._outbox.put(frame)
         except Exception as error:
-            self._not_sent(frame, error)
+            self._end_unsent(frame, error)
             return
-        if self._wake is not None:
-            self._awake()
+        wake = self._wake
+        # When a loop shuts down it cancels the writer, and with it what that waits for.
+        if wake is not None and not wake.done():
+            wake.set_result(None)
 
     def inherit(self, instead: Callable[[Frame], object] | None = None) -> None:
         """Go down in a forked child, where nothing can be sent: ``instead`` is given the frames."""
@@ -168,35 +169,27 @@ class Link:
         """
         self._after.append((contextvars.copy_context(), done))
         if not self.up:
-            self._left()
+            self._call_followers()
 
     @property
     def congested(self) -> bool:
         """Whether so much waits that callers should ``await drained()`` before they send more."""
-        return self._outbox.bytes > self._high_water
+        return self._outbox.bytes > self._congestion.limit
 
     async def drained(self) -> None:
         """Wait until less is queued than the high-water mark, or the link is down.
 
         Whoever came first goes on first, and sends before the next one does.
         """
-        if not (self.up and self.congested):
-            return
-        waiter = self.loop.create_future()
-        self._drained.append(waiter)
-        self._high_water = -1
-        try:
-            await waiter
-        finally:
-            if not self.loop.is_closed():
-                self.loop.call_soon(self._let_next)
+        if self.up and self.congested:
+            await self._congestion.wait_for_room()
 
     async def close(self, reason: str = "", *, timeout: float = 2.0) -> None:
         """Say goodbye, let what is queued leave, and end; at most ``timeout`` seconds."""
         self.send(Goodbye(0, printable(reason)))
         try:
             async with asyncio.timeout(timeout):
-                while self.up and self._outbox:
+                while self.up and self._outbox.bytes:
                     await asyncio.sleep(0.001)
                 await self._transport.close()
         except (TimeoutError, ConnectionError) as error:
@@ -209,7 +202,7 @@ class Link:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def fail(self, error: Exception | None) -> None:
-        """Declare the link down and tell the receiver; later calls do nothing."""
+        """Declare the link down, also to the receiver; later calls do nothing."""
         if self._over.done():
             return
         self.up = False
@@ -218,10 +211,12 @@ class Link:
         # Whoever still holds the link holds nothing of what was on its way.
         self._outbox.clear()
         self._joiner.clear()
-        self.gate.read()
-        self._release()
-        self._left()
-        self._awake()
+        self.gate.has_read()
+        self._congestion.release_all()
+        self._call_followers()
+        if self._wake is not None:
+            # The writer has nothing more to do.
+            self._wake.cancel()
         if error is not None and not isinstance(error, ConnectionError | TimeoutError):
             # A peer that broke the rules, or a fault of ours: nobody else would hear of it.
             _log.error("%r was ended", self, exc_info=error)
@@ -235,40 +230,43 @@ class Link:
         """Wait until the link is down."""
         await asyncio.shield(self._over)
 
-    async def _write(self) -> None:
+    async def _write_messages(self) -> None:
         try:
             while self.up:
-                if not self._outbox:
+                if not self._outbox.bytes:
                     self._wake = self.loop.create_future()
                     await self._wake
+                    self._wake = None
                 # One more turn: what other tasks are about to send goes into the same message.
                 await asyncio.sleep(0)
-                message = self._encoded(self._outbox.take())
+                frames = self._outbox.take()
+                sent_at_ns = monotonic_ns() if self.same_boot else 0
+                try:
+                    message = codec.encode(frames, sent_at_ns) if frames else b""
+                except Exception:
+                    message = self._encode_apart(frames, sent_at_ns)
                 if message:
                     await self._transport.write(message)
                 if self._after:
-                    self._left()
-                if self._drained:
-                    self._let_next()
+                    self._call_followers()
+                if self._congestion.waiting:
+                    self._congestion.admit_next()
         except Exception as error:
             self.fail(error)
 
-    def _encoded(self, frames: list[Frame]) -> bytes:
-        try:
-            message = codec.encode(frames)
-        except Exception:
-            message = b"".join(map(self._encoded_alone, frames))
-        return codec.stamped(message, monotonic_ns()) if self.same_boot and message else message
+    def _encode_apart(self, frames: list[Frame], sent_at_ns: int) -> bytes:
+        """Return the message of those frames that can leave, and end the calls of the others."""
+        sent: list[Frame] = []
+        for frame in frames:
+            try:
+                codec.encode([frame])
+            except Exception as error:
+                self._end_unsent(frame, error)
+            else:
+                sent.append(frame)
+        return codec.encode(sent, sent_at_ns) if sent else b""
 
-    def _encoded_alone(self, frame: Frame) -> bytes:
-        """Return the message of a single frame, empty when it cannot leave."""
-        try:
-            return codec.encode([frame])
-        except Exception as error:
-            self._not_sent(frame, error)
-            return b""
-
-    def _not_sent(self, frame: Frame, error: Exception) -> None:
+    def _end_unsent(self, frame: Frame, error: Exception) -> None:
         """Let the receiver end the call of a frame; the link ends where that is not possible."""
         if self._substituting or self._receiver is None or type(frame) is Piece:
             self.fail(error)
@@ -281,34 +279,34 @@ class Link:
         finally:
             self._substituting = False
 
-    async def _read(self, receiver: Receiver) -> None:
+    async def _read_messages(self, receiver: Receiver) -> None:
         error: Exception | None = None
         receive = receiver.receive
         try:
-            while (message := await self._next()) is not None:
-                frames = codec.decode(message)
-                if self._ages and (age := codec.age(message, monotonic_ns())) > LATE_SECONDS:
-                    frames = await self._with_what_follows(frames, age)
-                self.gate.read()
+            while True:
+                reading, self._reading = self._reading, None
+                message = await (self._transport.read() if reading is None else reading)
+                if message is None:
+                    break
+                frames, sent_at_ns = codec.decode(message)
+                if sent_at_ns and self._ages and monotonic_ns() - sent_at_ns > _LATE_NS:
+                    frames = await self._read_on(frames, sent_at_ns)
+                # Nothing is left unread: what begins soon need not wait.
+                self.gate.fresh = monotonic() + LATE_SECONDS
                 for frame in frames:
                     if frame.call and type(frame) is not Piece:
                         receive(frame)
                     else:
-                        self._arrived(frame)
+                        self._take_frame(frame)
         except Exception as reason:
             error = reason
         if isinstance(error, ProtocolError):
-            await self._part(error)
+            await self._say_goodbye(error)
         self.fail(error)
         if error is not None:
             await self._transport.abort()
 
-    async def _next(self) -> bytes | None:
-        """Return the next message; raise what reading raises."""
-        reading, self._reading = self._reading, None
-        return await (self._transport.read() if reading is None else reading)
-
-    async def _with_what_follows(self, frames: list[Frame], age: float) -> list[Frame]:
+    async def _read_on(self, frames: list[Frame], sent_at_ns: int) -> list[Frame]:
         """Return an old message's frames and those that wait behind it, to be handed out together.
 
         Among those may be the Cancel of a call that would begin now. It is over when a message is
@@ -316,7 +314,10 @@ class Link:
         """
         self.gate.reads_on()
         until, size = self.loop.time() + _READ_ON_SECONDS, 0
-        while age > LATE_SECONDS and size < _READ_ON_BYTES and self.loop.time() < until:
+        while size < _READ_ON_BYTES and self.loop.time() < until:
+            age = (monotonic_ns() - sent_at_ns) / 1e9 if sent_at_ns else 0.0
+            if age <= LATE_SECONDS:
+                break
             reading = self._reading = self._reading or self.loop.create_task(
                 self._transport.read(), context=contextvars.Context()
             )
@@ -328,26 +329,27 @@ class Link:
                 break
             self._reading = None
             size += len(message)
-            age = codec.age(message, monotonic_ns())
-            frames += codec.decode(message)
+            more, sent_at_ns = codec.decode(message)
+            frames += more
+        self.gate.has_read()
         return frames
 
-    async def _part(self, error: ProtocolError) -> None:
+    async def _say_goodbye(self, error: ProtocolError) -> None:
         """Say goodbye to a peer that broke the rules, with the reason, before the stream is cut."""
         self.send(Goodbye(0, printable(error.text())))
         until, turns = self.loop.time() + _PARTING_SECONDS, 0
-        while self.up and (self._outbox or self._wake is None) and self.loop.time() < until:
+        while self.up and (self._outbox.bytes or self._wake is None) and self.loop.time() < until:
             turns += 1
             await asyncio.sleep(0.001 if turns > _PARTING_TURNS else 0)
 
-    def _arrived(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Frame) -> None:
         receiver = self._receiver
         if receiver is None:
             return
         if type(frame) is Piece:
             whole = self._joiner.add(frame)
             if whole is not None:
-                self._arrived(whole)
+                self._take_frame(whole)
         elif frame.call:
             receiver.receive(frame)
         elif type(frame) is Goodbye:
@@ -355,20 +357,16 @@ class Link:
             if reason:
                 _log.warning("%r: the peer ends it: %s", self, reason)
             receiver.goodbye(reason)
-        elif type(frame) is Unknown:
-            # Of a later minor version; what it has to say is no call's business.
+        elif type(frame) in (Unknown, Pong):
+            # Of a later minor version, which no call has to know, or an answer that nobody awaits.
             if FrameDropped.listeners:
                 announce(FrameDropped(0, frame.symbol))
+        elif type(frame) is Ping:
+            self.send(Pong(0, frame.number))
         else:
             raise ProtocolError(reason="an illegal frame of the link", frame=frame.symbol)
 
-    def _awake(self) -> None:
-        wake, self._wake = self._wake, None
-        # When a loop shuts down it cancels the writer, and with it what that waits for.
-        if wake is not None and not wake.done():
-            wake.set_result(None)
-
-    def _left(self) -> None:
+    def _call_followers(self) -> None:
         waiting, self._after = self._after, []
         for context, done in waiting:
             try:
@@ -376,23 +374,6 @@ class Link:
             except BaseException as error:
                 # SystemExit would end the link and the loop.
                 _log.error("what was to follow a message raised %s", reason(error), exc_info=True)
-
-    def _let_next(self) -> None:
-        """Let the first of those who wait for room go on, if there is any."""
-        waiters = self._drained
-        while waiters and waiters[0].done():
-            waiters.popleft()
-        if not waiters:
-            self._high_water = HIGH_WATER
-        elif self._outbox.bytes <= HIGH_WATER:
-            waiters.popleft().set_result(None)
-
-    def _release(self) -> None:
-        waiters, self._drained = self._drained, deque()
-        self._high_water = HIGH_WATER
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def __repr__(self) -> str:
         peer: Any = self.peer.peer if self.peer else "nobody yet"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 __all__ = ["MemoryTransport", "pair"]
 
@@ -21,9 +23,9 @@ class MemoryTransport:
             raise ConnectionResetError("the other end of the memory link is closed")
         self.other.messages.put_nowait(message)
 
-    async def read(self) -> bytes | None:
+    def read(self) -> Coroutine[Any, Any, bytes | None]:
         """Return the next message, or None when the other side has closed."""
-        return await self.messages.get()
+        return self.messages.get()
 
     async def close(self) -> None:
         """End the stream in both directions."""

@@ -1,9 +1,18 @@
 """What waits to be sent, and how it is cut into messages; what arrives in pieces, put together.
 
-Small frames leave in order. A frame that is too long for one message leaves in pieces, the
-transfers taking turns, so that a large payload delays nobody else; the later frames of its own
-call wait behind it. Only so many transfers are under way at a time that the other side keeps them
-within its limits, whatever is queued here.
+Small frames leave in order. A long frame is cut only as finely as others need it. While one call
+has the link to itself, its frames of up to WHOLE_BYTES leave as they are, and longer ones in pieces
+of that size. As soon as a frame of another call is queued beside what waits, long frames are cut
+into pieces of PIECE_BYTES that take turns, so that a large payload delays nobody else; and so they
+are for the next SHARED_MESSAGES messages. The later frames of a call always wait behind its long
+ones. Only so many transfers are under way at a time that the other side keeps them within its
+limits, whatever is queued here.
+
+Cutting costs copies. A payload that leaves whole is copied six times between the pickle and the
+unpickler: here into a protobuf message, from that into bytes and from those into gRPC's; there from
+gRPC's into bytes, from those into a message and from that into the payload. In pieces it is copied
+twelve times: here the frame is encoded (two copies) and sliced before, there its pieces are taken
+out, gathered and decoded (three) before the payload is read.
 """
 
 from __future__ import annotations
@@ -19,11 +28,20 @@ from catena.wire.frames import Frame, Piece
 
 __all__ = ["FRAME_LIMIT", "FrameTooLong", "Joiner", "Outbox"]
 
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 64 << 10
+"""A longer frame is cut while others have something to send."""
+
+WHOLE_BYTES = 2 << 20
+"""A longer frame is always cut: with the small frames beside it, a message stays below the 4 MiB
+that gRPC takes."""
+
+SHARED_MESSAGES = 32
+"""For how many messages a link counts as shared after two calls had frames waiting at once."""
+
 MESSAGE_FRAMES = 128
 """More would let the other side wait for work that could have begun; fewer cost messages."""
 
-MESSAGE_BYTES = 512 * 1024
+MESSAGE_BYTES = 512 << 10
 FRAME_LIMIT = 1 << 30
 """The most bytes of one frame (arguments or result with their chain): 1 GiB."""
 
@@ -45,32 +63,49 @@ class FrameTooLong(Exception):
 
 
 class _Transfer:
-    """A frame on its way in pieces, encoded; each is cut when its turn comes."""
+    """A long frame on its way, whole or in pieces; each is cut when its turn comes.
 
-    __slots__ = ("at", "data", "number", "total")
+    ``data`` is the encoded frame, empty until it is cut. One that may not leave whole is encoded
+    when it is queued, so that its call ends at once where that fails.
+    """
 
-    def __init__(self, data: bytes, number: int) -> None:
-        self.data, self.number = data, number
-        self.total = len(data)
+    __slots__ = ("at", "data", "frame", "number", "size")
+
+    def __init__(self, frame: Frame, size: int, number: int) -> None:
+        self.frame, self.size, self.number = frame, size, number
         self.at = 0
+        self.data = b""
+        if size > WHOLE_BYTES:
+            self.data = codec.encode_frame(frame)
+            self.size = len(self.data)
 
-    def cut(self, call: int) -> Piece:
-        """Return the next piece."""
-        data = self.data[self.at : self.at + PIECE_BYTES]
-        piece = Piece(call, self.number, data, self.at + len(data) >= self.total, self.total)
+    def cut(self, most: int) -> Frame:
+        """Return the frame itself where it takes at most so many bytes, else its next piece."""
+        if not self.data:
+            if self.size <= most:
+                return self.frame
+            try:
+                self.data = codec.encode_frame(self.frame)
+            except Exception:
+                # The link finds out which frame of a message does not leave, and why.
+                return self.frame
+        total = len(self.data)
+        data = self.data[self.at : self.at + most]
         self.at += len(data)
-        return piece
+        return Piece(self.frame.call, self.number, data, self.at >= total, total)
 
 
 class Outbox:
-    """Frames on their way out; ``bytes`` says about how many bytes wait."""
+    """Frames on their way out; ``bytes`` says about how many wait, and is 0 where none do."""
 
     __slots__ = (
         "_alone",
         "_lines",
         "_queues",
         "_serial",
+        "_shared",
         "_small",
+        "_sole",
         "_together",
         "_turns",
         "bytes",
@@ -86,30 +121,38 @@ class Outbox:
         self._together = 0
         self._alone = False
         self._serial = count(1)
+        # The call that had the link to itself when nothing waited, and for how many messages more
+        # others count as being there, too.
+        self._sole = 0
+        self._shared = 0
         self.bytes = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._small or self._queues)
 
     def put(self, frame: Frame) -> None:
         """Queue a frame.
 
         Raises FrameTooLong, and what encoding a long frame raises; nothing has been queued then.
         """
-        size = frame.weight
+        size, call = frame.weight, frame.call
         if size > PIECE_BYTES:
-            self._put_transfer(frame.call, _encoded(frame, size, next(self._serial)))
-        elif self._queues and frame.call in self._queues:
-            self._queues[frame.call].append(frame)
+            self._put_transfer(call, self._start_transfer(frame, size))
+        elif self._queues and call in self._queues:
+            self._queues[call].append(frame)
         else:
             self._small.append(frame)
+        if not self.bytes:
+            self._sole = call
+        elif call != self._sole:
+            self._shared = SHARED_MESSAGES
         self.bytes += size
 
     def take(self) -> list[Frame]:
-        """Return what goes into the next message, at most 128 frames and some 512 KiB."""
+        """Return what goes into the next message: at most 128 frames, and one long one if alone."""
         batch: list[Frame] = []
         size = 0
-        small = self._small
+        small, most = self._small, WHOLE_BYTES
+        if self._shared:
+            self._shared -= 1
+            most = PIECE_BYTES
         if not self._queues and len(small) <= MESSAGE_FRAMES and self.bytes < MESSAGE_BYTES:
             batch.extend(small)
             small.clear()
@@ -123,14 +166,24 @@ class Outbox:
         first = True
         while self._turns and (first or size < MESSAGE_BYTES) and len(batch) < MESSAGE_FRAMES:
             first = False
-            batch.append(self._next_of_transfers())
+            batch.append(self._next_of_transfers(most))
             size += batch[-1].weight
-        self.bytes = max(0, self.bytes - size) if self else 0
+        # Never 0 while something waits, however inexact the weights are.
+        self.bytes = max(1, self.bytes - size) if small or self._queues else 0
         return batch
 
     def clear(self) -> None:
         """Let go of everything: nobody will take it any more."""
         self.__init__()
+
+    def _start_transfer(self, frame: Frame, size: int) -> _Transfer:
+        """Return a long frame as a transfer; its size is looked at before and after encoding it."""
+        if size > FRAME_LIMIT:
+            raise FrameTooLong(size)
+        transfer = _Transfer(frame, size, next(self._serial))
+        if transfer.size > FRAME_LIMIT:
+            raise FrameTooLong(transfer.size)
+        return transfer
 
     def _put_transfer(self, call: int, transfer: _Transfer) -> None:
         queue = self._queues.get(call)
@@ -140,15 +193,15 @@ class Outbox:
         else:
             queue.append(transfer)
 
-    def _next_of_transfers(self) -> Frame:
+    def _next_of_transfers(self, most: int) -> Frame:
         call = self._turns.popleft()
         queue = self._queues[call]
         head = queue[0]
         if type(head) is _Transfer:
-            frame: Any = head.cut(call)
-            if frame.last:
+            frame: Any = head.cut(most)
+            if frame is head.frame or frame.last:
                 queue.popleft()
-                self._finish(head)
+                self._finish_transfer(head)
         else:
             frame = queue.popleft()
         if queue:
@@ -163,20 +216,20 @@ class Outbox:
         if type(head) is not _Transfer or head.at:
             self._turns.append(call)
             return
-        line = self._lines[head.total > TOGETHER_BYTES]
+        line = self._lines[head.size > TOGETHER_BYTES]
         line.append(call)
-        self._begin(line)
+        self._begin_transfers(line)
 
-    def _begin(self, line: deque[int]) -> None:
+    def _begin_transfers(self, line: deque[int]) -> None:
         """Begin the transfers of a line for which there is room, in their order."""
         while line:
             head = self._queues[line[0]][0]
-            if type(head) is not _Transfer or not self._has_room(head.total):
+            if type(head) is not _Transfer or not self._has_room(head.size):
                 return
-            if head.total > TOGETHER_BYTES:
+            if head.size > TOGETHER_BYTES:
                 self._alone = True
             else:
-                self._together += head.total
+                self._together += head.size
             self._turns.append(line.popleft())
 
     def _has_room(self, total: int) -> bool:
@@ -184,22 +237,23 @@ class Outbox:
             return not self._alone
         return self._together + total <= TOGETHER_BYTES
 
-    def _finish(self, last: _Transfer) -> None:
-        if last.total > TOGETHER_BYTES:
+    def _finish_transfer(self, last: _Transfer) -> None:
+        if last.size > TOGETHER_BYTES:
             self._alone = False
         else:
-            self._together -= last.total
+            self._together -= last.size
         for line in self._lines:
-            self._begin(line)
+            self._begin_transfers(line)
 
 
 class _Part:
     """A frame that has not arrived whole."""
 
-    __slots__ = ("buffer", "total")
+    __slots__ = ("buffer", "came", "total")
 
     def __init__(self, total: int) -> None:
         self.buffer = io.BytesIO()
+        self.came = 0
         self.total = total
 
 
@@ -224,8 +278,9 @@ class Joiner:
         """
         part = self._parts.get(piece.transfer)
         if part is None:
-            part = self._begin(piece)
-        came = part.buffer.tell() + len(piece.data)
+            part = self._begin_part(piece)
+        part.came += len(piece.data)
+        came = part.came
         short = piece.last and came != part.total
         if piece.total != part.total or came > part.total or short:
             raise ProtocolError(reason=f"{part.total} bytes were announced, {came} came")
@@ -243,7 +298,7 @@ class Joiner:
         self._parts.clear()
         self.announced = self.bytes = 0
 
-    def _begin(self, piece: Piece) -> _Part:
+    def _begin_part(self, piece: Piece) -> _Part:
         if piece.total > FRAME_LIMIT:
             raise ProtocolError(reason=f"a frame of {piece.total} bytes exceeds {FRAME_LIMIT}")
         if self.announced + piece.total > LINK_LIMIT:
@@ -253,13 +308,3 @@ class Joiner:
         part = self._parts[piece.transfer] = _Part(piece.total)
         self.announced += piece.total
         return part
-
-
-def _encoded(frame: Frame, weight: int, number: int) -> _Transfer:
-    """Return a long frame as a transfer. Its size is looked at before it is encoded, and after."""
-    if weight > FRAME_LIMIT:
-        raise FrameTooLong(weight)
-    data = codec.encode_frame(frame)
-    if len(data) > FRAME_LIMIT:
-        raise FrameTooLong(len(data))
-    return _Transfer(data, number)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from catena.wire.frames import Frame
 
@@ -16,7 +17,7 @@ class Transport(Protocol):
         """Send one message. Raises ConnectionError when the other side is gone."""
         ...
 
-    async def read(self) -> bytes | None:
+    def read(self) -> Coroutine[Any, Any, bytes | None]:
         """Return the next message, or None at the end of the stream.
 
         Raises ConnectionError when the stream broke off.
@@ -33,7 +34,7 @@ class Transport(Protocol):
 
 
 class Receiver(Protocol):
-    """Who is told what a link brings; called from the event loop, must not block."""
+    """Who takes what a link brings; called from the event loop, must not block."""
 
     def receive(self, frame: Frame, /) -> None:
         """Take one frame."""

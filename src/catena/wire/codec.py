@@ -1,90 +1,96 @@
 """The codec: frames to the bytes of one message and back.
 
-It moves bytes and never unpickles. The link encodes and decodes, gRPC moves bytes: so there is one
-description of the wire and no service stub, and a frame that cannot be encoded is the link's to
-handle. Texts that are only for people are written with what UTF-8 cannot say escaped.
+One table has a row for each kind of frame: its number on the wire, its class, what writes it and
+what reads it. Bytes are moved and never unpickled. The link encodes and decodes and gRPC moves the
+bytes: so there is one description of the wire and no service stub, and a frame that cannot be
+encoded is the link's to handle. Texts that are only for people are written with what UTF-8 cannot
+say escaped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import ChainManifest
 from catena.errors import ProtocolError
-from catena.wire import frames, manifests
+from catena.wire import frames
 from catena.wire.frames import Frame, NackCode
+from catena.wire.manifests import read_manifest, write_manifest
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = [
-    "age",
+    "Batch",
     "decode",
     "decode_frame",
     "decode_proxy",
     "encode",
     "encode_frame",
     "encode_proxy",
-    "stamped",
 ]
 
 
-def encode(batch: Iterable[Frame]) -> bytes:
+class Batch(NamedTuple):
+    """What a message holds: its frames, Acks first.
+
+    ``sent_at_ns`` is when it left by the sender's monotonic clock, 0 where it does not say so.
+    """
+
+    frames: list[Frame]
+    sent_at_ns: int
+
+
+def encode(batch: Sequence[Frame], sent_at_ns: int = 0) -> bytes:
     """Return the message that carries the frames, in order; its Acks come before all others."""
-    message = pb.Batch()
+    message = pb.Batch(sent_at_ns=sent_at_ns)
     add = message.frames.add
     for frame in batch:
         kind = type(frame)
         if kind is frames.Ack:
             message.acks.append(frame.call)
         else:
-            _WRITERS[kind](add, frame)
+            row = _ROW_OF_CLASS[kind]
+            row.write(add, row.kind, frame)
     return message.SerializeToString()
 
 
-def decode(data: bytes) -> list[Frame]:
-    """Return the frames of a message. Raises ProtocolError when it is not one."""
+def decode(data: bytes) -> Batch:
+    """Return what a message holds. Raises ProtocolError when it is not one."""
     try:
         message = pb.Batch.FromString(data)
-        acks: list[Frame] = [frames.Ack(call) for call in message.acks]
-        return acks + [_read(one) for one in message.frames]
+        found: list[Frame] = list(map(frames.Ack, message.acks))
+        for one in message.frames:
+            row = _ROW_OF_KIND.get(one.kind, _UNKNOWN)
+            found.append(row.read(row.frame, one))
     except DecodeError as error:
         raise ProtocolError(
             reason=f"a message of {len(data)} bytes does not parse: {error}"
         ) from None
-
-
-def stamped(message: bytes, now: int) -> bytes:
-    """Return a message with the time when it leaves, in nanoseconds of the monotonic clock."""
-    return _SENT_AT + now.to_bytes(8, "little") + message
-
-
-def age(message: bytes, now: int) -> float:
-    """Return how many seconds ago a message left, 0 where it does not say so."""
-    if message[:1] != _SENT_AT or len(message) < _STAMP:
-        return 0.0
-    return max(now - int.from_bytes(message[1:_STAMP], "little"), 0) / 1e9
+    return Batch(found, message.sent_at_ns)
 
 
 def encode_frame(frame: Frame) -> bytes:
     """Return one frame alone, to be cut into pieces."""
     batch = pb.Batch()
-    _WRITERS[type(frame)](batch.frames.add, frame)
+    row = _ROW_OF_CLASS[type(frame)]
+    row.write(batch.frames.add, row.kind, frame)
     return batch.frames[0].SerializeToString()
 
 
 def decode_frame(data: bytes) -> Frame:
     """Return the frame that pieces made. Raises ProtocolError when it is not one."""
     try:
-        return _read(pb.Frame.FromString(data))
+        one = pb.Frame.FromString(data)
+        row = _ROW_OF_KIND.get(one.kind, _UNKNOWN)
+        return row.read(row.frame, one)
     except DecodeError as error:
         raise ProtocolError(
             reason=f"a frame of {len(data)} bytes does not parse: {error}"
         ) from None
 
 
-def encode_proxy(id: bytes, members: Iterable[tuple[str, str]]) -> bytes:
+def encode_proxy(id: bytes, members: Sequence[tuple[str, str]]) -> bytes:
     """Return what ``Task.proxy`` holds for a pool: its id and each worker's (id, gRPC target)."""
     message = pb.Proxy(id=id)
     for worker, target in members:
@@ -101,267 +107,194 @@ def decode_proxy(data: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     return message.id, tuple((one.worker, one.target) for one in message.members)
 
 
+# ---- frames that carry a payload, a chain or both; their fields stand in pb.Frame itself
+
 _Add = Callable[..., pb.Frame]
-# Plain integers, because protobuf's own constants are typed as an enumeration that they are not.
-_TASK, _STREAM, _NEXT, _SEND, _THROW, _CANCEL = range(1, 7)
-_NACK, _RESULT, _EXCEPTION, _HELLO, _GOODBYE, _PIECE = range(7, 13)
 _NO_TASK = pb.Task()
-# Batch.sent_at_ns at the very beginning: its tag, and eight bytes. Nothing else has to be parsed.
-_SENT_AT = b"\x19"
-_STAMP = 9
+_STREAM = 2
 
 
-# ---- writing
-
-
-def _write_task(add: _Add, frame: frames.Task) -> None:
-    call, function, payload, routine, stream, callable, proxy, proxy_id, drive = frame[:9]
-    left, hand_over, sent_at = frame[9:]
-    manifest = None if drive is None else drive.manifest
-    to = add(
-        call=call,
-        kind=_STREAM if stream else _TASK,
-        function=function,
-        payload=payload,
-        proxy_id=proxy_id,
-        driven=drive is not None,
-        manifest=None if manifest is None else manifests.seal(manifest),
-    )
-    if manifest is not None and manifest.carrier:
-        manifests.write_beside(to, manifest.carrier)
-    if callable or proxy:
-        task = to.task
-        task.callable, task.routine = callable, _for_people(routine)
-        task.proxy, task.proxy_id = proxy, proxy_id
-    if left is not None:
-        to.task.timeout_ns = left
-    if hand_over is not None:
-        to.task.dispatch_timeout_ns = hand_over
-    if sent_at is not None:
-        to.task.sent_at_ns = sent_at
-
-
-def _write_next(add: _Add, frame: frames.Next) -> None:
-    manifest = frame.manifest
-    if manifest is None:
-        add(call=frame.call, kind=_NEXT)
-    else:
-        to = add(call=frame.call, kind=_NEXT, manifest=manifests.seal(manifest))
-        if manifest.carrier:
-            manifests.write_beside(to, manifest.carrier)
-
-
-def _write_result(add: _Add, frame: frames.Result) -> None:
-    manifest = frame.manifest
+def _write_task(add: _Add, kind: int, frame: frames.Task) -> None:
+    drive = frame.drive
     to = add(
         call=frame.call,
-        kind=_RESULT,
+        kind=_STREAM if frame.stream else kind,
+        function=frame.function,
         payload=frame.payload,
-        manifest=None if manifest is None else manifests.seal(manifest),
+        proxy_id=frame.proxy_id,
+        driven=drive is not None,
     )
-    if manifest is not None and manifest.carrier:
-        manifests.write_beside(to, manifest.carrier)
-    if frame.more:
-        to.more = True
-    if frame.after_cancel:
-        to.after_cancel = True
+    if drive is not None and drive.manifest is not None:
+        write_manifest(to, drive.manifest)
+    if frame.callable or frame.proxy:
+        task = to.task
+        task.callable, task.routine = frame.callable, _escape(frame.routine)
+        task.proxy, task.proxy_id = frame.proxy, frame.proxy_id
+    if frame.timeout_ns is not None:
+        to.task.timeout_ns = frame.timeout_ns
+    if frame.dispatch_timeout_ns is not None:
+        to.task.dispatch_timeout_ns = frame.dispatch_timeout_ns
+    if frame.sent_at_ns is not None:
+        to.task.sent_at_ns = frame.sent_at_ns
 
 
-def _write_value(kind: int) -> Callable[[_Add, Any], None]:
-    """Return the writer of a frame that carries a payload and a chain."""
-
-    def write(add: _Add, frame: frames.Send | frames.Throw | frames.ExceptionFrame) -> None:
-        manifest = frame.manifest
-        to = add(
-            call=frame.call,
-            kind=kind,
-            payload=frame.payload,
-            manifest=None if manifest is None else manifests.seal(manifest),
+def _read_task(cls: type[frames.Task], frame: pb.Frame) -> Frame:
+    task, times = _NO_TASK, (None, None, None)
+    if frame.HasField("task"):
+        task = frame.task
+        times = (
+            task.timeout_ns if task.HasField("timeout_ns") else None,
+            task.dispatch_timeout_ns if task.HasField("dispatch_timeout_ns") else None,
+            task.sent_at_ns if task.HasField("sent_at_ns") else None,
         )
-        if manifest is not None and manifest.carrier:
-            manifests.write_beside(to, manifest.carrier)
-
-    return write
-
-
-def _write_cancel(add: _Add, frame: frames.Cancel) -> None:
-    to = add(call=frame.call, kind=_CANCEL)
-    if frame.text is not None:
-        to.cancel.text = _for_people(frame.text)
-
-
-def _write_nack(add: _Add, frame: frames.Nack) -> None:
-    code: Any = int(frame.code)
-    add(call=frame.call, kind=_NACK, nack=pb.Nack(code=code, text=_for_people(frame.text)))
-
-
-def _write_hello(add: _Add, frame: frames.Hello) -> None:
-    hello = add(call=frame.call, kind=_HELLO).hello
-    hello.major, hello.minor, hello.software = frame.major, frame.minor, _for_people(frame.software)
-    hello.capabilities.extend(frame.capabilities)
-    hello.peer, hello.pid, hello.boot = _for_people(frame.peer), frame.pid, frame.boot
-    hello.tags.extend(frame.tags)
-    hello.secret = frame.secret
+    drive = None
+    if frame.driven:
+        manifest = read_manifest(frame) if frame.HasField("manifest") else None
+        drive = frames.Next(frame.call, manifest)
+    return cls(
+        frame.call,
+        frame.function,
+        frame.payload,
+        task.routine,
+        frame.kind == _STREAM,
+        task.callable,
+        task.proxy,
+        frame.proxy_id,
+        drive,
+        *times,
+    )
 
 
-def _write_goodbye(add: _Add, frame: frames.Goodbye) -> None:
-    add(call=frame.call, kind=_GOODBYE).goodbye.reason = _for_people(frame.reason)
+def _write_next(add: _Add, kind: int, frame: frames.Next) -> None:
+    to = add(call=frame.call, kind=kind)
+    if frame.manifest is not None:
+        write_manifest(to, frame.manifest)
 
 
-def _write_piece(add: _Add, frame: frames.Piece) -> None:
-    piece = add(call=frame.call, kind=_PIECE).piece
-    piece.transfer, piece.data, piece.total = frame.transfer, frame.data, frame.total
-    piece.last = frame.last
+def _read_next(cls: type[frames.Next], frame: pb.Frame) -> Frame:
+    return cls(frame.call, read_manifest(frame) if frame.HasField("manifest") else None)
 
 
-def _for_people(text: str) -> str:
+_ValueFrame = frames.Send | frames.Throw | frames.ExceptionFrame
+
+
+def _write_value(add: _Add, kind: int, frame: _ValueFrame) -> None:
+    to = add(call=frame.call, kind=kind, payload=frame.payload)
+    if frame.manifest is not None:
+        write_manifest(to, frame.manifest)
+
+
+def _read_value(cls: type[_ValueFrame], frame: pb.Frame) -> Frame:
+    manifest = read_manifest(frame) if frame.HasField("manifest") else None
+    return cls(frame.call, frame.payload, manifest)
+
+
+_RESULTS = {
+    (False, False): "return",
+    (False, True): "return+",
+    (True, False): "yield",
+    (True, True): "yield+",
+}
+
+
+def _write_result(add: _Add, kind: int, frame: frames.Result) -> None:
+    to = add(call=frame.call, kind=kind, payload=frame.payload)
+    if frame.symbol != "return":
+        to.more, to.after_cancel = frame.more, frame.after_cancel
+    if frame.manifest is not None:
+        write_manifest(to, frame.manifest)
+
+
+def _read_result(cls: type[frames.Result], frame: pb.Frame) -> Frame:
+    manifest = read_manifest(frame) if frame.HasField("manifest") else None
+    return cls(frame.call, frame.payload, manifest, _RESULTS[frame.more, frame.after_cancel])
+
+
+# ---- frames whose fields are those of a message of its own, under the same names
+
+
+def _write_part(add: _Add, kind: int, frame: Any) -> None:
+    fields = frame._asdict()
+    for name, value in fields.items():
+        if type(value) is str:
+            fields[name] = _escape(value)
+    add(call=fields.pop("call"), kind=kind, **{_PARTS[kind]: fields})
+
+
+def _read_part(cls: Any, frame: pb.Frame) -> Any:
+    part = getattr(frame, _PARTS[frame.kind])
+    return cls(frame.call, *(getattr(part, name) for name in cls._fields[1:]))
+
+
+def _write_cancel(add: _Add, kind: int, frame: frames.Cancel) -> None:
+    if frame.text is None:
+        add(call=frame.call, kind=kind)
+    else:
+        _write_part(add, kind, frame)
+
+
+def _read_cancel(cls: type[frames.Cancel], frame: pb.Frame) -> Frame:
+    return cls(frame.call, frame.cancel.text if frame.cancel.HasField("text") else None)
+
+
+def _read_nack(cls: type[frames.Nack], frame: pb.Frame) -> Frame:
+    return cls(frame.call, NackCode(frame.nack.code), frame.nack.text)
+
+
+def _read_hello(cls: type[frames.Hello], frame: pb.Frame) -> Frame:
+    hello: frames.Hello = _read_part(cls, frame)
+    return hello._replace(capabilities=tuple(hello.capabilities), tags=tuple(hello.tags))
+
+
+def _read_unknown(cls: type[frames.Unknown], frame: pb.Frame) -> Frame:
+    return cls(frame.call)
+
+
+def _escape(text: str) -> str:
     """Return a text that UTF-8 can say."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-_WRITERS: dict[type[Any], Callable[[_Add, Any], None]] = {
-    frames.Task: _write_task,
-    frames.Next: _write_next,
-    frames.Send: _write_value(_SEND),
-    frames.Throw: _write_value(_THROW),
-    frames.Cancel: _write_cancel,
-    frames.Nack: _write_nack,
-    frames.Result: _write_result,
-    frames.ExceptionFrame: _write_value(_EXCEPTION),
-    frames.Hello: _write_hello,
-    frames.Goodbye: _write_goodbye,
-    frames.Piece: _write_piece,
-}
+# ---- the table
 
 
-# ---- reading
+class _Row(NamedTuple):
+    """A kind of frame: its number in pb.Frame.Kind, its class, what writes and what reads it.
+
+    ``part`` is the field of pb.Frame that holds its fields, where it has a message of its own.
+    """
+
+    kind: int
+    frame: type[Any]
+    write: Callable[[_Add, int, Any], None]
+    read: Callable[[type[Any], pb.Frame], Frame]
+    part: str = ""
 
 
-def _read(frame: pb.Frame) -> Frame:
-    read = _READERS.get(frame.kind)
-    return frames.Unknown(frame.call) if read is None else read(frame)
+# The kinds are plain numbers because protobuf's constants are typed as an enumeration that they are
+# not.
+_TABLE = (
+    # To the worker.
+    _Row(1, frames.Task, _write_task, _read_task),
+    _Row(_STREAM, frames.Task, _write_task, _read_task),
+    _Row(3, frames.Next, _write_next, _read_next),
+    _Row(4, frames.Send, _write_value, _read_value),
+    _Row(5, frames.Throw, _write_value, _read_value),
+    _Row(6, frames.Cancel, _write_cancel, _read_cancel, "cancel"),
+    # To the caller. Ack has no row: it is a number in Batch.acks.
+    _Row(7, frames.Nack, _write_part, _read_nack, "nack"),
+    _Row(8, frames.Result, _write_result, _read_result),
+    _Row(9, frames.ExceptionFrame, _write_value, _read_value),
+    # Of the link, both ways.
+    _Row(10, frames.Hello, _write_part, _read_hello, "hello"),
+    _Row(11, frames.Goodbye, _write_part, _read_part, "goodbye"),
+    _Row(12, frames.Piece, _write_part, _read_part, "piece"),
+    _Row(13, frames.Ping, _write_part, _read_part, "ping"),
+    _Row(14, frames.Pong, _write_part, _read_part, "ping"),
+)
+_UNKNOWN = _Row(0, frames.Unknown, _write_part, _read_unknown)
 
-
-def _read_task(frame: pb.Frame) -> Frame:
-    return _task_of(frame, stream=False)
-
-
-def _read_stream(frame: pb.Frame) -> Frame:
-    return _task_of(frame, stream=True)
-
-
-def _task_of(frame: pb.Frame, *, stream: bool) -> Frame:
-    told, left, hand_over, sent_at = _NO_TASK, None, None, None
-    if frame.HasField("task"):
-        told = frame.task
-        left, hand_over, sent_at = _times_of(told)
-    call = frame.call
-    return frames.Task(
-        call,
-        frame.function,
-        frame.payload,
-        told.routine,
-        stream,
-        told.callable,
-        told.proxy,
-        frame.proxy_id,
-        frames.Next(call, _manifest_of(frame)) if frame.driven else None,
-        left,
-        hand_over,
-        sent_at,
-    )
-
-
-def _times_of(task: pb.Task) -> tuple[int | None, int | None, int | None]:
-    return (
-        task.timeout_ns if task.HasField("timeout_ns") else None,
-        task.dispatch_timeout_ns if task.HasField("dispatch_timeout_ns") else None,
-        task.sent_at_ns if task.HasField("sent_at_ns") else None,
-    )
-
-
-def _read_next(frame: pb.Frame) -> Frame:
-    return frames.Next(frame.call, _manifest_of(frame))
-
-
-def _read_send(frame: pb.Frame) -> Frame:
-    return frames.Send(frame.call, frame.payload, _manifest_of(frame))
-
-
-def _read_throw(frame: pb.Frame) -> Frame:
-    return frames.Throw(frame.call, frame.payload, _manifest_of(frame))
-
-
-def _read_cancel(frame: pb.Frame) -> Frame:
-    text = frame.cancel.text if frame.cancel.HasField("text") else None
-    return frames.Cancel(frame.call, text)
-
-
-def _read_nack(frame: pb.Frame) -> Frame:
-    code = int(frame.nack.code)
-    known = NackCode(code) if code in _NACK_CODES else NackCode.UNSPECIFIED
-    return frames.Nack(frame.call, known, frame.nack.text)
-
-
-def _read_result(frame: pb.Frame) -> Frame:
-    return frames.Result(
-        frame.call, frame.payload, _manifest_of(frame), frame.more, frame.after_cancel
-    )
-
-
-def _read_exception(frame: pb.Frame) -> Frame:
-    return frames.ExceptionFrame(frame.call, frame.payload, _manifest_of(frame))
-
-
-def _read_hello(frame: pb.Frame) -> Frame:
-    hello = frame.hello
-    return frames.Hello(
-        frame.call,
-        hello.major,
-        hello.minor,
-        hello.software,
-        tuple(hello.capabilities),
-        hello.peer,
-        hello.pid,
-        hello.boot,
-        tuple(hello.tags),
-        hello.secret,
-    )
-
-
-def _read_goodbye(frame: pb.Frame) -> Frame:
-    return frames.Goodbye(frame.call, frame.goodbye.reason)
-
-
-def _read_piece(frame: pb.Frame) -> Frame:
-    piece = frame.piece
-    return frames.Piece(frame.call, piece.transfer, piece.data, piece.last, piece.total)
-
-
-def _manifest_of(frame: pb.Frame) -> ChainManifest | None:
-    if not frame.HasField("manifest"):
-        return None
-    try:
-        manifest = manifests.unseal(frame.manifest)
-    except ProtocolError as error:
-        # That is the call's business alone, to be raised where the chain is mounted.
-        manifest = ChainManifest(b"", flaw=error.reason)
-    carrier = manifests.read_beside(frame)
-    return manifest if carrier is None else manifest.carrying(carrier)
-
-
-_NACK_CODES = frozenset(int(code) for code in NackCode)
-_READERS: dict[int, Callable[[pb.Frame], Frame]] = {
-    _TASK: _read_task,
-    _STREAM: _read_stream,
-    _NEXT: _read_next,
-    _SEND: _read_send,
-    _THROW: _read_throw,
-    _CANCEL: _read_cancel,
-    _NACK: _read_nack,
-    _RESULT: _read_result,
-    _EXCEPTION: _read_exception,
-    _HELLO: _read_hello,
-    _GOODBYE: _read_goodbye,
-    _PIECE: _read_piece,
-}
+_ROW_OF_KIND: dict[int, _Row] = {row.kind: row for row in _TABLE}
+# The first row of a class counts: a Task's writer knows the kind of its other row.
+_ROW_OF_CLASS: dict[type[Any], _Row] = {row.frame: row for row in reversed(_TABLE)}
+_PARTS: dict[int, str] = {row.kind: row.part for row in _TABLE if row.part}

@@ -1,8 +1,9 @@
 """The frames: one message of a call each, as values.
 
 ``call`` is the link's number of the call, 0 for the frames of the link itself. ``symbol`` is the
-letter under which the grammar knows the frame. They are named tuples because eight of them are made
-for every dispatch and a frozen dataclass takes three times as long.
+word under which the grammar knows the frame, ``weight`` is about how many bytes it takes on the
+wire. They are named tuples because eight of them are made for every dispatch and a frozen dataclass
+takes three times as long.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ __all__ = [
     "NackCode",
     "Next",
     "Piece",
+    "Ping",
+    "Pong",
     "Result",
     "Send",
     "Task",
@@ -34,7 +37,6 @@ __all__ = [
 
 SMALL = 32
 """About how many bytes a frame takes that carries nothing."""
-
 
 _ID = 18
 """How many bytes a token's id takes in a ledger."""
@@ -49,6 +51,11 @@ class NackCode(IntEnum):
     DRAINING = 3
     BUSY = 4
 
+    @classmethod
+    def _missing_(cls, value: object) -> NackCode:  # noqa: ARG003 - named by enum
+        """Read what a later version says as the weakest that there is."""
+        return cls.UNSPECIFIED
+
 
 class Task(NamedTuple):
     """Opens a call: which routine, how to reach the pool, and the pickled arguments.
@@ -56,7 +63,7 @@ class Task(NamedTuple):
     ``drive`` is its first drive frame when both leave together, as they do; one frame on the wire.
     ``timeout_ns`` is the time left for the execution, ``dispatch_timeout_ns`` what the calls that
     the routine makes inherit, both in nanoseconds and None when unset. ``sent_at_ns`` is when the
-    call was made, in nanoseconds of the machine's monotonic clock, None when that is not told.
+    call was made, in nanoseconds of the machine's monotonic clock, None when that is not said.
     """
 
     call: int
@@ -80,11 +87,11 @@ class Task(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        _, _, payload, _, _, callable, proxy, _, drive, _, _, _ = self
-        size = SMALL + len(payload) + len(callable) + len(proxy)
+        size = SMALL + len(self.payload) + len(self.callable) + len(self.proxy)
+        drive = self.drive
         if drive is None or drive.manifest is None:
             return size
-        return size + _weight(drive.manifest)
+        return size + _weigh_manifest(drive.manifest)
 
 
 class Next(NamedTuple):
@@ -98,7 +105,7 @@ class Next(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        return _weight(self.manifest)
+        return SMALL if self.manifest is None else SMALL + _weigh_manifest(self.manifest)
 
 
 class Send(NamedTuple):
@@ -113,7 +120,8 @@ class Send(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        return len(self.payload) + _weight(self.manifest)
+        size = SMALL + len(self.payload)
+        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
 
 
 class Throw(NamedTuple):
@@ -128,7 +136,8 @@ class Throw(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        return len(self.payload) + _weight(self.manifest)
+        size = SMALL + len(self.payload)
+        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
 
 
 class Cancel(NamedTuple):
@@ -173,28 +182,32 @@ class Nack(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A returned value, or with ``more`` a yielded one.
+    """A value that the routine returned or yielded.
 
-    ``after_cancel`` says that the routine was told of a Cancel and answered all the same.
+    ``symbol`` says which of the two, ``return`` or ``yield``; with a ``+`` the routine was
+    cancelled and answered all the same.
     """
 
     call: int
     payload: bytes
     manifest: ChainManifest | None = None
-    more: bool = False
-    after_cancel: bool = False
+    symbol: str = "return"
 
     @property
-    def symbol(self) -> str:
-        """``return`` or ``yield``, with ``+`` after a Cancel."""
-        if self.after_cancel:
-            return "yield+" if self.more else "return+"
-        return "yield" if self.more else "return"
+    def more(self) -> bool:
+        """Whether it is a step of a stream that goes on."""
+        return self.symbol.startswith("yield")
+
+    @property
+    def after_cancel(self) -> bool:
+        """Whether the routine was cancelled and answered all the same."""
+        return self.symbol.endswith("+")
 
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        return len(self.payload) + _weight(self.manifest)
+        size = SMALL + len(self.payload)
+        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
 
 
 class ExceptionFrame(NamedTuple):
@@ -209,7 +222,8 @@ class ExceptionFrame(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes it takes on the wire."""
-        return len(self.payload) + _weight(self.manifest)
+        size = SMALL + len(self.payload)
+        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
 
 
 class Hello(NamedTuple):
@@ -267,6 +281,26 @@ class Piece(NamedTuple):
         return SMALL + len(self.data)
 
 
+class Ping(NamedTuple):
+    """Asks the other end of the link whether it is there; answered by a Pong of the same number."""
+
+    call: int
+    number: int
+
+    symbol = "ping"
+    weight = SMALL
+
+
+class Pong(NamedTuple):
+    """Answers a Ping."""
+
+    call: int
+    number: int
+
+    symbol = "pong"
+    weight = SMALL
+
+
 class Unknown(NamedTuple):
     """A frame of a kind that this version does not know."""
 
@@ -289,14 +323,15 @@ Frame = (
     | Hello
     | Goodbye
     | Piece
+    | Ping
+    | Pong
     | Unknown
 )
 
 
-def _weight(manifest: ChainManifest | None) -> int:
-    if manifest is None:
-        return SMALL
-    size = 2 * SMALL + len(manifest.entries)
+def _weigh_manifest(manifest: ChainManifest) -> int:
+    """Return about how many bytes a frame takes more for the chain that it carries."""
+    size = SMALL + len(manifest.entries)
     if manifest.spent or manifest.live:
         size += _ID * (len(manifest.spent) + len(manifest.live))
     return size

@@ -1,9 +1,32 @@
-"""The grammar: which frame may follow which, as one table.
+"""The states of a call: which frame may follow which, as one table.
 
-Both ends of a call run this table over the frames they see, in the order in which they send and
-receive them. Only Cancel can cross a frame of the other direction; the states that end in ``x`` say
-that a Cancel is under way. Frames for a call that has ended are no concern of this table: they
-crossed the end, and are dropped and counted.
+Theory of operation. A call is a conversation of two ends that may be of different releases, or
+broken. Each end has to know at any time what it may send, what it may be sent, and when the call is
+over; and whatever else comes has to end that call, and no other.
+
+So there is one table, of states and of what each frame makes of them, and both ends walk through it
+with the frames that they send and receive, in that order. One table for both is enough because they
+take turns: each drive is answered before the next one is sent. There is one exception. A caller may
+cancel at any time, so a Cancel may cross an answer, and then the ends see the two in different
+orders. That is what the states ending in ``x`` are for: a Cancel is under way, and what the worker
+sent before it met that is still legal. An answer with a ``+`` was sent after it.
+
+Take a generator that is cancelled while it makes its first value::
+
+    caller sends      worker sends      caller is in      worker is in
+    stream next                         flow sent         flow sent
+                      ack               flow step         flow step
+    cancel                              flow step x       flow step
+                      yield             flow closing      flow idle         they cross
+                      (cancel comes)                      flow closing
+                      exception         end               end
+
+The caller learns from the plain ``yield`` that the worker had not met the Cancel yet, and will find
+it while the generator is suspended, and close it. Had the worker sent ``yield+``, the generator
+would have gone on in spite of the Cancel, and both would be in ``flow idle``.
+
+Frames for a call that has ended are no concern of this table: they crossed the end, and are dropped
+and announced.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""Manifests as bytes: their entries as one closed block, and the whole as one closed field.
+"""Manifests as bytes: their entries as one block, and the whole as one field of its frame.
 
-Whoever has written or met the same bytes before need not do so again. Nothing here unpickles.
+Both are kept encoded: the same chain makes the same bytes, whoever writes it, and whoever has met
+them before need not read them again. Nothing here unpickles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from types import MappingProxyType
 
 from google.protobuf.message import DecodeError
 
@@ -19,16 +18,12 @@ from catena.wire.v1 import catena_pb2 as pb
 __all__ = [
     "decode_manifest",
     "encode_manifest",
-    "pack",
-    "read_beside",
-    "seal",
-    "unpack",
-    "unseal",
-    "write_beside",
+    "pack_entries",
+    "read_manifest",
+    "unpack_entries",
+    "write_manifest",
 ]
 
-_KEPT = 1024
-_KEPT_BYTES = 64
 _TRACE = "traceparent"
 _TRACE_LIMIT = 256
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
@@ -50,7 +45,7 @@ def decode_manifest(data: bytes) -> ChainManifest:
         raise ProtocolError(reason=f"a manifest does not parse: {error}") from None
 
 
-def pack(entries: Iterable[Entry]) -> bytes:
+def pack_entries(entries: Iterable[Entry]) -> bytes:
     """Return the block of a manifest's entries; the same entries make the same bytes anywhere."""
     block = pb.Entries()
     for entry in entries:
@@ -66,7 +61,7 @@ def pack(entries: Iterable[Entry]) -> bytes:
     return block.SerializeToString(deterministic=True)
 
 
-def unpack(data: bytes) -> tuple[Entry, ...]:
+def unpack_entries(data: bytes) -> tuple[Entry, ...]:
     """Return the entries of a block. Raises ChainSerializationError when it does not parse."""
     try:
         return tuple(_read_entry(entry) for entry in pb.Entries.FromString(data).entries)
@@ -91,35 +86,15 @@ def _message_of(manifest: ChainManifest) -> pb.Manifest:
     return to
 
 
-def seal(manifest: ChainManifest) -> bytes:
-    """Return a manifest without its carrier, which goes beside it.
+def write_manifest(to: pb.Frame, manifest: ChainManifest) -> None:
+    """Write a manifest into the frame that brings it, and its carrier beside it.
 
-    A chain that is named again and again is encoded once.
+    Raises UnicodeEncodeError and TypeError for a carrier that is not text.
     """
-    chain_id, parent_id, entries, whole, base, name, spent, live, _, _ = manifest
-    if entries or name or spent or live:
-        return _message_of(manifest).SerializeToString(deterministic=True)
-    return _sealed_bare(chain_id, parent_id, whole, base)
-
-
-@lru_cache(_KEPT)
-def _sealed_bare(chain_id: bytes, parent_id: bytes, whole: bool, base: int) -> bytes:  # noqa: FBT001
-    return encode_manifest(ChainManifest(chain_id, parent_id, b"", whole, base))
-
-
-def unseal(data: bytes) -> ChainManifest:
-    """Return a decoded manifest; one that comes again and again is decoded once.
-
-    Raises ProtocolError when it is not one.
-    """
-    return decode_manifest(data) if len(data) > _KEPT_BYTES else _unsealed_short(data)
-
-
-def write_beside(to: pb.Frame, carrier: Carrier) -> None:
-    """Write a carrier into the frame that brings its manifest.
-
-    Raises UnicodeEncodeError and TypeError for what is not text.
-    """
+    to.manifest = _encode_chain(manifest)
+    carrier = manifest.carrier
+    if not carrier:
+        return
     trace = carrier.get(_TRACE) if len(carrier) == 1 else None
     if trace and len(trace) <= _TRACE_LIMIT:
         to.trace = trace
@@ -127,14 +102,26 @@ def write_beside(to: pb.Frame, carrier: Carrier) -> None:
         _write_carrier(to.carrier, carrier)
 
 
-def read_beside(frame: pb.Frame) -> Carrier | None:
-    """Return the carrier that a frame has beside its manifest, OVERSIZED beyond the limit."""
-    if frame.HasField("carrier"):
-        return _read_carrier(frame.carrier)
+def read_manifest(frame: pb.Frame) -> ChainManifest:
+    """Return the manifest of a frame, with the carrier that stands beside it.
+
+    One that does not parse has a ``flaw``: it is the call's business alone, and is raised where the
+    chain is mounted. A carrier beyond the limit is OVERSIZED.
+    """
+    try:
+        manifest = decode_manifest(frame.manifest)
+    except ProtocolError as error:
+        manifest = ChainManifest(b"", flaw=error.reason)
     trace = frame.trace
+    if frame.HasField("carrier"):
+        return manifest.carrying(_read_carrier(frame.carrier))
     if not trace:
-        return None
-    return {_TRACE: trace} if len(trace) <= _TRACE_LIMIT else OVERSIZED
+        return manifest
+    return manifest.carrying({_TRACE: trace} if len(trace) <= _TRACE_LIMIT else OVERSIZED)
+
+
+def _encode_chain(manifest: ChainManifest) -> bytes:
+    return _message_of(manifest).SerializeToString(deterministic=True)
 
 
 def _write_carrier(to: pb.Carrier, carrier: Carrier) -> None:
@@ -161,9 +148,6 @@ def _read_manifest(manifest: pb.Manifest) -> ChainManifest:
         spent, live = tuple(ledgers.spent), tuple(ledgers.live)
     if manifest.HasField("carrier"):
         carrier = _read_carrier(manifest.carrier)
-        if carrier is not OVERSIZED:
-            # Shared by whoever reads the same bytes again.
-            carrier = MappingProxyType(carrier)
     return ChainManifest(
         manifest.chain_id,
         manifest.parent_id,
@@ -185,6 +169,3 @@ def _read_entry(entry: pb.Entry) -> Entry:
         entry.policy == pb.Entry.FORWARD,
         entry.default if entry.HasField("default") else None,
     )
-
-
-_unsealed_short = lru_cache(_KEPT)(decode_manifest)

@@ -125,7 +125,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.out = self.back = 0
-        self._encode: Callable[[Any], bytes] = codec.encode
+        self._encode: Callable[..., bytes] = codec.encode
         self._decode: Callable[[bytes], Any] = codec.decode
 
     def __enter__(self) -> Self:
@@ -139,8 +139,8 @@ class Wire:
         """Forget what was counted."""
         self.out = self.back = 0
 
-    def _counted_encode(self, batch: Any) -> bytes:
-        data = self._encode(batch)
+    def _counted_encode(self, *what: Any) -> bytes:
+        data = self._encode(*what)
         self.out += len(data)
         return data
 

@@ -81,7 +81,8 @@ class RunningCall:
             value = await declared.function(*args, **kwargs)
             payload = pickle_payload(value, "the result", declared.name)
             manifest, _ = capture_answer(contexts.values, baseline, whole=session.sessions.whole)
-            answer = Result(task.call, payload, manifest, False, session.cancelled)
+            symbol = "return+" if session.cancelled else "return"
+            answer = Result(task.call, payload, manifest, symbol)
         except BaseException as error:
             answer = answer_exception(error, session, declared, contexts.values, baseline)
             ended = error if observation is not None else None

@@ -86,7 +86,7 @@ class RunningStream:
             manifest, driver.baseline = capture_answer(values, driver.baseline, whole=whole)
             if self._observation is not None:
                 manifest = self._observation.add_carrier(manifest)
-            return Result(call, payload, manifest, True, session.cancelled)
+            return Result(call, payload, manifest, "yield+" if session.cancelled else "yield")
         except BaseException as error:
             if self._generator is not None:
                 await self._close_quietly(error)

@@ -159,7 +159,7 @@ class Session(Position):
             self.running = None
             return
         ended = self.step(frame.symbol) == END
-        if not ended and "yield+" in frame.symbol:
+        if not ended and frame.symbol == "yield+":
             self.cancelled, self.message = False, None
         self.sessions.link.send(frame)
         if ended:
