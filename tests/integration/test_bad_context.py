@@ -11,15 +11,13 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context import changes, decoding
-from catena.context.manifest import ENTRY_LIMIT, ChainManifest, Entry, EntryKind
 from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost, KeysUndeclared
-from catena.events.bus import subscribe
-from catena.pickling import pickler
-from catena.remote_exceptions import pickled
-from catena.wire import manifests as closed
+from catena.observe import subscribe
+from catena.transfer import decode, diff
+from catena.transfer.manifest import ENTRY_LIMIT, ChainManifest, Entry, EntryKind
+from catena.wire import failure, manifests as closed, serializer
 from catena.wire.frames import Ack, ExceptionFrame, Nack, NackCode, Result
 from tests.dispatch.ends import hand_and_sessions, opening
 from tests.integration.pools import pooled
@@ -133,7 +131,7 @@ def test_too_much_is_refused_here(monkeypatch: pytest.MonkeyPatch) -> None:
         good.set("here")
         worker = await _fresh(listen)
         with monkeypatch.context() as patch:
-            patch.setattr(changes, "VALUE_LIMIT", 1000)
+            patch.setattr(diff, "VALUE_LIMIT", 1000)
             bad.set("x" * 2000)
             with pytest.warns(SerializationWarning, match="exceed 1000"):
                 assert await look() == ("here", "-")
@@ -195,13 +193,13 @@ async def _answer(hand: Hand, call: int, manifest: ChainManifest) -> Any:
     assert frame == Ack(call)
     answer = await hand.frame()
     if isinstance(answer, ExceptionFrame):
-        return pickled.load(answer.payload)
+        return failure.load(answer.payload)
     assert isinstance(answer, Result)
-    return pickler.loads(answer.payload)
+    return serializer.loads(answer.payload)
 
 
 def _entry(var: catena.ContextVar[Any], value: Any) -> Entry:
-    return Entry(var.key, EntryKind.VALUE, pickler.dumps(value))
+    return Entry(var.key, EntryKind.VALUE, serializer.dumps(value))
 
 
 def _whole(*entries: Entry) -> ChainManifest:
@@ -225,7 +223,7 @@ def test_a_key_that_occurs_twice() -> None:
 @isolated
 def test_a_large_value_from_a_peer_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """M2: the receiver holds the limit by itself, before anything is unpickled."""
-    monkeypatch.setattr(decoding, "VALUE_LIMIT", 100)
+    monkeypatch.setattr(decode, "VALUE_LIMIT", 100)
 
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
@@ -244,7 +242,7 @@ def test_ten_thousand_entries_from_a_peer_without_limits() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             names = [("elsewhere", f"v{number}") for number in range(10_000)]
-            value = pickler.dumps(1)
+            value = serializer.dumps(1)
             many = _whole(*(Entry(name, EntryKind.VALUE, value) for name in names))
             error = await _answer(hand, 1, many)
             assert type(error) is ChainSerializationError

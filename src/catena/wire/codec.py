@@ -12,8 +12,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import ChainManifest
 from catena.errors import ProtocolError
+from catena.transfer.manifest import ChainManifest
 from catena.wire import frames, manifests
 from catena.wire.frames import Frame, NackCode
 from catena.wire.v1 import catena_pb2 as pb
