@@ -16,8 +16,8 @@ from catena.context.current import current
 from catena.context.ledger import Ledger
 from catena.context.token import restore_token
 from catena.errors import ChainSerializationError
+from catena.pickling import pickler
 from catena.transfer import mount
-from catena.wire import serializer
 from tests.support import isolated, run, variable
 from tests.transfer.ends import Scope
 
@@ -27,7 +27,7 @@ FORGED = b"f" * 16
 def crossing(scope: Scope, var: catena.ContextVar[Any], value: Any = 1) -> catena.Token[Any]:
     """Set a value there, write the token as a payload is written, and return it."""
     token = scope.set(var, value)
-    scope.run(serializer.dumps, token)
+    scope.run(pickler.dumps, token)
     return token
 
 
@@ -41,7 +41,7 @@ def book(scope: Scope) -> Ledger:
 
 def arrived(id: bytes, var: catena.ContextVar[Any]) -> catena.Token[Any]:
     """Return the token that a payload brought, minted elsewhere."""
-    return restore_token(id, var, serializer.loads, serializer.dumps("before"), "", False)
+    return restore_token(id, var, pickler.loads, pickler.dumps("before"), "", False)
 
 
 def refused(call: Callable[..., Any], *args: Any) -> str:
@@ -60,7 +60,7 @@ def test_a_context_without_crossed_tokens_has_no_ledger() -> None:
     assert scope.chain.home.ledger is None
     assert scope.capture(to_worker=True).live == ()
 
-    scope.run(serializer.dumps, token)
+    scope.run(pickler.dumps, token)
 
     assert scope.capture(to_worker=True).live == (token.id,)
 
@@ -109,7 +109,7 @@ def test_a_token_that_was_used_before_it_crossed_is_told_spent() -> None:
     scope, var = Scope(), variable()
     token = scope.set(var, 1)
     scope.run(var.reset, token)
-    scope.run(serializer.dumps, token)
+    scope.run(pickler.dumps, token)
     manifest = scope.capture(to_worker=True)
     assert (manifest.spent, manifest.live) == ((token.id,), ())
 
@@ -151,7 +151,7 @@ def test_a_token_of_a_copy_of_the_context_is_never_live() -> None:
     scope, var = Scope(), variable()
     scope.set(var, "before")
     orphan = scope.context.copy().run(var.set, "set")
-    scope.run(serializer.dumps, orphan)
+    scope.run(pickler.dumps, orphan)
     manifest = scope.capture(to_worker=True)
     assert (manifest.spent, manifest.live) == ((), ())
     assert "in a different Context" in refused(scope.run, var.reset, orphan)
@@ -230,7 +230,7 @@ def test_a_token_that_arrives_used_is_spent_here_too() -> None:
     token = crossing(scope, var)
     scope.capture(to_worker=True)
     *_, other = scope.run(book(scope).first)
-    same = restore_token(token.id, var, serializer.loads, None, "", True)
+    same = restore_token(token.id, var, pickler.loads, None, "", True)
     assert same is token
     manifest = scope.capture_drive()
     assert (manifest.spent, manifest.live) == ((token.id,), ())
@@ -246,7 +246,7 @@ def test_a_token_that_a_caller_told_and_that_arrives_used_is_told_to_later_hops(
     caller.set(var, "before")
     worker.mount(caller.capture(to_worker=True)._replace(live=(FORGED,)), to_worker=True)
     assert worker.capture(to_worker=True).live == (FORGED,)
-    token = restore_token(FORGED, var, serializer.loads, None, "", True)
+    token = restore_token(FORGED, var, pickler.loads, None, "", True)
     manifest = worker.capture(to_worker=True)
     assert (manifest.spent, manifest.live) == ((token.id,), ())
 
@@ -306,7 +306,7 @@ def test_a_fork_starts_without_a_ledger() -> None:
     async def main() -> None:
         var = variable()
         token = var.set(1)
-        serializer.dumps(token)
+        pickler.dumps(token)
 
         async def child() -> None:
             var.set(2)

@@ -16,7 +16,7 @@ from catena.events import KeysUndeclared, Unmounted
 from catena.testing import recording
 from catena.wire.versions import DELTA
 from tests.dispatch.tapped import Tapped, changed, tapped
-from tests.support import isolated, run
+from tests.support import LOOPS, isolated, run
 
 word: catena.ContextVar[str] = catena.ContextVar("word", namespace="tests.answers", default="-")
 box: catena.ContextVar[list[int]] = catena.ContextVar("box", namespace="tests.answers")

@@ -10,10 +10,10 @@ import pytest
 
 import catena
 from catena.errors import SerializationError, SerializationWarning
+from catena.pickling import pickler
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.states import kept as kept_states
 from catena.transfer.states.sent import SentStates
-from catena.wire import serializer
 from catena.wire.frames import Ack, Nack, NackCode, Result
 from tests.dispatch.ends import caller_and_hand
 from tests.dispatch.tapped import Tapped, changed, tapped
@@ -22,7 +22,7 @@ from tests.support import isolated, run
 word: catena.ContextVar[str] = catena.ContextVar("word", namespace="tests.odd", default="-")
 box: catena.ContextVar[Any] = catena.ContextVar("box", namespace="tests.odd")
 many = [catena.ContextVar[Any](f"many{n}", namespace="tests.odd") for n in range(20)]
-ANSWER = serializer.dumps("red")
+ANSWER = pickler.dumps("red")
 
 
 @catena.routine

@@ -17,14 +17,21 @@ from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed
+from catena.pickling import pickler
+from catena.remote_exceptions import pickled
 from catena.testing import recording
 from catena.transfer.capture import capture_first
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.transfer.states.sent import SentStates
-from catena.wire import failure
 from catena.wire.frames import ExceptionFrame, Result
 from tests.support import isolated, variable
 from tests.transfer.ends import BAD, ID, Link, Scope, entries_of, manifest_of, reset_of, value_of
+
+
+def _call(values: Wire) -> Any:
+    """Return what an answer has to know of its call."""
+    declared, connection = SimpleNamespace(name="routine"), SimpleNamespace(values=values)
+    return SimpleNamespace(operation=None, declared=declared, connection=connection)
 
 
 @contextmanager
@@ -315,7 +322,7 @@ def test_it_never_replaces_an_exception(how: str) -> None:
     manifest, _, bad = broken()
     error = KeyError("theirs")
     error.__context__ = ValueError("before")
-    frame = ExceptionFrame(1, failure.dump(error, worker="w", routine="routine"), manifest)
+    frame = ExceptionFrame(1, pickled.dump(error, worker="w", routine="routine"), manifest)
 
     with refusing(how) as values, pytest.raises(KeyError, match="theirs") as raised:
         apply_answer(answered(values), frame, None)
