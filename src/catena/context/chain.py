@@ -46,6 +46,11 @@ class State(dict["ContextVar[Any]", Binding]):
     _by_key: dict[Key, Binding] | None = None
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether no value can have been changed in place: each is fixed, or lazy and unread."""
+        return bool(self.fixed or (self.lazy is not None and not self.lazy.bindings))
+
+    @property
     def by_key(self) -> dict[Key, Binding]:
         """The bindings by their variables' keys: for those who must not keep variables alive."""
         if self._by_key is None:

@@ -84,7 +84,7 @@ def capture_answer(
         return None, None
     home, state = chain.home, chain.state
     everything = whole or baseline is None
-    is_as_it_was = baseline is not None and state is baseline.state and state.fixed
+    is_as_it_was = baseline is not None and state is baseline.state and state.is_untouched
     if is_as_it_was and not whole and home.ledger is None:
         return None, baseline
     diff = _changes_since(baseline, state, values, to_worker=False, whole=whole)
