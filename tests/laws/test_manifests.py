@@ -49,6 +49,7 @@ NAMED = {
     "driven by an earlier chain again": 20,
     "told nothing back": 200,
     "a state given a name": 500,
+    "sent without a name": 50,
     "a name alone": 50,
     "a bare name": 100,
     "a bare name that nobody touched": 80,
