@@ -35,8 +35,8 @@ KINDS = (
     *(Ledger, CallLedger),
 )
 
-WARM_UP = STATES
-"""Rounds until the tables of a link are full on both sides: each names at least two states."""
+WARM_UP = 2 * STATES
+"""Rounds until the tables of a link are full on both sides: each names at least one state."""
 
 TOLERANCE = 4 << 20
 """By how many bytes memory may differ between the end of the first half and of the second."""
