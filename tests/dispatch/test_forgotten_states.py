@@ -187,7 +187,7 @@ def test_both_sides_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def main() -> None:
         async with tapped() as ends:
-            ends.connection.states = table = SentStates(states=4, short=0)
+            ends.caller.states = table = SentStates(states=4, short=0)
             for number in range(30):
                 word.set(f"w{number}")
                 assert await look() == f"w{number}"
@@ -204,7 +204,7 @@ def test_both_sides_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
 
     async def main() -> None:
         async with tapped() as ends:
-            ends.connection.states = table = SentStates(size=10_000, short=0)
+            ends.caller.states = table = SentStates(size=10_000, short=0)
             for number in range(30):
                 word.set(f"{number}" * 1000)
                 assert await look() == f"{number}" * 1000

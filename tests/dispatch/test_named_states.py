@@ -90,7 +90,7 @@ def test_what_is_set_before_each_call_is_never_named() -> None:
                 word.set(f"{number}")
                 assert await look() == f"{number}"
             assert [(one.base, one.name, len(changed(one))) for one in ends.told] == [(0, 0, 1)] * 5
-            assert (len(ends.connection.states), len(kept(ends))) == (0, 0)
+            assert (len(ends.caller.states), len(kept(ends))) == (0, 0)
 
     run(main())
 
