@@ -28,12 +28,6 @@ from tests.support import isolated, variable
 from tests.transfer.ends import BAD, ID, Link, Scope, entries_of, manifest_of, reset_of, value_of
 
 
-def _call(values: Wire) -> Any:
-    """Return what an answer has to know of its call."""
-    declared, connection = SimpleNamespace(name="routine"), SimpleNamespace(values=values)
-    return SimpleNamespace(operation=None, declared=declared, connection=connection)
-
-
 @contextmanager
 def refusing(how: str) -> Iterator[Wire]:
     """Switch strict mode on, by the option or by Python's filter; yield what to encode with."""
