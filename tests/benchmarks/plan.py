@@ -110,6 +110,7 @@ KINDS: Final = (
     Kind("dict_100", "100 dict", 100, "dict"),
     Kind("dict_read", "100 dict, all of them read", 100, "dict", reading=True),
     Kind("changed", "100 str, one of them changed", 100, "str", changing=True),
+    Kind("set", "1 str, set before each call", 1, "str", changing=True),
 )
 
 

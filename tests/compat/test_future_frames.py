@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest, EntryKind
 from catena.errors import VersionRefused
 from catena.events import Execution, FrameDropped
 from catena.link.link import Link
@@ -18,6 +17,7 @@ from catena.link.memory import pair
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.testing import recording
+from catena.transfer.manifest import ChainManifest, EntryKind
 from catena.wire import codec, frames, versions
 from catena.wire.frames import Ack, Frame, Hello, Next, Result
 from catena.wire.manifests import unpack_entries

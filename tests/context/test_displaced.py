@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.capture import capture_answer, capture_drive, capture_first
-from catena.context.mount import mount
 from catena.dispatch.payloads import LENIENT
 from catena.events import FactoryDisplaced
 from catena.testing import recording
+from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.mount import mount
+from catena.transfer.states.plain import PLAIN
 from tests.context.later import (
     Stashing,
     bury,
@@ -29,7 +30,7 @@ from tests.support import LOOPS, run, variable
 
 TOUCHES: dict[str, Callable[[catena.ContextVar[Any]], Any]] = {
     "set": lambda var: var.set("new"),
-    "dispatch": lambda _: capture_first(LENIENT, None),
+    "dispatch": lambda _: capture_first(LENIENT, PLAIN),
     "step of a stream": lambda _: capture_drive(LENIENT, None),
 }
 

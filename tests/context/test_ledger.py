@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context import ledger as ledgers, mount
+from catena.context import ledger as ledgers
 from catena.context.current import current
 from catena.context.ledger import Ledger
 from catena.context.token import restore_token
 from catena.errors import ChainSerializationError
 from catena.pickling import pickler
-from tests.context.ends import Scope
+from catena.transfer import mount
 from tests.support import isolated, run, variable
+from tests.transfer.ends import Scope
 
 FORGED = b"f" * 16
 

@@ -17,12 +17,13 @@ import pytest
 
 import catena
 from catena.context import registry
-from catena.context.capture import capture_first
 from catena.context.current import current
-from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import mount
 from catena.context.var import received
 from catena.dispatch.payloads import LENIENT
+from catena.transfer.capture import capture_first
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.mount import mount
+from catena.transfer.states.plain import PLAIN
 from tests.support import LOOPS, isolated, run, variable
 
 ID = bytes(range(16))
@@ -160,7 +161,7 @@ def test_get_does_not_arm() -> None:
     """C4: reading a default leaves the context unarmed: no chain, nothing to capture."""
     assert variable(default=1).get() == 1
     assert current.get() is None
-    assert capture_first(LENIENT, None) is None
+    assert capture_first(LENIENT, PLAIN) is None
 
 
 @isolated
@@ -310,7 +311,7 @@ def test_a_stub_is_relayed_with_its_policy_and_its_default() -> None:
     block = LENIENT.pack([entry])
     mount(ChainManifest(ID, entries=block), LENIENT, to_worker=True)
 
-    sent = capture_first(LENIENT, None)
+    sent = capture_first(LENIENT, PLAIN)
 
     assert sent is not None
     assert LENIENT.unpack(sent.manifest.entries) == (entry,)
@@ -321,11 +322,11 @@ def test_the_default_of_the_declaration_travels_from_then_on() -> None:
     """C12: a stub that was sent on before its declaration is not sent on with the old default."""
     stub = received(unheard("corrected"), "old", "both")
     stub.set(1)
-    capture_first(LENIENT, None)
+    capture_first(LENIENT, PLAIN)
     declared = catena.ContextVar("corrected", namespace="stubs", default="new")
     declared.set(2)
 
-    sent = capture_first(LENIENT, None)
+    sent = capture_first(LENIENT, PLAIN)
 
     assert sent is not None
     (entry,) = LENIENT.unpack(sent.manifest.entries)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import catena
-from catena.context.capture import capture_answer, capture_drive, capture_first
 from catena.context.current import current
-from catena.context.manifest import ChainManifest
-from catena.context.mount import mount
 from catena.dispatch.payloads import LENIENT
+from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.mount import mount
+from catena.transfer.states.plain import PLAIN
 
 __all__ = ["TOUCHES", "facts_here"]
 
@@ -22,7 +23,7 @@ TOUCHES: dict[str, Callable[[Var], Any]] = {
     "get with a default": lambda var: var.get("default"),
     "set": lambda var: var.set("intruder"),
     "reset of no token": lambda var: var.reset(object()),  # type: ignore[arg-type]
-    "capture": lambda _: capture_first(LENIENT, None),
+    "capture": lambda _: capture_first(LENIENT, PLAIN),
     "capture of a later drive": lambda _: capture_drive(LENIENT, None),
     "capture of an answer": lambda _: capture_answer(LENIENT, None),
     "mount": lambda _: mount(INCOMING, LENIENT, to_worker=True),

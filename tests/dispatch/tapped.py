@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from catena.context.manifest import ChainManifest, Entry
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.dispatch.worker.sessions import Sessions
 from catena.link.link import Link
 from catena.link.memory import MemoryTransport, pair
+from catena.transfer.manifest import ChainManifest, Entry
 from catena.wire import codec, manifests as closed
 from catena.wire.frames import ExceptionFrame, Frame, Hello, Next, Result, Send, Task, Throw
 from tests.dispatch.ends import PROXY, Ends, Through

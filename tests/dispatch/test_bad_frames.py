@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, SerializationError
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import manifests as closed
 from catena.wire.frames import ExceptionFrame, NackCode, Next, Throw
 from tests.dispatch.ends import hand_and_sessions, opening

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.dispatch.payloads import LENIENT, STRICT
 from catena.errors import ChainSerializationError, SerializationError, SerializationWarning
 from catena.ids import new_id
 from catena.pickling import pickler
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire.frames import Ack, ExceptionFrame, Next, Result
-from tests.context.ends import BAD
 from tests.dispatch.ends import caller_and_hand, hand_and_sessions, opening
 from tests.dispatch.tapped import tapped
 from tests.dispatch.test_tokens import Lasting, asked, outcome
 from tests.link.ends import Hand
 from tests.support import isolated, run
+from tests.transfer.ends import BAD
 
 SPACE = "tests.bookkeeping"
 color: catena.ContextVar[Any] = catena.ContextVar("color", namespace=SPACE)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import Entry, EntryKind
 from catena.errors import SerializationError, SerializationWarning
+from catena.transfer.manifest import Entry, EntryKind
 from catena.wire.frames import ExceptionFrame
 from tests.dispatch.changing import adding, count, other, set_and_fail, set_and_undo
 from tests.dispatch.tapped import bytes_of, changed, tapped

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest
+from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import Ack, Frame, Nack, NackCode, Task
 from tests.dispatch.ends import caller_and_hand
 from tests.dispatch.tapped import Tapped, bytes_of, changed, tapped
@@ -63,19 +63,71 @@ async def apart(routine: Any) -> Any:
 
 
 @isolated
-def test_the_second_call_names_the_state() -> None:
-    """Move 8: what the first call told is a number on the second, and nothing else is sent."""
+def test_a_state_is_named_when_it_is_sent_again() -> None:
+    """Move 8: what is sent again is named, and from then on the number is all that is sent."""
 
     async def main() -> None:
         async with tapped() as ends:
             word.set("red")
-            assert [await look() for _ in range(3)] == ["red"] * 3
-            first, second, third = ends.told
+            assert [await look() for _ in range(4)] == ["red"] * 4
+            first, second, *others = ends.told
+            assert (first.base, first.name, second.base) == (0, 0, 0)
+            assert second.name
+            assert len(changed(first)) == len(changed(second)) == 1
+            for one in others:
+                assert one == ChainManifest(first.chain_id, first.parent_id, base=second.name)
+
+    run(main())
+
+
+@isolated
+def test_what_is_set_before_each_call_is_never_named() -> None:
+    """Move 8: nobody keeps a state that is sent once, and nothing is compared with another."""
+
+    async def main() -> None:
+        async with tapped() as ends:
+            for number in range(5):
+                word.set(f"{number}")
+                assert await look() == f"{number}"
+            assert [(one.base, one.name, len(changed(one))) for one in ends.told] == [(0, 0, 1)] * 5
+            assert (len(ends.caller.states), len(kept(ends))) == (0, 0)
+
+    run(main())
+
+
+@isolated
+def test_one_of_many_that_is_set_before_each_call_goes_alone() -> None:
+    """Move 8: many variables are named at once, and later calls differ from them by one."""
+
+    async def main() -> None:
+        async with tapped() as ends:
+            for var in many:
+                var.set({"n": 0})
+            for number in range(5):
+                many[3].set({"n": number})
+                assert await sums() == number
+            first, *others = ends.told
+            assert (first.base, len(changed(first))) == (0, len(many))
             assert first.name
-            assert not first.base
-            assert len(changed(first)) == 1
-            for one in (second, third):
-                assert one == ChainManifest(first.chain_id, first.parent_id, base=first.name)
+            assert [(one.base, one.name) for one in others] == [(first.name, 0)] * 4
+            assert [[entry.key[1] for entry in changed(one)] for one in others] == [["many3"]] * 4
+            assert len(kept(ends)) == 1
+
+    run(main())
+
+
+@isolated
+def test_one_large_value_is_named_at_once() -> None:
+    """Move 8: what takes many bytes goes once, although another variable is set each time."""
+
+    async def main() -> None:
+        async with tapped() as ends:
+            box.set("x" * 10_000)
+            for number in range(3):
+                word.set(f"{number}")
+                assert await look() == f"{number}"
+            assert [bool(one.name) for one in ends.told] == [True, False, False]
+            assert [len(changed(one)) for one in ends.told] == [2, 1, 1]
 
     run(main())
 
@@ -95,24 +147,24 @@ def test_a_state_is_not_named_before_its_call_was_accepted() -> None:
                 drive: Any = await hand.frame()
                 return drive.manifest
 
-            first, second = await next_told(), await next_told()
-            assert first.name
-            assert (second.base, second.name) == (0, 0)
-            assert second.entries == first.entries
-            await hand.send(Ack(1))
-            third = await next_told()
-            assert (third.base, third.entries) == (first.name, b"")
+            first, second, third = [await next_told() for _ in range(3)]
+            assert (first.name, bool(second.name)) == (0, True)
+            assert (third.base, third.name) == (0, 0)
+            assert third.entries == first.entries
+            await hand.send(Ack(1), Ack(2))
+            fourth = await next_told()
+            assert (fourth.base, fourth.entries) == (second.name, b"")
             for task in calls:
                 task.cancel()
-            await hand.send(*(Nack(call, NackCode.UNLOADABLE, "no") for call in (2, 3)))
+            await hand.send(*(Nack(call, NackCode.UNLOADABLE, "no") for call in (3, 4)))
             await asyncio.wait(calls)
 
     run(main())
 
 
 @isolated
-def test_a_hundred_first_calls_at_once_tell_one_name() -> None:
-    """Move 8: concurrent first calls are all told whole, and at most one of them names it."""
+def test_a_hundred_first_calls_at_once_bring_one_name() -> None:
+    """Move 8: concurrent first calls all bring it whole, and at most one of them names it."""
 
     async def main() -> None:
         async with tapped() as ends:
@@ -155,10 +207,9 @@ def test_a_variable_that_was_reset_is_told_beside_the_number() -> None:
         async with tapped() as ends:
             box.set("bound")
             with word.set("red"):
-                assert await look() == "red"
-            assert await look() == "-"
-            assert await look() == "-"
-            assert [len(changed(one)) for one in ends.told] == [2, 1, 0]
+                assert [await look() for _ in range(2)] == ["red"] * 2
+            assert [await look() for _ in range(3)] == ["-"] * 3
+            assert [len(changed(one)) for one in ends.told] == [2, 2, 1, 1, 0]
 
     run(main())
 
@@ -171,7 +222,8 @@ def test_forks_share_the_named_state() -> None:
         async with tapped() as ends:
             word.set("red")
             await look()
-            name = ends.told[0].name
+            await look()
+            name = ends.told[1].name
             ends.forget()
             await asyncio.gather(*(look() for _ in range(20)))
             assert {one.base for one in ends.told} == {name}
@@ -183,12 +235,13 @@ def test_forks_share_the_named_state() -> None:
 
 @isolated
 def test_calls_at_once_never_share_what_can_change() -> None:
-    """Move 8: fifty calls that name one state are handed fifty objects, all as they were told."""
+    """Move 8: fifty calls that name one state are handed fifty objects, all as they were sent."""
 
     async def main() -> None:
         async with tapped() as ends:
             box.set({"pair": (1, [])})
             word.set("red")
+            await apart(look)
             await apart(look)
             ends.forget()
             seen = await asyncio.gather(*(mark() for _ in range(50)))
@@ -208,7 +261,7 @@ def test_calls_in_sequence_never_share_what_can_change() -> None:
         async with tapped() as ends:
             box.set({"pair": (1, [])})
             assert [await apart(mark) for _ in range(10)] == [(1, 1)] * 10
-            assert [bool(one.base) for one in ends.told] == [False] + [True] * 9
+            assert [bool(one.base) for one in ends.told] == [False] * 2 + [True] * 8
             assert len({id(one) for one in held}) == 20
             assert box.get() == {"pair": (1, [])}
 

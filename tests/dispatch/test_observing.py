@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest
 from catena.events import ContentionUnhandled, Dispatch, Execution, Lease, Mount, Unmounted
 from catena.events.bus import end_of, observe, subscribe
 from catena.events.carrier import CARRIER_LIMIT, OVERSIZED
 from catena.testing import recording
+from catena.transfer.manifest import ChainManifest
 from catena.wire import manifests
 from catena.wire.frames import Ack, Nack, NackCode, Result
 from tests.dispatch.ends import PROXY, caller_and_hand, connected

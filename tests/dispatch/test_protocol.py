@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest
 from catena.dispatch.statistics import statistics
 from catena.errors import (
     ChainSerializationError,
@@ -22,6 +21,7 @@ from catena.link import congestion
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.testing import recording
+from catena.transfer.manifest import ChainManifest
 from catena.wire import codec
 from catena.wire.frames import (
     Ack,

@@ -10,12 +10,12 @@ import pytest
 
 import catena
 from catena.context.ledger import LEDGER_LIMIT
-from catena.context.manifest import ChainManifest
 from catena.context.registry import find
 from catena.errors import ChainSerializationError, SerializationError
 from catena.ids import new_id
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
+from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import Ack, ExceptionFrame, Frame, Next, Result, Task
 from tests.dispatch.ends import caller_and_hand, hand_and_sessions, opening
 from tests.link.ends import Hand

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest
 from catena.errors import SerializationError
 from catena.link import outbox
+from catena.transfer.manifest import ChainManifest
 from catena.wire import codec
 from catena.wire.frames import Frame, Task
 from tests.dispatch.ends import Ends, connected

@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 from catena import events
-from catena.context.manifest import ChainManifest
-from catena.context.mount import mount
 from catena.dispatch.payloads import LENIENT
 from catena.events import bus
 from catena.events.bus import (
@@ -29,6 +27,8 @@ from catena.events.bus import (
     subscribe,
 )
 from catena.testing import Recording
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.mount import mount
 from tests.support import Looking, isolated, run, variable
 
 

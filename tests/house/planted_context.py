@@ -8,19 +8,27 @@ from itertools import count
 from typing import Any
 from unittest.mock import patch
 
-from catena.context import capture, changes as capturing, mount as mounting
-from catena.context.carried import Carried, Known
-from catena.context.chain import Binding, Chain, Shelf, State
-from catena.context.manifest import Entry, EntryKind
-from catena.context.prepared import Prepared
-from catena.context.problems import settle
+from catena.context.binding import Binding, LazyValues
+from catena.context.chain import Chain, State
 from catena.context.var import ContextVar
-from catena.dispatch import contexts
 from catena.dispatch.payloads import LENIENT
+from catena.transfer import diff, mount as mounting
+from catena.transfer.diff import ManifestDiff
+from catena.transfer.manifest import Entry, EntryKind
+from catena.transfer.problems import warn_or_raise
+from catena.transfer.states import sent
+from catena.transfer.states.kept import KeptState, KeptStates
+from catena.transfer.states.sent import SentState, SentStates
 from catena.wire import codec, manifests as closed
-from tests.context.ends import BAD
+from tests.dispatch.test_named_states import (
+    test_a_state_is_named_when_it_is_sent_again as sent_again,
+    test_one_large_value_is_named_at_once as a_large_value,
+    test_one_of_many_that_is_set_before_each_call_goes_alone as one_of_many,
+    test_what_is_set_before_each_call_is_never_named as set_then_call,
+)
 from tests.laws import chains, test_entries as entries, test_manifests as manifests
 from tests.laws.fault import given, keep, returning
+from tests.transfer.ends import BAD, ID
 
 __all__ = ["order_of_ledgers"]
 
@@ -34,26 +42,17 @@ mounted = entries.test_mounting_is_associative_and_idempotent_and_the_receiver_k
 a_bad_one = entries.test_a_bad_entry_harms_no_other
 a_lost_one = entries.test_a_value_that_cannot_be_written_harms_no_other
 
-_Changes = capturing.Changes
-_bind, _merge, _put = Chain.bind, State.merge, mounting._put
-_keep = Carried.keep
-_with_shelf, _shelved = Prepared.with_shelf, dict[Prepared, State]()
+_bind, _merge, _apply = Chain.bind, State.merge, mounting._apply_entries
+_keep_state, _enter = SentStates.keep_state, KeptStates.enter
+_state_of_call, _shared = KeptState.state_of_call, dict[KeptState, State]()
 _encode_chain, _read_manifest = closed._encode_chain, closed.read_manifest
 _dumps, _numbers = LENIENT.dumps, count()
 
 # ---- what changed
 
 
-def _put_without_unbinding(
-    manifest: Any, chain: Chain, found: Any, unbound: Any, **options: Any
-) -> State:
-    return _put(manifest, chain, found, [], **options)
-
-
-def _put_with_the_senders_id(
-    manifest: Any, chain: Chain, found: Any, unbound: Any, **options: Any
-) -> State:
-    return _put(manifest, chain._replace(id=manifest.chain_id), found, unbound, **options)
+def _apply_without_unbinding(before: State, found: Any, unbound: Any) -> State:
+    return _apply(before, found, [])
 
 
 def _without_what_was_written(captured: Any) -> Any:
@@ -67,20 +66,19 @@ def _bind_as_before(self: Chain, var: Any, binding: Binding) -> Chain:
 
 keep(
     "a mount does not unbind",
-    patch.object(mounting, "_put", _put_without_unbinding),
+    patch.object(mounting, "_apply_entries", _apply_without_unbinding),
     a_chain,
     all_anew,
     mounted,
 )
 keep(
     "a change in place is not seen",
-    patch.object(capturing, "is_fixed", lambda _: True),
+    patch.object(diff, "is_fixed", lambda _: True),
     a_chain,
-    all_anew,
 )
 keep(
-    "what is handed out stays sealed",
-    patch.object(Binding, "hand_out", lambda self, var, value: None),
+    "what is exposed counts as unexposed",
+    patch.object(Binding, "expose", lambda self, var, value: None),
     a_chain,
 )
 keep(
@@ -90,14 +88,14 @@ keep(
 )
 keep("a set keeps the binding", patch.object(Chain, "bind", _bind_as_before), a_chain)
 keep(
-    "an answer does not tell of resets",
-    patch.object(_Changes, "_gone", lambda *_: None),
+    "an answer does not name resets",
+    patch.object(ManifestDiff, "_add_resets", lambda *_: None),
     a_chain,
     all_anew,
 )
 keep("forward variables come back", patch.object(ContextVar, "propagate", "both"), a_chain)
 keep(
-    "what comes by a mount is told back",
+    "what comes by a mount is sent back",
     returning(chains, "mount", lambda baseline: baseline and baseline._replace(state=State())),
     a_chain,
 )
@@ -110,91 +108,107 @@ keep(
 # ---- named states
 
 
-def _keep_and_use(self: Carried, *args: Any) -> Known | None:
-    known = _keep(self, *args)
+def _keep_and_confirm(self: SentStates, *args: Any) -> SentState | None:
+    known = _keep_state(self, *args)
     if known is not None:
-        self.arrived(known)
+        self.confirm(known.number)
     return known
 
 
+def _entering(change: Any) -> Any:
+    return patch.object(
+        KeptStates,
+        "enter",
+        lambda self, manifest, base, task=None: _enter(self, change(manifest), base, task),
+    )
+
+
 def _without_differences(manifest: Any) -> Any:
-    return manifest._replace(entries=b"") if manifest.base else manifest
+    return manifest._replace(entries=b"") if manifest and manifest.base else manifest
 
 
 def _as_a_bare_name(manifest: Any) -> Any:
-    return manifest._replace(entries=b"", name=0) if manifest.base else manifest
+    return manifest._replace(entries=b"", name=0) if manifest and manifest.base else manifest
 
 
-def _whoever_reads(mounted: Any, _: Any, *, whole: bool) -> bool:
-    return chains.current.get() is mounted and not whole
+def _pass_over(self: ManifestDiff, state: State, written: Any) -> None:
+    self.written = written
 
 
+keep("a named state ignores its differences", _entering(_without_differences), a_chain)
+keep("a bare name ignores what comes with it", _entering(_as_a_bare_name), a_chain)
 keep(
-    "a named state ignores its differences",
-    given(contexts, "mount_first", _without_differences),
+    "an answer brings nothing back",
+    returning(chains, "capture_answer", lambda answer: (None, answer[1])),
     a_chain,
 )
 keep(
-    "a bare name ignores what comes with it",
-    given(contexts, "mount_named", _as_a_bare_name),
+    "what was changed in place of a named state is not looked at",
+    patch.object(ManifestDiff, "add_changes_in_place", _pass_over),
     a_chain,
 )
 keep(
-    "what was mounted by its name counts as untouched",
-    patch.object(chains, "untouched", lambda mounted, _, whole: mounted is not None),
+    "a state is named before it arrived",
+    patch.object(SentStates, "keep_state", _keep_and_confirm),
     a_chain,
 )
 keep(
-    "what was read of a named state counts as untouched",
-    patch.object(chains, "untouched", _whoever_reads),
-    a_chain,
+    "every state is named when it is first sent",
+    patch.object(SentStates, "_is_worth_a_name", lambda *_: True),
+    set_then_call,
+    one_of_many,
 )
-keep("a state is named before it arrived", patch.object(Carried, "keep", _keep_and_use), a_chain)
+keep(
+    "no state is ever named",
+    patch.object(SentStates, "_is_worth_a_name", lambda *_: False),
+    sent_again,
+    a_large_value,
+)
 keep(
     "a value that can change is opened once for all calls",
     patch.object(type(LENIENT), "loads", staticmethod(lru_cache(64)(LENIENT.loads))),
     a_chain,
 )
 keep(
-    "a named state is told by what is fixed alone",
-    patch.object(Prepared, "with_shelf", lambda self, *_: self.state),
+    "of a named state only what is fixed is mounted",
+    patch.object(KeptState, "state_of_call", lambda self, *_: self.state),
     a_chain,
 )
 
 
-def _one_for_all(self: Prepared, values: Any, changed: Any) -> State:
-    return _shelved.setdefault(self, _with_shelf(self, values, changed))
+def _one_for_all(self: KeptState, values: Any, changed: Any) -> State:
+    return _shared.setdefault(self, _state_of_call(self, values, changed))
 
 
 keep(
-    "all calls that name a state share one shelf",
-    patch.object(Prepared, "with_shelf", _one_for_all),
+    "all calls that name a state share what they read",
+    patch.object(KeptState, "state_of_call", _one_for_all),
     a_chain,
 )
 keep(
     "what was seen once is never looked at again",
-    patch.object(capture, "as_seen", lambda _, seen, __: seen is not None),
+    patch.object(sent, "matches", lambda _, snapshot, __: snapshot is not None),
     a_chain,
 )
 keep(
     "a value has another binding for each who asks",
-    patch.object(Shelf, "binding", lambda self, _: Binding(False, self.dumps, self)),
+    patch.object(LazyValues, "binding_of", lambda self, _: Binding(False, self.dumps, self)),
     a_chain,
 )
 
 
 def _as_it_came(self: Binding, var: Any) -> bytes | None:
-    return None if self.shelf is None else self.shelf.closed[var].value
+    return None if self.lazy is None else self.lazy.encoded[var]
 
 
 keep(
     "what was read, and changed, goes on as the bytes that came",
-    patch.object(Binding, "unread", _as_it_came),
+    patch.object(Binding, "unread_bytes", _as_it_came),
     a_chain,
 )
 keep(
     "each reader decodes a value of its own",
-    patch.object(Shelf, "read", lambda self, var: self.loads(self.closed[var].value)),
+    patch.object(LazyValues, "read_value", lambda self, var: self.loads(self.encoded[var])),
     a_chain,
 )
 # ---- bytes
@@ -264,7 +278,7 @@ keep(
 )
 keep(
     "entries are sorted by their values",
-    patch.object(capturing, "_by_key", lambda entry: entry.value),
+    patch.object(diff, "_by_key", lambda entry: entry.value),
     order_of_sets,
 )
 keep(
@@ -297,7 +311,7 @@ keep(
 )
 keep(
     "the sender's id wins",
-    patch.object(mounting, "_put", _put_with_the_senders_id),
+    given(mounting, "admit", lambda chain: chain._replace(id=ID)),
     mounted,
 )
 
@@ -313,40 +327,40 @@ def _pack_what_is_not_lost(some: Iterable[Entry]) -> bytes:
     return closed.pack_entries(one for one in some if one.kind is not EntryKind.LOST)
 
 
-def _settle_leniently(problems: Any, *, strict: bool) -> None:
-    settle(problems, strict=False)
+def _warn_leniently(problems: Any, *, strict: bool) -> None:
+    warn_or_raise(problems, strict=False)
 
 
 keep(
     "strict mode mounts anyway",
-    patch.object(mounting, "settle", _settle_leniently),
+    patch.object(mounting, "warn_or_raise", _warn_leniently),
     a_bad_one,
 )
 keep(
     "strict mode sends anyway",
-    patch.object(capturing, "settle", _settle_leniently),
+    patch.object(diff, "warn_or_raise", _warn_leniently),
     a_lost_one,
 )
 keep(
-    "nobody is told what is wrong",
-    patch.object(mounting, "settle", lambda *_, **__: None),
+    "nobody is warned of what is wrong",
+    patch.object(mounting, "warn_or_raise", lambda *_, **__: None),
     a_bad_one,
 )
 keep(
     "what follows a bad entry is left out",
-    given(mounting, "decode", _up_to_a_bad_one),
+    given(mounting, "decode_entries", _up_to_a_bad_one),
     a_bad_one,
 )
 keep(
     "of a key that occurs twice the last counts",
-    given(mounting, "decode", lambda some: some[::-1]),
+    given(mounting, "decode_entries", lambda some: some[::-1]),
     a_bad_one,
 )
 keep(
     "an answer unbinds what was lost",
     given(
         mounting,
-        "decode",
+        "decode_entries",
         lambda some: [
             one._replace(kind=EntryKind.RESET) if one.kind is EntryKind.LOST else one
             for one in some

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from catena.context import mount as mounting
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.payloads import Wire
 from catena.dispatch.worker.session import Session
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.link import link as linking
+from catena.transfer.states import kept as kept_states
+from catena.transfer.states.kept import KeptStates
 from catena.wire import codec
 from catena.wire.frames import ExceptionFrame
 from tests.laws.fault import given, keep, returning
@@ -20,7 +20,7 @@ __all__ = ["CHECKS"]
 
 CHECKS = (a_case,)
 
-_unpack, _base, _reply = Wire.unpack, Contexts.base, Session.reply
+_unpack, _find_base, _reply = Wire.unpack, KeptStates.find_base, Session.reply
 
 
 def _unpack_or_key_error(data: bytes) -> Any:
@@ -32,7 +32,7 @@ def _unpack_or_key_error(data: bytes) -> Any:
 
 def _unbind_another(found: Any) -> Any:
     if found.problems and found.bound:
-        found.unbound.append(found.bound.pop().var)
+        found.unbound.append(found.bound.pop()[0])
     return found
 
 
@@ -60,10 +60,12 @@ keep(
     patch.object(Wire, "unpack", staticmethod(_unpack_or_key_error)),
     a_case,
 )
-keep("a bad entry unbinds another", returning(mounting, "decode", _unbind_another), a_case)
+keep(
+    "a bad entry unbinds another", returning(kept_states, "decode_entries", _unbind_another), a_case
+)
 keep(
     "of a key that occurs twice the last one counts",
-    given(mounting, "decode", lambda entries: tuple(reversed(tuple(entries)))),
+    given(kept_states, "decode_entries", lambda entries: tuple(reversed(tuple(entries)))),
     a_case,
 )
 keep(
@@ -74,6 +76,6 @@ keep(
 keep("an exception is not answered", patch.object(Session, "reply", _reply_or_not), a_case)
 keep(
     "a state that nobody named is taken for an empty one",
-    patch.object(Contexts, "base", lambda self, told: _base(self, told) or self.plain),
+    patch.object(KeptStates, "find_base", lambda self, one: _find_base(self, one) or self.plain),
     a_case,
 )

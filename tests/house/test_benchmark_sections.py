@@ -222,7 +222,7 @@ def test_the_sections_tell_every_kind_and_every_operation() -> None:
         line.removesuffix(" - | - |").strip() for line in variables
     ]
     assert "| asyncio | 7.00x (6.00-8.00) | 7.00x (6.00-8.00) | 7.00x (6.00-8.00) |" in micro
-    assert sum(line.startswith("- ") for line in variables) == 11
+    assert sum(line.startswith("- ") for line in variables) == 12
     assert sum(line.startswith("- ") for line in micro) == 3
     for table in (report_variables.ratio_table(SAMPLES), report_variables.figure_table(SAMPLES)):
         assert len({line.count("|") for line in table}) == 1
@@ -261,7 +261,8 @@ def test_the_routine_finds_what_the_client_has_set(kind: Kind) -> None:
     place = KINDS.index(kind)
     bind(kind)
     if kind.changing:
-        routines.variables[routines.changed_index(4)].set(routines.changed_text(4))
+        index = routines.changed_index(4, kind.count)
+        routines.variables[index].set(routines.changed_text(4))
 
     assert run(routines.echo.local(4, place)) == 4
 

@@ -61,8 +61,8 @@ def built(files: dict[str, str]) -> list[str]:
 def test_an_event_is_built_where_somebody_listens() -> None:
     """The seam: whoever builds an event has asked first, in the same function or in its caller."""
     asked_by_the_caller = {
-        "catena.context.mount._announce builds Mount",
-        "catena.context.mount._tell_undeclared builds KeysUndeclared",
+        "catena.transfer.mount._announce_mount builds Mount",
+        "catena.transfer.mount._announce_undeclared builds KeysUndeclared",
         "catena.dispatch.caller.exchange.begin_dispatch builds Dispatch",
         "catena.dispatch.worker.observation.__init__ builds Execution",
         # Built when an observer asks an execution for it.

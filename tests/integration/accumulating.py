@@ -92,6 +92,6 @@ def accumulate(
     met, before = halves(
         in_a_task, size=ROUND, count=count, seed=seed, prepare=begin, progress=progress
     )
-    met["states named here"] = before.here[1]["Known"]
-    met["states kept there"] = before.there[1]["Prepared"]
+    met["states named here"] = before.here[1]["SentState"]
+    met["states kept there"] = before.there[1]["KeptState"]
     return met

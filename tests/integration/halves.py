@@ -15,27 +15,28 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import catena
-from catena.context.carried import CARRIED_STATES, Known
-from catena.context.chain import Binding, Chain, State
+from catena.context.binding import Binding
+from catena.context.chain import Chain, State
 from catena.context.current import Home, Pin
 from catena.context.ledger import CallLedger, Ledger
-from catena.context.prepared import Prepared
 from catena.context.registry import tokens
 from catena.context.token import Token
 from catena.dispatch.caller.call import Call
 from catena.dispatch.worker.session import Session
+from catena.transfer.states.kept import KeptState
+from catena.transfer.states.sent import STATES, SentState
 from tests.integration import routines
 from tests.integration.pools import pooled
 
 __all__ = ["TOLERANCE", "WARM_UP", "Left", "Round", "counted", "halves", "settled", "unchanged"]
 
 KINDS = (
-    *(Chain, Token, State, Binding, Home, Pin, Known, Prepared, Call, Session),
+    *(Chain, Token, State, Binding, Home, Pin, SentState, KeptState, Call, Session),
     *(Ledger, CallLedger),
 )
 
-WARM_UP = CARRIED_STATES
-"""Rounds until the tables of a link are full on both sides: each names at least two states."""
+WARM_UP = 2 * STATES
+"""Rounds until the tables of a link are full on both sides: each names at least one state."""
 
 TOLERANCE = 4 << 20
 """By how many bytes memory may differ between the end of the first half and of the second."""

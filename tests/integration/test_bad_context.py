@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context import changes, decoding
-from catena.context.manifest import ENTRY_LIMIT, ChainManifest, Entry, EntryKind
 from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost, KeysUndeclared
-from catena.events.bus import subscribe
+from catena.observe import subscribe
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
+from catena.transfer import decode, diff
+from catena.transfer.manifest import ENTRY_LIMIT, ChainManifest, Entry, EntryKind
 from catena.wire import manifests as closed
 from catena.wire.frames import Ack, ExceptionFrame, Nack, NackCode, Result
 from tests.dispatch.ends import hand_and_sessions, opening
@@ -133,7 +133,7 @@ def test_too_much_is_refused_here(monkeypatch: pytest.MonkeyPatch) -> None:
         good.set("here")
         worker = await _fresh(listen)
         with monkeypatch.context() as patch:
-            patch.setattr(changes, "VALUE_LIMIT", 1000)
+            patch.setattr(diff, "VALUE_LIMIT", 1000)
             bad.set("x" * 2000)
             with pytest.warns(SerializationWarning, match="exceed 1000"):
                 assert await look() == ("here", "-")
@@ -226,7 +226,7 @@ def test_a_key_that_occurs_twice() -> None:
 @isolated
 def test_a_large_value_from_a_peer_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """M2: the receiver holds the limit by itself, before anything is unpickled."""
-    monkeypatch.setattr(decoding, "VALUE_LIMIT", 100)
+    monkeypatch.setattr(decode, "VALUE_LIMIT", 100)
 
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):

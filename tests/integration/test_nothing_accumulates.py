@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catena.context.carried import CARRIED_STATES
+from catena.transfer.states.sent import STATES
 from tests.integration.accumulating import ROUND, accumulate
 
 DISPATCHES = 400
@@ -17,5 +17,5 @@ def test_nothing_stays_of_dispatches_with_set_reset_and_fork() -> None:
     assert met["resets"] >= DISPATCHES // ROUND
     assert met["forks"] >= DISPATCHES // ROUND
     # The tables of the link are full but for what a round takes out of them again.
-    assert met["states named here"] > CARRIED_STATES - ROUND
-    assert met["states kept there"] > 2 * CARRIED_STATES - ROUND
+    assert met["states named here"] > STATES - ROUND
+    assert met["states kept there"] > 2 * STATES - ROUND

@@ -14,23 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import catena
-from catena.context.capture import (
-    Baseline,
-    Captured,
-    capture_answer,
-    capture_drive,
-    capture_first,
-    untouched,
-)
-from catena.context.carried import Carried, Known
 from catena.context.chain import Chain
 from catena.context.current import current
 from catena.context.fork import fork_here
-from catena.context.manifest import ChainManifest
-from catena.context.mount import mount
 from catena.context.token import UNREAD, UNSET
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.payloads import LENIENT
+from catena.transfer.baseline import Baseline, Captured
+from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.mount import mount
+from catena.transfer.states.kept import KeptStates
+from catena.transfer.states.plain import PLAIN
+from catena.transfer.states.sent import SentStates
 from catena.wire import manifests as closed
 from tests.laws.law import Seen
 from tests.laws.programs import Step, mutate
@@ -80,11 +75,11 @@ class Scope:
         seen, chain = self.context.get(var.backing, UNSET), self.context.get(current)
         if seen is not UNREAD or chain is None:
             return seen
-        binding = chain.state.binding(var)
+        binding = chain.state.binding_of(var)
         if binding is None:
             return seen
-        data = binding.unread(var)
-        return binding.read(var) if data is None else LENIENT.loads(data)
+        data = binding.unread_bytes(var)
+        return binding.read_value(var) if data is None else LENIENT.loads(data)
 
     def told(self) -> Told:
         """Return what a frame that leaves or comes now says that is here."""
@@ -109,10 +104,11 @@ class Call:
 class Chains:
     """A stack of Contexts, and the steps of a program; a step that cannot be taken is left out.
 
-    With ``deltas`` the link names states and tells what changed; without, all is told each time.
+    With ``deltas`` the link names states and sends what changed, and what takes no more than
+    ``short`` entries it does not name yet; without, everything is sent each time.
     """
 
-    def __init__(self, seen: Seen, *, deltas: bool) -> None:
+    def __init__(self, seen: Seen, *, deltas: bool, short: int = 0) -> None:
         self.seen = seen
         self.deltas = deltas
         self.variables = [
@@ -120,11 +116,11 @@ class Chains:
         ]
         # The caller, who is unarmed, and a link that has carried nothing yet.
         self.scopes = [Scope(contextvars.Context())]
-        self.carried = Carried(states=3, size=900) if deltas else None
-        self.pending: list[Known] = []
-        self.shelves = 0
+        self.sent = SentStates(states=3, size=900, short=short) if deltas else PLAIN
+        self.pending: list[int] = []
+        self.unread = 0
         self.arrived = {0}
-        self.contexts = Contexts(None, LENIENT)
+        self.kept = KeptStates(contextvars.Context(), LENIENT)
 
     @property
     def top(self) -> Scope:
@@ -178,8 +174,8 @@ class Chains:
     def look(self) -> None:
         """Capture in both directions, which changes nothing."""
         run = self.top.context.run
-        first = run(capture_first, LENIENT, None)
-        assert run(capture_first, LENIENT, None) == first
+        first = run(capture_first, LENIENT, PLAIN)
+        assert run(capture_first, LENIENT, PLAIN) == first
         answer = run(capture_answer, LENIENT, None)
         assert run(capture_answer, LENIENT, None) == answer
         self.seen["looked at a chain"] += first is not None
@@ -200,15 +196,14 @@ class Chains:
 
     def ack(self) -> None:
         """Tell the caller that the states it has told have arrived."""
-        for known in self.pending:
-            assert self.carried is not None
-            self.carried.arrived(known)
-            self.arrived.add(known.number)
+        for number in self.pending:
+            self.sent.confirm(number)
+            self.arrived.add(number)
         self.pending.clear()
 
     def forget(self) -> None:
         """Let the worker forget every state."""
-        self.contexts = Contexts(None, LENIENT)
+        self.kept = KeptStates(contextvars.Context(), LENIENT)
 
     def call(self) -> None:
         """Call a fresh worker."""
@@ -216,36 +211,36 @@ class Chains:
             return
         caller = self.top
         chain = caller.context.get(current)
-        looked = chain is not None and bool(chain.state.loose)
+        looked = chain is not None and bool(chain.state.getters)
         captured = self._first(caller)
-        call = Call(Scope(self.contexts.plain.context.copy()), chain_id=caller.chain_id)
+        call = Call(Scope(self.kept.plain.context.copy()), chain_id=caller.chain_id)
         worker = call.worker
         worker.serves = call
         if captured is None:
             self.seen["unarmed"] += 1
         else:
             manifest = trip(captured.manifest)
-            base = self.contexts.base(manifest)
+            base = self.kept.find_base(manifest)
             assert base is not None
             assert manifest.base in self.arrived
             worker.context = base.context.copy()
-            worker.baseline = worker.context.run(self.contexts.enter, manifest, base)
-            if manifest.base and not (manifest.entries or manifest.name or base.mutable):
+            worker.baseline = worker.context.run(self.kept.enter, manifest, base)
+            if manifest.base and not (manifest.entries or manifest.name or base.eager):
                 worker.mounted = worker.context.get(current)
                 self.seen["a bare name"] += 1
-                self.seen["a bare name of what can change"] += bool(base.closed)
+                self.seen["a bare name of what can change"] += bool(base.lazy)
             call.calling = captured.baseline
-            self.pending += [captured.told] if captured.told else []
-            self._count_first(manifest, kept=len(base.closed))
+            self.pending += [manifest.name] if manifest.name else []
+            self._count_first(manifest, kept=len(base.lazy))
             self._count_looked(looked, manifest)
         self._crossed(worker, news(caller, {}, ALL))
         self._begin(call, caller)
-        shelf = None if worker.mounted is None else worker.mounted.state.shelf
-        if shelf is not None:
+        lazy = None if worker.mounted is None else worker.mounted.state.lazy
+        if lazy is not None:
             # Programs that come to read just this, between the call and its answer, are rare.
-            self.shelves += 1
-            if self.shelves % 3 == 0:
-                self.change(self.variables.index(next(iter(shelf.closed))))
+            self.unread += 1
+            if self.unread % 3 == 0:
+                self.change(self.variables.index(next(iter(lazy.encoded))))
 
     def drive(self, number: int) -> None:
         """Drive a call once more, from the chain that drove it before or from another one."""
@@ -285,16 +280,15 @@ class Chains:
         caller, call = self.top, worker.serves
         assert call is not None
         whole = not self.deltas
-        same = worker.context.run(untouched, worker.mounted, LENIENT, whole=whole)
-        self.seen["a bare name that nobody touched"] += same and bool(worker.model)
-        shelf = None if worker.mounted is None else worker.mounted.state.shelf
-        self.seen["a bare name that somebody read"] += shelf is not None and bool(shelf.opened)
+        lazy = None if worker.mounted is None else worker.mounted.state.lazy
+        self.seen["a bare name that somebody read"] += lazy is not None and bool(lazy.decoded)
         manifest, worker.baseline = worker.context.run(
             capture_answer, LENIENT, worker.baseline, whole=whole
         )
         told = news(worker, call.back, BOTH, again=whole)
         assert (set() if manifest is None else self._named(manifest)) == told.keys()
-        assert manifest is None or not same
+        same = worker.mounted is not None and manifest is None
+        self.seen["a bare name that nobody touched"] += same and bool(worker.model)
         if manifest is not None:
             call.calling = caller.context.run(
                 mount, trip(manifest), LENIENT, to_worker=False, baseline=call.calling
@@ -322,14 +316,13 @@ class Chains:
 
     def _first(self, caller: Scope) -> Captured | None:
         """Capture the first frame of a call, again when the worker does not know its base."""
-        captured = caller.context.run(capture_first, LENIENT, self.carried)
-        if captured is None or self.contexts.base(captured.manifest) is not None:
+        captured = caller.context.run(capture_first, LENIENT, self.sent)
+        if captured is None or self.kept.find_base(captured.manifest) is not None:
             return captured
-        assert self.carried is not None
-        self.carried.clear()
+        self.sent.clear()
         self.pending.clear()
         self.seen["a base that was forgotten"] += 1
-        return caller.context.run(capture_first, LENIENT, self.carried)
+        return caller.context.run(capture_first, LENIENT, self.sent)
 
     def _begin(self, call: Call, caller: Scope) -> None:
         call.there, call.back = caller.told(), call.worker.told()
@@ -345,7 +338,7 @@ class Chains:
             call.drivers[call.chain_id] = call.worker
         known = call.drivers.pop(chain_id, None)
         self.seen["driven by an earlier chain again"] += known is not None
-        call.worker = known or Scope(self.contexts.plain.context.copy(), serves=call)
+        call.worker = known or Scope(self.kept.plain.context.copy(), serves=call)
         call.chain_id = chain_id
         return call.worker
 
@@ -377,6 +370,7 @@ class Chains:
         differs = "with differences" if manifest.entries else "alone"
         self.seen[f"a name {differs}" if manifest.base else "told whole"] += 1
         self.seen["a state given a name"] += manifest.name > 0
+        self.seen["sent without a name"] += bool(manifest.entries) and not manifest.name
         self.seen["kept as bytes"] += kept
         self.seen["forward sent"] += any(
             one.forward for one in closed.unpack_entries(manifest.entries)
@@ -389,7 +383,7 @@ class Chains:
 
 def run_program(seen: Seen, program: list[Step], *, deltas: bool) -> None:
     """Run a program, and hold the Contexts against the dicts after each step."""
-    chains = Chains(seen, deltas=deltas)
+    chains = Chains(seen, deltas=deltas, short=int(len(program) % 3 == 0))
     for step in program:
         chains.step(*step)
         chains.holds()

@@ -11,8 +11,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import ChainManifest
 from catena.pickling import pickler
+from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Task, Throw
 from catena.wire.v1 import catena_pb2 as pb
 from tests.laws.fuzz_corpus import UNBOUND, VARIABLES

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from catena.context import capture
 from catena.context.chain import Chain
 from catena.context.current import current
 from catena.context.ledger import Ledger
@@ -20,10 +19,12 @@ from catena.context.registry import tokens
 from catena.context.token import Token
 from catena.context.var import ContextVar
 from catena.dispatch.worker import run_coroutine as running
+from catena.transfer import capture
 
 __all__ = ["FAULTS", "Planted", "plant_what_is_asked_for"]
 
 _ASKED_FOR = "CATENA_TEST_FAULT"
+_answer = running.capture_answer
 _undo, _fork, _set, _reset = Token._undo, Chain.fork, ContextVar.set, ContextVar._reset
 
 
@@ -48,6 +49,10 @@ def _other_order(self: ContextVar[Any], chain: Chain | None, token: Token[Any]) 
     return "foreign" if token.var is not self else _reset(self, chain, token)
 
 
+def _capture_when_unarmed(values: Any, baseline: Any, **options: Any) -> Any:
+    return _answer(values, baseline, **options) if baseline is None else (None, baseline)
+
+
 def _set_and_forget(self: ContextVar[Any], value: Any) -> Token[Any]:
     chain = current.get()
     if chain is not None and chain.home.ledger is not None:
@@ -58,7 +63,7 @@ def _set_and_forget(self: ContextVar[Any], value: Any) -> Token[Any]:
 
 FAULTS: dict[str, Callable[[], Any]] = {
     "the ledger is not sent back": lambda: patch.object(
-        capture, "_with_news", lambda manifest, now, home: (manifest, now)
+        capture, "_with_token_news", lambda manifest, now, home: (manifest, now)
     ),
     "every crossed token is accepted": lambda: patch.object(Token, "_undo", _accept),
     "no crossed token is accepted": lambda: patch.object(Ledger, "holds", _accept_none),
@@ -69,8 +74,8 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "a spent id is forgotten at the next set": lambda: patch.object(
         ContextVar, "set", _set_and_forget
     ),
-    "a call that began with a name tells nothing back": lambda: patch.object(
-        running, "untouched", lambda mounted, _, whole: mounted is not None
+    "an answer to an armed call brings nothing back": lambda: patch.object(
+        running, "capture_answer", _capture_when_unarmed
     ),
 }
 """What makes the patch, by a sentence that is true while it is open."""

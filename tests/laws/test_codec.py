@@ -8,8 +8,8 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 
-from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ProtocolError
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import codec, manifests as closed
 from catena.wire.frames import (
     Ack,

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 import catena
 from catena.context.chain import Binding, State
-from catena.context.manifest import Entry, EntryKind
 from catena.dispatch.payloads import LENIENT, STRICT, Wire
-from tests.context.ends import (
+from catena.transfer.manifest import Entry, EntryKind
+from tests.laws.law import Seen, law
+from tests.support import variable
+from tests.transfer.ends import (
     BAD,
     ID,
     OTHER,
@@ -24,8 +26,6 @@ from tests.context.ends import (
     reset_of,
     value_of,
 )
-from tests.laws.law import Seen, law
-from tests.support import variable
 
 WHICH = st.integers(0, 2)
 VALUES = st.sampled_from([0, 0.0, "a", (0,), [], ["a"]])

@@ -9,9 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from catena.context.capture import capture_answer, capture_first
-from catena.context.manifest import ChainManifest
 from catena.dispatch.payloads import LENIENT
+from catena.transfer.capture import capture_answer, capture_first
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.states.plain import PLAIN
 from catena.wire import codec, manifests as closed
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Task, Throw
 from catena.wire.v1 import catena_pb2 as pb
@@ -48,6 +49,7 @@ NAMED = {
     "driven by an earlier chain again": 20,
     "told nothing back": 200,
     "a state given a name": 500,
+    "sent without a name": 50,
     "a name alone": 50,
     "a bare name": 100,
     "a bare name that nobody touched": 80,
@@ -99,7 +101,7 @@ def test_the_order_of_sets_leaves_no_trace(
         for name, value in order:
             variables[name].set(copy.deepcopy(value))
         if to_worker:
-            captured = capture_first(LENIENT, None)
+            captured = capture_first(LENIENT, PLAIN)
             return b"" if captured is None else captured.manifest.entries
         manifest, _ = capture_answer(LENIENT, None)
         return b"" if manifest is None else manifest.entries

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from catena.context.manifest import ChainManifest
 from catena.errors import ProtocolError
 from catena.link import outbox
 from catena.link.outbox import (
@@ -21,6 +20,7 @@ from catena.link.outbox import (
     Outbox,
 )
 from catena.link.service import OPTIONS
+from catena.transfer.manifest import ChainManifest
 from catena.wire import codec
 from catena.wire.frames import Cancel, Frame, Nack, NackCode, Next, Piece, Result
 from tests.laws.law import Seen, law

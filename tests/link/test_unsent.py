@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from catena.context.manifest import ChainManifest
 from catena.link import outbox
+from catena.transfer.manifest import ChainManifest
 from catena.wire import codec
 from catena.wire.frames import Cancel, Frame, Next, Result
 from tests.link.ends import Listener, link_and_hand, settle

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from catena import events
-from catena.context.manifest import ChainManifest
-from catena.context.mount import mount
 from catena.dispatch.payloads import LENIENT
 from catena.events import ChainForked, EntryLost, Mount, TokenReset
 from catena.events.bus import Event, announce
 from catena.testing import Recording, recording
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.mount import mount
 from tests.support import isolated, run, variable
 
 MANIFEST = ChainManifest(bytes(range(16)))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.errors import ProtocolError
 from catena.events.carrier import CARRIER_LIMIT, OVERSIZED
+from catena.transfer.manifest import NO_CHAIN, ChainManifest
 from catena.wire import codec
 from catena.wire.frames import ExceptionFrame, Frame, Next, Result, Send, Task, Throw
 from catena.wire.manifests import decode_manifest, encode_manifest

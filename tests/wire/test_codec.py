@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import codec, frames, manifests as closed, versions
 from catena.wire.frames import Nack, NackCode, Next, Result, Task, Unknown
 from catena.wire.v1 import catena_pb2 as pb
@@ -121,7 +121,7 @@ def test_a_default_of_no_bytes_is_not_no_default() -> None:
 def test_a_manifest_has_the_same_bytes_under_any_hash_seed() -> None:
     """M1: same entries, same bytes, in any process."""
     program = (
-        "from catena.context.manifest import *\n"
+        "from catena.transfer.manifest import *\n"
         "from catena.wire import manifests as closed\n"
         "entries = [Entry(('a', str(n)), EntryKind.VALUE, b'v') for n in range(5)]\n"
         "carrier = {str(n): str(n) for n in set('abcdefgh')}\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catena.context.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import codec, frames, manifests
 from catena.wire.frames import Frame, NackCode, Next
 

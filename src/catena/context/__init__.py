@@ -1,4 +1,4 @@
-"""Floor 2: chains, variables and tokens, and how a chain becomes a manifest and comes back.
+"""Floor 2: chains, variables and tokens.
 
-Nothing here opens a socket or pickles; values are encoded through the port ``Values``.
+Nothing here opens a socket or pickles.
 """

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from gc import get_referents
 from threading import get_ident
-from types import FrameType, MappingProxyType
+from types import FrameType
 from typing import Any, Literal
 from weakref import ref
 
@@ -72,8 +72,6 @@ class Home:
     # Of the class, for most homes never have any of it: one is made for each call.
     ledger: Ledger | None = None
     """Of the tokens that have crossed; most Contexts never see one."""
-    ready: Mapping[object, Any] = MappingProxyType({})
-    """What a link is told of the chain here, by link, so that it is put together once."""
     keeps_pins = False
     """Whether somebody asks what tokens do; most Contexts are kept by those who run in them."""
     proof: ref[contextvars.Context] | None = None

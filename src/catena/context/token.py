@@ -27,7 +27,7 @@ from catena.ids import new_id
 from catena.wording import reason
 
 if TYPE_CHECKING:
-    from catena.context.chain import Binding
+    from catena.context.binding import Binding
     from catena.context.current import Home, Pin
     from catena.context.var import ContextVar
 
@@ -140,7 +140,7 @@ class Token(Generic[T]):
             if old is UNREAD:
                 old = self._read(self._before)
             # As ``get`` does it: from now on somebody can change the value in place.
-            self._before.hand_out(self._var, old)
+            self._before.expose(self._var, old)
         return Token.MISSING if old is UNSET else old
 
     @property
@@ -228,7 +228,7 @@ class Token(Generic[T]):
     def _read(self, before: Binding) -> Any:
         """Return the value from before the set, which nobody may have read yet."""
         try:
-            return before.read(self._var)
+            return before.read_value(self._var)
         except Exception as error:
             raise self._unreadable(reason(error)) from error
 
@@ -287,10 +287,10 @@ class Token(Generic[T]):
         before = self._before
         try:
             if value is UNREAD and before is not None:
-                unread = before.unread(self._var)
+                unread = before.unread_bytes(self._var)
                 if unread is not None:
                     return Old(loads, unread)
-                value = before.read(self._var)
+                value = before.read_value(self._var)
             data = dumps(value)
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.

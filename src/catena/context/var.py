@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable
-from functools import partial
-from threading import get_ident
 from types import FrameType, GenericAlias
 from typing import (
     TYPE_CHECKING,
@@ -27,15 +25,15 @@ from typing import (
 )
 
 from catena.context import registry
-from catena.context.chain import HIDDEN, Binding, Chain, State
-from catena.context.current import current, new_chain, task_of
+from catena.context.binding import Binding
+from catena.context.chain import HIDDEN, Chain, State
+from catena.context.current import current, new_chain
 from catena.context.factory import ensure_task_factory
 from catena.context.guard import admit
-from catena.context.problems import problem, settle
 from catena.context.token import UNREAD, UNSET, Token
 from catena.errors import ContextVarCollision
 from catena.events import TokenReset
-from catena.events.bus import announce, is_observing, run_observing
+from catena.events.bus import announce
 from catena.ids import new_id
 
 __all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
@@ -183,13 +181,9 @@ class ContextVar(Generic[T]):
         chain = current.get()
         value = self.backing.get()
         if chain is not None:
-            _, _, thread, task, _, state = chain
-            owner = task and task()
-            # What admit finds out first.
-            if owner is None or task_of(owner.get_loop()) is not owner or thread != get_ident():
-                state = admit(chain, reading=True).state
-            if state.sealed:
-                value = self._handed_out(state, value)
+            state = admit(chain, reading=True).state
+            if state.has_unexposed:
+                value = self._exposed(state, value)
         if value is not UNSET:
             return value
         if default is not MISSING:
@@ -211,7 +205,7 @@ class ContextVar(Generic[T]):
         chain = new_chain(new_id()) if chain is None else admit(chain)
         ensure_task_factory(chain.task)
         current.set(chain.bind(self, Binding()))
-        # To bind has settled the state.
+        # To bind has made the state anew.
         return Token.mint(self, self.backing.set(value), chain.state.get(self), chain.home)
 
     @_taking_one
@@ -257,27 +251,25 @@ class ContextVar(Generic[T]):
             )
         return "ok"
 
-    def _handed_out(self, state: State, value: Any) -> Any:
+    def _exposed(self, state: State, value: Any) -> Any:
         """Return a value that a mount may have brought, decoded if it is the first to ask for it.
 
         One that cannot be decoded is left out, as at a mount.
         """
         if state is HIDDEN:
             return UNSET
-        try:
-            if value is UNREAD and state.shelf is not None:
-                return state.shelf.hand_out(self) if self in state else UNSET
-            binding = state.binding(self)
-            if binding is None:
-                return UNSET if value is UNREAD else value
-            if value is UNREAD:
-                value = binding.read(self)
-        except Exception as error:
-            # A listener that hears of it, as a log filter may, reads it again.
-            if not is_observing():
-                run_observing(partial(settle, strict=False), [problem(self._key, error, "read")])
-            return UNSET
-        binding.hand_out(self, value)
+        binding = state.binding_of(self)
+        if binding is None:
+            return UNSET if value is UNREAD else value
+        if value is UNREAD:
+            if binding.lazy is None:
+                return UNSET
+            try:
+                value = binding.lazy.read_value(self)
+            except Exception as error:
+                binding.lazy.report(self._key, error)
+                return UNSET
+        binding.expose(self, value)
         return value
 
     def suppose(self, default: Any) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from catena.context.capture import Baseline
-from catena.context.manifest import ChainManifest
-from catena.context.mount import mount
-from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError
 from catena.events import announced
 from catena.remote_exceptions.native import context_of, set_context
+from catena.transfer.baseline import Baseline
+from catena.transfer.manifest import ChainManifest, Values
+from catena.transfer.mount import mount
 
 __all__ = ["append_context", "mount_frame"]
 
 
 def mount_frame(
     manifest: ChainManifest | None,
-    values: Wire,
+    values: Values,
     baseline: Baseline | None,
     *,
     to_worker: bool,

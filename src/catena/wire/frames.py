@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from catena.context.manifest import ChainManifest
+from catena.transfer.manifest import ChainManifest
 
 __all__ = [
     "SMALL",

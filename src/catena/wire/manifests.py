@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
-from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.events.carrier import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = [

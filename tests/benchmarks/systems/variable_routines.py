@@ -41,12 +41,12 @@ def values(kind: Kind) -> list[Any]:
     return _VALUES[kind.type][: kind.count]
 
 
-def changed_index(serial: int) -> int:
-    """Which variable the call of that number sets anew.
+def changed_index(serial: int, count: int = VARIABLES) -> int:
+    """Which of so many variables the call of that number sets anew.
 
     It moves on by one more every hundred calls, so that a hundred tasks in lockstep rotate, too.
     """
-    return (serial + serial // VARIABLES) % VARIABLES
+    return (serial + serial // count) % count
 
 
 def changed_text(serial: int) -> str:
@@ -69,7 +69,7 @@ async def here() -> tuple[int, str]:
 
 def _check(serial: int, kind: Kind) -> None:
     if kind.changing:
-        _look(changed_index(serial), changed_text(serial))
+        _look(changed_index(serial, kind.count), changed_text(serial))
         return
     one = serial % (kind.count or 1)
     for index in range(kind.count) if kind.reading else (one,):

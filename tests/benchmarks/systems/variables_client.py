@@ -86,7 +86,7 @@ def caller(kind: Kind) -> Call:
     async def call(number: int) -> int:
         serial = next(serials)
         if kind.changing:
-            variable = routines.variables[routines.changed_index(serial)]
+            variable = routines.variables[routines.changed_index(serial, kind.count)]
             variable.set(routines.changed_text(serial))
         same(await routines.echo(serial, place), serial)
         return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from catena.context.capture import Baseline
 from catena.dispatch.answers import append_context, mount_frame
 from catena.dispatch.caller.call import Call
 from catena.dispatch.payloads import Wire, unpickle_payload
@@ -12,6 +11,7 @@ from catena.errors import ChainSerializationError, SerializationError
 from catena.events import announce_unhandled_contention
 from catena.events.bus import call_hook
 from catena.remote_exceptions import pickled
+from catena.transfer.baseline import Baseline
 from catena.wire.frames import ExceptionFrame, Frame, Result
 
 __all__ = ["apply_answer", "mount_late"]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from catena.context.capture import Captured
-from catena.context.carried import Known
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import Wire
 from catena.errors import CatenaError, ProtocolError, WorkerLost
 from catena.events import Dispatch
 from catena.link.link import Link
+from catena.transfer.baseline import Captured
 from catena.wire.frames import Ack, Cancel, Frame, Nack, Next, Send, Throw
 from catena.wire.grammar import END, TABLE, TO_CALLER, Position
 
@@ -57,7 +56,7 @@ class Host(Protocol):
         """All calls that are open on it, by their number."""
         ...
 
-    def arrived(self, state: Known, /) -> None:
+    def confirm_state(self, number: int, /) -> None:
         """Note that the worker has a state."""
         ...
 
@@ -155,8 +154,8 @@ class Call(Position):
         if type(frame) is Ack and (acked := _ACKED.get(self.state)) is not None:
             # Half of all frames that arrive; the rest goes the long way.
             self.state, self.last = acked, frame.symbol
-            if self.captured is not None and self.captured.told is not None:
-                self.connection.arrived(self.captured.told)
+            if self.captured is not None and self.captured.manifest.name:
+                self.connection.confirm_state(self.captured.manifest.name)
             return
         try:
             state = self.hear(frame.symbol, TO_CALLER)

@@ -10,9 +10,6 @@ from itertools import count
 from typing import Any
 from weakref import WeakSet
 
-from catena.context.capture import capture_first
-from catena.context.carried import Carried, Known
-from catena.context.manifest import NO_CHAIN, ChainManifest
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.timeouts import NO_TIMES, Bounds, Timers
 from catena.dispatch.declaration import Declaration
@@ -21,6 +18,10 @@ from catena.errors import ProtocolError
 from catena.events import Attempt, CallNacked, Dispatch, Endpoints, FrameDropped
 from catena.events.bus import announce
 from catena.link.link import Link
+from catena.transfer.capture import capture_first
+from catena.transfer.manifest import NO_CHAIN, ChainManifest
+from catena.transfer.states.plain import PLAIN
+from catena.transfer.states.sent import SentStates
 from catena.wire.frames import (
     Cancel,
     Frame,
@@ -57,7 +58,7 @@ class WorkerConnection:
         self.link = link
         self.values = values_for(strict=strict)
         self.deltas = DELTA in link.capabilities
-        self._carried = Carried() if NAMES in link.capabilities else None
+        self.states = SentStates() if NAMES in link.capabilities else PLAIN
         self.worker = link.peer.peer if link.peer else "?"
         version = link.peer.software if link.peer else ""
         self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
@@ -100,7 +101,7 @@ class WorkerConnection:
         # First what may fail, then the chain, then the number: either counts as sent from then on.
         code = declared.dumps()
         times = NO_TIMES if bounds is None else bounds.times_for(self.link)
-        captured = capture_first(self.values, self._carried)
+        captured = capture_first(self.values, self.states)
         number, body = self._number(code)
         proxy = b"" if self._proxy_sent else self._proxy
         self._proxy_sent = True
@@ -142,21 +143,19 @@ class WorkerConnection:
             manifest = (manifest or NO_CHAIN).carrying(operation.carrier)
         return manifest
 
-    def arrived(self, told: Known) -> None:
-        """Note that the worker has a state, because it accepted the call that told it."""
-        if self._carried is not None:
-            self._carried.arrived(told)
+    def confirm_state(self, number: int) -> None:
+        """Note that the worker has a state, because it accepted the call that brought it."""
+        self.states.confirm(number)
 
     def note_nack(self, call: Call, nack: Nack) -> None:
         """Note a refusal: what the worker does not know is sent whole the next time."""
         if CallNacked.listeners:
             announce(CallNacked(call.declared.name, self.worker, nack.code.name))
-        told = call.captured and call.captured.told
-        if told is not None and self._carried is not None:
-            # The worker keeps nothing of a call that it refused; the next one tells it.
-            self._carried.drop(told)
+        if call.captured is not None:
+            # The worker keeps nothing of a call that it refused; the next one brings the state.
+            self.states.drop(call.captured.manifest.name)
         if nack.code is NackCode.UNKNOWN:
-            self._tell_anew()
+            self._send_anew()
         elif nack.code is NackCode.DRAINING:
             self.accepting = False
 
@@ -181,7 +180,7 @@ class WorkerConnection:
         call = self.calls.get(frame.call)
         if isinstance(frame, Task):
             # The worker has learnt nothing of what went along.
-            self._tell_anew()
+            self._send_anew()
         elif call is not None:
             self.link.send(Cancel(frame.call))
         if call is not None:
@@ -207,12 +206,11 @@ class WorkerConnection:
         for call in calls.values():
             call.lose(error or ConnectionError(closed))
 
-    def _tell_anew(self) -> None:
-        """Forget what the worker was told: callables, the proxy, states of chains."""
+    def _send_anew(self) -> None:
+        """Forget what was sent before: callables, the proxy, states of chains."""
         self._numbers.clear()
         self._proxy_sent = False
-        if self._carried is not None:
-            self._carried.clear()
+        self.states.clear()
 
     def _number(self, body: bytes) -> tuple[int, bytes]:
         """Return the link's number of a callable, and its body if the worker has to learn it."""

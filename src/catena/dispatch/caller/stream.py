@@ -15,9 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from catena.context.capture import Baseline, capture_drive
 from catena.context.current import running_loop
-from catena.context.manifest import ChainManifest
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, exchange, no_pool
@@ -26,6 +24,9 @@ from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
 from catena.remote_exceptions import pickled
+from catena.transfer.baseline import Baseline
+from catena.transfer.capture import capture_drive
+from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import Frame, Next, Result, Send, Throw
 
 __all__ = ["Stream", "streams"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import partial
 from time import perf_counter_ns
 
-from catena.context.manifest import NO_CHAIN, ChainManifest
-from catena.context.mount import unmount
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.worker.session import Session
 from catena.events import Execution, Lease, ServedCall
 from catena.events.bus import call_hook
+from catena.transfer.manifest import NO_CHAIN, ChainManifest
+from catena.transfer.mount import unmount
+from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 
 __all__ = ["ExecutionObservation"]
@@ -32,7 +32,7 @@ class ExecutionObservation:
     __slots__ = ("_execution", "_lease")
 
     def __init__(
-        self, session: Session, routine: str, contexts: Contexts, drive: Next | Send | Throw
+        self, session: Session, routine: str, contexts: KeptStates, drive: Next | Send | Throw
     ) -> None:
         task, manifest = session.task, drive.manifest or NO_CHAIN
         served = ServedCall(

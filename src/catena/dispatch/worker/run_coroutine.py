@@ -14,16 +14,18 @@ import asyncio
 from time import monotonic
 from typing import Any
 
-from catena.context.capture import Baseline, capture_answer
-from catena.context.mount import unmount
 from catena.dispatch.answers import append_context
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.payloads import Wire, pickle_payload, unpickle_payload
+from catena.dispatch.payloads import pickle_payload, unpickle_payload
 from catena.dispatch.worker.observation import ExecutionObservation
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net, plain_exception
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import Execution, Lease, announce_unhandled_contention, announced
 from catena.remote_exceptions import pickled
+from catena.transfer.baseline import Baseline
+from catena.transfer.capture import capture_answer
+from catena.transfer.manifest import Values
+from catena.transfer.mount import unmount
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
@@ -118,7 +120,7 @@ def answer_exception(
     error: BaseException,
     session: Session,
     declared: Declaration,
-    values: Wire,
+    values: Values,
     baseline: Baseline | None,
 ) -> ExceptionFrame:
     """Return the frame that carries an exception, with the chain as it was left.

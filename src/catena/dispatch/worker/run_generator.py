@@ -12,11 +12,7 @@ from collections.abc import AsyncGenerator
 from time import monotonic
 from typing import Any
 
-from catena.context.capture import Baseline, capture_answer
 from catena.context.current import current
-from catena.context.manifest import ChainManifest
-from catena.context.mount import unmount
-from catena.context.prepared import Prepared
 from catena.dispatch.answers import mount_frame
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
 from catena.dispatch.worker.observation import ExecutionObservation
@@ -24,6 +20,11 @@ from catena.dispatch.worker.run_coroutine import answer_exception, unpickle_argu
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net
 from catena.events import Execution, Lease
 from catena.remote_exceptions import pickled
+from catena.transfer.baseline import Baseline
+from catena.transfer.capture import capture_answer
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.mount import unmount
+from catena.transfer.states.kept import KeptState
 from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
@@ -40,7 +41,7 @@ class RunningStream:
         self.idle = False
         self._declared = accepted.declared
         self._contexts = accepted.contexts
-        self._base: Prepared | None = accepted.base
+        self._base: KeptState | None = accepted.base
         self._generator: AsyncGenerator[Any, Any] | None = None
         self._observation: ExecutionObservation | None = None
         self._ended: BaseException | None = None
@@ -210,7 +211,7 @@ _CLOSE = _Close()
 class ChainDriver:
     """One chain's task: takes drives one after the other and answers each."""
 
-    def __init__(self, stream: RunningStream, chain_id: bytes, base: Prepared) -> None:
+    def __init__(self, stream: RunningStream, chain_id: bytes, base: KeptState) -> None:
         self.chain_id = chain_id
         self.baseline: Baseline | None = None
         self.ended = False

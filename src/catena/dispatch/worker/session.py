@@ -11,8 +11,6 @@ import asyncio
 import logging
 from typing import NamedTuple, Protocol
 
-from catena.context.prepared import Prepared
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.worker.learnt import Learnt
 from catena.errors import CatenaError, ProtocolError, RemoteError
@@ -20,6 +18,7 @@ from catena.escape import printable
 from catena.events import Endpoints
 from catena.link.link import Link
 from catena.remote_exceptions import pickled
+from catena.transfer.states.kept import KeptState, KeptStates
 from catena.wire.frames import (
     Cancel,
     ExceptionFrame,
@@ -56,8 +55,8 @@ class AcceptedCall(NamedTuple):
     """What an accepted call runs, and where: the Contexts of its pool and what it builds on."""
 
     declared: Declaration
-    contexts: Contexts
-    base: Prepared
+    contexts: KeptStates
+    base: KeptState
 
 
 class Running(Protocol):

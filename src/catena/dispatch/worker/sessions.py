@@ -6,13 +6,12 @@ routine started in a Context prepared for it.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterator
 from weakref import WeakSet
 
-from catena.context.manifest import ChainManifest
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.declaration import Declaration, declaration_of
-from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.payloads import refuse_unsendable, values_for
 from catena.dispatch.worker.deadline import bound_by_time
 from catena.dispatch.worker.learnt import Learnt
@@ -29,6 +28,8 @@ from catena.link.outbox import FrameTooLong
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.standing import counted, members
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import (
     Ack,
     ExceptionFrame,
@@ -90,7 +91,7 @@ class Sessions(ServedLink):
         self._last = 0
         self._overtaken = Overtaken()
         self._undriven: dict[int, int] = {}
-        self._contexts: Learnt[bytes, Contexts] = Learnt(*PROXIES)
+        self._contexts: Learnt[bytes, KeptStates] = Learnt(*PROXIES)
         all_sessions.add(self)
 
     @property
@@ -236,7 +237,7 @@ class Sessions(ServedLink):
         if declared is None or contexts is None:
             return Nack(task.call, NackCode.UNKNOWN)
         self.functions.move_to_end(task.function)
-        base = contexts.plain if manifest is None else contexts.base(manifest)
+        base = contexts.plain if manifest is None else contexts.find_base(manifest)
         if base is None:
             return Nack(task.call, NackCode.UNKNOWN)
         return AcceptedCall(declared, contexts, base)
@@ -249,7 +250,7 @@ class Sessions(ServedLink):
         self.functions.keep(task.function, loaded, len(task.callable))
         return loaded
 
-    def _contexts_for(self, task: Task) -> Contexts | None:
+    def _contexts_for(self, task: Task) -> KeptStates | None:
         """Return Contexts in which the proxy of a Task is bound, None when it is not known.
 
         Raises ProtocolError for one that is too long, or one too many.
@@ -260,7 +261,9 @@ class Sessions(ServedLink):
         through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
         if task.proxy_id and through is None:
             return None
-        made = Contexts(through, self._values)
+        context = contextvars.Context()
+        context.run(dispatcher.set, through)
+        made = KeptStates(context, self._values)
         self._contexts.keep(task.proxy_id, made, len(task.proxy))
         return made
 

@@ -6,20 +6,16 @@ import contextvars
 from typing import Any
 
 import catena
-from catena.context.capture import (
-    Baseline,
-    Captured,
-    capture_answer,
-    capture_drive,
-    capture_first,
-)
-from catena.context.carried import Carried
 from catena.context.chain import Chain
 from catena.context.current import UNMOUNTED, current
-from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import mount
-from catena.dispatch.contexts import Contexts
 from catena.dispatch.payloads import LENIENT, Wire
+from catena.transfer.baseline import Baseline, Captured
+from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.mount import mount
+from catena.transfer.states.kept import KeptState, KeptStates
+from catena.transfer.states.plain import PLAIN
+from catena.transfer.states.sent import SentStates
 
 __all__ = [
     "BAD",
@@ -93,7 +89,7 @@ class Scope:
         if not to_worker:
             answer, self.serving = self.run(capture_answer, self.values, self.serving)
             return ChainManifest(chain.id, whole=False) if answer is None else answer
-        captured = self.run(capture_first, self.values, None)
+        captured = self.run(capture_first, self.values, PLAIN)
         assert captured is not None
         self.calling = captured.baseline
         return captured.manifest
@@ -121,32 +117,45 @@ class Scope:
 
 
 class Link:
-    """A link without a link: what the caller has told, and what the worker has kept."""
+    """A link without a link: what the caller has sent, and what the worker has kept.
 
-    def __init__(self, **limits: int) -> None:
-        self.carried = Carried(**limits)
-        self.contexts = Contexts(None, LENIENT)
+    Unless limits say otherwise, each state is named when it is first sent.
+    """
+
+    def __init__(self, *, short: int = 0, values: Wire = LENIENT, **limits: int) -> None:
+        self.sent = SentStates(short=short, **limits)
+        self.kept = KeptStates(contextvars.Context(), values)
 
     def capture(self, caller: Scope) -> Captured:
         """Capture the first frame of a call."""
-        captured = caller.run(capture_first, LENIENT, self.carried)
+        captured = caller.run(capture_first, LENIENT, self.sent)
         assert captured is not None
         return captured
 
     def enter(self, manifest: ChainManifest) -> Scope:
         """Return the worker's end of a call that begins with a manifest."""
-        base = self.contexts.base(manifest)
+        base = self.base_of(manifest)
         assert base is not None
         worker = Scope(base.context.copy())
-        worker.serving = worker.run(self.contexts.enter, manifest, base)
+        worker.serving = worker.run(self.kept.enter, manifest, base)
         return worker
+
+    def base_of(self, manifest: ChainManifest) -> KeptState | None:
+        """Return what a call builds on that begins with a manifest, None when it is not known."""
+        return self.kept.find_base(manifest)
+
+    def keep(self, *entries: Entry, number: int = 1, base: int = 0) -> KeptState:
+        """Let a call bring these entries, and a name for what they make; return what is kept."""
+        self.enter(manifest_of(*entries)._replace(base=base, name=number))
+        kept = self.base_of(manifest_of()._replace(base=number))
+        assert kept is not None
+        return kept
 
     def call(self, caller: Scope) -> tuple[Scope, ChainManifest]:
         """Make a call that the worker accepts; return the worker's end and what it began with."""
         captured = self.capture(caller)
         worker = self.enter(captured.manifest)
-        if captured.told is not None:
-            self.carried.arrived(captured.told)
+        self.sent.confirm(captured.manifest.name)
         return worker, captured.manifest
 
 

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context import changes as capturing, decoding, registry
-from catena.context.decoding import decode
-from catena.context.manifest import Entry, EntryKind
-from catena.context.mount import unmount
+from catena.context import registry
 from catena.dispatch.payloads import LENIENT
 from catena.events import ForwardDropped, KeysUndeclared
 from catena.testing import recording
-from tests.context.ends import (
+from catena.transfer import decode, diff
+from catena.transfer.decode import decode_entries
+from catena.transfer.manifest import Entry, EntryKind
+from catena.transfer.mount import unmount
+from tests.support import isolated, variable
+from tests.transfer.ends import (
     BAD,
     Link,
     Scope,
@@ -27,7 +29,6 @@ from tests.context.ends import (
     reset_of,
     value_of,
 )
-from tests.support import isolated, variable
 
 _numbers = count(1)
 
@@ -60,7 +61,7 @@ def test_a_manifest_may_bring_so_many_undeclared_variables(
     monkeypatch: pytest.MonkeyPatch, to_worker: bool
 ) -> None:
     """C12: stubs are capped; each one more costs itself, and what is declared is not counted."""
-    monkeypatch.setattr(decoding, "STUB_LIMIT", 2)
+    monkeypatch.setattr(decode, "STUB_LIMIT", 2)
     keys, declared, scope = [unheard() for _ in range(4)], variable(), Scope()
     entries = [stub_of(key, n) for n, key in enumerate(keys)]
 
@@ -76,7 +77,7 @@ def test_a_value_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) 
     """M2: it costs that entry, and its bytes are not unpickled."""
     small, large, scope = variable(), variable(), Scope()
     manifest = manifest_of(value_of(large, "x" * 100), value_of(small, "x"))
-    monkeypatch.setattr(decoding, "VALUE_LIMIT", 50)
+    monkeypatch.setattr(decode, "VALUE_LIMIT", 50)
 
     with pytest.warns(catena.SerializationWarning, match="bytes exceed 50") as caught:
         scope.mount(manifest, to_worker=True)
@@ -90,7 +91,7 @@ def test_a_value_that_is_too_large_is_not_sent(monkeypatch: pytest.MonkeyPatch) 
     small, large, scope = variable(), variable(), Scope()
     scope.set(small, "x")
     scope.set(large, "x" * 100)
-    monkeypatch.setattr(capturing, "VALUE_LIMIT", 50)
+    monkeypatch.setattr(diff, "VALUE_LIMIT", 50)
 
     with pytest.warns(catena.SerializationWarning, match="bytes exceed 50") as caught:
         entries = entries_of(scope.capture(to_worker=True))
@@ -113,7 +114,7 @@ def test_a_chain_that_is_too_large_is_refused_before_anything_is_sent(
     scope.capture(to_worker=True)
     tokens = [scope.set(variable(), "x" * 20) for _ in range(3)]
     before = scope.chain
-    monkeypatch.setattr(capturing, limit, 2 if limit == "ENTRY_LIMIT" else 50)
+    monkeypatch.setattr(diff, limit, 2 if limit == "ENTRY_LIMIT" else 50)
     capture = {
         "first": lambda: link.capture(scope).manifest,
         "drive": scope.capture_drive,
@@ -124,7 +125,7 @@ def test_a_chain_that_is_too_large_is_refused_before_anything_is_sent(
         capture()
 
     assert (refused.value.doing, refused.value.warnings) == ("sent", ())
-    assert (scope.chain, len(link.carried)) == (before, 0)
+    assert (scope.chain, len(link.sent)) == (before, 0)
     for token in tokens:
         scope.run(token.var.reset, token)
     assert len(entries_of(capture())) <= 1
@@ -175,7 +176,7 @@ def test_decoding_binds_nothing() -> None:
     context = contextvars.Context()
     entries = [value_of(var, [1]), reset_of(other)]
 
-    found = context.run(decode, entries, LENIENT, to_worker=True)
+    found = context.run(decode_entries, entries, LENIENT, to_worker=True)
 
     assert [(one[0], one[1]) for one in found.bound] == [(var, [1])]
     assert found.unbound == [other]

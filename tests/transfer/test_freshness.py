@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from catena.context.capture import capture_answer
 from catena.dispatch.payloads import LENIENT
-from tests.context.ends import (
+from catena.transfer.capture import capture_answer
+from tests.support import variable
+from tests.transfer.ends import (
     Scope,
     entries_of,
 )
-from tests.support import variable
 
 LOOKALIKES = [
     (1, True),

@@ -5,34 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from catena.context.chain import Binding
-from catena.context.changes import is_fixed
-from catena.context.manifest import VALUE_LIMIT, Entry, EntryKind, Values
-from catena.context.problems import Problems, problem
+from catena.context.binding import Binding
 from catena.context.registry import Key, find
 from catena.context.token import UNSET
 from catena.context.var import MISSING, ContextVar, received
+from catena.errors import ChainSerializationError
 from catena.events import ForwardDropped
 from catena.events.bus import announce
+from catena.transfer.diff import is_fixed
+from catena.transfer.manifest import (
+    ENTRY_LIMIT,
+    MANIFEST_LIMIT,
+    VALUE_LIMIT,
+    ChainManifest,
+    Entry,
+    EntryKind,
+    Values,
+)
+from catena.transfer.problems import Problems, describe_problem
 
-__all__ = ["STUB_LIMIT", "Bound", "Found", "decode"]
+__all__ = ["STUB_LIMIT", "Bound", "DecodedEntries", "decode_entries", "unpack_entries"]
 
 STUB_LIMIT = 1024
 """How many variables that nobody has declared here one manifest may bring."""
 
 
 # A plain tuple, for a call may bring a hundred of them: it takes a tenth of a named one's time.
-Bound = tuple[ContextVar[Any], Any, Binding, Entry]
-"""A variable that gets a value: the value, its binding and the entry that brought both."""
+Bound = tuple[ContextVar[Any], Any, Binding, bytes]
+"""A variable that gets a value: the value, its binding and the bytes that it came as."""
 
 
-class Found:
+class DecodedEntries:
     """What to bind, what to unbind, and what is wrong; ``unread`` are values that would not be."""
 
     def __init__(self) -> None:
         self.bound: list[Bound] = []
         self.unbound: list[ContextVar[Any]] = []
-        self.unread: list[tuple[ContextVar[Any], Entry]] = []
+        self.unread: list[tuple[ContextVar[Any], bytes]] = []
         self.problems: Problems = []
         self.stubs = 0
 
@@ -52,19 +61,33 @@ class Found:
         return {var for var, _, _, _ in self.bound} | set(self.unbound)
 
 
-def decode(entries: Iterable[Entry], values: Values, *, to_worker: bool) -> Found:
+def unpack_entries(manifest: ChainManifest, values: Values) -> tuple[Entry, ...]:
+    """Return the entries. Raises ChainSerializationError when they are none, or too many."""
+    if len(manifest.entries) > MANIFEST_LIMIT:
+        raise ChainSerializationError(
+            cause=f"its {len(manifest.entries)} bytes exceed {MANIFEST_LIMIT}"
+        )
+    entries = values.unpack(manifest.entries)
+    if len(entries) > ENTRY_LIMIT:
+        raise ChainSerializationError(
+            cause=f"it has {len(entries)} entries, at most {ENTRY_LIMIT} travel"
+        )
+    return entries
+
+
+def decode_entries(entries: Iterable[Entry], values: Values, *, to_worker: bool) -> DecodedEntries:
     """Decode entries one by one, so that a bad one costs itself alone; nothing is changed.
 
     On a worker a value that was lost unbinds its variable; a caller keeps what it had. What a
     worker says of a forward-only variable is dropped.
     """
-    found = Found()
+    found = DecodedEntries()
     seen: set[Key] = set()
     for entry in entries:
         key = entry.key
         if key in seen:
             twice = ValueError("the key occurs twice; the first one counts")
-            found.problems.append(problem(key, twice, "read"))
+            found.problems.append(describe_problem(key, twice, "read"))
             continue
         seen.add(key)
         var = find(key)
@@ -73,44 +96,50 @@ def decode(entries: Iterable[Entry], values: Values, *, to_worker: bool) -> Foun
                 announce(ForwardDropped(key))
             continue
         if var is None or not var.declared:
-            var = _stub(entry, values, found)
-        if var is None:
-            continue
-        value = UNSET if entry.kind is not EntryKind.VALUE else _value(entry, values, found)
-        if value is not UNSET:
-            fixed = is_fixed(value)
-            binding = Binding(fixed, None if fixed else values.dumps)
-            found.bound.append((var, value, binding, entry))
-            continue
-        if entry.kind is EntryKind.VALUE:
-            found.unread.append((var, entry))
-        if to_worker or entry.kind is EntryKind.RESET:
-            found.unbound.append(var)
+            var = _stub_of(entry, values, found)
+        if var is not None:
+            _decode_entry(var, entry, values, found, to_worker=to_worker)
     return found
 
 
-def _stub(entry: Entry, values: Values, found: Found) -> ContextVar[Any] | None:
+def _decode_entry(
+    var: ContextVar[Any], entry: Entry, values: Values, found: DecodedEntries, *, to_worker: bool
+) -> None:
+    """Add what an entry does to its variable."""
+    if entry.kind is EntryKind.VALUE:
+        value = _decode_value(entry, values, found)
+        if value is not UNSET:
+            fixed = is_fixed(value)
+            binding = Binding(fixed, None if fixed else values.dumps)
+            found.bound.append((var, value, binding, entry.value))
+            return
+        found.unread.append((var, entry.value))
+    if to_worker or entry.kind is EntryKind.RESET:
+        found.unbound.append(var)
+
+
+def _stub_of(entry: Entry, values: Values, found: DecodedEntries) -> ContextVar[Any] | None:
     """Return what stands for a variable that nobody declared here; None when there are too many."""
     found.stubs += 1
     if found.stubs > STUB_LIMIT:
         many = ValueError(f"more than {STUB_LIMIT} of its chain's variables are declared nowhere")
-        found.problems.append(problem(entry.key, many, "read"))
+        found.problems.append(describe_problem(entry.key, many, "read"))
         return None
     default = MISSING
     if entry.default is not None:
         try:
             default = values.loads(entry.default)
         except Exception as error:
-            found.problems.append(problem(entry.key, error, "read"))
+            found.problems.append(describe_problem(entry.key, error, "read"))
     return received(entry.key, default, "forward" if entry.forward else "both")
 
 
-def _value(entry: Entry, values: Values, found: Found) -> Any:
+def _decode_value(entry: Entry, values: Values, found: DecodedEntries) -> Any:
     """Return an entry's value, UNSET when it cannot be decoded."""
     try:
         if len(entry.value) > VALUE_LIMIT:
             raise ValueError(f"its {len(entry.value)} bytes exceed {VALUE_LIMIT}")  # noqa: TRY301
         return values.loads(entry.value)
     except Exception as error:
-        found.problems.append(problem(entry.key, error, "read"))
+        found.problems.append(describe_problem(entry.key, error, "read"))
         return UNSET

@@ -11,10 +11,10 @@ import pytest
 
 import catena
 from catena.context.fork import fork_here
-from catena.context.seen import is_flat
 from catena.dispatch.payloads import LENIENT
-from tests.context.ends import Link, Scope, entries_of
+from catena.transfer.states.snapshot import is_flat
 from tests.support import variable
+from tests.transfer.ends import Link, Scope, entries_of
 
 
 class Own:
@@ -143,10 +143,10 @@ def test_a_call_binds_what_it_reads() -> None:
     worker, _ = link.call(caller)
     chain = worker.chain
     assert chain is not None
-    assert chain.state.shelf is not None
+    assert chain.state.lazy is not None
 
     assert worker.get(variables[3]) == [3]
-    assert chain.state.shelf.bindings.keys() == {variables[3]}
+    assert chain.state.lazy.bindings.keys() == {variables[3]}
     fork = Scope(worker.context.copy())
     fork.run(fork_here, chain)
     fork.set(variables[0], "other")

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.capture import capture_answer, untouched
 from catena.context.current import UNMOUNTED, current
-from catena.context.manifest import ChainManifest, Entry, EntryKind, Values
-from catena.context.mount import mount_first, mount_named, unmount
-from catena.context.prepared import Prepared
-from catena.dispatch import contexts
-from catena.dispatch.payloads import LENIENT, STRICT
-from tests.context.ends import (
+from catena.context.token import UNREAD
+from catena.dispatch.payloads import LENIENT, STRICT, Wire
+from catena.transfer.capture import capture_answer
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.mount import unmount
+from catena.transfer.states import kept as kept_states
+from tests.support import variable
+from tests.transfer.ends import (
     BAD,
     ID,
     OTHER,
@@ -27,12 +28,6 @@ from tests.context.ends import (
     reset_of,
     value_of,
 )
-from tests.support import variable
-
-
-def plain() -> Prepared:
-    """Return what a link begins with."""
-    return Prepared(contextvars.Context())
 
 
 def test_a_mutable_value_is_never_shared_by_two_calls() -> None:
@@ -57,14 +52,12 @@ def test_a_mutable_value_is_never_shared_by_two_calls() -> None:
 def test_only_what_cannot_change_is_kept_as_an_object(value: Any) -> None:
     """M2: exact str, bytes, int, float, bool, None and tuples of them; nothing else is trusted."""
     fixed, other = variable(), variable()
-    manifest = manifest_of(
+
+    kept = Link().keep(
         value_of(fixed, ("s", b"b", 1, 1.0, True, None, ((),))), value_of(other, value)
-    )._replace(name=1)
+    )
 
-    _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
-
-    assert kept is not None
-    assert (set(kept.state), set(kept.closed)) == ({fixed}, {other})
+    assert (set(kept.state), set(kept.lazy)) == ({fixed}, {other})
     assert kept.context.get(current) is UNMOUNTED
 
 
@@ -88,38 +81,26 @@ def test_a_value_may_become_mutable_and_fixed_again() -> None:
 @pytest.mark.parametrize("value", [1, [1]])
 def test_a_reset_against_a_base_unbinds(value: Any) -> None:
     """M9: what is fixed and what is kept as bytes; the base itself stays as it was."""
-    var = variable(default="d")
-    named = manifest_of(value_of(var, value))._replace(name=1)
-    _, base = Scope().run(mount_first, named, LENIENT, plain())
-    assert base is not None
-    worker = Scope(base.context.copy())
+    var, link = variable(default="d"), Link()
+    link.keep(value_of(var, value))
 
-    _, kept = worker.run(
-        mount_first, manifest_of(reset_of(var))._replace(base=1, name=2), LENIENT, base
-    )
+    worker = link.enter(manifest_of(reset_of(var))._replace(base=1, name=2))
 
-    assert kept is not None
     assert (worker.run(var.get), worker.bound) == ("d", set())
-    for state, shown in ((base, value), (kept, "unset")):
-        again = Scope(state.context.copy())
-        again.run(mount_first, manifest_of()._replace(base=1), LENIENT, state)
-        assert again.get(var) == shown
+    for number, shown in ((1, value), (2, "unset")):
+        assert link.enter(manifest_of()._replace(base=number)).get(var) == shown
 
 
 def test_a_kept_context_is_copied_for_each_call() -> None:
     """M2: two calls that name one state have its values and each a chain of its own."""
-    var, base_var = variable(), contextvars.ContextVar[str]("base")
-    base = plain()
-    base.context.run(base_var.set, "base")
-    first = Scope(base.context.copy())
-    _, state = first.run(mount_first, manifest_of(value_of(var, 1))._replace(name=1), LENIENT, base)
-    assert state is not None
+    var, base_var, link = variable(), contextvars.ContextVar[str]("base"), Link()
+    link.kept.plain.context.run(base_var.set, "base")
+    first = link.enter(manifest_of(value_of(var, 1))._replace(name=1))
     first.set(var, "mine")
     first.run(unmount)
 
-    one, two = Scope(state.context.copy()), Scope(state.context.copy())
-    one.run(mount_first, manifest_of()._replace(base=1), LENIENT, state)
-    two.run(mount_first, manifest_of(id=OTHER)._replace(base=1), LENIENT, state)
+    one = link.enter(manifest_of()._replace(base=1))
+    two = link.enter(manifest_of(id=OTHER)._replace(base=1))
     one.set(var, 2)
 
     assert (one.get(var), two.get(var), two.run(base_var.get)) == (2, 1, "base")
@@ -128,10 +109,12 @@ def test_a_kept_context_is_copied_for_each_call() -> None:
     assert (one.chain.id, two.chain.id) == (ID, OTHER)
     assert one.run(one.chain.home.is_here)
     assert not two.run(one.chain.home.is_here)
+    state = link.base_of(manifest_of()._replace(base=1))
+    assert state is not None
     assert state.context.get(current) is UNMOUNTED
 
 
-def test_a_value_that_cannot_be_read_is_told_again_by_each_call_that_names_it() -> None:
+def test_a_value_that_cannot_be_read_is_refused_again_by_each_call_that_names_it() -> None:
     """M2, M9: the state is kept with its bytes; a key that occurs twice keeps it from that."""
     var, bad = variable(), variable()
     entries = [value_of(var, 1), Entry(bad.key, EntryKind.VALUE, BAD)]
@@ -145,12 +128,12 @@ def test_a_value_that_cannot_be_read_is_told_again_by_each_call_that_names_it() 
     with pytest.warns(catena.SerializationWarning, match="twice"):
         link.enter(manifest_of(entries[0], entries[0])._replace(name=2))
 
-    assert link.contexts.base(manifest_of()._replace(base=2)) is None
+    assert link.base_of(manifest_of()._replace(base=2)) is None
 
 
 def test_a_receiver_forgets_the_least_recently_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """M9: by number of states and by bytes; a forgotten number is not known."""
-    monkeypatch.setattr(contexts, "CARRIED_STATES", 1)
+    monkeypatch.setattr(kept_states, "STATES", 1)
     link, var = Link(), variable()
     for n in (1, 2):
         link.enter(manifest_of(value_of(var, n))._replace(name=n))
@@ -158,23 +141,23 @@ def test_a_receiver_forgets_the_least_recently_used(monkeypatch: pytest.MonkeyPa
 
     link.enter(manifest_of(value_of(var, 3))._replace(name=3))
 
-    known = [link.contexts.base(manifest_of()._replace(base=n)) is not None for n in (1, 2, 3, 4)]
+    known = [link.base_of(manifest_of()._replace(base=n)) is not None for n in (1, 2, 3, 4)]
     assert known == [True, False, True, False]
-    monkeypatch.setattr(contexts, "CARRIED_BYTES", 50)
+    monkeypatch.setattr(kept_states, "STATES_BYTES", 50)
     link.enter(manifest_of(value_of(var, "x"))._replace(name=4))
-    known = [link.contexts.base(manifest_of()._replace(base=n)) is not None for n in (1, 3, 4)]
+    known = [link.base_of(manifest_of()._replace(base=n)) is not None for n in (1, 3, 4)]
     assert known == [False, False, True]
 
 
 @pytest.mark.parametrize(("id", "parent"), [(b"short", b""), (bytes(17), b""), (ID, b"parent")])
 def test_a_malformed_id_is_refused_with_a_name_too(id: bytes, parent: bytes) -> None:
     """M2: a known state does not excuse a malformed id."""
-    _, state = Scope().run(mount_first, manifest_of()._replace(name=1), LENIENT, plain())
-    assert state is not None
+    link = Link()
+    state = link.keep()
     worker = Scope(state.context.copy())
 
     with pytest.raises(catena.ChainSerializationError):
-        worker.run(mount_first, ChainManifest(id, parent, base=1), LENIENT, state)
+        worker.run(link.kept.enter, ChainManifest(id, parent, base=1), state)
     assert worker.chain is None
 
 
@@ -188,99 +171,58 @@ def test_only_a_first_frame_builds_on_a_state() -> None:
         assert (scope.chain, scope.get(var)) == (None, "unset")
 
 
-NOTHING_ELSE: dict[str, Any] = {
-    "entries": b"any",
-    "name": 2,
-    "spent": (OTHER,),
-    "live": (OTHER,),
-    "flaw": "unreadable",
-    "chain_id": b"short",
-    "parent_id": b"short",
-}
-
-
-@pytest.mark.parametrize("field", NOTHING_ELSE)
-def test_a_bare_name_has_nothing_else(field: str) -> None:
-    """M2, M9: whoever says more, or says it wrong, is left alone by the short way."""
-    named = manifest_of()._replace(base=1)
-    scope, base = Scope(), plain()
-
-    more = named._replace(**{field: NOTHING_ELSE[field]})
-    assert scope.run(mount_named, more, LENIENT, base, None) is None
-    assert scope.chain is None
-
-    chain = scope.run(mount_named, named, LENIENT, base, None)
-    assert chain is scope.chain is not None
-    assert (chain.id, chain.state) == (named.chain_id, base.state)
-
-
 @pytest.mark.parametrize("value", [[1], "fixed"])
 @pytest.mark.parametrize("values", [LENIENT, STRICT], ids=["lenient", "strict"])
-def test_what_has_to_be_decoded_at_once_is_in_no_bare_name(value: Any, values: Values) -> None:
-    """C15, M6: in strict mode what can change is decoded at the mount, which goes the long way."""
-    manifest = manifest_of(value_of(variable(), value))._replace(name=1)
-    _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
-    assert kept is not None
+def test_only_in_strict_mode_everything_is_decoded_at_the_mount(value: Any, values: Wire) -> None:
+    """C15, M6: elsewhere, what can change is decoded when somebody reads it."""
+    var, link = variable(), Link()
+    kept = link.keep(value_of(var, value))
+    link.kept.values = values
 
-    chain = Scope().run(mount_named, manifest_of()._replace(base=1), values, kept, None)
+    worker = link.enter(manifest_of()._replace(base=1))
 
-    assert kept.loose == (value == [1])
-    assert (chain is None) == (kept.loose and values is STRICT)
+    assert kept.has_undecoded == (value == [1])
+    is_unread = worker.context.get(var.backing) is UNREAD
+    assert is_unread == (kept.has_undecoded and values is LENIENT)
+    assert worker.get(var) == value
 
 
-def test_what_can_change_is_on_a_shelf_of_its_own_for_each_call() -> None:
+def test_what_can_change_is_decoded_for_each_call() -> None:
     """C15: two calls that name one state share no value, and what one reads it answers for."""
-    var = variable()
-    _, kept = Scope().run(
-        mount_first, manifest_of(value_of(var, [1]))._replace(name=1), LENIENT, plain()
-    )
-    assert kept is not None
-    one, two = Scope(kept.context.copy()), Scope(kept.context.copy())
-    named = manifest_of()._replace(base=1)
-    first = one.run(mount_named, named, LENIENT, kept, None)
-    second = two.run(mount_named, named, LENIENT, kept, None)
-    assert one.run(untouched, first, LENIENT, whole=False)
+    var, link = variable(), Link()
+    link.keep(value_of(var, [1]))
+    one, two = (link.enter(manifest_of()._replace(base=1)) for _ in range(2))
 
     one.run(var.get).append(2)
 
-    assert not one.run(untouched, first, LENIENT, whole=False)
-    assert two.run(untouched, second, LENIENT, whole=False)
+    assert two.run(capture_answer, LENIENT, two.serving)[0] is None
     assert (one.get(var), two.get(var)) == ([1, 2], [1])
-    told, _ = one.run(capture_answer, LENIENT, kept.baseline_of(first))
+    told, _ = one.run(capture_answer, LENIENT, one.serving)
     assert told is not None
     assert [entry.value for entry in LENIENT.unpack(told.entries)] == [LENIENT.dumps([1, 2])]
 
 
-def test_both_ways_mount_the_same() -> None:
-    """M3: a bare name is a manifest like any other, to the way that is for all of them."""
-    var = variable()
-    manifest = manifest_of(value_of(var, 1))._replace(name=1)
-    _, kept = Scope().run(mount_first, manifest, LENIENT, plain())
-    assert kept is not None
-    named = ChainManifest(ID, OTHER, base=1)
-    short, long = Scope(kept.context.copy()), Scope(kept.context.copy())
+def test_a_named_state_is_mounted_as_one_that_is_sent_whole() -> None:
+    """M3, M9: the same values, ids, owner and home; only where they come from differs."""
+    var, link = variable(), Link()
+    kept = link.keep(value_of(var, 1))
+    named = link.enter(ChainManifest(ID, OTHER, base=1))
+    whole = link.enter(manifest_of(value_of(var, 1))._replace(parent_id=OTHER))
 
-    chain = short.run(mount_named, named, LENIENT, kept, None)
-    baseline, again = long.run(mount_first, named, LENIENT, kept)
-
-    assert again is None
-    assert baseline is not None
-    assert baseline.state is kept.baseline.state
-    assert chain is short.chain
-    for scope in (short, long):
+    for scope in (named, whole):
         assert scope.get(var) == 1
         assert scope.chain is not None
         assert scope.chain[:4] == (ID, OTHER, threading.get_ident(), None)
-        assert scope.chain.state is kept.state
+        assert scope.chain.state.fixed
         assert scope.run(scope.chain.home.is_here)
+    assert named.chain is not None
+    assert named.chain.state is kept.state
 
 
 def test_nothing_is_read_before_the_mount() -> None:
     """M8: a kept state's values are an earlier call's, and no one's until a chain is mounted."""
-    var = variable(default="d")
-    named = manifest_of(value_of(var, "earlier"))._replace(name=1)
-    _, base = Scope().run(mount_first, named, LENIENT, plain())
-    assert base is not None
+    var, link = variable(default="d"), Link()
+    base = link.keep(value_of(var, "earlier"))
     worker = Scope(base.context.copy())
 
     assert worker.get(var) == "unset"
@@ -290,9 +232,9 @@ def test_nothing_is_read_before_the_mount() -> None:
         with pytest.raises(RuntimeError, match="has not been mounted yet"):
             worker.run(act)
     with pytest.raises(catena.errors.ChainSerializationError):
-        worker.run(mount_first, manifest_of(id=b"short")._replace(base=1), LENIENT, base)
+        worker.run(link.kept.enter, manifest_of(id=b"short")._replace(base=1), base)
     assert worker.run(var.get) == "d"
     assert worker.run(capture_answer, LENIENT, None) == (None, None)
 
-    worker.run(mount_first, manifest_of()._replace(base=1), LENIENT, base)
+    worker.run(link.kept.enter, manifest_of()._replace(base=1), base)
     assert worker.run(var.get) == "earlier"

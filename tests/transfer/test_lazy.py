@@ -11,8 +11,8 @@ import pytest
 import catena
 from catena.context.fork import fork_here
 from catena.dispatch.payloads import LENIENT
-from tests.context.ends import Link, Scope, entries_of
 from tests.support import run, variable
+from tests.transfer.ends import Link, Scope, entries_of
 
 
 class Watched:
@@ -203,7 +203,7 @@ def test_a_value_that_holds_a_token_is_decoded_at_the_mount() -> None:
 
     assert manifest.base
     assert worker.chain is not None
-    assert worker.chain.state.settle()[var].shelf is None
+    assert worker.chain.state.materialize()[var].lazy is None
     assert worker.get(var)["token"] == token
 
 
@@ -234,10 +234,10 @@ def test_how_a_value_is_written_is_found_out_once_for_all_calls() -> None:
     link, caller, (var,) = met([])
     first, _ = link.call(caller)
     first.get(var)
-    base = link.contexts.base(link.capture(caller).manifest)
+    base = link.base_of(link.capture(caller).manifest)
     assert base is not None
     known = base.written[var]
-    assert known is base.closed[var].value, "kept once"
+    assert known is base.lazy[var], "kept once"
 
     second, _ = link.call(caller)
     assert second.get(var) == []

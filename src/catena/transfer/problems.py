@@ -1,4 +1,4 @@
-"""What is wrong with single entries: noted one by one, told together.
+"""What is wrong with single entries: collected one by one, reported together.
 
 A bad entry costs that entry, with a warning. In strict mode, or where a warnings filter makes an
 error of that warning, all of them together refuse the chain.
@@ -7,19 +7,20 @@ error of that warning, all of them together refuse the chain.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 from catena.context.registry import Key
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost
-from catena.events.bus import announce
+from catena.events.bus import announce, is_observing, run_observing
 from catena.wording import reason
 
-__all__ = ["Problems", "problem", "settle"]
+__all__ = ["Problems", "describe_problem", "warn_of_unread", "warn_or_raise"]
 
 Problems = list[SerializationWarning]
 
 
-def problem(key: Key, error: Exception, doing: str) -> SerializationWarning:
+def describe_problem(key: Key, error: Exception, doing: str) -> SerializationWarning:
     """Announce that an entry could not be sent or read; return the warning that says so."""
     cause = reason(error)
     if EntryLost.listeners:
@@ -27,7 +28,7 @@ def problem(key: Key, error: Exception, doing: str) -> SerializationWarning:
     return SerializationWarning(key=key, doing=doing, cause=cause)
 
 
-def settle(problems: Problems, *, strict: bool) -> None:
+def warn_or_raise(problems: Problems, *, strict: bool) -> None:
     """Warn of every problem, or refuse them all.
 
     Called before anything changes. Raises ChainSerializationError with all of them in ``warnings``
@@ -45,3 +46,10 @@ def settle(problems: Problems, *, strict: bool) -> None:
         raise ChainSerializationError(
             cause=first.text() + more, warnings=tuple(problems), doing=first.doing
         )
+
+
+def warn_of_unread(key: Key, error: Exception) -> None:
+    """Warn that a lazy value could not be decoded when somebody read it."""
+    # A listener that hears of it, as a log filter may, reads the value again.
+    if not is_observing():
+        run_observing(partial(warn_or_raise, strict=False), [describe_problem(key, error, "read")])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from catena.context.manifest import Entry, EntryKind
 from catena.dispatch.payloads import LENIENT
-from tests.context.ends import (
+from catena.transfer.manifest import Entry, EntryKind
+from tests.support import variable
+from tests.transfer.ends import (
     Scope,
     entries_of,
     manifest_of,
     value_of,
 )
-from tests.support import variable
 
 
 def test_a_forward_variable_never_comes_back() -> None:

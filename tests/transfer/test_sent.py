@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.capture import capture_first
-from catena.context.carried import Carried
 from catena.context.chain import State
 from catena.context.fork import fork_here
-from catena.context.manifest import EntryKind
 from catena.dispatch.payloads import LENIENT
-from tests.context.ends import Link, Scope, entries_of, numbers_of
+from catena.transfer.capture import capture_first
+from catena.transfer.manifest import EntryKind
+from catena.transfer.states.sent import SentStates
 from tests.support import variable
+from tests.transfer.ends import Link, Scope, entries_of, numbers_of
 
 
 def test_a_state_is_named_once_it_has_arrived() -> None:
@@ -30,11 +30,10 @@ def test_a_state_is_named_once_it_has_arrived() -> None:
     first = link.capture(caller)
     assert numbers_of(first.manifest) == (0, 1)
     again = link.capture(caller)
-    assert (numbers_of(again.manifest), again.told) == ((0, 0), None)
+    assert numbers_of(again.manifest) == (0, 0)
     assert again.manifest.entries == first.manifest.entries
 
-    assert first.told is not None
-    link.carried.arrived(first.told)
+    link.sent.confirm(1)
     for _ in range(3):
         named = link.capture(caller)
         assert (numbers_of(named.manifest), named.manifest.entries) == ((1, 0), b"")
@@ -108,43 +107,43 @@ def _state(*values: Any) -> State:
 
 def test_of_many_states_the_least_recently_used_goes() -> None:
     """M9: a sender is bounded by the number of states, and one that is asked for counts as used."""
-    carried = Carried(states=2)
+    sent = SentStates(states=2)
     first, second, third = _state(1), _state(1), _state(1)
     for state, chain_id in ((first, b"1"), (second, b"2")):
-        known = carried.keep(state, chain_id, {}, {})
+        known = sent.keep_state(state, chain_id, {}, {})
         assert known is not None
-        carried.arrived(known)
-    assert carried.exact(first) is not None
+        sent.confirm(known.number)
+    assert sent.find_exact(first) is not None
 
-    carried.keep(third, b"3", {}, {})
+    sent.keep_state(third, b"3", {}, {})
 
-    assert len(carried) == 2
-    assert carried.exact(second) is None
-    near = carried.near(b"1")
+    assert len(sent) == 2
+    assert sent.find_exact(second) is None
+    near = sent.find_near(b"1")
     assert near is not None
     assert near.number == 1
-    assert carried.near(b"2") is None
+    assert sent.find_near(b"2") is None
 
 
 def test_large_states_make_room_and_too_large_ones_are_not_kept() -> None:
     """M9: a sender is bounded by bytes too; half of them for one state at the most."""
-    carried = Carried(size=100)
+    sent = SentStates(size=100)
     states = [_state(1) for _ in range(4)]
     key = ("some", "key")
 
-    kept = [carried.keep(state, b"%d" % n, {}, {key: 40}) for n, state in enumerate(states)]
+    kept = [sent.keep_state(state, b"%d" % n, {}, {key: 40}) for n, state in enumerate(states)]
 
-    assert len(carried) == 2
+    assert len(sent) == 2
     assert [
-        one and carried.exact(state) is one for one, state in zip(kept, states, strict=True)
+        one and sent.find_exact(state) is one for one, state in zip(kept, states, strict=True)
     ] == [
         False,
         False,
         True,
         True,
     ]
-    assert carried.keep(_state(1), b"large", {}, {key: 51}) is None
-    assert len(carried) == 2
+    assert sent.keep_state(_state(1), b"large", {}, {key: 51}) is None
+    assert len(sent) == 2
 
 
 def test_what_is_forgotten_is_told_anew_with_other_numbers_of() -> None:
@@ -154,42 +153,42 @@ def test_what_is_forgotten_is_told_anew_with_other_numbers_of() -> None:
     link.call(caller)
     assert link.capture(caller).manifest.base == 1
 
-    link.carried.clear()
+    link.sent.clear()
 
     assert numbers_of(link.capture(caller).manifest) == (0, 2)
-    assert len(link.carried) == 1
+    assert len(link.sent) == 1
 
 
-def test_what_is_carried_keeps_no_value_and_no_variable() -> None:
+def test_what_was_sent_keeps_no_value_and_no_variable() -> None:
     """M9, C2: nothing lives longer because it was sent."""
 
     class Value:
         pass
 
-    carried, caller = Carried(), Scope()
+    sent, caller = SentStates(short=0), Scope()
     var, value = variable(), Value()
     caller.set(var, (value,))
-    assert caller.run(capture_first, LENIENT, carried) is not None
+    assert caller.run(capture_first, LENIENT, sent) is not None
     gone = [weakref.ref(var), weakref.ref(value)]
     del caller, var, value
     gc.collect()
 
     assert [one() for one in gone] == [None, None]
-    assert len(carried) == 1
+    assert len(sent) == 1
 
 
 def test_a_state_with_something_lost_in_it_gets_no_name() -> None:
     """M9: both sides would not keep the same."""
-    carried, caller = Carried(), Scope()
+    sent, caller = SentStates(), Scope()
     caller.set(variable(), threading.Lock())
 
     with pytest.warns(catena.SerializationWarning):
-        captured = caller.run(capture_first, LENIENT, carried)
+        captured = caller.run(capture_first, LENIENT, sent)
 
     assert captured is not None
-    assert (numbers_of(captured.manifest), captured.told, len(carried)) == ((0, 0), None, 0)
+    assert (numbers_of(captured.manifest), len(sent)) == ((0, 0), 0)
 
 
 def test_an_unarmed_context_names_nothing() -> None:
     """C4: where no chain is there is nothing to tell."""
-    assert contextvars.Context().run(capture_first, LENIENT, Carried()) is None
+    assert contextvars.Context().run(capture_first, LENIENT, SentStates()) is None

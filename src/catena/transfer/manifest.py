@@ -55,9 +55,6 @@ class Entry(NamedTuple):
     default: bytes | None = None
 
 
-_new: Any = getattr(tuple, "__new__")  # noqa: B009 - its type is of no use here
-
-
 class ChainManifest(NamedTuple):
     """A chain as data.
 
@@ -70,7 +67,7 @@ class ChainManifest(NamedTuple):
     from it, often nothing. ``name`` is the number under which the receiver keeps the state that
     this makes. Both are 0 when there is none, and occur in the first drive frame of a call only.
 
-    ``flaw`` tells why what came could not be read at all; then nothing else counts.
+    ``flaw`` says why what came could not be read at all; then nothing else counts.
     """
 
     chain_id: bytes
@@ -86,12 +83,11 @@ class ChainManifest(NamedTuple):
 
     def carrying(self, carrier: Carrier) -> ChainManifest:
         """Return the same manifest with another carrier."""
-        # Past the constructor, which is Python code: every traced frame needs one.
-        return _new(ChainManifest, (*self[:8], carrier, self[9]))
+        return self._replace(carrier=carrier)
 
 
 NO_CHAIN = ChainManifest(b"")
-"""The manifest of who is unarmed and tells nothing else."""
+"""The manifest of a call that is unarmed and has nothing else to say."""
 
 
 class Values(Protocol):
@@ -112,7 +108,7 @@ class Values(Protocol):
         """Return what some values, given by what gets them, are now: bytes to be compared later on.
 
         ``flat`` promises that no value holds another one that can change in place. None where that
-        cannot be told.
+        cannot be known.
         """
         ...
 

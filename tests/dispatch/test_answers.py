@@ -1,4 +1,4 @@
-"""What a routine changed comes back to its caller, however it was changed, and nothing else."""
+"""What an answer brings back: nothing of what is as it came, and everything that is not."""
 
 from __future__ import annotations
 
@@ -12,34 +12,25 @@ import pytest
 import catena
 from catena.context.chain import Chain
 from catena.context.current import current, stamp
-from catena.dispatch.worker import run_coroutine as running
+from catena.events import KeysUndeclared, Unmounted
+from catena.testing import recording
 from catena.wire.versions import DELTA
 from tests.dispatch.tapped import Tapped, changed, tapped
-from tests.support import isolated, run
+from tests.support import LOOPS, isolated, run
 
-word: catena.ContextVar[str] = catena.ContextVar("word", namespace="tests.untouched", default="-")
-box: catena.ContextVar[list[int]] = catena.ContextVar("box", namespace="tests.untouched")
+word: catena.ContextVar[str] = catena.ContextVar("word", namespace="tests.answers", default="-")
+box: catena.ContextVar[list[int]] = catena.ContextVar("box", namespace="tests.answers")
 
 _tokens: list[catena.Token[str]] = []
 _chains: list[Chain] = []
-_captures: list[bool] = []
 _others: list[asyncio.Task[Any]] = []
 
 
 @pytest.fixture(autouse=True)
-def captures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Note for each answer that is captured whether its chain still has a home."""
-    capture = running.capture_answer
-
-    def noted(*args: Any, **options: Any) -> Any:
-        chain = current.get()
-        _captures.append(chain is not None and chain.home.proof is not None)
-        return capture(*args, **options)
-
-    monkeypatch.setattr(running, "capture_answer", noted)
-    yield _captures
-    for noted_ones in (_tokens, _chains, _captures):
-        noted_ones.clear()
+def _nothing_noted() -> Iterator[None]:
+    yield
+    _tokens.clear()
+    _chains.clear()
 
 
 def note() -> None:
@@ -115,9 +106,40 @@ async def fail() -> NoReturn:
 async def named(ends: Tapped) -> None:
     """Bring the caller's state to the worker, which from then on knows its name."""
     await look()
+    await look()
     ends.forget()
-    _captures.clear()
     _chains.clear()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@isolated
+def test_a_call_that_changes_nothing_is_answered_with_nothing(loop: str) -> None:
+    """M9: a name and nothing else goes there, nothing comes back, and the chain is let go of."""
+
+    async def main() -> None:
+        async with tapped() as ends:
+            word.set("red")
+            await named(ends)
+            assert [await look(), await look()] == ["red", "red"]
+            assert [(one.base, one.entries) for one in ends.told] == [(1, b"")] * 2
+            assert [one.manifest for one in ends.answers] == [None, None]
+            assert [one.home.proof for one in _chains] == [None, None]
+            assert _chains[0] is not _chains[1]
+
+    run(main(), loop=loop)
+
+
+@isolated
+def test_an_unarmed_call_is_answered_with_nothing() -> None:
+    """C4: no chain goes, none is made, none comes back."""
+
+    async def main() -> None:
+        async with tapped() as ends:
+            assert await look() == "-"
+            assert (ends.told, ends.answers[0].manifest) == ([], None)
+            assert _chains == []
+
+    run(main())
 
 
 @pytest.mark.parametrize("armed", [True, False])
@@ -132,14 +154,13 @@ def test_what_a_routine_sets_comes_back(armed: bool) -> None:
                 await named(ends)
             await spell("blue")
             assert word.get() == "blue"
-            assert _captures == [True]
             assert len(changed(ends.answers[0].manifest)) == 1
 
     run(main())
 
 
 @isolated
-def test_a_set_that_was_undone_is_looked_at() -> None:
+def test_a_set_that_was_undone_brings_nothing_back() -> None:
     """M9: a reset brings the binding back, not the chain; the answer has nothing to tell."""
 
     async def main() -> None:
@@ -147,7 +168,7 @@ def test_a_set_that_was_undone_is_looked_at() -> None:
             word.set("red")
             await named(ends)
             assert await spell_and_undo() == "red"
-            assert (_captures, word.get()) == ([True], "red")
+            assert word.get() == "red"
             assert changed(ends.answers[0].manifest) == []
 
     run(main())
@@ -164,14 +185,14 @@ if sys.version_info >= (3, 12):
                 word.set("red")
                 await named(ends)
                 await spell_later()
-                assert (_captures, word.get()) == ([True], "called back")
+                assert word.get() == "called back"
 
         run(main())
 
 
 @isolated
-def test_a_token_that_crosses_is_looked_at() -> None:
-    """T5: the ledger tells it in the answer, though the chain is the one that was mounted."""
+def test_a_token_of_another_call_opens_nothing() -> None:
+    """T6: it comes back although this call's chain is as it came, and is refused here."""
 
     async def main() -> None:
         async with tapped() as ends:
@@ -180,7 +201,6 @@ def test_a_token_that_crosses_is_looked_at() -> None:
             await named(ends)
             token = await hand_over()
             assert token == _tokens[-1]
-            assert _captures == [True]
             with pytest.raises(ValueError, match="created in a different Context"):
                 word.reset(token)
 
@@ -189,7 +209,7 @@ def test_a_token_that_crosses_is_looked_at() -> None:
 
 @isolated
 def test_a_change_in_place_comes_back() -> None:
-    """C15: a state that holds what can change is no mere name, whether it was changed or not."""
+    """C15: it is found although the call began with a name alone."""
 
     async def main() -> None:
         async with tapped() as ends:
@@ -199,23 +219,24 @@ def test_a_change_in_place_comes_back() -> None:
             await look()
             assert box.get() == [1, 2]
             assert [one.base > 0 for one in ends.told] == [True, True]
-            assert _captures == [True, True]
+            assert [one.manifest is not None for one in ends.answers] == [True, False]
 
     run(main())
 
 
 @isolated
-def test_a_peer_that_knows_no_deltas_is_told_everything() -> None:
+def test_a_peer_that_knows_no_deltas_gets_everything() -> None:
     """M9: in each answer, also when nothing changed."""
 
     async def main() -> None:
         async with tapped(lacking=(DELTA,), old="caller") as ends:
             word.set("red")
             # Each in a task, for what an answer repeats makes another state of its caller's.
-            await asyncio.create_task(named(ends))
+            await asyncio.create_task(look())
+            await asyncio.create_task(look())
+            ends.forget()
             await asyncio.create_task(look())
             assert [(one.base, one.entries) for one in ends.told] == [(1, b"")]
-            assert _captures == [True]
             (answer,) = ends.answers
             assert answer.manifest is not None
             assert answer.manifest.whole
@@ -235,7 +256,6 @@ def test_a_chain_that_another_task_claimed_meanwhile_is_refused() -> None:
             with pytest.raises(catena.ChainContention) as caught:
                 await let_claim()
             assert caught.value.kind == "task"
-            assert _captures
             _others.pop().cancel()
 
     run(main())
@@ -253,5 +273,24 @@ def test_what_a_routine_raises_lets_go_of_the_chain_too() -> None:
                 await fail()
             assert [one.home.proof for one in _chains] == [None]
             assert ends.answers[0].manifest is None
+
+    run(main())
+
+
+@isolated
+def test_the_end_of_a_chain_is_announced_once() -> None:
+    """C12: a chain that nobody touched is unmounted like any other, once."""
+
+    async def main() -> None:
+        async with tapped() as ends:
+            word.set("red")
+            await named(ends)
+            with recording(Unmounted) as ended:
+                await look()
+                await look()
+            assert [one.chain_id for one in ended.of(Unmounted)] == [one.id for one in _chains]
+            with recording(KeysUndeclared):
+                await look()
+            assert _chains[-1].home.proof is None
 
     run(main())

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.manifest import ChainManifest, Entry, EntryKind
 from catena.events import EntryLost
 from catena.testing import recording
-from tests.context.ends import (
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from tests.support import variable
+from tests.transfer.ends import (
     BAD,
     ID,
     Scope,
@@ -22,7 +23,6 @@ from tests.context.ends import (
     reset_of,
     value_of,
 )
-from tests.support import variable
 
 # ---- bad ones
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,11 +13,6 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.capture import capture_first
-from catena.context.carried import Carried
-from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import mount_first
-from catena.context.prepared import Prepared
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from catena.errors import ChainSerializationError
@@ -26,9 +20,12 @@ from catena.events import EntryLost, SerializationFailed
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.testing import recording
+from catena.transfer.capture import capture_first
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.states.sent import SentStates
 from catena.wire.frames import ExceptionFrame, Result
-from tests.context.ends import BAD, ID, Scope, entries_of, manifest_of, reset_of, value_of
 from tests.support import isolated, variable
+from tests.transfer.ends import BAD, ID, Link, Scope, entries_of, manifest_of, reset_of, value_of
 
 
 @contextmanager
@@ -93,11 +90,11 @@ def test_one_error_lists_all_that_is_bad_and_nothing_is_mounted(
 def test_a_first_frame_is_refused_as_a_whole(how: str, named: int) -> None:
     """M5: it arms nothing, and no state is kept of it."""
     manifest, _, bad = broken()
-    base = Prepared(contextvars.Context())
-    scope = Scope(base.context.copy())
+    scope, link = Scope(), Link()
+    base = link.kept.plain
 
-    with refusing(how) as values, pytest.raises(ChainSerializationError) as refused:
-        scope.run(mount_first, manifest._replace(name=named), values, base)
+    with refusing(how) as link.kept.values, pytest.raises(ChainSerializationError) as refused:
+        scope.run(link.kept.enter, manifest._replace(name=named), base)
 
     assert [one.key for one in refused.value.warnings] == bad
     assert (scope.chain, len(scope.context), len(base.context)) == (None, 0, 0)
@@ -109,14 +106,14 @@ def test_what_a_named_state_keeps_as_bytes_is_refused_too(how: str) -> None:
     because only the option makes it open everything, the first reader is refused.
     """
     var = variable()
-    manifest = manifest_of(value_of(var, Fickle()))._replace(name=1)
-    _, kept = Scope().run(mount_first, manifest, LENIENT, Prepared(contextvars.Context()))
-    assert kept is not None
-    scope = Scope(kept.context.copy())
+    link = Link()
+    base = link.keep(value_of(var, Fickle()))
+    scope = Scope(base.context.copy())
     Fickle.opens = False
 
     def mounted_and_read(values: Wire) -> None:
-        scope.run(mount_first, manifest_of()._replace(base=1), values, kept)
+        link.kept.values = values
+        scope.run(link.kept.enter, manifest_of()._replace(base=1), base)
         assert not values.strict
         scope.get(var)
 
@@ -206,17 +203,17 @@ def test_one_error_lists_all_that_cannot_be_written(how: str, frame: str) -> Non
 
 
 @HOW
-def test_a_refused_chain_is_not_counted_as_carried(how: str) -> None:
-    """M5, M9: the next call tells what this one did not."""
-    carried, scope, good = Carried(), Scope(), variable()
+def test_a_refused_chain_is_not_counted_as_sent(how: str) -> None:
+    """M5, M9: the next call sends what this one did not."""
+    sent, scope, good = SentStates(), Scope(), variable()
     scope.set(good, 1)
     token = scope.set(variable(), Lock())
 
     with refusing(how) as values, pytest.raises(ChainSerializationError):
-        scope.run(capture_first, values, carried)
-    assert len(carried) == 0
+        scope.run(capture_first, values, sent)
+    assert len(sent) == 0
     scope.run(token.var.reset, token)
-    captured = scope.run(capture_first, LENIENT, carried)
+    captured = scope.run(capture_first, LENIENT, sent)
 
     assert captured is not None
     assert entries_of(captured.manifest).keys() == {good.key}

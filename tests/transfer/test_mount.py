@@ -9,24 +9,26 @@ from weakref import ref
 
 import pytest
 
-from catena.context.capture import capture_first
 from catena.context.current import current
-from catena.context.manifest import EntryKind
-from catena.context.mount import mount, mount_first, unmount
-from catena.context.prepared import Prepared
 from catena.dispatch.payloads import LENIENT
 from catena.events import Mount
 from catena.testing import recording
-from tests.context.ends import (
+from catena.transfer.capture import capture_first
+from catena.transfer.manifest import EntryKind
+from catena.transfer.mount import mount, unmount
+from catena.transfer.states.kept import KeptStates
+from catena.transfer.states.plain import PLAIN
+from tests.support import run, variable
+from tests.transfer.ends import (
     ID,
     OTHER,
+    Link,
     Scope,
     entries_of,
     manifest_of,
     reset_of,
     value_of,
 )
-from tests.support import run, variable
 
 # ---- there and back
 
@@ -159,7 +161,8 @@ def test_mounting_stamps_the_scope_that_mounts() -> None:
 
     async def main(*, first: bool) -> None:
         if first:
-            mount_first(manifest, LENIENT, Prepared(contextvars.Context()))
+            kept = KeptStates(contextvars.Context(), LENIENT)
+            kept.enter(manifest, kept.plain)
         else:
             mount(manifest, LENIENT, to_worker=True)
         chain = current.get()
@@ -215,7 +218,7 @@ def test_an_empty_chain_id_arms_nothing(to_worker: bool) -> None:
     armed.mount(manifest_of(id=b""), to_worker=to_worker)
 
     assert unarmed.chain is None
-    assert unarmed.run(capture_first, LENIENT, None) is None
+    assert unarmed.run(capture_first, LENIENT, PLAIN) is None
     assert (armed.chain, armed.get(var)) == (before, 1)
 
 
@@ -260,18 +263,16 @@ def test_a_mount_tells_what_it_set_and_reset() -> None:
     assert (outcome.end, outcome.error) == ("done", None)
 
 
-def test_quick_ways_of_mounting_are_told_as_well() -> None:
+def test_quick_ways_of_mounting_are_announced_as_well() -> None:
     """The audit: an answer that brings nothing, and a state that is only named, are mounts too."""
     var = variable()
-    scope = Scope()
+    scope, link = Scope(), Link()
     scope.set(var, 1)
-    named = manifest_of(value_of(var, 1))._replace(name=1)
-    _, kept = scope.run(mount_first, named, LENIENT, Prepared(contextvars.Context()))
-    assert kept is not None
+    link.keep(value_of(var, 1))
 
     with recording(Mount) as recorded:
         scope.mount(manifest_of(whole=False), to_worker=False)
-        Scope(kept.context.copy()).run(mount_first, manifest_of()._replace(base=1), LENIENT, kept)
+        link.enter(manifest_of()._replace(base=1))
 
     again, first = [one for one in recorded.of(Mount) if one.keys_set or not one.to_worker]
     assert (again.chain_id, again.to_worker, again.keys_set) == (ID, False, ())

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 
-from catena.context.capture import capture_first
 from catena.context.current import current
-from catena.context.manifest import ChainManifest, Entry, EntryKind
-from catena.context.mount import mount
 from catena.dispatch.payloads import LENIENT
+from catena.transfer.capture import capture_first
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.mount import mount
+from catena.transfer.states.plain import PLAIN
 from catena.wire.manifests import decode_manifest, encode_manifest
 from tests.support import isolated, variable
 
@@ -19,9 +20,10 @@ ID = bytes(range(16))
 
 PROGRAM = """
 import catena
-from catena.context.manifest import ChainManifest
-from catena.context.capture import capture_answer, capture_first
-from catena.context.mount import mount
+from catena.transfer.manifest import ChainManifest
+from catena.transfer.capture import capture_answer, capture_first
+from catena.transfer.mount import mount
+from catena.transfer.states.plain import PLAIN
 from catena.dispatch.payloads import LENIENT
 from catena.wire.manifests import encode_manifest
 
@@ -36,7 +38,7 @@ for var in variables:
     token = var.set([var.name, {"n": 1, "none": None}])
     if var.name == "echo":
         var.reset(token)
-for captured in (capture_first(LENIENT, None).manifest, capture_answer(LENIENT, None)[0]):
+for captured in (capture_first(LENIENT, PLAIN).manifest, capture_answer(LENIENT, None)[0]):
     captured = captured._replace(
         carrier={name: "x" for name in names},
         spent=tuple({name.encode() for name in names}),
@@ -72,7 +74,7 @@ def test_entries_are_sorted_by_key() -> None:
     for var in variables:
         var.set(1)
 
-    captured = capture_first(LENIENT, None)
+    captured = capture_first(LENIENT, PLAIN)
 
     assert captured is not None
     keys = [entry.key for entry in LENIENT.unpack(captured.manifest.entries)]
@@ -120,7 +122,7 @@ def test_capturing_names_the_chain_and_its_parent() -> None:
     mount(ChainManifest(ID, parent_id=bytes(16)), LENIENT, to_worker=True)
     var.set(1)
 
-    captured = capture_first(LENIENT, None)
+    captured = capture_first(LENIENT, PLAIN)
 
     assert captured is not None
     told = captured.manifest

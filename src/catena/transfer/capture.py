@@ -1,0 +1,150 @@
+"""Capture: the current chain as a manifest, with only what the other side does not have of it.
+
+The problem: a chain goes along with every frame, in both directions, and most frames change little
+of it or nothing. To encode it all each time would cost more than the call.
+
+The idea: each side remembers a *baseline*, what the other side has. For a call's later frames that
+is what its last frame left there, in whichever direction it went. For a call's first frame it is a
+*state* that the link has carried before, which both ends keep under a number (``states.sent``).
+What was set since shows in the bindings, for a set makes a new one; what was changed in place shows
+when a value is encoded once more and the bytes differ from those of the last time.
+
+An example, with ``color`` and ``basket`` bound::
+
+    color.set("red"); basket.set([])
+    await f()           first frame: color, basket       the link gives the state no number yet
+    await f()           first frame: color, basket       sent again, so it becomes state 1
+    await f()           first frame: state 1             nothing to encode
+    basket.get().append("pear")
+    await f()           first frame: state 1, basket     one entry differs
+        color.set("blue")                                in the routine
+                        answer: color                    the caller has the rest
+
+Each function runs in the Context that it is about, and asks the guard first.
+"""
+
+from __future__ import annotations
+
+from catena.context.chain import Chain, State
+from catena.context.current import UNMOUNTED, Home, current
+from catena.context.factory import ensure_task_factory
+from catena.context.guard import admit
+from catena.context.ledger import CallLedger
+from catena.transfer.baseline import NOTHING, Baseline, Captured
+from catena.transfer.diff import ManifestDiff
+from catena.transfer.manifest import ChainManifest, Values
+from catena.transfer.states.plain import PLAIN, PlainStates
+from catena.transfer.states.sent import SentStates
+
+__all__ = ["capture_answer", "capture_drive", "capture_first"]
+
+
+def capture_first(values: Values, states: SentStates | PlainStates) -> Captured | None:
+    """Return the current chain for the first drive frame of a call; None when it is unarmed.
+
+    ``states`` are those that the link has carried. A value that cannot be encoded becomes a
+    ``lost`` entry, with a SerializationWarning. Raises ChainContention when somebody else runs the
+    chain, and ChainSerializationError in strict mode or when the chain exceeds a limit.
+    """
+    chain = _admit_current()
+    if chain is None:
+        return None
+    ensure_task_factory(chain.task)
+    return _with_tokens(states.describe(chain, values), chain.home)
+
+
+def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
+    """Return the current chain for a later drive frame: what changed since ``baseline``.
+
+    Without a baseline, or when another chain drives than the one that its frame named, the whole
+    chain. Returns None and raises as ``capture_first``.
+    """
+    chain = _admit_current()
+    if chain is None:
+        return None
+    ensure_task_factory(chain.task)
+    if baseline is None or baseline.chain_id != chain.id:
+        return _with_tokens(PLAIN.describe(chain, values), chain.home)
+    diff = _changes_since(baseline, chain.state, values, to_worker=True)
+    manifest = ChainManifest(chain.id, chain.parent, diff.pack_entries(), False)
+    now = Baseline(chain.id, chain.state, diff.written, baseline.ledger)
+    return Captured(*_with_token_news(manifest, now, chain.home))
+
+
+def capture_answer(
+    values: Values, baseline: Baseline | None, *, whole: bool = False
+) -> tuple[ChainManifest | None, Baseline | None]:
+    """Return the current chain for an answer, None when nothing changed since ``baseline``.
+
+    Forward-only variables stay out, variables that were reset here are named. ``whole`` repeats
+    what did not change, for a peer that knows no deltas. Raises as ``capture_first``.
+    """
+    chain = _admit_current()
+    if chain is None:
+        return None, None
+    home, state = chain.home, chain.state
+    everything = whole or baseline is None
+    is_as_it_was = baseline is not None and state is baseline.state and state.is_untouched
+    if is_as_it_was and not whole and home.ledger is None:
+        return None, baseline
+    diff = _changes_since(baseline, state, values, to_worker=False, whole=whole)
+    block = diff.pack_entries()
+    chain_id, call = (chain.id, None) if baseline is None else (baseline.chain_id, baseline.ledger)
+    now = Baseline(chain_id, state, diff.written, call)
+    if not (block or everything) and home.ledger is None:
+        return None, now
+    manifest = ChainManifest(chain.id, chain.parent, block, everything)
+    manifest, now = _with_token_news(manifest, now, home)
+    has_news = block or everything or manifest.spent or manifest.live
+    return (manifest if has_news else None), now
+
+
+def _admit_current() -> Chain | None:
+    """Return the chain that runs here, None without one. Raises ChainContention."""
+    chain = current.get()
+    return None if chain is None or chain is UNMOUNTED else admit(chain)
+
+
+def _changes_since(
+    baseline: Baseline | None,
+    state: State,
+    values: Values,
+    *,
+    to_worker: bool,
+    whole: bool = False,
+) -> ManifestDiff:
+    """Return what the other side of a call lacks of a state."""
+    diff = ManifestDiff(values, to_worker=to_worker)
+    if baseline is None:
+        diff.add_state(state, NOTHING, NOTHING)
+    elif state is not baseline.state or whole:
+        diff.add_state(state, baseline.state.by_key, baseline.written, whole=whole)
+    elif not state.fixed:
+        diff.add_changes_in_place(state, baseline.written)
+    return diff
+
+
+# Both look at the ledger when the values have been written, for one of them may have held the first
+# token that crossed.
+
+
+def _with_tokens(captured: Captured, home: Home) -> Captured:
+    """Return what a call begins with, together with what it must know of tokens."""
+    if home.ledger is None:
+        return captured
+    spent, live, call = home.ledger.first(here=home.is_here())
+    return Captured(
+        captured.manifest._replace(spent=spent, live=live),
+        captured.baseline._replace(ledger=call),
+    )
+
+
+def _with_token_news(
+    manifest: ChainManifest, now: Baseline, home: Home
+) -> tuple[ChainManifest, Baseline]:
+    """Return how a call goes on, together with what its other side does not know of tokens yet."""
+    if home.ledger is None:
+        return manifest, now
+    call = now.ledger or CallLedger()
+    spent, live = home.ledger.later(call, here=home.is_here())
+    return manifest._replace(spent=spent, live=live), now._replace(ledger=call)

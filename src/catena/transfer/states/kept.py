@@ -1,0 +1,227 @@
+"""Kept states: what the receiver of a link was sent, in Contexts that are copied for each call.
+
+The problem: a call that names a state begins with everything that is bound in it, and to decode and
+set a hundred variables for each call costs more than the call.
+
+The idea: the receiver prepares a Context once, when the state arrives under its number, and runs
+each call that names the number in a copy: a copy of a Context takes the same time however much is
+in it. No two calls may share an object that one of them could change, so what can change stays the
+bytes that it came as, and each call decodes its own when it first reads it.
+
+An example, with what ``states.sent`` sends::
+
+    entries: color, basket   name 1     decoded; color is kept as a value, basket as bytes
+    base 1                              a copy of that Context; basket is decoded if it is read
+    base 1, entries: color              a copy, in which color is set; not kept, for it has no name
+    base 1, entries: size    name 2     a copy, in which size is set; kept as state 2
+    base 7                              not known here: the call is refused before it begins
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from catena.context.binding import LAZY, Binding, LazyValues
+from catena.context.chain import EMPTY, State
+from catena.context.current import UNMOUNTED, current
+from catena.context.ledger import spent_elsewhere
+from catena.context.registry import Key
+from catena.context.token import TOKEN_MARK, UNREAD, UNSET
+from catena.context.var import ContextVar
+from catena.errors import ChainSerializationError
+from catena.events import announced
+from catena.transfer.baseline import Baseline
+from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
+from catena.transfer.diff import count_bytes
+from catena.transfer.manifest import ChainManifest, Values
+from catena.transfer.mount import bind_forward, check_manifest, mount_first
+from catena.transfer.problems import describe_problem, warn_of_unread, warn_or_raise
+from catena.transfer.states.sent import STATES, STATES_BYTES
+
+__all__ = ["KeptState", "KeptStates"]
+
+
+class KeptState:
+    """One state, in a Context that is copied for each call.
+
+    Its values are those of an earlier call: nobody reads them before a chain is mounted in a copy.
+
+    ``state`` and ``context`` hold what cannot change. ``lazy`` is what can, as bytes that are
+    decoded when a call first reads them; ``written`` is how this process writes it. ``eager`` is
+    what is decoded for each call at its mount: what holds a token, which has to be known here, and
+    what could not be read, of which each call is to hear. ``unread`` is the state of a call that
+    has read none of the lazy values yet. ``size`` is how many bytes all entries count for.
+    """
+
+    __slots__ = ("context", "eager", "lazy", "size", "sizes", "state", "unread", "written")
+
+    def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
+        self.context = context
+        self.state = self.unread = state
+        self.lazy: dict[ContextVar[Any], bytes] = {}
+        self.written: dict[ContextVar[Any], bytes] = {}
+        self.eager: dict[ContextVar[Any], bytes] = {}
+        self.sizes: dict[Key, int] = {}
+        self.size = 0
+
+    @property
+    def has_undecoded(self) -> bool:
+        """Whether something is decoded for each call, at its mount or later."""
+        return bool(self.lazy or self.eager)
+
+    def derive(self, found: DecodedEntries) -> KeptState:
+        """Return the state that follows when a manifest has changed this one."""
+        changeable = [var for var, _, binding, _ in found.bound if not binding.fixed]
+        gone = (*found.unbound, *changeable)
+        fixed = [(var, binding) for var, binding in found.bindings if binding.fixed]
+        state = self.state.merge(fixed, gone)
+        state.fixed = True
+        state.has_stubs = self.state.has_stubs or found.stubs > 0
+        then = KeptState(self.context.copy(), state)
+        then.lazy, then.eager = dict(self.lazy), dict(self.eager)
+        then.written, then.sizes = dict(self.written), dict(self.sizes)
+        for var in found.mentioned:
+            for table in (then.lazy, then.written, then.eager):
+                table.pop(var, None)
+            then.sizes.pop(var.key, None)
+        then.context.run(then._put_values, found, gone)
+        if then.lazy:
+            then.unread = State(state)
+            then.unread.update(dict.fromkeys(then.lazy, LAZY))
+        then.size = sum(then.sizes.values())
+        return then
+
+    def _put_values(self, found: DecodedEntries, gone: Iterable[ContextVar[Any]]) -> None:
+        """Put what a manifest brought where it is kept; called in the new state's Context."""
+        current.set(UNMOUNTED)
+        for var in gone:
+            var.backing.set(UNSET)
+        for var, value, binding, data in found.bound:
+            self.sizes[var.key] = count_bytes(data)
+            if binding.fixed:
+                var.backing.set(value)
+            elif TOKEN_MARK in data:
+                self.eager[var] = data
+            else:
+                self.lazy[var] = data
+                var.backing.set(UNREAD)
+        for var, data in found.unread:
+            # Refused again by each call, which costs less than to have the sender send everything.
+            self.eager[var], self.sizes[var.key] = data, count_bytes(data)
+
+    def state_of_call(self, values: Values, changed: Iterable[ContextVar[Any]]) -> State:
+        """Return the state of one call, whose lazy values are bytes until it reads them.
+
+        Variables that its manifest ``changed`` are left out.
+        """
+        if values.strict or not self.lazy:
+            return self.state
+        state = State(self.unread)
+        for var in changed:
+            state.pop(var, None)
+        loads, dumps = values.loads, values.dumps
+        state.lazy = LazyValues(self.lazy, self.written, loads, dumps, warn_of_unread)
+        state.has_unexposed, state.has_stubs = True, self.state.has_stubs
+        return state
+
+    def decode_eager(self, values: Values, found: DecodedEntries) -> None:
+        """Decode what has to be decoded at the mount, unless the manifest changed it.
+
+        In strict mode that is everything.
+        """
+        changed = found.mentioned
+        encoded = self.lazy | self.eager if values.strict else self.eager
+        loads, dumps, bound = values.loads, values.dumps, found.bound
+        for var, data in encoded.items():
+            if var in changed:
+                continue
+            try:
+                bound.append((var, loads(data), Binding(False, dumps), data))
+            except Exception as error:
+                found.problems.append(describe_problem(var.key, error, "read"))
+
+
+class KeptStates:
+    """The states of one link by their number, of which the least recently used go.
+
+    ``plain`` is what a call builds on that names none. ``leased`` belongs to whoever announces
+    leases: it says whether a call of this pool has been seen here before.
+    """
+
+    __slots__ = ("_kept", "_size", "leased", "plain", "values")
+
+    def __init__(self, context: contextvars.Context, values: Values) -> None:
+        self.values = values
+        self.leased = False
+        self.plain = KeptState(context)
+        self._kept: OrderedDict[int, KeptState] = OrderedDict()
+        self._size = 0
+
+    def find_base(self, manifest: ChainManifest | None) -> KeptState | None:
+        """Return what a call's first manifest builds on, None when that is not known (any more)."""
+        if manifest is None or not manifest.base:
+            return self.plain
+        try:
+            self._kept.move_to_end(manifest.base)
+        except KeyError:
+            return None
+        return self._kept[manifest.base]
+
+    def enter(
+        self,
+        manifest: ChainManifest | None,
+        base: KeptState,
+        task: asyncio.Task[Any] | None = None,
+    ) -> Baseline | None:
+        """Mount what a call begins with, in a copy of the Context of ``base``, for its task.
+
+        Returns the call's baseline, None when nothing was armed. The state is kept when the
+        manifest names it, and when nothing but values that cannot be read is wrong with it. Raises
+        ChainSerializationError for a malformed manifest, and in strict mode for a bad entry.
+        """
+        if manifest is None:
+            return None
+        try:
+            check_manifest(manifest)
+            if manifest.chain_id:
+                return self._enter_chain(manifest, base, task)
+            bind_forward(manifest, self.values)
+        except ChainSerializationError as error:
+            raise announced(error) from None
+        return None
+
+    def _enter_chain(
+        self, manifest: ChainManifest, base: KeptState, task: asyncio.Task[Any] | None
+    ) -> Baseline:
+        values = self.values
+        if manifest.spent:
+            # Also when the values are refused.
+            spent_elsewhere(*manifest.spent)
+        is_bare = not manifest.entries and not manifest.name
+        if is_bare and not base.eager and not (values.strict and base.lazy):
+            return mount_first(manifest, base.state_of_call(values, ()), None, task)
+        entries = unpack_entries(manifest, values) if manifest.entries else ()
+        found = decode_entries(entries, values, to_worker=True)
+        kept = None
+        if manifest.name and len(found.problems) == len(found.unread):
+            kept = base.derive(found)
+        state = base.state_of_call(values, found.mentioned)
+        base.decode_eager(values, found)
+        if found.problems:
+            warn_or_raise(found.problems, strict=values.strict)
+        baseline = mount_first(manifest, state, found, task)
+        if kept is not None:
+            self._keep_state(manifest.name, kept)
+        return baseline
+
+    def _keep_state(self, number: int, state: KeptState) -> None:
+        kept = self._kept
+        before = kept.pop(number, None)
+        self._size += state.size - (before.size if before is not None else 0)
+        kept[number] = state
+        while len(kept) > 2 * STATES or self._size > 2 * STATES_BYTES:
+            self._size -= kept.popitem(last=False)[1].size
