@@ -272,7 +272,7 @@ def test_the_worker_cancels_once() -> None:
             task, drive = opening(1, tidy)
             await hand.send(task._replace(timeout_ns=10_000_000), drive)
             assert await hand.frame() == Ack(1)
-            while not sessions._sessions[1].expired:
+            while not sessions.open_sessions[1].expired:
                 await asyncio.sleep(0)
             await hand.send(Cancel(1))
             answer: Any = await hand.frame()

@@ -48,7 +48,7 @@ async def arms_itself() -> AsyncGenerator[tuple[str, int], str]:
 
 def stream_at_work(ends: Tapped) -> Any:
     """Return what the worker runs for the one open call."""
-    (session,) = ends.sessions._sessions.values()
+    (session,) = ends.sessions.open_sessions.values()
     return session.running
 
 

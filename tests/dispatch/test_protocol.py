@@ -382,7 +382,7 @@ def test_unknown_resends_the_whole() -> None:
     async def main() -> None:
         async with connected() as ends:
             assert await one() == 1
-            ends.sessions._functions.clear()
+            ends.sessions.functions.clear()
             with recording(CallNacked) as recorded:
                 assert await one() == 1
             assert recorded.events == [CallNacked(declared(one).name, "far", "UNKNOWN")]

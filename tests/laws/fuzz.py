@@ -243,7 +243,7 @@ class _Worker(_Side):
 
     @staticmethod
     def _nothing_hangs(sessions: Sessions) -> None:
-        for session in sessions._sessions.values():
+        for session in sessions.open_sessions.values():
             waits = session.running is None or session.running.idle
             assert waits, f"call {session.task.call} was driven and is not answered"
 
