@@ -75,7 +75,6 @@ def area_of(module: str) -> str:
     """Return where the lines of a module are counted."""
     for area, package in (
         ("demo", "catena.demo"),
-        ("demo", "catena.cli.demo"),
         ("collect", "catena.collect"),
         ("cli", "catena.cli"),
     ):
