@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import catena
 from catena import wording
-from catena.dispatch.caller.connection import answers
+from catena.dispatch.caller import answers
 from catena.dispatch.worker import run_coroutine as running
 from catena.dispatch.worker.session import Session
 from catena.pickling import pickler
@@ -59,7 +59,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "a text is trusted": (patch.object(wording, "text_of", str),),
     "a pickle is trusted": (
         patch.object(pickler, "loads", pickle.loads),
-        patch.object(answers, "unpickle_payload", _open_trustfully),
+        patch.object(running, "unpickle_payload", _open_trustfully),
     ),
 }
 
