@@ -14,7 +14,7 @@ import catena
 from catena.dispatch.payloads import Wire
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost, KeysUndeclared
-from catena.observe import subscribe
+from catena.events.bus import subscribe
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
 from catena.transfer import decode, diff
