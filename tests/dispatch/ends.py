@@ -43,7 +43,7 @@ class Through:
         """The loop of its callers."""
         return self.callers[0].link.loop if self.callers else asyncio.get_running_loop()
 
-    def pick(self) -> WorkerConnection | None:
+    def pick_connection(self) -> WorkerConnection | None:
         """Return the next caller that can be used."""
         for _ in self.callers:
             self.callers.append(caller := self.callers.pop(0))
@@ -51,10 +51,10 @@ class Through:
                 return caller
         return None
 
-    def check(self, routine: str) -> None:
+    def check_process(self, routine: str) -> None:
         """Nobody forks here."""
 
-    async def reach(self, routine: str) -> WorkerConnection:
+    async def reach_worker(self, routine: str) -> WorkerConnection:
         """There is nobody else to reach."""
         raise ConnectionError(f"no worker for {routine}")
 

@@ -430,7 +430,7 @@ def test_reaching_a_worker_counts(name: str) -> None:
     """D6: the time that a connection takes is part of the hand-over, and of the whole."""
 
     class Unreachable(Through):
-        async def reach(self, routine: str) -> WorkerConnection:
+        async def reach_worker(self, routine: str) -> WorkerConnection:
             await asyncio.Event().wait()
             raise AssertionError(routine)
 

@@ -94,13 +94,13 @@ def test_a_proof_that_keeps_its_context_is_found() -> None:
 @isolated
 def test_a_stream_that_its_drivers_keep_is_found() -> None:
     """Planted: the driver of a stream refers to the stream."""
-    plain = RunningStream.step
+    plain = RunningStream.run_step
 
     async def kept(self: RunningStream, frame: Any, driver: Any) -> Any:
         driver.stream = self
         return await plain(self, frame, driver)
 
-    with patch.object(RunningStream, "step", kept):
+    with patch.object(RunningStream, "run_step", kept):
         _, kinds = leftovers("stream_closed")
 
     assert "RunningStream" in kinds

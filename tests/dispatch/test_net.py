@@ -223,7 +223,7 @@ def test_what_is_raised_before_a_call_begins_refuses_it(monkeypatch: pytest.Monk
     async def main() -> None:
         async with connected():
             with monkeypatch.context() as planted:
-                planted.setattr(Sessions, "admit", raising)
+                planted.setattr(Sessions, "admit_call", raising)
                 with pytest.raises(SerializationError, match="SystemExit: from within"):
                     await echo(1)
             await stands()
@@ -250,7 +250,7 @@ def test_nothing_more_is_sent_for_a_call_that_has_ended(
 ) -> None:
     """M7: what is raised behind the last frame is only logged."""
     sessions: list[Session] = []
-    reply = Session.reply
+    reply = Session.send_answer
 
     def note(self: Session, frame: Any) -> None:
         sessions.append(self)
@@ -259,7 +259,7 @@ def test_nothing_more_is_sent_for_a_call_that_has_ended(
     async def main() -> None:
         async with connected():
             with monkeypatch.context() as noting:
-                noting.setattr(Session, "reply", note)
+                noting.setattr(Session, "send_answer", note)
                 await stands()
             running.end_in_net(sessions[0], ValueError("too late"))
             await stands()

@@ -36,7 +36,7 @@ def test_a_number_that_was_left_out_may_come_once() -> None:
                     sessions.receive(frame)
             assert not sessions._overtaken
             for session in list(sessions.open_sessions.values()):
-                sessions.forget(session)
+                sessions.forget_session(session)
             with pytest.raises(ProtocolError, match="is or was open"):
                 sessions.receive(Task(2, 1, b""))
 

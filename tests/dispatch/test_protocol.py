@@ -438,7 +438,7 @@ def test_a_module_that_exits_when_imported_is_a_refusal() -> None:
 
     async def main() -> None:
         async with hand_and_sessions() as (_, sessions):
-            answer = sessions.admit(opening(1, _unloadable(SystemExit))[0], None)
+            answer = sessions.admit_call(opening(1, _unloadable(SystemExit))[0], None)
             assert isinstance(answer, Nack)
             assert answer.code is NackCode.UNLOADABLE
             assert "SystemExit" in answer.text
@@ -487,7 +487,7 @@ def test_a_draining_worker_finishes_what_it_has() -> None:
         async with hand_and_sessions() as (hand, sessions):
             await hand.send(*opening(1, numbers))
             assert await hand.symbols(2) == ["ack", "yield"]
-            sessions.drain()
+            sessions.refuse_calls()
             await hand.send(*opening(2, one))
             assert await hand.frame() == Nack(2, NackCode.DRAINING)
             await hand.send(Next(1))

@@ -21,7 +21,7 @@ __all__ = ["CHECKS"]
 
 CHECKS = (a_count,)
 
-_mint, _leave, _unmount = Token.mint, Call._leave, running.unmount
+_mint, _leave, _unmount = Token.mint, Call._leave_table, running.unmount
 
 
 class Keeping(AbstractContextManager[None]):
@@ -72,7 +72,7 @@ keep(
     Keeping(Token, "mint", staticmethod(_mint_and_keep)),
     a_count,
 )
-keep("the caller keeps every call", Keeping(Call, "_leave", _leave_and_keep), a_count)
+keep("the caller keeps every call", Keeping(Call, "_leave_table", _leave_and_keep), a_count)
 keep(
     "a worker keeps every chain that it unmounts",
     Keeping(accumulating, "prepare", _keep_there),

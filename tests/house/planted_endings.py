@@ -23,7 +23,7 @@ __all__ = ["CHECKS", "Trusting"]
 
 CHECKS = (a_call,)
 
-_dump, _reply = pickled.dump, Session.reply
+_dump, _reply = pickled.dump, Session.send_answer
 
 
 def _dump_or_leave(error: BaseException, **names: str) -> bytes:
@@ -55,7 +55,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
         TRUSTED,
         patch.object(running, "plain_exception", _raise),
     ),
-    "a circle": (patch.object(Session, "reply", _reply_and_keep),),
+    "a circle": (patch.object(Session, "send_answer", _reply_and_keep),),
     "a text is trusted": (patch.object(wording, "text_of", str),),
     "a pickle is trusted": (
         patch.object(pickler, "loads", pickle.loads),

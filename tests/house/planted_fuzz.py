@@ -20,7 +20,7 @@ __all__ = ["CHECKS"]
 
 CHECKS = (a_case,)
 
-_unpack, _find_base, _reply = Wire.unpack, KeptStates.find_base, Session.reply
+_unpack, _find_base, _reply = Wire.unpack, KeptStates.find_base, Session.send_answer
 
 
 def _unpack_or_key_error(data: bytes) -> Any:
@@ -73,7 +73,7 @@ keep(
     patch.object(linking, "codec", _Untyped()),
     a_case,
 )
-keep("an exception is not answered", patch.object(Session, "reply", _reply_or_not), a_case)
+keep("an exception is not answered", patch.object(Session, "send_answer", _reply_or_not), a_case)
 keep(
     "a state that nobody named is taken for an empty one",
     patch.object(KeptStates, "find_base", lambda self, one: _find_base(self, one) or self.plain),

@@ -54,7 +54,7 @@ keep("an attribute is missing", of_token_reset(catena__var=None), a_story)
 keep("a span has a name that no row has", _named(events.TokenReset, "catena.token.put"), a_story)
 keep(
     "the parent of an execution is nowhere",
-    patch.object(WorkerConnection, "open", _astray(WorkerConnection.open)),
+    patch.object(WorkerConnection, "open_call", _astray(WorkerConnection.open_call)),
     a_story,
 )
 keep(

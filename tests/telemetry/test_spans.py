@@ -434,13 +434,13 @@ def test_a_contention_is_counted_and_logged_when_it_is_not_sampled() -> None:
 
 def sending(carrier: Any, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Make a call whose carrier is replaced on its way; return what was told."""
-    opening = WorkerConnection.open
+    opening = WorkerConnection.open_call
 
     def opened(self: Any, declared: Any, payload: bytes, operation: Any, bounds: Any) -> Any:
         operation.carrier = carrier
         return opening(self, declared, payload, operation, bounds)
 
-    monkeypatch.setattr(WorkerConnection, "open", opened)
+    monkeypatch.setattr(WorkerConnection, "open_call", opened)
     with telling() as told:
         under_a_root(told, lambda: add(2))
         told.metrics()

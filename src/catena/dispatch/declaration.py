@@ -19,7 +19,7 @@ CANCEL_GRACE = 1.5
 """Seconds; with the time a pool takes to stop, Ctrl-C is over within five."""
 
 
-def _anything(*_: Any, **__: Any) -> None:
+def _accept_anything(*_: Any, **__: Any) -> None:
     """Take any arguments: those of a callable that is no function are checked on the worker."""
 
 
@@ -41,7 +41,7 @@ class Declaration:
     timeout: float | None = None
     dispatch_timeout: float | None = None
     wrapper: Any = None
-    check: Callable[..., None] = _anything
+    check: Callable[..., None] = _accept_anything
     run: Any = None
     bounded: bool = field(init=False)
     _by_reference: bytes | None = None
@@ -73,7 +73,7 @@ class Declaration:
             self._by_reference = data
         return data
 
-    def reduce(self, obj: Any, *_: Any) -> Any:
+    def reduce_wrapper(self, obj: Any, *_: Any) -> Any:
         """Return how the wrapper is pickled; asked by Catena's pickler alone.
 
         NotImplemented for another function, to which a decorator has copied the attributes.
@@ -108,7 +108,7 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
     try:
         return pickler.dumps((args, kwargs))
     except Exception as error:
-        what, value = _culprit(declared.function, args, kwargs)
+        what, value = _find_culprit(declared.function, args, kwargs)
         cause = whereabouts(value) + reason(error)
         raise announced(
             SerializationError(what=what, routine=declared.name, cause=cause)
@@ -116,21 +116,21 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
 
 
 def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001
-    from catena.dispatch.routine import wrap  # noqa: PLC0415 - it imports this module
+    from catena.dispatch.routine import make_wrapper  # noqa: PLC0415 - it imports this module
 
     declared = Declaration(cast("Any", None), name, stream, *options)
-    return wrap(declared)
+    return make_wrapper(declared)
 
 
 def _fill(wrapper: Any, function: Callable[..., Any]) -> None:
-    from catena.dispatch.routine import dress  # noqa: PLC0415
+    from catena.dispatch.routine import dress_wrapper  # noqa: PLC0415
 
     declared = declaration_of(wrapper)
     declared.function = function
-    dress(declared)
+    dress_wrapper(declared)
 
 
-def _culprit(
+def _find_culprit(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, Any]:
     """Return the argument that cannot be sent, by its name, and its value."""

@@ -31,7 +31,7 @@ class Connection(Protocol):
         ...
 
     # What it returns is known where calls are made: dispatch/caller.
-    def open(self, declared: Any, payload: bytes, operation: Any, bounds: Any, /) -> Any:
+    def open_call(self, declared: Any, payload: bytes, operation: Any, bounds: Any, /) -> Any:
         """Send a call, and return it."""
         ...
 
@@ -44,15 +44,15 @@ class Dispatcher(Protocol):
         """The loop that calls are made on."""
         ...
 
-    def check(self, routine: str) -> None:
+    def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
         ...
 
-    def pick(self) -> Connection | None:
+    def pick_connection(self) -> Connection | None:
         """Return the connection to use for the next call, None when there is none yet."""
         ...
 
-    def reach(self, routine: str) -> Coroutine[Any, Any, Connection]:
+    def reach_worker(self, routine: str) -> Coroutine[Any, Any, Connection]:
         """Connect to a worker and return the connection.
 
         Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.

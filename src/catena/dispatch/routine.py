@@ -13,13 +13,13 @@ from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.context.runtime import checked_seconds
-from catena.dispatch.caller.exchange import dispatching
+from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import CANCEL_GRACE, Declaration
 from catena.dispatch.method import Method, in_class
-from catena.dispatch.stub import marked, stub_of
+from catena.dispatch.stub import mark_async, stub_of
 
-__all__ = ["Routine", "dress", "routine", "wrap"]
+__all__ = ["Routine", "dress_wrapper", "make_wrapper", "routine"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -115,12 +115,12 @@ def routine(
     checked_seconds("cancel_grace", cancel_grace)
 
     def decorate(function: Callable[..., Any]) -> Any:
-        _check(function)
+        _check_function(function)
         full = name or f"{function.__module__}.{function.__qualname__}"
         stream = inspect.isasyncgenfunction(function)
         declared = Declaration(function, full, stream, cancel_grace, *seconds)
-        wrapper = wrap(declared)
-        dress(declared)
+        wrapper = make_wrapper(declared)
+        dress_wrapper(declared)
         return Method(wrapper) if in_class(function) else wrapper
 
     return decorate if function is None else decorate(function)
@@ -139,7 +139,7 @@ class _Decorator(Protocol):
     ) -> Routine[P, AsyncGenerator[Y, Any]]: ...
 
 
-def wrap(declared: Declaration) -> Any:
+def make_wrapper(declared: Declaration) -> Any:
     """Return a function that dispatches the declared routine.
 
     Wrong arguments are refused when it is called. ``inspect`` takes it for what the function is.
@@ -149,18 +149,20 @@ def wrap(declared: Declaration) -> Any:
         declared.check(*args, **kwargs)
         return declared.run(args, kwargs)
 
-    declared.run = functools.partial(Stream, declared) if declared.stream else dispatching(declared)
-    declared.wrapper = marked(cast("FunctionType", call), stream=declared.stream)
-    _mark(declared)
+    declared.run = (
+        functools.partial(Stream, declared) if declared.stream else make_dispatch(declared)
+    )
+    declared.wrapper = mark_async(cast("FunctionType", call), stream=declared.stream)
+    _mark_wrapper(declared)
     return declared.wrapper
 
 
-def dress(declared: Declaration) -> None:
+def dress_wrapper(declared: Declaration) -> None:
     """Give the wrapper the name, the documentation and the signature of the function."""
     function = declared.function
     functools.update_wrapper(declared.wrapper, function)
     # Again, since the function may have brought those of a routine beneath it.
-    _mark(declared)
+    _mark_wrapper(declared)
     declared.wrapper.local = function
     if inspect.isfunction(function):
         declared.check = stub_of(function)
@@ -169,12 +171,12 @@ def dress(declared: Declaration) -> None:
         functools.update_wrapper(declared.run, function, updated=())
 
 
-def _mark(declared: Declaration) -> None:
+def _mark_wrapper(declared: Declaration) -> None:
     declared.wrapper.__catena_routine__ = declared
-    declared.wrapper.__catena_reduce__ = declared.reduce
+    declared.wrapper.__catena_reduce__ = declared.reduce_wrapper
 
 
-def _check(function: object) -> None:
+def _check_function(function: object) -> None:
     if isinstance(function, classmethod | staticmethod):
         kind = type(cast("object", function)).__name__
         raise TypeError(f"put @catena.routine below @{kind}, next to the function")

@@ -12,7 +12,7 @@ from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["marked", "stub_of"]
+__all__ = ["mark_async", "stub_of"]
 
 _VARIABLE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
@@ -25,7 +25,7 @@ def stub_of(function: FunctionType) -> Callable[..., None]:
     code = function.__code__
     variable = code.co_flags & _VARIABLE
     count = code.co_argcount + code.co_kwonlyargcount + variable.bit_count()
-    body = _nothing.__code__
+    body = _do_nothing.__code__
     stub = FunctionType(
         body.replace(
             co_argcount=code.co_argcount,
@@ -44,22 +44,22 @@ def stub_of(function: FunctionType) -> Callable[..., None]:
     return stub
 
 
-def marked(function: FunctionType, *, stream: bool) -> FunctionType:
+def mark_async(function: FunctionType, *, stream: bool) -> FunctionType:
     """Return a plain function as ``inspect`` sees a coroutine or an async-generator function.
 
     Only the mark in its code is set, which ``inspect`` looks at; what a call does is decided by the
     instructions alone.
     """
-    code = _marked(function.__code__, stream=stream)
+    code = _mark_code(function.__code__, stream=stream)
     name, closure = function.__name__, function.__closure__
     return FunctionType(code, function.__globals__, name, None, closure)
 
 
 @cache
-def _marked(code: CodeType, *, stream: bool) -> CodeType:
+def _mark_code(code: CodeType, *, stream: bool) -> CodeType:
     mark = inspect.CO_ASYNC_GENERATOR if stream else inspect.CO_COROUTINE
     return code.replace(co_flags=code.co_flags | mark)
 
 
-def _nothing() -> Any:
+def _do_nothing() -> Any:
     """Do nothing."""

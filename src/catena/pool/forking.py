@@ -114,14 +114,14 @@ def _in_child() -> None:
     for callback in _callbacks:
         callback()
     for proxy in tuple(proxies):
-        _kept.extend(proxy.inherit(parent))
+        _kept.extend(proxy.lead_nowhere(parent))
     for caller in tuple(connections):
         _kept.append(caller)
         caller.accepting = False
         caller.link.inherit()
         for call in caller.calls.values():
             call.refusal = ForkedPool(opened_by=parent, routine=call.declared.name)
-            call.lose(call.refusal)
+            call.connection_lost(call.refusal)
     for sessions in tuple(all_sessions):
         _kept.append(sessions)
         sessions.link.inherit(_leave)

@@ -220,7 +220,7 @@ class _Serving:
 
     async def _stop(self, server: Server) -> None:
         for sessions in self._all:
-            sessions.drain()
+            sessions.refuse_calls()
             sessions.ended(None)
         # Let cancelled routines run their clean-up before the loop is closed.
         with contextlib.suppress(TimeoutError):

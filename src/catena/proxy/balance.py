@@ -45,7 +45,7 @@ class Member:
         self._strict = strict
         self._connecting: asyncio.Task[WorkerConnection] | None = None
 
-    async def reach(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
+    async def reach_worker(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
         """Connect, once for all who ask at the same time, and return the caller.
 
         Raises CatenaError, ConnectionError or TimeoutError.
@@ -55,7 +55,7 @@ class Member:
         if self._connecting is None:
             # In an empty Context: what gRPC starts must not hold on to anybody's variables.
             self._connecting = asyncio.get_running_loop().create_task(
-                self._connect(proxy), context=contextvars.Context()
+                self._open_connection(proxy), context=contextvars.Context()
             )
         connecting = self._connecting
         try:
@@ -64,7 +64,7 @@ class Member:
             if connecting.done():
                 self._connecting = None
 
-    async def _connect(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
+    async def _open_connection(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
         link = await connect(self.target, self.name, self._secret)
         caller = self.caller = WorkerConnection(link, proxy, strict=self._strict)
         link.start(caller)
@@ -107,7 +107,7 @@ class Proxy:
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
-    def pick(self) -> WorkerConnection | None:
+    def pick_connection(self) -> WorkerConnection | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
         members = self.members
         turn = self._turn = (self._turn + 1) % len(members)
@@ -119,24 +119,24 @@ class Proxy:
             return caller
         return neighbour if neighbour.usable else caller
 
-    def check(self, routine: str) -> None:
+    def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool was opened by a process that this one was forked from."""
         if self._opened_by:
             raise announced(ForkedPool(opened_by=self._opened_by, routine=routine))
 
-    def reach(self, routine: str) -> Coroutine[Any, Any, WorkerConnection]:
+    def reach_worker(self, routine: str) -> Coroutine[Any, Any, WorkerConnection]:
         """Connect to the member whose turn it is, or the next that answers; return its caller.
 
         Raises ForkedPool at once where the pool is another process's, NoPool when it is closed, and
         WorkerLost when no member answers.
         """
         # Not when it is awaited: a child that goes on in its parent's loop has none that runs.
-        self.check(routine)
+        self.check_process(routine)
         if self.closed:
             raise announced(NoPool(routine=routine, reason="the pool was closed"))
-        return self._reach(routine)
+        return self._reach_any(routine)
 
-    async def _reach(self, routine: str) -> WorkerConnection:
+    async def _reach_any(self, routine: str) -> WorkerConnection:
         causes: list[str] = []
         first = self._turn
         for offset in range(len(self.members)):
@@ -148,7 +148,7 @@ class Proxy:
                 causes.append(f"{member.worker} is gone")
                 continue
             try:
-                return await member.reach((self.id, self.encoded))
+                return await member.reach_worker((self.id, self.encoded))
             except (CatenaError, OSError) as error:
                 causes.append(f"{member.worker}: {error}")
         raise announced(
@@ -162,20 +162,20 @@ class Proxy:
 
     async def connect_all(self) -> list[WorkerStartError]:
         """Connect to every member; return an error for each that cannot be reached."""
-        reaching = [self._start(member) for member in self.members]
+        reaching = [self._connect_member(member) for member in self.members]
         outcomes = await asyncio.gather(*reaching)
         return [one for one in outcomes if one is not None]
 
-    async def _start(self, member: Member) -> WorkerStartError | None:
+    async def _connect_member(self, member: Member) -> WorkerStartError | None:
         try:
-            await member.reach((self.id, self.encoded))
+            await member.reach_worker((self.id, self.encoded))
         except (CatenaError, OSError) as error:
             failed = WorkerStartError(worker=member.worker, cause=f"no link to it: {error}")
             failed.__cause__ = error
             return failed
         return None
 
-    def inherit(self, opened_by: int) -> list[WorkerConnection]:
+    def lead_nowhere(self, opened_by: int) -> list[WorkerConnection]:
         """Lead nowhere in a forked child; return what led to the workers, to be kept."""
         callers = [member.caller for member in self.members if member.caller is not None]
         if not self.closed:

@@ -73,7 +73,7 @@ class Watch(Protocol):
         """What was decided on the call, None as long as nothing was."""
         ...
 
-    def stop(self) -> None:
+    def stop_timers(self) -> None:
         """Watch no more."""
         ...
 
@@ -133,7 +133,7 @@ class Call(Position):
         """Whether its time is up; only a bounded call has an end to its time."""
         return self.watch is not None and self.watch.verdict is not None
 
-    def drive(self, frame: Next | Send | Throw) -> None:
+    def send_drive(self, frame: Next | Send | Throw) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
         self.waiter = self.connection.link.loop.create_future()
         if self.lost is not None or self.refusal is not None or self.expired:
@@ -149,7 +149,7 @@ class Call(Position):
             self.step("cancel")
             self.connection.link.send(Cancel(self.id, text))
 
-    def receive(self, frame: Frame) -> None:
+    def take_frame(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it."""
         if type(frame) is Ack and (acked := _ACKED.get(self.state)) is not None:
             # Half of all frames that arrive; the rest goes the long way.
@@ -161,29 +161,29 @@ class Call(Position):
             state = self.hear(frame.symbol, TO_CALLER)
         except ProtocolError as error:
             self.cancel()
-            self.refuse(error.with_traceback(None))
+            self.end_refused(error.with_traceback(None))
             return
         if state == END:
-            self._leave()
+            self._leave_table()
         elif state == "flow closing":
             return
-        self.wake(frame)
+        self.wake_caller(frame)
 
-    def refuse(self, error: CatenaError) -> None:
+    def end_refused(self, error: CatenaError) -> None:
         """End the call here, with an error of ours."""
         self.refusal = error
         self.end()
-        self._leave()
-        self.wake(None)
+        self._leave_table()
+        self.wake_caller(None)
 
-    def lose(self, error: Exception) -> None:
+    def connection_lost(self, error: Exception) -> None:
         """Note that the link is gone."""
         self.lost = error
         if self.watch is not None:
-            self.watch.stop()
-        self.wake(None)
+            self.watch.stop_timers()
+        self.wake_caller(None)
 
-    def wake(self, frame: Frame | None) -> None:
+    def wake_caller(self, frame: Frame | None) -> None:
         """Hand a frame, or the news that none will come, to whoever waits."""
         if self.waiter.cancelled():
             # The caller was cancelled in this very turn, and has not been woken up yet.
@@ -201,8 +201,8 @@ class Call(Position):
             closed=self.connection.closed,
         )
 
-    def _leave(self) -> None:
+    def _leave_table(self) -> None:
         """Leave the table of open calls."""
         self.connection.calls.pop(self.id, None)
         if self.watch is not None:
-            self.watch.stop()
+            self.watch.stop_timers()

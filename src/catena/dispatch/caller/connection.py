@@ -85,7 +85,7 @@ class WorkerConnection:
         """Whether new calls may be sent here."""
         return self.accepting and self.link.up
 
-    def open(
+    def open_call(
         self,
         declared: Declaration,
         payload: bytes,
@@ -102,7 +102,7 @@ class WorkerConnection:
         code = declared.dumps()
         times = NO_TIMES if bounds is None else bounds.times_for(self.link)
         captured = capture_first(self.values, self.states)
-        number, body = self._number(code)
+        number, body = self._number_code(code)
         proxy = b"" if self._proxy_sent else self._proxy
         self._proxy_sent = True
         timers = None if bounds is None else Timers(bounds)
@@ -127,7 +127,7 @@ class WorkerConnection:
             )
         )
         if timers is not None:
-            timers.start(call)
+            timers.start_timers(call)
         return call
 
     def _note_attempt(
@@ -163,7 +163,7 @@ class WorkerConnection:
         """Take a frame that the link brings."""
         call = self.calls.get(frame.call)
         if call is not None:
-            call.receive(frame)
+            call.take_frame(frame)
         elif frame.call > self._last:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         elif FrameDropped.listeners:
@@ -184,7 +184,7 @@ class WorkerConnection:
         elif call is not None:
             self.link.send(Cancel(frame.call))
         if call is not None:
-            call.refuse(refuse_unsendable(error, what, call.declared.name))
+            call.end_refused(refuse_unsendable(error, what, call.declared.name))
 
     def goodbye(self, reason: str) -> None:
         """Stop sending calls here; those under way go on."""
@@ -204,7 +204,7 @@ class WorkerConnection:
         closed = f"the worker closed the link{why}"
         calls, self.calls = self.calls, {}
         for call in calls.values():
-            call.lose(error or ConnectionError(closed))
+            call.connection_lost(error or ConnectionError(closed))
 
     def _send_anew(self) -> None:
         """Forget what was sent before: callables, the proxy, states of chains."""
@@ -212,7 +212,7 @@ class WorkerConnection:
         self._proxy_sent = False
         self.states.clear()
 
-    def _number(self, body: bytes) -> tuple[int, bytes]:
+    def _number_code(self, body: bytes) -> tuple[int, bytes]:
         """Return the link's number of a callable, and its body if the worker has to learn it."""
         number = self._numbers.get(body)
         if number is not None:

@@ -20,7 +20,7 @@ from catena.events import Dispatch, announced
 from catena.wire.frames import Frame, Nack, NackCode
 from catena.wording import TEXT_LIMIT
 
-__all__ = ["ELSEWHERE", "Dispatching", "begin_dispatch", "dispatching", "exchange", "no_pool"]
+__all__ = ["ELSEWHERE", "Dispatching", "begin_dispatch", "make_dispatch", "no_pool", "send_call"]
 
 Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
 """Runs a routine on a worker, with its positional and its named arguments."""
@@ -34,7 +34,7 @@ ELSEWHERE = (
 _ATTEMPTS = 64
 
 
-def dispatching(declared: Declaration) -> Dispatching:
+def make_dispatch(declared: Declaration) -> Dispatching:
     """Return the coroutine function that runs a routine on a worker and returns its result.
 
     It raises what the routine raises, and NoPool, Busy, SerializationError, WorkerLost,
@@ -48,7 +48,7 @@ def dispatching(declared: Declaration) -> Dispatching:
         operation = begin_dispatch(declared) if Dispatch.observers else None
         try:
             payload = dump_arguments(declared, args, kwargs)
-            answered, frame = await exchange(declared, payload, operation)
+            answered, frame = await send_call(declared, payload, operation)
             value, _ = apply_answer(answered, frame, answered.baseline)
         except BaseException as error:
             if operation is not None:
@@ -68,7 +68,7 @@ def begin_dispatch(declared: Declaration) -> Dispatch:
     return operation
 
 
-async def exchange(
+async def send_call(
     declared: Declaration, payload: bytes, operation: Dispatch | None
 ) -> tuple[Call, Frame]:
     """Send a call to a worker and return it with its first answer.
@@ -82,15 +82,15 @@ async def exchange(
     busy: dict[str, str] = {}
     for _ in range(_ATTEMPTS):
         through = _dispatcher_of(declared)
-        connection = through.pick()
+        connection = through.pick_connection()
         if connection is None or connection.link.congested:
-            connection = await _reach(through, connection, declared, bounds)
+            connection = await _reach_worker(through, connection, declared, bounds)
             if not connection.usable:
                 # Its link has ended meanwhile; nothing was handed to it.
                 continue
         if connection.worker in busy:
             continue
-        call: Call = connection.open(declared, payload, operation, bounds)
+        call: Call = connection.open_call(declared, payload, operation, bounds)
         try:
             frame = await call.waiter
         except asyncio.CancelledError as cancelled:
@@ -103,7 +103,7 @@ async def exchange(
     raise _all_refused(declared, busy)
 
 
-async def _reach(
+async def _reach_worker(
     through: Dispatcher,
     connection: Connection | None,
     declared: Declaration,
@@ -111,8 +111,8 @@ async def _reach(
 ) -> Connection:
     """Return a connection that takes frames: this one, or the next that answers."""
     if bounds is not None:
-        return await bounds.reach(through, connection)
-    connection = connection or await through.reach(declared.name)
+        return await bounds.reach_worker(through, connection)
+    connection = connection or await through.reach_worker(declared.name)
     if connection.link.congested:
         await connection.link.drained()
     return connection
@@ -123,7 +123,7 @@ def _dispatcher_of(declared: Declaration) -> Dispatcher:
     if through is None:
         raise no_pool(declared)
     if through.loop is not running_loop():
-        through.check(declared.name)
+        through.check_process(declared.name)
         raise no_pool(declared, ELSEWHERE)
     return through
 

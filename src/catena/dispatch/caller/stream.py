@@ -18,7 +18,7 @@ from weakref import WeakSet
 from catena.context.current import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
-from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, exchange, no_pool
+from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, no_pool, send_call
 from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.payloads import pickle_payload
@@ -64,14 +64,14 @@ class Stream(AsyncGenerator[T, Any]):
     async def __anext__(self) -> T:
         """Drive the generator to its next yield; StopAsyncIteration at its end."""
         __tracebackhide__ = True
-        return await self._step("anext", None)
+        return await self._run_step("anext", None)
 
     async def asend(self, value: Any) -> T:
         """Drive it on with the value that its ``yield`` returns there."""
         __tracebackhide__ = True
         if self._call is None and value is not None and not self._closed:
             raise TypeError("can't send non-None value to a just-started async generator")
-        return await self._step("asend", None if value is None else _Sent(value))
+        return await self._run_step("asend", None if value is None else _Sent(value))
 
     async def athrow(
         self,
@@ -82,7 +82,7 @@ class Stream(AsyncGenerator[T, Any]):
         """Drive it on with an exception raised at its ``yield``."""
         __tracebackhide__ = True
         try:
-            return await self._throw(_exception(typ, val, tb))
+            return await self._throw(_exception_of(typ, val, tb))
         finally:
             # What is raised refers to this frame: were it in there as well, that would be a circle.
             del typ, val, tb
@@ -92,14 +92,14 @@ class Stream(AsyncGenerator[T, Any]):
         __tracebackhide__ = True
         if self._call is None or self._closed or self._call.expired:
             if self._running:
-                raise _already("aclose")
+                raise _already_running("aclose")
             self._close()
             return
         try:
-            await self._step("aclose", GeneratorExit())
+            await self._run_step("aclose", GeneratorExit())
         except (StopAsyncIteration, GeneratorExit):
             return
-        self._abandon()
+        self._give_up()
         raise RuntimeError("async generator ignored GeneratorExit")
 
     async def _throw(self, error: BaseException) -> T:
@@ -109,7 +109,7 @@ class Stream(AsyncGenerator[T, Any]):
                 # As CPython has it for a generator that has ended.
                 return None  # type: ignore[return-value]
             if self._call is not None:
-                return await self._step("athrow", error)
+                return await self._run_step("athrow", error)
             self._close()
             if isinstance(error, StopIteration | StopAsyncIteration):
                 # PEP 479 holds for a generator that never ran, too.
@@ -119,10 +119,10 @@ class Stream(AsyncGenerator[T, Any]):
         finally:
             del error
 
-    async def _step(self, name: str, what: _Sent | BaseException | None) -> T:
+    async def _run_step(self, name: str, what: _Sent | BaseException | None) -> T:
         __tracebackhide__ = True
         if self._running:
-            raise _already(name)
+            raise _already_running(name)
         if self._closed:
             raise StopAsyncIteration
         # A link that is down, as those of a parent process are, has its own error.
@@ -134,16 +134,16 @@ class Stream(AsyncGenerator[T, Any]):
         try:
             call = self._call
             if call is None:
-                call, frame = await self._first()
+                call, frame = await self._begin_call()
             else:
-                frame = await self._further(call, what)
-            return self._result(call, frame)
+                frame = await self._drive_on(call, what)
+            return self._take_result(call, frame)
         except BaseException as error:
             if self._call is None or self._call.over:
                 self._close(error)
             elif not issubclass(type(error), Exception):
                 # Cancelled and the grace is over, interrupted or closed: this step has no end.
-                self._abandon(error)
+                self._give_up(error)
             if not self._is_back(error, what):
                 raise
         finally:
@@ -155,46 +155,46 @@ class Stream(AsyncGenerator[T, Any]):
         finally:
             del what
 
-    async def _first(self) -> tuple[Call, Frame]:
+    async def _begin_call(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
         self._arguments = None
         if Dispatch.observers:
             self._operation = begin_dispatch(self._declared)
         payload = dump_arguments(self._declared, args, kwargs)
-        call, frame = await exchange(self._declared, payload, self._operation)
+        call, frame = await send_call(self._declared, payload, self._operation)
         self._call = call
         self._baseline = call.captured and call.captured.baseline
         streams.add(self)
         return call, frame
 
-    async def _further(self, call: Call, what: _Sent | BaseException | None) -> Frame:
+    async def _drive_on(self, call: Call, what: _Sent | BaseException | None) -> Frame:
         # The payload first: where it cannot be written, the chain was not sent either.
         name = self._declared.name
         if what is None:
-            drive = Next(call.id, self._captured(call))
+            drive = Next(call.id, self._capture_chain(call))
         elif type(what) is _Sent:
             data = pickle_payload(what.value, "the sent value", name)
-            drive = Send(call.id, data, self._captured(call))
+            drive = Send(call.id, data, self._capture_chain(call))
         else:
             self._mark = f"{os.getpid()}-{next(_marks)}"
             dumps = partial(pickled.dump, worker="caller", routine=name, mark=self._mark)
             data = pickle_payload(what, "the thrown exception", name, dumps)
-            drive = Throw(call.id, data, self._captured(call))
-        call.drive(drive)
+            drive = Throw(call.id, data, self._capture_chain(call))
+        call.send_drive(drive)
         return await await_answer(call)
 
     def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
         """Say whether an exception is the one that this step has thrown."""
         return bool(self._mark) and pickled.came_back(error, cast("Any", what), self._mark)
 
-    def _captured(self, call: Call) -> ChainManifest | None:
+    def _capture_chain(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""
         connection = call.connection
         captured = capture_drive(connection.values, self._baseline if connection.deltas else None)
         self._baseline = None if captured is None else captured.baseline
         return None if captured is None else captured.manifest
 
-    def _result(self, call: Call, frame: Frame) -> T:
+    def _take_result(self, call: Call, frame: Frame) -> T:
         __tracebackhide__ = True
         # Were the chain refused, the worker would count on what is not here: all is sent anew then.
         baseline, self._baseline = self._baseline, None
@@ -212,7 +212,7 @@ class Stream(AsyncGenerator[T, Any]):
             benign = issubclass(type(error), StopAsyncIteration | GeneratorExit)
             operation.end(None if benign else error)
 
-    def _abandon(self, error: BaseException | None = None) -> None:
+    def _give_up(self, error: BaseException | None = None) -> None:
         """Give the stream up: the worker closes the generator in its own context."""
         if self._call is not None:
             self._call.cancel()
@@ -227,7 +227,7 @@ class Stream(AsyncGenerator[T, Any]):
         if not loop.is_closed():
             # In nobody's Context: the collector runs in that of whoever happens to be at work.
             nobodys = contextvars.Context()
-            loop.call_soon_threadsafe(_abandoned, call, self._operation, context=nobodys)
+            loop.call_soon_threadsafe(_cancel_abandoned, call, self._operation, context=nobodys)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "suspended"
@@ -238,7 +238,7 @@ class Stream(AsyncGenerator[T, Any]):
 Stream.__name__ = "Stream (use `async for`)"
 
 
-def _abandoned(call: Call, operation: Dispatch | None) -> None:
+def _cancel_abandoned(call: Call, operation: Dispatch | None) -> None:
     call.cancel()
     call.operation = None
     if operation is not None:
@@ -254,13 +254,13 @@ class _Sent:
         self.value = value
 
 
-def _already(name: str) -> RuntimeError:
+def _already_running(name: str) -> RuntimeError:
     # CPython calls a step by asend an anext as well.
     name = "anext" if name == "asend" else name
     return RuntimeError(f"{name}(): asynchronous generator is already running")
 
 
-def _exception(
+def _exception_of(
     typ: type[BaseException] | BaseException, val: BaseException | object, tb: TracebackType | None
 ) -> BaseException:
     """Return the exception that ``athrow`` was given in one of its three forms."""

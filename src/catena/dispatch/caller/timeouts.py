@@ -53,10 +53,10 @@ class Bounds(NamedTuple):
             return None
         left = self.deadline - monotonic()
         if left <= 0:
-            raise self.late()
+            raise self.out_of_time()
         return left
 
-    def late(self) -> TimeoutError:
+    def out_of_time(self) -> TimeoutError:
         """Return the error of a call whose time is up."""
         return TimeoutError(f"routine {self.declared.name} ran out of time")
 
@@ -71,12 +71,12 @@ class Bounds(NamedTuple):
         # So that the time in the socket counts, where the worker reads the same clock.
         known = left is not None and link.same_boot
         return (
-            _nanoseconds(left),
-            _nanoseconds(self.inherited),
+            _to_nanoseconds(left),
+            _to_nanoseconds(self.inherited),
             monotonic_ns() if known else None,
         )
 
-    async def reach(self, through: Dispatcher, connection: Connection | None) -> Connection:
+    async def reach_worker(self, through: Dispatcher, connection: Connection | None) -> Connection:
         """Return a connection that takes frames: this one, or the next that answers.
 
         Nothing has been sent, so there is nothing to wait for when the time is up. Raises
@@ -85,7 +85,9 @@ class Bounds(NamedTuple):
         left, worker = self.seconds_left(), "" if connection is None else connection.worker
         first = min(one for one in (left, self.hand_over) if one is not None)
         # First what a forked child raises, where there may be no running loop to keep time.
-        reaching = through.reach(self.declared.name) if connection is None else _this(connection)
+        reaching = (
+            through.reach_worker(self.declared.name) if connection is None else _this(connection)
+        )
         waiting = asyncio.timeout(first)
         try:
             async with waiting:
@@ -97,7 +99,7 @@ class Bounds(NamedTuple):
         except TimeoutError:
             if not waiting.expired():
                 raise
-        raise self.late() if first == left else self.not_accepted(worker)
+        raise self.out_of_time() if first == left else self.not_accepted(worker)
 
 
 def bounds_of(declared: Declaration) -> Bounds | None:
@@ -129,7 +131,7 @@ class Timers:
         self._running: list[asyncio.TimerHandle] = []
         self.verdict: Verdict | None = None
 
-    def start(self, call: Call) -> None:
+    def start_timers(self, call: Call) -> None:
         """Watch a call that was sent; one that could not be is over already."""
         if call.state == END:
             return
@@ -140,21 +142,21 @@ class Timers:
             left = max(bounds.deadline - monotonic(), 0)
             self._running.append(loop.call_later(left, self._end_time, call))
 
-    def stop(self) -> None:
+    def stop_timers(self) -> None:
         """Watch no more."""
         running, self._running = self._running, []
         for timer in running:
             timer.cancel()
 
-    def dismiss(self) -> float | None:
+    def withdraw_verdict(self) -> float | None:
         """Stop, and take the verdict back; return the deadline, None without one."""
-        self.stop()
+        self.stop_timers()
         self.verdict = None
         return self._bounds.deadline
 
-    def judge(self, call: Call, frame: Frame | None) -> Frame:
+    def raise_verdict(self, call: Call, frame: Frame | None) -> Frame:
         """Raise what was decided, with the last frame mounted; a Nack in time is returned."""
-        self.stop()
+        self.stop_timers()
         if type(frame) is Nack and self.verdict == "not accepted":
             return frame
         if type(frame) is ExceptionFrame:
@@ -164,12 +166,12 @@ class Timers:
             mount_late(call, frame)
             call.cancel()
         call.operation = None
-        raise self._error(call)
+        raise self._verdict_error(call)
 
-    def _error(self, call: Call) -> TimeoutError:
+    def _verdict_error(self, call: Call) -> TimeoutError:
         """Return the error of the verdict."""
         if self.verdict == "late":
-            return self._bounds.late()
+            return self._bounds.out_of_time()
         return self._bounds.not_accepted(call.connection.worker)
 
     def _raise_late(self, call: Call, frame: ExceptionFrame) -> None:
@@ -177,32 +179,32 @@ class Timers:
         try:
             apply_answer(call, frame, call.baseline)
         except asyncio.CancelledError as ended:
-            raise self._error(call) from ended
+            raise self._verdict_error(call) from ended
         except BaseException as ended:
             if self.verdict == "late":
                 raise
-            raise self._error(call) from ended
+            raise self._verdict_error(call) from ended
 
     def _end_hand_over(self, call: Call) -> None:
         if call.state in _HANDING_OVER:
-            self._decide(call, "not accepted")
+            self._give_verdict(call, "not accepted")
 
     def _end_time(self, call: Call) -> None:
         if call.state != END:
-            self._decide(call, "late")
+            self._give_verdict(call, "late")
 
-    def _decide(self, call: Call, verdict: Verdict) -> None:
+    def _give_verdict(self, call: Call, verdict: Verdict) -> None:
         if self.verdict is None:
             self.verdict = verdict
             call.cancel()
             loop, grace = call.connection.link.loop, call.declared.cancel_grace
             # Without a last frame the waiting task goes on; the worker cleans up all the same.
-            self._running.append(loop.call_later(grace, call.wake, None))
+            self._running.append(loop.call_later(grace, call.wake_caller, None))
 
 
 async def _this(connection: Connection) -> Connection:
     return connection
 
 
-def _nanoseconds(seconds: float | None) -> int | None:
+def _to_nanoseconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(min(seconds * 1e9, _MOST))

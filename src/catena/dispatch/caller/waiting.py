@@ -49,7 +49,7 @@ def frame_or_raise(call: Call, frame: Frame | None) -> Frame:
         # Another one each time: what was raised refers to frames, and they to this call.
         raise copy(call.refusal)
     if isinstance(call.watch, Timers) and call.watch.verdict is not None:
-        return call.watch.judge(call, frame)
+        return call.watch.raise_verdict(call, frame)
     if frame is None:
         call.operation = None
         raise call.worker_lost()
@@ -62,13 +62,13 @@ async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> F
     Raises the cancellation when there is none in time; an answer that comes in spite of a second
     cancellation is mounted, and that one raised.
     """
-    deadline = call.watch.dismiss() if isinstance(call.watch, Timers) else None
+    deadline = call.watch.withdraw_verdict() if isinstance(call.watch, Timers) else None
     text, again = _text_of(cancelled), None
     try:
         if call.waiter.cancelled():
             call.waiter = call.connection.link.loop.create_future()
             call.cancel(text)
-            again = await _wait(call, cancelled)
+            again = await _await_grace(call, cancelled)
         last = call.waiter.result() if call.waiter.done() else None
         if type(last) is ExceptionFrame:
             _raise_own(call, last, text, cancelled, deadline)
@@ -88,7 +88,9 @@ async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> F
         del cancelled, again
 
 
-async def _wait(call: Call, cancelled: asyncio.CancelledError) -> asyncio.CancelledError | None:
+async def _await_grace(
+    call: Call, cancelled: asyncio.CancelledError
+) -> asyncio.CancelledError | None:
     """Wait for the answer, at most the grace; return a second cancellation if one came.
 
     One with the same message is the first one repeated, as scopes of anyio do at every turn of the

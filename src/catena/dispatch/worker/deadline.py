@@ -65,7 +65,7 @@ class TimeLeft:
         if left <= 0:
             _close(body)
             raise self._error()
-        timer = asyncio.get_running_loop().call_later(left, self._expire)
+        timer = asyncio.get_running_loop().call_later(left, self._cancel_late)
         try:
             value = await body
         except (asyncio.CancelledError, StopAsyncIteration) as ended:
@@ -88,7 +88,7 @@ class TimeLeft:
     def _error(self) -> TimeoutError:
         return TimeoutError(f"routine {self._routine} ran out of time")
 
-    def _expire(self) -> None:
+    def _cancel_late(self) -> None:
         session = self._session
         if session.running is not None and not session.cancelled:
             session.expired = True

@@ -53,7 +53,7 @@ class ExecutionObservation:
         if self._lease is not None:
             self._lease.begin()
 
-    def attach(self) -> None:
+    def enter_context(self) -> None:
         """Make the execution known in a further Context that the routine is about to run in."""
         call_hook(self._execution.enter)
 
@@ -67,7 +67,7 @@ class ExecutionObservation:
         carrier = None if manifest is None else call_hook(self._execution.reply)
         return manifest.carrying(carrier) if manifest and carrier else manifest
 
-    def reply(
+    def send_answer(
         self, session: Session, answer: Result | ExceptionFrame, error: BaseException | None
     ) -> None:
         """Send a call's only answer, and announce how it ended when that has left.
@@ -78,14 +78,14 @@ class ExecutionObservation:
         if answer.manifest is not None:
             answer = answer._replace(manifest=self.add_carrier(answer.manifest))
         over = session.over
-        session.reply(answer)
+        session.send_answer(answer)
         if over:
             # Nobody waits for it, and nothing has left.
             self._end_replied(error, at)
         else:
             session.sessions.link.after(partial(self._end_replied, error, at))
 
-    def end(self, error: BaseException | None, at: int = 0) -> None:
+    def announce_end(self, error: BaseException | None, at: int = 0) -> None:
         """Announce how it ended, and ``at`` which nanosecond; later calls do nothing."""
         if self._lease is not None:
             self._lease.end(None, at)
@@ -95,4 +95,4 @@ class ExecutionObservation:
 
     def _end_replied(self, error: BaseException | None, at: int) -> None:
         unmount()
-        self.end(error, at)
+        self.announce_end(error, at)

@@ -50,7 +50,7 @@ class RunningCall:
             context=accepted.base.context.copy(),
         )
 
-    def drive(self, frame: Next | Send | Throw) -> None:
+    def take_drive(self, frame: Next | Send | Throw) -> None:
         """A coroutine is driven once, when it starts: the grammar knows no other drive."""
 
     def cancel(self, message: str | None = None, *, idle: bool) -> None:
@@ -74,7 +74,7 @@ class RunningCall:
                 # The loop was held up: a Cancel may lie in the socket.
                 await gate.passed()
             if session.cancelled:
-                raise session.cancellation()  # noqa: TRY301 - answered like the routine's own
+                raise session.make_cancellation()  # noqa: TRY301 - answered like the routine's own
             if Execution.observers or Lease.observers:
                 observation = ExecutionObservation(session, declared.name, contexts, frame)
             if frame.manifest is not None:
@@ -90,10 +90,10 @@ class RunningCall:
             ended = error if observation is not None else None
         try:
             if observation is not None:
-                observation.reply(session, answer, ended)
+                observation.send_answer(session, answer, ended)
             else:
                 unmount()
-                session.reply(answer)
+                session.send_answer(answer)
         except BaseException as error:
             # The caller waits, and nobody else would see it.
             end_in_net(session, error)

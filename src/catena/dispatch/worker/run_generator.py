@@ -49,14 +49,14 @@ class RunningStream:
         self._driver = ChainDriver(self, _chain_id(frame), accepted.base)
         self._driver.put(frame)
 
-    def drive(self, frame: Drive) -> None:
+    def take_drive(self, frame: Drive) -> None:
         """Hand a step to the driver of the chain that asks for it."""
         chain_id = _chain_id(frame)
         driver = self._driver
         # An unarmed Context is taken over by the first chain that has none of its own here.
         usable = driver.chain_id in (chain_id, b"") and chain_id not in self._kept
         if driver.ended or not usable:
-            driver = self._switch(chain_id)
+            driver = self._switch_driver(chain_id)
         self.idle = False
         driver.put(frame)
 
@@ -65,9 +65,9 @@ class RunningStream:
         if idle:
             self._driver.put(_CLOSE)
         else:
-            self._driver.interrupt(message)
+            self._driver.cancel_step(message)
 
-    async def step(self, frame: Drive, driver: ChainDriver) -> Result | ExceptionFrame:
+    async def run_step(self, frame: Drive, driver: ChainDriver) -> Result | ExceptionFrame:
         """Run one step in the driver's task; return the answer."""
         session, call, values = self.session, self.session.task.call, self._contexts.values
         whole = session.sessions.whole
@@ -76,13 +76,13 @@ class RunningStream:
             if self._generator is None and monotonic() > gate.fresh:
                 # The loop was held up: a Cancel may lie in the socket.
                 await gate.passed()
-            self._watch(frame, driver)
-            self._mount(frame.manifest, driver)
+            self._observe_drive(frame, driver)
+            self._mount_chain(frame.manifest, driver)
             try:
-                value = await self._advance(frame)
+                value = await self._advance_generator(frame)
             except StopAsyncIteration:
                 manifest, _ = capture_answer(values, driver.baseline, whole=whole)
-                return self._last(Result(call, b"N.", manifest))
+                return self._finish_answer(Result(call, b"N.", manifest))
             payload = pickle_payload(value, "the result", self._declared.name)
             manifest, driver.baseline = capture_answer(values, driver.baseline, whole=whole)
             if self._observation is not None:
@@ -91,19 +91,19 @@ class RunningStream:
         except BaseException as error:
             if self._generator is not None:
                 await self._close_quietly(error)
-            return self._failed(error, driver)
+            return self._answer_failure(error, driver)
 
     async def close(self, driver: ChainDriver) -> ExceptionFrame:
         """Close the suspended generator, in the driver's Context; return the last frame."""
-        error: BaseException = self.session.cancellation()
+        error: BaseException = self.session.make_cancellation()
         try:
             if self._generator is not None:
                 await self._generator.aclose()
         except BaseException as raised:
             error = raised
-        return self._failed(error, driver)
+        return self._answer_failure(error, driver)
 
-    def end(self) -> None:
+    def end_drivers(self) -> None:
         """Let go of the Contexts of all chains but the one that answers last."""
         kept, self._kept = self._kept, {}
         for driver in kept.values():
@@ -113,10 +113,10 @@ class RunningStream:
         """Announce how the call ended, when its chain has been taken out."""
         observation, self._observation = self._observation, None
         if observation is not None:
-            observation.end(self._ended)
+            observation.announce_end(self._ended)
         self._ended = None
 
-    def _switch(self, chain_id: bytes) -> ChainDriver:
+    def _switch_driver(self, chain_id: bytes) -> ChainDriver:
         """Return the driver of another chain; keep the old one's while a token lives in it."""
         old = self._driver
         self._kept[old.chain_id] = old
@@ -129,20 +129,20 @@ class RunningStream:
         self._driver = driver
         return driver
 
-    def _watch(self, frame: Drive, driver: ChainDriver) -> None:
+    def _observe_drive(self, frame: Drive, driver: ChainDriver) -> None:
         """Note a drive; observers see the call begin, and each new Context."""
         observation = self._observation
         if observation is not None:
             observation.note_drive(frame)
             if not driver.observation:
-                observation.attach()
+                observation.enter_context()
         elif self._base is not None and (Execution.observers or Lease.observers):
             self._observation = ExecutionObservation(
                 self.session, self._declared.name, self._contexts, frame
             )
         driver.observation = True
 
-    def _mount(self, manifest: ChainManifest | None, driver: ChainDriver) -> None:
+    def _mount_chain(self, manifest: ChainManifest | None, driver: ChainDriver) -> None:
         base, self._base = self._base, None
         if base is not None:
             driver.baseline = self._contexts.enter(manifest, base)
@@ -154,13 +154,13 @@ class RunningStream:
             # Another chain may take over while a token of this one waits for its reset.
             chain.home.keeps_pins = True
 
-    async def _advance(self, frame: Drive) -> Any:
+    async def _advance_generator(self, frame: Drive) -> Any:
         generator = self._generator
         if self.session.cancelled:
             # The Cancel came before this step had begun: it begins by being cancelled.
             if generator is None:
-                raise self.session.cancellation()
-            return await generator.athrow(self.session.cancellation())
+                raise self.session.make_cancellation()
+            return await generator.athrow(self.session.make_cancellation())
         if generator is None:
             args, kwargs = unpickle_arguments(self.session.task.payload, self._declared)
             generator = self._generator = self._declared.function(*args, **kwargs)
@@ -185,12 +185,12 @@ class RunningStream:
         except BaseException as raised:
             error.add_note(f"(closing the generator raised {reason(raised)})")
 
-    def _failed(self, error: BaseException, driver: ChainDriver) -> ExceptionFrame:
+    def _answer_failure(self, error: BaseException, driver: ChainDriver) -> ExceptionFrame:
         values = self._contexts.values
         answer = answer_exception(error, self.session, self._declared, values, driver.baseline)
-        return self._last(answer, error)
+        return self._finish_answer(answer, error)
 
-    def _last(self, answer: Any, error: BaseException | None = None) -> Any:
+    def _finish_answer(self, answer: Any, error: BaseException | None = None) -> Any:
         if self._observation is not None:
             self._ended = error
             answer = answer._replace(manifest=self._observation.add_carrier(answer.manifest))
@@ -240,7 +240,7 @@ class ChainDriver:
         """Hand over the next step, the request to close, or (None) the end of the driver."""
         self._inbox.put_nowait(what)
 
-    def interrupt(self, message: str | None) -> None:
+    def cancel_step(self, message: str | None) -> None:
         """Cancel the step that runs; one that has not begun sees the session's flag."""
         if self._stepping:
             self._task.cancel(message)
@@ -260,7 +260,7 @@ class ChainDriver:
             if isinstance(what, _Close):
                 answer = await stream.close(self)
             else:
-                answer = await stream.step(what, self)
+                answer = await stream.run_step(what, self)
             self._stepping = False
             while self._task.cancelling():
                 self._task.uncancel()
@@ -277,10 +277,10 @@ class ChainDriver:
             stream.idle = more
             if not more:
                 self.ended = True
-                stream.end()
+                stream.end_drivers()
                 unmount()
                 stream.announce_end()
-            stream.session.reply(answer)
+            stream.session.send_answer(answer)
             if not more:
                 return
         self.ended = True

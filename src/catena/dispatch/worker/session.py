@@ -64,7 +64,7 @@ class Running(Protocol):
 
     idle: bool
 
-    def drive(self, frame: Next | Send | Throw, /) -> None:
+    def take_drive(self, frame: Next | Send | Throw, /) -> None:
         """Go on to the next yield."""
         ...
 
@@ -88,17 +88,17 @@ class ServedLink:
         self.open_sessions: dict[int, Session] = {}
         self.functions: Learnt[int, Declaration] = Learnt(*FUNCTIONS)
 
-    def begin(self, session: Session, drive: Next | Send | Throw) -> None:
+    def begin_call(self, session: Session, drive: Next | Send | Throw) -> None:
         """Accept a call at its first drive and run it, or refuse it."""
         raise NotImplementedError
 
-    def forget(self, session: Session) -> None:
+    def forget_session(self, session: Session) -> None:
         """Take a session that has ended before it began out of the tables."""
         self.open_sessions.pop(session.task.call, None)
 
-    def refuse(self, session: Session, error: CatenaError) -> None:
+    def end_refused(self, session: Session, error: CatenaError) -> None:
         """End a call with an error of ours."""
-        self.forget(session)
+        self.forget_session(session)
         routine = self.name_of(session.task)
         data = pickled.dump(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
@@ -131,19 +131,19 @@ class Session(Position):
         # Whether what runs has been cancelled already, because its time was up.
         self.expired = False
 
-    def receive(self, frame: Frame) -> None:
+    def take_frame(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it, and says so to the caller."""
         try:
             state = self.hear(frame.symbol, TO_WORKER)
         except ProtocolError as error:
-            self._break(error)
+            self._end_broken(error)
             return
         match frame:
             case Next() | Send() | Throw():
                 if self.running is None:
-                    self.sessions.begin(self, frame)
+                    self.sessions.begin_call(self, frame)
                 else:
-                    self.running.drive(frame)
+                    self.running.take_drive(frame)
             case Cancel():
                 self.cancelled, self.message = True, frame.text
                 idle = state == "flow closing"
@@ -152,7 +152,7 @@ class Session(Position):
             case _:
                 pass
 
-    def reply(self, frame: Result | ExceptionFrame) -> None:
+    def send_answer(self, frame: Result | ExceptionFrame) -> None:
         """Send an answer; the last one ends the session."""
         if self.state == END:
             self.running = None
@@ -166,10 +166,10 @@ class Session(Position):
             # They refer to each other: whoever is done lets go, and the collector has no work.
             self.running = None
 
-    def decline(self, answer: Nack) -> None:
+    def send_nack(self, answer: Nack) -> None:
         """Refuse the call before it begins."""
         self.step("nack")
-        self.sessions.forget(self)
+        self.sessions.forget_session(self)
         self.sessions.link.send(answer)
 
     @property
@@ -177,22 +177,22 @@ class Session(Position):
         """Whether nobody waits for an answer any more."""
         return self.state == END
 
-    def cancellation(self) -> asyncio.CancelledError:
+    def make_cancellation(self) -> asyncio.CancelledError:
         """Return what a routine is cancelled with that nobody has begun, or that is suspended."""
         message = () if self.message is None else (self.message,)
         return asyncio.CancelledError(*message)
 
-    def abandon(self) -> None:
+    def abandon_call(self) -> None:
         """Stop what runs, and keep from starting what has not begun; nobody listens any more."""
         self.end()
         self.cancelled = True
         if self.running is not None:
             self.running.cancel(idle=self.running.idle)
 
-    def _break(self, error: ProtocolError) -> None:
+    def _end_broken(self, error: ProtocolError) -> None:
         if self.state != END:
-            self.sessions.refuse(self, error)
-        self.abandon()
+            self.sessions.end_refused(self, error)
+        self.abandon_call()
 
 
 def end_in_net(session: Session, error: BaseException) -> None:
@@ -203,10 +203,10 @@ def end_in_net(session: Session, error: BaseException) -> None:
     why, name = reason(error), session.sessions.name_of(session.task)
     _log.error("call %d of routine %s could not go on: %s", session.task.call, name, printable(why))
     if session.allows("exception"):
-        session.reply(plain_exception(session, error, "it was raised outside of the routine"))
+        session.send_answer(plain_exception(session, error, "it was raised outside of the routine"))
     elif session.allows("nack"):
         text = printable(why, TEXT_LIMIT)
-        session.decline(Nack(session.task.call, NackCode.UNLOADABLE, text))
+        session.send_nack(Nack(session.task.call, NackCode.UNLOADABLE, text))
 
 
 def plain_exception(session: Session, error: BaseException, step: str) -> ExceptionFrame:

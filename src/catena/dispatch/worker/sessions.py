@@ -69,15 +69,15 @@ all_sessions: WeakSet[Sessions] = WeakSet()
 
 
 @counted("calls")
-def _calls() -> Iterator[tuple[str]]:
+def _count_calls() -> Iterator[tuple[str]]:
     for sessions in members(all_sessions):
-        yield from [("running",)] * len(sessions.running())
+        yield from [("running",)] * len(sessions.list_running())
 
 
 @counted("leases")
-def _leases() -> Iterator[tuple[str]]:
+def _count_leases() -> Iterator[tuple[str]]:
     for sessions in members(all_sessions):
-        yield from [("fields",) for session in sessions.running() if session.task.proxy_id]
+        yield from [("fields",) for session in sessions.list_running() if session.task.proxy_id]
 
 
 class Sessions(ServedLink):
@@ -99,7 +99,7 @@ class Sessions(ServedLink):
         """How many calls are open."""
         return len(self.open_sessions)
 
-    def running(self) -> list[Session]:
+    def list_running(self) -> list[Session]:
         """Return the calls that have been accepted and have no last answer; from any thread."""
         # The dictionary's values at once: the loop's thread may open calls meanwhile.
         sessions = [*self.open_sessions.values()] if self.link.up else []
@@ -110,11 +110,11 @@ class Sessions(ServedLink):
         session = self.open_sessions.get(frame.call)
         try:
             if session is not None:
-                session.receive(frame)
+                session.take_frame(frame)
             elif type(frame) is Task:
-                self._open(frame)
+                self._open_session(frame)
             else:
-                self._drop(frame)
+                self._drop_frame(frame)
         except ProtocolError:
             raise
         except BaseException as error:
@@ -124,14 +124,14 @@ class Sessions(ServedLink):
                 raise
             end_in_net(session, error)
 
-    def _drop(self, frame: Frame) -> None:
+    def _drop_frame(self, frame: Frame) -> None:
         """Pass over a frame of a call that has ended here."""
         if frame.call > self._last or frame.call in self._overtaken:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         if FrameDropped.listeners:
             announce(FrameDropped(frame.call, frame.symbol))
 
-    def _open(self, task: Task) -> None:
+    def _open_session(self, task: Task) -> None:
         """Begin a session; the number of its call must be one that was never used."""
         call, last = task.call, self._last
         if call == last + 1:
@@ -147,7 +147,7 @@ class Sessions(ServedLink):
         if task.drive is None:
             self._note_undriven(task)
         else:
-            self.begin(session, task.drive)
+            self.begin_call(session, task.drive)
 
     def _note_undriven(self, task: Task) -> None:
         """Note a call that waits for its first drive, as none of ours does."""
@@ -174,8 +174,8 @@ class Sessions(ServedLink):
         routine = "" if session is None else self.name_of(session.task)
         refusal = refuse_unsendable(error, what, routine)
         if session is not None and not session.over:
-            self.forget(session)
-            session.abandon()
+            self.forget_session(session)
+            session.abandon_call()
         data = pickled.dump(refusal, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(frame.call, data, manifest))
 
@@ -187,28 +187,28 @@ class Sessions(ServedLink):
         all_sessions.discard(self)
         sessions, self.open_sessions = self.open_sessions, {}
         for session in sessions.values():
-            session.abandon()
+            session.abandon_call()
         # Whoever still holds this holds nothing that the peer has sent.
         self.functions.clear()
         self._contexts.clear()
         self._undriven.clear()
         self._overtaken = Overtaken()
 
-    def drain(self) -> None:
+    def refuse_calls(self) -> None:
         """Refuse new calls from now on."""
         self.draining = True
 
-    def forget(self, session: Session) -> None:
+    def forget_session(self, session: Session) -> None:
         """Take a session that has ended before it began out of the tables."""
-        super().forget(session)
+        super().forget_session(session)
         self._undriven.pop(session.task.call, None)
 
-    def begin(self, session: Session, drive: Next | Send | Throw) -> None:
+    def begin_call(self, session: Session, drive: Next | Send | Throw) -> None:
         """Accept a call at its first drive and run it, or refuse it."""
         task = session.task
-        answer = self.admit(task, drive.manifest)
+        answer = self.admit_call(task, drive.manifest)
         if isinstance(answer, Nack):
-            session.decline(answer)
+            session.send_nack(answer)
             return
         session.step("ack")
         self.link.send(Ack(task.call))
@@ -217,7 +217,7 @@ class Sessions(ServedLink):
         kind = RunningStream if task.stream else RunningCall
         session.running = kind(session, answer, drive)
 
-    def admit(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
+    def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
         if self.draining:
             return Nack(task.call, NackCode.DRAINING)
@@ -228,7 +228,7 @@ class Sessions(ServedLink):
         try:
             declared = self.functions.get(task.function) or self._load_function(task)
             if declared is not None and declared.stream != task.stream:
-                kinds = _kind(declared.stream), _kind(task.stream)
+                kinds = _kind_of(declared.stream), _kind_of(task.stream)
                 raise TypeError(f"{declared.name} is {kinds[0]}, not {kinds[1]}")  # noqa: TRY301
             contexts = self._contexts.get(task.proxy_id) or self._contexts_for(task)
         except BaseException as error:
@@ -268,5 +268,5 @@ class Sessions(ServedLink):
         return made
 
 
-def _kind(stream: bool) -> str:  # noqa: FBT001
+def _kind_of(stream: bool) -> str:  # noqa: FBT001
     return "an async generator" if stream else "a coroutine"
