@@ -32,7 +32,9 @@ def _unpack_or_key_error(data: bytes) -> Any:
 
 def _unbind_another(found: Any) -> Any:
     if found.problems and found.bound:
-        found.unbound.append(found.bound.pop()[0])
+        var = found.bound.pop()[0]
+        del found.bindings[var]
+        found.unbound.append(var)
     return found
 
 

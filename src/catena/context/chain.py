@@ -9,7 +9,7 @@ Two chains are equal only when identical.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catena.context.binding import LAZY, Binding, LazyValues
@@ -80,13 +80,12 @@ class State(dict["ContextVar[Any]", Binding]):
         return self
 
     def merge(
-        self, bound: Iterable[tuple[ContextVar[Any], Binding]], unbound: Iterable[ContextVar[Any]]
+        self, bound: Mapping[ContextVar[Any], Binding], unbound: Iterable[ContextVar[Any]]
     ) -> State:
         """Return the state after a mount: what came wins, what only this one had survives."""
         merged = State(self.materialize())
         merged.has_unexposed, merged.has_stubs = self.has_unexposed, self.has_stubs
-        for var, binding in bound:
-            merged[var] = binding
+        merged.update(bound)
         for var in unbound:
             merged.pop(var, None)
         return merged
@@ -120,11 +119,11 @@ class Chain(NamedTuple):
 
     def bind(self, var: ContextVar[Any], binding: Binding) -> Chain:
         """Return the chain after a set."""
-        return self.with_state(self.state.merge(((var, binding),), ()))
+        return self.with_state(self.state.merge({var: binding}, ()))
 
     def unbind(self, var: ContextVar[Any]) -> Chain:
         """Return the chain after a reset that left the variable without a value."""
-        return self.with_state(self.state.merge((), (var,)))
+        return self.with_state(self.state.merge({}, (var,)))
 
     def with_state(self, state: State) -> Chain:
         """Return the same branch in another state."""

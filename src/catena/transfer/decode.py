@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from catena.context.binding import Binding
@@ -36,29 +36,30 @@ Bound = tuple[ContextVar[Any], Any, Binding, bytes]
 
 
 class DecodedEntries:
-    """What to bind, what to unbind, and what is wrong; ``unread`` are values that would not be."""
+    """What to bind, what to unbind, and what is wrong; ``unread`` are values that would not be.
+
+    ``fixed`` says that no value which is to be bound can change in place.
+    """
 
     def __init__(self) -> None:
         self.bound: list[Bound] = []
+        self.bindings: dict[ContextVar[Any], Binding] = {}
+        self.fixed = True
         self.unbound: list[ContextVar[Any]] = []
         self.unread: list[tuple[ContextVar[Any], bytes]] = []
         self.problems: Problems = []
         self.stubs = 0
 
     @property
-    def bindings(self) -> Iterator[tuple[ContextVar[Any], Binding]]:
-        """The bindings by variable."""
-        return ((var, binding) for var, _, binding, _ in self.bound)
-
-    @property
-    def fixed(self) -> bool:
-        """Whether no value that was brought can change in place."""
-        return all(binding.fixed for _, _, binding, _ in self.bound)
-
-    @property
     def mentioned(self) -> set[ContextVar[Any]]:
         """The variables that are bound or unbound."""
-        return {var for var, _, _, _ in self.bound} | set(self.unbound)
+        return {*self.bindings, *self.unbound}
+
+    def bind(self, var: ContextVar[Any], value: Any, binding: Binding, data: bytes) -> None:
+        """Have a variable get a value, which came as these bytes."""
+        self.bound.append((var, value, binding, data))
+        self.bindings[var] = binding
+        self.fixed = self.fixed and bool(binding.fixed)
 
 
 def unpack_entries(manifest: ChainManifest, values: Values) -> tuple[Entry, ...]:
@@ -111,7 +112,7 @@ def _decode_entry(
         if value is not UNSET:
             fixed = is_fixed(value)
             binding = Binding(fixed, None if fixed else values.dumps)
-            found.bound.append((var, value, binding, entry.value))
+            found.bind(var, value, binding, entry.value)
             return
         found.unread.append((var, entry.value))
     if to_worker or entry.kind is EntryKind.RESET:

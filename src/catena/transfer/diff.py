@@ -7,6 +7,7 @@ process encoded it before; what was exposed to nobody here cannot have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,7 @@ __all__ = ["ManifestDiff", "count_bytes", "is_fixed"]
 
 _FIXED = frozenset({str, bytes, int, float, bool, type(None)})
 _LOST = b""
+_KEY = itemgetter(0)
 _defaults: WeakKeyDictionary[ContextVar[Any], tuple[Any, bytes | None]] = WeakKeyDictionary()
 
 
@@ -178,7 +180,7 @@ class ManifestDiff:
                 cause=f"{len(self.entries)} variables changed, at most {ENTRY_LIMIT} travel",
                 doing="sent",
             )
-        self.entries.sort(key=_by_key)
+        self.entries.sort(key=_KEY)
         block = self._values.pack(self.entries)
         if len(block) > MANIFEST_LIMIT:
             raise ChainSerializationError(
@@ -215,7 +217,3 @@ def _default_of(var: ContextVar[Any], values: Values) -> bytes | None:
             data = None
         known = _defaults[var] = (var.default, data)
     return known[1]
-
-
-def _by_key(entry: Entry) -> Key:
-    return entry.key

@@ -123,7 +123,7 @@ def mount(
     if state is not before:
         current.set(chain.with_state(state))
     if Mount.observers:
-        bound = {var for var, _ in found.bindings}.difference(unbound)
+        bound = set(found.bindings).difference(unbound)
         _announce_mount(manifest, bound, unbound, to_worker=to_worker)
     if baseline is None or is_anew:
         return Baseline(manifest.chain_id, state, ledger=call)

@@ -64,7 +64,7 @@ def pack_entries(entries: Iterable[Entry]) -> bytes:
 def unpack_entries(data: bytes) -> tuple[Entry, ...]:
     """Return the entries of a block. Raises ChainSerializationError when it does not parse."""
     try:
-        return tuple(_read_entry(entry) for entry in pb.Entries.FromString(data).entries)
+        return tuple(map(_read_entry, pb.Entries.FromString(data).entries))
     except DecodeError as error:
         raise ChainSerializationError(cause=f"its entries do not parse: {error}") from None
 

@@ -77,7 +77,7 @@ class KeptState:
         """Return the state that follows when a manifest has changed this one."""
         changeable = [var for var, _, binding, _ in found.bound if not binding.fixed]
         gone = (*found.unbound, *changeable)
-        fixed = [(var, binding) for var, binding in found.bindings if binding.fixed]
+        fixed = {var: binding for var, binding in found.bindings.items() if binding.fixed}
         state = self.state.merge(fixed, gone)
         state.fixed = True
         state.has_stubs = self.state.has_stubs or found.stubs > 0
@@ -133,14 +133,14 @@ class KeptState:
 
         In strict mode that is everything.
         """
-        changed = found.mentioned
         encoded = self.lazy | self.eager if values.strict else self.eager
-        loads, dumps, bound = values.loads, values.dumps, found.bound
+        changed = found.mentioned if encoded else ()
+        loads, dumps = values.loads, values.dumps
         for var, data in encoded.items():
             if var in changed:
                 continue
             try:
-                bound.append((var, loads(data), Binding(False, dumps), data))
+                found.bind(var, loads(data), Binding(False, dumps), data)
             except Exception as error:
                 found.problems.append(describe_problem(var.key, error, "read"))
 
@@ -209,8 +209,9 @@ class KeptStates:
         kept = None
         if manifest.name and len(found.problems) == len(found.unread):
             kept = base.derive(found)
-        state = base.state_of_call(values, found.mentioned)
-        base.decode_eager(values, found)
+        state = base.state_of_call(values, found.mentioned if base.lazy else ())
+        if base.has_undecoded:
+            base.decode_eager(values, found)
         if found.problems:
             warn_or_raise(found.problems, strict=values.strict)
         baseline = mount_first(manifest, state, found, task)
