@@ -84,7 +84,7 @@ FIGURES = (
 )
 
 
-def told(title: str, metric: str, *by: str) -> Panel:
+def panel_of(title: str, metric: str, *by: str) -> Panel:
     """Return the graph of a metric: a counter's rate, a level, or two quantiles."""
     found = METRICS[metric]
     name = " ".join(legend(one) for one in by) or title.lower()
@@ -104,7 +104,7 @@ def told(title: str, metric: str, *by: str) -> Panel:
     return Panel(title, metric, queries, unit, found.description)
 
 
-def calls(title: str, metric: str, *by: str) -> Panel:
+def calls_panel(title: str, metric: str, *by: str) -> Panel:
     """Return the graph of how many values a histogram of calls counts."""
     names = " ".join(legend(one) for one in by)
     return Panel(
@@ -116,54 +116,58 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Calls",
         (
-            calls("Calls by routine", CALLS, "rpc.method"),
-            calls("Calls by how they ended", CALLS, "rpc.status_code", "error.type"),
-            told("How long callers waited", CALLS),
-            told("How long workers took", WORK),
-            told("From sending to start", "catena.dispatch.queue.duration"),
-            told("Calls that run, by process", ACTIVE, "instance"),
-            told("Refused by workers", "catena.calls.nacked", "catena.nack.code"),
-            told("Payload of frames", "catena.frame.size", "catena.direction"),
+            calls_panel("Calls by routine", CALLS, "rpc.method"),
+            calls_panel("Calls by how they ended", CALLS, "rpc.status_code", "error.type"),
+            panel_of("How long callers waited", CALLS),
+            panel_of("How long workers took", WORK),
+            panel_of("From sending to start", "catena.dispatch.queue.duration"),
+            panel_of("Calls that run, by process", ACTIVE, "instance"),
+            panel_of("Refused by workers", "catena.calls.nacked", "catena.nack.code"),
+            panel_of("Payload of frames", "catena.frame.size", "catena.direction"),
         ),
     ),
     (
         "Context",
         (
-            told("Contentions", CONTENTIONS, "catena.kind"),
-            told("Mounts", "catena.chain.mounts", "catena.direction"),
-            told("Unmounts", "catena.chain.unmounts"),
-            told("Forks", "catena.chain.forks"),
-            told("Token resets", "catena.token.resets", "catena.outcome"),
-            told("Size of manifests", "catena.manifest.size", "catena.direction"),
-            told(
+            panel_of("Contentions", CONTENTIONS, "catena.kind"),
+            panel_of("Mounts", "catena.chain.mounts", "catena.direction"),
+            panel_of("Unmounts", "catena.chain.unmounts"),
+            panel_of("Forks", "catena.chain.forks"),
+            panel_of("Token resets", "catena.token.resets", "catena.outcome"),
+            panel_of("Size of manifests", "catena.manifest.size", "catena.direction"),
+            panel_of(
                 "Not written or read",
                 "catena.serialization.failures",
                 "catena.direction",
                 "error.type",
             ),
-            told("Variables left out", "catena.entries.lost", "catena.direction"),
-            told("Task factory displaced", "catena.task_factory.displacements"),
+            panel_of("Variables left out", "catena.entries.lost", "catena.direction"),
+            panel_of("Task factory displaced", "catena.task_factory.displacements"),
         ),
     ),
     (
         "Proxies",
         (
-            told("Leases", "catena.proxy.leases", "catena.source", "catena.outcome"),
-            told("Leases that are held", "catena.proxy.lease.active", "catena.source"),
-            told("How long leases lasted", "catena.proxy.lease.duration", "catena.outcome"),
+            panel_of("Leases", "catena.proxy.leases", "catena.source", "catena.outcome"),
+            panel_of("Leases that are held", "catena.proxy.lease.active", "catena.source"),
+            panel_of("How long leases lasted", "catena.proxy.lease.duration", "catena.outcome"),
         ),
     ),
     (
         "Processes",
         (
-            told("Workers", WORKERS, "catena.state"),
-            told("Lag of event loops", "catena.worker.event_loop.lag"),
-            told(
+            panel_of("Workers", WORKERS, "catena.state"),
+            panel_of("Lag of event loops", "catena.worker.event_loop.lag"),
+            panel_of(
                 "Links by version", "catena.links", "catena.version.local", "catena.version.remote"
             ),
-            told("Versions refused", "catena.version.refusals"),
-            told("Frames dropped", "catena.frames.dropped", "catena.kind"),
-            told("Telemetry dropped", "catena.telemetry.dropped", "catena.signal", "catena.reason"),
+            panel_of("Versions refused", "catena.version.refusals"),
+            panel_of("Frames dropped", "catena.frames.dropped", "catena.kind"),
+            panel_of(
+                "Telemetry dropped", "catena.telemetry.dropped", "catena.signal", "catena.reason"
+            ),
+                "Telemetry dropped", "catena.telemetry.dropped", "catena.signal", "catena.reason"
+            ),
         ),
     ),
 )

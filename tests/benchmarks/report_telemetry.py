@@ -82,7 +82,7 @@ def section(samples: Sequence[Sample]) -> list[str]:
         "How many per cent of the call without an SDK are added:",
         "",
         *table(
-            ["told", *(WORDS[load] for load in LOADS)],
+            ["recorded", *(WORDS[load] for load in LOADS)],
             [
                 [mode, *(percent(added(samples, mode, load)) for load in LOADS)]
                 for mode in MODES[1:]
@@ -94,7 +94,7 @@ def section(samples: Sequence[Sample]) -> list[str]:
         span_line(samples),
         "",
         *table(
-            ["told", *(f"{WORDS[load]}, µs" for load in LOADS)],
+            ["recorded", *(f"{WORDS[load]}, µs" for load in LOADS)],
             [
                 [mode, *(amount(figure(samples, f"{mode}, {load}")) for load in LOADS)]
                 for mode in MODES

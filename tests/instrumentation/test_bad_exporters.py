@@ -93,7 +93,7 @@ def test_an_exporter_that_is_refused(tmp_path: Path, refusing: str) -> None:
 
 def told_once(said: str) -> list[str]:
     """Return the warnings of exporters; other lines may tell that time was short."""
-    return [one for one in warnings(said) if "(told once)" in one]
+    return [one for one in warnings(said) if "(reported once)" in one]
 
 
 def test_an_exporter_that_is_not_installed(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_on_and_off(tracers: TracerProvider, exporter: InMemorySpanExporter) -> 
 def test_twice_is_one_warning(
     tracers: TracerProvider, exporter: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bad input: switched on twice or off twice, calls are told once, each with one warning."""
+    """Bad input: switched on twice or off twice, calls are recorded once, each with one warning."""
     CatenaInstrumentor().instrument(tracer_provider=tracers)
     CatenaInstrumentor().instrument(tracer_provider=TracerProvider())
     call()

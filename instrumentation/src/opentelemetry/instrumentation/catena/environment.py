@@ -1,4 +1,4 @@
-"""What the environment of a worker says: how it is told, and who it is.
+"""What the environment of a worker says: how it is recorded, and who it is.
 
 A worker inherits its parent's variables. Some of them name the parent; these are changed on their
 way, and only for workers.
@@ -22,7 +22,7 @@ _INSTANCE = "service.instance.id"
 
 
 def for_worker(workers: bool | str, span_events: bool | None) -> Edit:  # noqa: FBT001
-    """Return what changes the environment of a worker so that it tells as its parent does.
+    """Return what changes the environment of a worker so that it records as its parent does.
 
     ``workers`` names the bootstrap; True stands for ours, unless the environment names one.
     ``span_events`` is what the parent was given in code, None where it was not.
@@ -55,7 +55,7 @@ def instance_of(attributes: str, worker: str) -> str:
 
 
 def _rename(environment: dict[str, str], worker: str) -> None:
-    """Let no two processes have the same instance: it is what their series are told apart by."""
+    """Let no two processes have the same instance: it is what keeps their series apart."""
     attributes = environment.get(_ATTRIBUTES, "")
     mine = instance_of(attributes, worker)
     if mine:

@@ -42,7 +42,7 @@ class CatenaInstrumentor:
 
     _only: CatenaInstrumentor | None = None
 
-    def __new__(cls) -> Self:  # noqa: D102 - the class tells
+    def __new__(cls) -> Self:  # noqa: D102 - the class says it
         if not isinstance(cls._only, cls):
             cls._only = super().__new__(cls)
         return cls._only
@@ -121,7 +121,7 @@ class CatenaInstrumentor:
             self._undo.append(on_spawn(for_worker(workers, span_events)))
 
     def uninstrument(self, **_: Any) -> None:
-        """Switch it off again; calls under way are told to their end."""
+        """Switch it off again; calls under way are recorded to their end."""
         if not self._on:
             _log.warning("Catena is not instrumented; there is nothing to undo")
             return

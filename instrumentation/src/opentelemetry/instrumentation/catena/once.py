@@ -14,7 +14,7 @@ EXPORTING = (
     "opentelemetry.sdk._shared_internal",
     "opentelemetry.sdk.metrics._internal.export",
 )
-"""The loggers through which exporters, and what hands them batches, tell of failures."""
+"""The loggers through which exporters, and what hands them batches, report failures."""
 
 
 class _Once(logging.Filter):
@@ -22,19 +22,19 @@ class _Once(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told = False
+        self._reported = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        first, self._told = not self._told, True
+        first, self._reported = not self._reported, True
         if first:
-            record.msg = f"{record.msg} (told once)"
+            record.msg = f"{record.msg} (reported once)"
         return first
 
 
 def once() -> None:
-    """Have the exporters of this process tell of failures once; a second call changes nothing."""
+    """Have the exporters of this process report failures once; a second call changes nothing."""
     if not any(isinstance(one, _Once) for one in logging.getLogger(EXPORTING[0]).filters):
         shared = _Once()
         for name in EXPORTING:

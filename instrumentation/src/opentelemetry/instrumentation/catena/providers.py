@@ -1,8 +1,8 @@
 """Providers of an SDK, as the OTEL_* variables or the file of OTEL_CONFIG_FILE describe them.
 
 The SDK and the exporters themselves read limits, intervals and endpoints; read here is which
-exporters, samplers and generators of ids there are. The rule: what cannot be set up is told in one
-warning and left out, and the trace of a call goes on through this process all the same.
+exporters, samplers and generators of ids there are. The rule: what cannot be set up is reported in
+one warning and left out, and the trace of a call goes on through this process all the same.
 """
 
 from __future__ import annotations

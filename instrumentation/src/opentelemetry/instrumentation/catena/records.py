@@ -78,13 +78,13 @@ class RecordHandler(logging.Handler):
             # What would be on standard error without this handler is there with it.
             last.handle(record)
         if record.name.startswith("opentelemetry"):
-            # An exporter that tells of its failure by exporting would never come to an end.
+            # An exporter that reported its failure by exporting would never come to an end.
             return
         if sys.is_finalizing():
             # What is collected with the interpreter may log; the SDK can import nothing any more.
             return
         try:
-            self._provider.get_logger(text(record.name)).emit(_told(record))
+            self._provider.get_logger(text(record.name)).emit(_as_log_record(record))
         except Exception:
             self.handleError(record)
 
@@ -98,7 +98,7 @@ class RecordHandler(logging.Handler):
         return True
 
 
-def _told(record: logging.LogRecord) -> LogRecord:
+def _as_log_record(record: logging.LogRecord) -> LogRecord:
     message = text(record.getMessage())
     attributes = attributes_of(record)
     if record.exc_info and record.exc_info[0] is not None:

@@ -1,4 +1,4 @@
-"""Who tells: the resource attributes of a process that uses Catena.
+"""Which process recorded it: the resource attributes of a process that uses Catena.
 
 Each process is an instance of its service, a worker as well as its parent.
 """
@@ -19,7 +19,7 @@ _drawn: dict[int, str] = {}
 
 
 class CatenaResourceDetector(ResourceDetector):
-    """Tells ``process.pid``, ``service.instance.id`` and, in a worker, ``catena.worker.id``.
+    """Sets ``process.pid``, ``service.instance.id`` and, in a worker, ``catena.worker.id``.
 
     The instance is the one that OTEL_RESOURCE_ATTRIBUTES names, with the worker's id in a worker,
     or one drawn at random. Put its name, ``catena``, into OTEL_EXPERIMENTAL_RESOURCE_DETECTORS.

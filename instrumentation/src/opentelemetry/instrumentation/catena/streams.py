@@ -1,7 +1,7 @@
 """Catena's own gRPC streams, kept out of the traces of whoever instruments gRPC as well.
 
 A pool and each of its workers share one stream for as long as both live; the calls in it have spans
-of their own. A span of the stream would tell each of them twice, and end with the pool.
+of their own. A span of the stream would record each of them twice, and end with the pool.
 """
 
 from __future__ import annotations

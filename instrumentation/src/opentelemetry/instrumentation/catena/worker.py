@@ -61,7 +61,7 @@ def _plain(resource: Resource) -> Resource:
 def flush(seconds: float) -> None:
     """Shut the global providers down, all at once, within so many seconds.
 
-    Shutting down exports what waits. What is not done in time is told in one warning.
+    Shutting down exports what waits. What is not done in time is reported in one warning.
     """
     # Whoever gave us the time need not wait to the last moment to learn that it did not suffice.
     deadline = time.monotonic() + seconds * _SHARE
