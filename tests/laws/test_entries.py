@@ -62,7 +62,7 @@ def test_merging_states_is_associative_and_idempotent(
 
     def merged(state: State, *changes: tuple[Change, int]) -> State:
         for change, by in changes:
-            bound = [(variables[n], bindings[by][n]) for n in change if change[n] is not None]
+            bound = {variables[n]: bindings[by][n] for n in change if change[n] is not None}
             state = state.merge(bound, [variables[n] for n in change if change[n] is None])
         return state
 
@@ -71,12 +71,12 @@ def test_merging_states_is_associative_and_idempotent(
     steps = merged(start, (first, 1), (second, 2))
     both = [(first, 1, second.keys()), (second, 2, set[int]())]
     at_once = State(start).merge(
-        [
-            (variables[n], bindings[by][n])
+        {
+            variables[n]: bindings[by][n]
             for change, by, later in both
             for n in change.keys() - later
             if change[n] is not None
-        ],
+        },
         [variables[n] for n, value in _after(first, second).items() if value is None],
     )
 

@@ -9,7 +9,7 @@ Two chains are equal only when identical.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catena.context.binding import LAZY, Binding, LazyValues
