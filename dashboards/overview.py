@@ -77,9 +77,9 @@ class Figure:
 FIGURES = (
     Figure("Calls", CALLS, rate(CALLS), "reqps"),
     Figure("Calls that failed", CALLS, error_ratio(CALLS), "percentunit", 0.01),
-    Figure("99 % of calls take less than", CALLS, quantile(CALLS, 0.99), "s"),
-    Figure("Calls that run", ACTIVE, level(ACTIVE)),
-    Figure("Workers and what became of them", WORKERS, level(WORKERS, "catena.state")),
+    Figure("99 % of calls take at most", CALLS, quantile(CALLS, 0.99), "s"),
+    Figure("Calls running", ACTIVE, level(ACTIVE)),
+    Figure("Workers by state", WORKERS, level(WORKERS, "catena.state")),
     Figure("Contentions", CONTENTIONS, within(CONTENTIONS), warn=0.5),
 )
 
@@ -118,12 +118,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             calls_panel("Calls by routine", CALLS, "rpc.method"),
             calls_panel("Calls by how they ended", CALLS, "rpc.status_code", "error.type"),
-            panel_of("How long callers waited", CALLS),
-            panel_of("How long workers took", WORK),
-            panel_of("From sending to start", "catena.dispatch.queue.duration"),
-            panel_of("Calls that run, by process", ACTIVE, "instance"),
-            panel_of("Refused by workers", "catena.calls.nacked", "catena.nack.code"),
-            panel_of("Payload of frames", "catena.frame.size", "catena.direction"),
+            panel_of("How long the caller waited", CALLS),
+            panel_of("How long the routine took on its worker", WORK),
+            panel_of("Time from sending to start", "catena.dispatch.queue.duration"),
+            panel_of("Calls running, by process", ACTIVE, "instance"),
+            panel_of("Calls refused by workers", "catena.calls.nacked", "catena.nack.code"),
+            panel_of("Payload size of frames", "catena.frame.size", "catena.direction"),
         ),
     ),
     (
@@ -149,24 +149,25 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Proxies",
         (
             panel_of("Leases", "catena.proxy.leases", "catena.source", "catena.outcome"),
-            panel_of("Leases that are held", "catena.proxy.lease.active", "catena.source"),
-            panel_of("How long leases lasted", "catena.proxy.lease.duration", "catena.outcome"),
+            panel_of("Leases held", "catena.proxy.lease.active", "catena.source"),
+            panel_of("Duration of leases", "catena.proxy.lease.duration", "catena.outcome"),
         ),
     ),
     (
         "Processes",
         (
             panel_of("Workers", WORKERS, "catena.state"),
-            panel_of("Lag of event loops", "catena.worker.event_loop.lag"),
+            panel_of("How late the event loop's timer fired", "catena.worker.event_loop.lag"),
             panel_of(
                 "Links by version", "catena.links", "catena.version.local", "catena.version.remote"
             ),
-            panel_of("Versions refused", "catena.version.refusals"),
+            panel_of("Protocol versions refused", "catena.version.refusals"),
             panel_of("Frames dropped", "catena.frames.dropped", "catena.kind"),
             panel_of(
-                "Telemetry dropped", "catena.telemetry.dropped", "catena.signal", "catena.reason"
-            ),
-                "Telemetry dropped", "catena.telemetry.dropped", "catena.signal", "catena.reason"
+                "Items lost, by reason",
+                "catena.telemetry.dropped",
+                "catena.signal",
+                "catena.reason",
             ),
         ),
     ),

@@ -164,7 +164,7 @@ def test_the_exemplar_leads_to_owner_and_intruder(live: Live) -> None:
     assert span.name == "catena.contention"
     assert span.attributes["catena.chain.id"] == live.told["chain"]
     assert span.attributes["catena.owner.task"] == "the owner"
-    assert span.attributes["catena.intruder.task"] == "the intruder"
+    assert span.attributes["catena.contender.task"] == "the intruder"
     assert span.attributes["catena.owner.process"] == live.told["process"]
 
 

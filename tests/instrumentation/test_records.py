@@ -246,7 +246,7 @@ def test_a_contention_is_seen_in_jaeger(tracer: Tracer, spans: InMemorySpanExpor
     (event,) = events["work"]
     assert event.name == "catena.chain.contention"
     assert (event.attributes or {})["catena.owner.task"] == "the owner"
-    assert (event.attributes or {})["catena.intruder.task"] == "the intruder"
+    assert (event.attributes or {})["catena.contender.task"] == "the intruder"
     assert events["later"] == []
 
 

@@ -29,8 +29,8 @@ _SENT = frozenset(
         "server.address",
     }
 )
-_TASKS = frozenset({"catena.owner.task", "catena.intruder.task"})
-_CALLS = frozenset({"catena.owner.call", "catena.intruder.call"})
+_TASKS = frozenset({"catena.owner.task", "catena.contender.task"})
+_CALLS = frozenset({"catena.owner.call", "catena.contender.call"})
 
 SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     # Sent to nobody yet; from a context that holds no chain.

@@ -42,12 +42,12 @@ def test_both_sides_are_named(told: Run, case: str) -> None:
     facts = span.attributes
 
     assert pid(span) == known["process"]
-    assert facts["catena.owner.process"] == facts["catena.intruder.process"] == known["process"]
+    assert facts["catena.owner.process"] == facts["catena.contender.process"] == known["process"]
     assert facts["catena.owner.thread"] == known["owner_thread"]
     assert facts["catena.owner.task"] == known["owner_task"]
-    assert facts["catena.intruder.thread"] == known["intruder_thread"]
+    assert facts["catena.contender.thread"] == known["intruder_thread"]
     intruder = "the intruder" if known["kind"] == "task" else None
-    assert facts.get("catena.intruder.task") == intruder
+    assert facts.get("catena.contender.task") == intruder
     assert (span.status, span.status_message) == ("ERROR", "")
     assert facts["error.type"] == "catena.errors.ChainContention"
 
@@ -62,7 +62,7 @@ def test_the_calls_of_both_are_named_on_a_worker(told: Run, case: str, name: str
     call = execution.attributes["catena.call.id"]
 
     assert span.parent_span_id == execution.span_id
-    assert span.attributes["catena.intruder.call"] == call
+    assert span.attributes["catena.contender.call"] == call
     if span.attributes["catena.chain.id"] == execution.attributes["catena.chain.id"]:
         assert span.attributes["catena.owner.call"] == call
         assert [link.span_id for link in span.links] == [execution.span_id]
@@ -75,8 +75,8 @@ def test_a_call_whose_context_got_about_is_named(told: Run) -> None:
 
     assert span.attributes["catena.chain.id"] == owner.attributes["catena.chain.id"]
     assert span.attributes["catena.owner.call"] == owner.attributes["catena.call.id"]
-    assert span.attributes["catena.intruder.call"] == owner.attributes["catena.call.id"]
-    assert span.attributes["catena.intruder.thread"] == known["intruder_thread"]
+    assert span.attributes["catena.contender.call"] == owner.attributes["catena.call.id"]
+    assert span.attributes["catena.contender.thread"] == known["intruder_thread"]
     assert [link.span_id for link in span.links] == [owner.span_id]
 
 

@@ -34,7 +34,7 @@ RARELY = {
 }
 """Attributes that only some events of a class have; other tests see to them."""
 
-ELSEWHERE = {"catena.intruder.call", "catena.owner.call"}
+ELSEWHERE = {"catena.contender.call", "catena.owner.call"}
 """Those of a contention between calls, which has a test of its own."""
 
 

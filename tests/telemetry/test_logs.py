@@ -153,7 +153,7 @@ def test_a_contention_is_a_warning(configured: Any) -> None:
     (record,) = map(json.loads, stream.getvalue().splitlines())
     assert (record["event"], record["level"]) == ("catena.chain.contention", "warning")
     assert record["catena.owner.task"] == "the owner"
-    assert record["catena.intruder.task"] == "the intruder"
+    assert record["catena.contender.task"] == "the intruder"
 
 
 @isolated

@@ -89,7 +89,7 @@ def test_all_that_the_catalog_promises_arrives() -> None:
     # All of it is one trace, no link is lost, and a contention between calls has a test of its own.
     assert check.untold() == [
         "Execution: catena.carrier did not arrive",
-        "ContentionRefused: catena.intruder.call did not arrive",
+        "ContentionRefused: catena.contender.call did not arrive",
         "ContentionRefused: catena.owner.call did not arrive",
         "LinkClosed: error.type did not arrive",
     ]

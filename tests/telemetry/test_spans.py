@@ -648,7 +648,7 @@ def test_the_owner_of_a_contention_is_known_by_its_call() -> None:
     execution = one(told.named("touched_by_a_thread"), SpanKind.SERVER)
     assert span.attributes["catena.chain.id"] == execution.attributes["catena.chain.id"]
     assert span.attributes["catena.owner.call"] == execution.attributes["catena.call.id"]
-    assert span.attributes["catena.owner.thread"] != span.attributes["catena.intruder.thread"]
+    assert span.attributes["catena.owner.thread"] != span.attributes["catena.contender.thread"]
     assert links(span) == [execution.context.span_id]
 
 
@@ -662,14 +662,14 @@ def test_both_sides_of_a_contention_are_named() -> None:
     (span,) = told.named("catena.contention")
     (record,) = told.logged("catena.chain.contention")
     facts = dict(span.attributes)
-    assert (facts["catena.owner.task"], facts["catena.intruder.task"]) == (
+    assert (facts["catena.owner.task"], facts["catena.contender.task"]) == (
         "the owner",
         "the intruder",
     )
     for side in ("owner", "intruder"):
         assert facts[f"catena.{side}.process"] > 0
         assert facts[f"catena.{side}.thread"] > 0
-    assert facts["catena.intruder.call"] == 1
+    assert facts["catena.contender.call"] == 1
     assert {name: record[name] for name in facts} == facts
     assert record["span_id"] == format(span.context.span_id, "016x")
     exemplars = [one for point in points for one in point.exemplars if one.value]

@@ -210,16 +210,16 @@ def _contention(event: events.ContentionRefused) -> Facts:
         "catena.chain.id": error.chain_id,
         "catena.contention.kind": error.kind,
         "catena.owner.process": os.getpid(),
-        "catena.intruder.process": os.getpid(),
+        "catena.contender.process": os.getpid(),
     }
-    owner, intruder = underway.of(error.chain_id), underway.here()
+    owner, contender = underway.of(error.chain_id), underway.here()
     known = {
         "catena.owner.thread": error.owner_thread,
         "catena.owner.task": _task(error.owner_task),
         "catena.owner.call": owner and owner.call,
-        "catena.intruder.thread": error.thread,
-        "catena.intruder.task": _task(error.task),
-        "catena.intruder.call": intruder and intruder.call,
+        "catena.contender.thread": error.thread,
+        "catena.contender.task": _task(error.task),
+        "catena.contender.call": contender and contender.call,
     }
     return facts | {name: value for name, value in known.items() if value is not None}
 

@@ -21,7 +21,7 @@ DROPPED = Metric(
     "catena.telemetry.dropped",
     "counter",
     "{item}",
-    "What was not recorded, or recorded without its part of a trace.",
+    "Telemetry items that were lost, or recorded outside of their trace.",
     ("catena.signal", "catena.reason"),
     zero=(
         *(("traces", "malformed"), ("traces", "oversized"), ("traces", "raised")),

@@ -22,7 +22,7 @@ CHAINS: tuple[Row, ...] = (
             "catena.chain.mounts",
             "counter",
             "{mount}",
-            "Manifests that were mounted; one that is refused is a failure of serialization.",
+            "Manifests that were mounted; a refused one counts as a serialization failure.",
             ("catena.direction",),
             zero=(("to_worker",), ("to_caller",)),
         ),
@@ -30,7 +30,7 @@ CHAINS: tuple[Row, ...] = (
             "catena.manifest.size",
             "histogram",
             "By",
-            "Entries of the manifests that were mounted, one of sixteen.",
+            "Size of the entries of a mounted manifest; one manifest in sixteen is measured.",
             ("catena.direction", "catena.kind"),
             keeping="sampled",
             boundaries=BYTES,
@@ -46,7 +46,9 @@ CHAINS: tuple[Row, ...] = (
     row(
         events.Unmounted,
         Span("catena.context", "catena.mount"),
-        Metric("catena.chain.unmounts", "counter", "{mount}", "Chains taken out.", zero=((),)),
+        Metric(
+            "catena.chain.unmounts", "counter", "{mount}", "Chains that were unmounted.", zero=((),)
+        ),
         Log("catena.chain.unmounted", DEBUG, AUDIT),
         attributes=("catena.chain.id", "catena.mount.direction", "catena.call.id"),
     ),
@@ -77,7 +79,7 @@ CHAINS: tuple[Row, ...] = (
             "catena.chain.contentions",
             "counter",
             "{refusal}",
-            "Second runners that were kept from a chain.",
+            "Threads and tasks that were refused a chain that another one runs.",
             ("catena.kind",),
             keeping="direct",
             zero=(("thread",), ("task",)),
@@ -86,8 +88,8 @@ CHAINS: tuple[Row, ...] = (
         attributes=(
             *("catena.chain.id", "catena.contention.kind", "error.type"),
             *("exception.message", "catena.owner.process", "catena.owner.thread"),
-            *("catena.owner.task", "catena.owner.call", "catena.intruder.process"),
-            *("catena.intruder.thread", "catena.intruder.task", "catena.intruder.call"),
+            *("catena.owner.task", "catena.owner.call", "catena.contender.process"),
+            *("catena.contender.thread", "catena.contender.task", "catena.contender.call"),
         ),
     ),
     row(
@@ -104,7 +106,7 @@ CHAINS: tuple[Row, ...] = (
             "catena.task_factory.displacements",
             "counter",
             "{event}",
-            "Times that a loop's task factory was found displaced.",
+            "How often a loop's task factory was found replaced.",
             zero=((),),
         ),
         Log("catena.task_factory.displaced", WARNING, CONTEXT),
