@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from catena._autostart import register as _register
+from catena._autostart import register_telemetry as _register
 from catena.context.factory import install_task_factory
 from catena.context.offload import to_thread
 from catena.context.runtime import RuntimeContext

@@ -18,10 +18,10 @@ __all__ = [
     "Numbers",
     "Reader",
     "Standing",
-    "counted",
-    "members",
-    "now",
-    "settle",
+    "adopt_id",
+    "copy_members",
+    "count_now",
+    "count_with",
     "worker_id",
 ]
 
@@ -39,7 +39,7 @@ Reader = Callable[[], Iterable[tuple[str, ...]]]
 _readers: dict[Standing, Reader] = {}
 
 
-def counted(name: Standing) -> Callable[[Reader], Reader]:
+def count_with(name: Standing) -> Callable[[Reader], Reader]:
     """Have the decorated function asked how many of these there are."""
 
     def register(read: Reader) -> Reader:
@@ -49,13 +49,13 @@ def counted(name: Standing) -> Callable[[Reader], Reader]:
     return register
 
 
-def now(name: Standing) -> Numbers:
+def count_now(name: Standing) -> Numbers:
     """Return how many of these there are at this moment; from any thread."""
     read = _readers.get(name)
     return Counter() if read is None else Counter(read())
 
 
-def members(of: WeakSet[T]) -> tuple[T, ...]:
+def copy_members(of: WeakSet[T]) -> tuple[T, ...]:
     """Return what a set holds that another thread may change meanwhile."""
     for _ in range(100):
         try:
@@ -74,7 +74,7 @@ def worker_id() -> str:
     return _here or os.environ.get(WORKER, "")
 
 
-def settle(worker: str) -> None:
+def adopt_id(worker: str) -> None:
     """Keep this worker's id, and hide it from the processes that this one starts."""
     global _here  # noqa: PLW0603 - a process is one worker at most
     _here = worker

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from catena import telemetry
 from catena.link.service import SERVICE
-from catena.pool.bootstrap import edited
+from catena.pool.bootstrap import worker_environment
 from catena.telemetry import attempts
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
@@ -246,9 +246,9 @@ def test_pending_spans_have_no_end_to_wait_for(
     assert spans.index(pending[0]) < 2
 
 
-def worker_environment(**given: str) -> dict[str, str]:
+def environment_of_a_worker(**given: str) -> dict[str, str]:
     """Return what a worker's environment becomes."""
-    return edited(dict(given), "w7")
+    return worker_environment(dict(given), "w7")
 
 
 def test_workers_are_told_what_the_parent_was_told() -> None:
@@ -256,7 +256,7 @@ def test_workers_are_told_what_the_parent_was_told() -> None:
     CatenaInstrumentor().instrument(
         detail="dispatch", pending=True, baggage=True, record_messages=False, span_events=True
     )
-    told = worker_environment(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="process")
+    told = environment_of_a_worker(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="process")
     CatenaInstrumentor().uninstrument()
 
     assert told == {
@@ -269,13 +269,13 @@ def test_workers_are_told_what_the_parent_was_told() -> None:
         "CATENA_SPAN_EVENTS": "1",
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,catena",
     }
-    assert worker_environment() == {"CATENA_WORKER_ID": "w7"}
+    assert environment_of_a_worker() == {"CATENA_WORKER_ID": "w7"}
 
 
 def test_workers_do_not_do_what_the_parent_was_told_not_to_do() -> None:
     """What code switched off stays off in workers; of what it left open nothing is said."""
     CatenaInstrumentor().instrument(pending=False)
-    told = worker_environment(CATENA_PENDING_SPANS="1", CATENA_SPAN_EVENTS="1")
+    told = environment_of_a_worker(CATENA_PENDING_SPANS="1", CATENA_SPAN_EVENTS="1")
 
     assert told["CATENA_PENDING_SPANS"] == "0"
     assert told["CATENA_SPAN_EVENTS"] == "1"
@@ -294,7 +294,7 @@ def test_workers_do_not_do_what_the_parent_was_told_not_to_do() -> None:
 def test_who_names_the_bootstrap(workers: bool | str, given: str, becomes: str) -> None:
     """A name in code comes before the environment's, and that before ours."""
     CatenaInstrumentor().instrument(workers=workers)
-    told = worker_environment(**({"CATENA_WORKER_BOOTSTRAP": given} if given else {}))
+    told = environment_of_a_worker(**({"CATENA_WORKER_BOOTSTRAP": given} if given else {}))
 
     assert told.get("CATENA_WORKER_BOOTSTRAP", "") == becomes
 
@@ -313,4 +313,7 @@ def test_no_worker_has_its_parents_instance(given: str, becomes: str) -> None:
     """The resource: an instance's name that is inherited gets the worker's id, once."""
     CatenaInstrumentor().instrument()
 
-    assert worker_environment(OTEL_RESOURCE_ATTRIBUTES=given)["OTEL_RESOURCE_ATTRIBUTES"] == becomes
+    assert (
+        environment_of_a_worker(OTEL_RESOURCE_ATTRIBUTES=given)["OTEL_RESOURCE_ATTRIBUTES"]
+        == becomes
+    )

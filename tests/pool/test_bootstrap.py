@@ -139,7 +139,7 @@ def test_a_senseless_name_is_refused_at_once(name: str) -> None:
 def test_a_name_of_another_form_names_nothing(name: str) -> None:
     """A name has a module and a function, with a colon between them."""
     with pytest.raises(ValueError, match="module:function"):
-        bootstrap.named(name)
+        bootstrap.import_function(name)
 
 
 def test_a_worker_ends_in_time_when_its_bootstrap_does_not(
@@ -162,7 +162,7 @@ def test_finishing_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads that finish wait for the same."""
     FINISHED.clear()
     made = Bootstrap(f"{__name__}:set_up")
-    threads = [threading.Thread(target=made.finish, args=(5.0,)) for _ in range(4)]
+    threads = [threading.Thread(target=made.finish_worker, args=(5.0,)) for _ in range(4)]
     for one in threads:
         one.start()
     for one in threads:
@@ -173,9 +173,9 @@ def test_finishing_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_trouble_at_the_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """What raises at the end is told once and ends nothing else."""
-    Bootstrap(f"{__name__}:leave_trouble").finish(5)
-    Bootstrap(f"{__name__}:leave_nothing").finish(5)
-    Bootstrap("").finish(5)
+    Bootstrap(f"{__name__}:leave_trouble").finish_worker(5)
+    Bootstrap(f"{__name__}:leave_nothing").finish_worker(5)
+    Bootstrap("").finish_worker(5)
 
     assert [one.exc_info is not None for one in caplog.records] == [True]
 
@@ -190,13 +190,13 @@ def test_the_environment_of_a_worker_can_be_edited(caplog: pytest.LogCaptureFixt
         raise LookupError(worker)
 
     # Others may edit it as well: where the suite is recorded, somebody does.
-    before = bootstrap.edited({}, "w1")
+    before = bootstrap.worker_environment({}, "w1")
     ends = [bootstrap.on_spawn(bad), bootstrap.on_spawn(edit)]
-    edited = bootstrap.edited({}, "w1")
+    edited = bootstrap.worker_environment({}, "w1")
     for end in (*ends, *ends):
         end()
 
     assert before[bootstrap.WORKER] == "w1"
     assert edited == {**before, "T_EDITED": "w1"}
     assert len(caplog.records) == 1
-    assert bootstrap.edited({}, "w2") == {**before, bootstrap.WORKER: "w2"}
+    assert bootstrap.worker_environment({}, "w2") == {**before, bootstrap.WORKER: "w2"}

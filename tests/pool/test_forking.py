@@ -74,7 +74,7 @@ def test_a_child_counts_nothing_of_the_parents(tmp_path: Path) -> None:
         from catena import standing
 
         def counts():
-            return {one: sum(standing.now(one).values()) for one in
+            return {one: sum(standing.count_now(one).values()) for one in
                     ("workers", "links", "calls", "leases")}
 
         def compare():

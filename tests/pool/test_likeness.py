@@ -256,7 +256,7 @@ def test_a_relative_entry_counts_from_both_directories(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", "lib", "/absolute/../kept", Path("/no/text"), None])
 
-    assert likeness.path() == [
+    assert likeness.parent_path() == [
         began,
         str(tmp_path),
         f"{began}/lib",

@@ -130,14 +130,14 @@ def test_a_start_that_is_cancelled_is_quiet(scratch_home: Path, seconds: float) 
 def test_a_start_that_is_interrupted_is_quiet(scratch_home: Path) -> None:
     """K11: Ctrl-C ends with KeyboardInterrupt alone, and nothing is left."""
     source = textwrap.dedent(SLOW) + textwrap.dedent("""
-        real = catena.pool.process.Worker._spawn
+        real = catena.pool.process.Worker._spawn_process
 
         def spawn(self):
             facts = real(self)
             print(json.dumps(self.pid), flush=True)
             return facts
 
-        catena.pool.process.Worker._spawn = spawn
+        catena.pool.process.Worker._spawn_process = spawn
         try:
             asyncio.run(main())
         except KeyboardInterrupt:
@@ -156,13 +156,13 @@ def test_a_start_that_is_interrupted_is_quiet(scratch_home: Path) -> None:
 def test_a_parent_that_is_killed_while_workers_start(scratch_home: Path) -> None:
     """R11: the workers end, and the last of them takes the directory away."""
     source = textwrap.dedent(SLOW) + textwrap.dedent("""
-        real = catena.pool.process.Worker._said
+        real = catena.pool.process.Worker._read_ready
 
         def said(self):
             print(json.dumps(self.pid), flush=True)
             return real(self)
 
-        catena.pool.process.Worker._said = said
+        catena.pool.process.Worker._read_ready = said
         asyncio.run(main())
     """)
     with Program(source, scratch_home) as program:

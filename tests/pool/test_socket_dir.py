@@ -12,7 +12,7 @@ import pytest
 
 import catena
 from catena.pool import socket_dir
-from catena.pool.socket_dir import SocketDirectory, sweep
+from catena.pool.socket_dir import SocketDirectory, remove_stale
 from tests.support import run
 
 
@@ -26,7 +26,7 @@ def test_what_is_no_pools_is_not_swept(scratch_home: Path, name: str) -> None:
         os.utime(path, (1, 1))
     living = SocketDirectory()
 
-    assert left in sweep()
+    assert left in remove_stale()
     assert sorted(scratch_home.iterdir()) == sorted([living.path, theirs])
     assert (theirs / "kept").exists()
     living.remove()
@@ -43,7 +43,7 @@ def test_a_directory_whose_lock_was_taken_away_stays(scratch_home: Path) -> None
     (living.path / "lock").unlink()
     aged(living.path)
 
-    assert sweep() == []
+    assert remove_stale() == []
     assert living.path.is_dir()
     living.remove()
 
@@ -59,10 +59,10 @@ def test_a_directory_whose_sockets_answer_stays(scratch_home: Path, lock: bool) 
         serving.bind(str(path / "0.sock"))
         serving.listen()
         aged(path)
-        assert sweep() == []
+        assert remove_stale() == []
         assert path.is_dir()
 
-    assert sweep() == [path]
+    assert remove_stale() == [path]
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
@@ -97,7 +97,7 @@ def test_no_directory_is_an_error_with_the_reason(
     weak = scratch_home / "weak"
     weak.mkdir()
     weak.chmod(0o777)
-    monkeypatch.setattr(socket_dir, "_bases", lambda: [weak])
+    monkeypatch.setattr(socket_dir, "_list_bases", lambda: [weak])
 
     async def main() -> None:
         async with catena.WorkerPool(spawn=1):

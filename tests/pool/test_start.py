@@ -138,7 +138,7 @@ def test_a_directory_that_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that cannot make its socket names the path."""
 
     class Vanishing(SocketDirectory):
-        def socket(self, number: int) -> Path:
+        def socket_path(self, number: int) -> Path:
             return self.path / "gone" / f"{number}.sock"
 
     monkeypatch.setattr(pool_module, "SocketDirectory", Vanishing)

@@ -160,7 +160,7 @@ def test_a_child_of_a_worker_that_lives_on_holds_up_nobody(tmp_path: Path) -> No
     pipe = relay.add(reader, "w-0", error=False)
     os.write(writer, b"all that the worker printed\nand the rest")
 
-    relay.finish(20)
+    relay.finish_copying(20)
 
     assert list(pipe.tail) == ["all that the worker printed", "and the rest"]
     with pytest.raises(BrokenPipeError):

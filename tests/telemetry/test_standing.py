@@ -87,22 +87,22 @@ def test_a_gauge_is_right_for_whoever_comes_late() -> None:
 
 def test_a_worker_that_ended_is_not_counted_as_running() -> None:
     """L8: from the moment it has ended, also before anybody took note of it."""
-    before = standing.now("workers")
+    before = standing.count_now("workers")
 
     async def main() -> None:
         async with catena.WorkerPool(spawn=2) as pool:
-            started = standing.now("workers") - before
+            started = standing.count_now("workers") - before
             assert started == {("running",): 2}
             os.kill(pool.pids[pool.workers[0]], signal.SIGKILL)
             async with asyncio.timeout(10):
-                while (standing.now("workers") - before)[("running",)] == 2:
+                while (standing.count_now("workers") - before)[("running",)] == 2:
                     await asyncio.sleep(0.01)
-            assert standing.now("workers") - before == {("running",): 1, ("exited",): 1}
+            assert standing.count_now("workers") - before == {("running",): 1, ("exited",): 1}
 
     run(main(), 30)
-    assert standing.now("workers") - before == {("exited",): 2}
+    assert standing.count_now("workers") - before == {("exited",): 2}
 
 
 def test_nothing_stands_where_nobody_counts() -> None:
     """The seam: what no part of the core has registered counts as none."""
-    assert standing.now("nothing of ours") == {}  # type: ignore[arg-type]
+    assert standing.count_now("nothing of ours") == {}  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def command(out: str | None, **options: Any) -> None:
     out = out or (None if options["metrics"] else "-")
     try:
         with _show_log():
-            counts = asyncio.run(_collect(out, options))
+            counts = asyncio.run(_run_collector(out, options))
     except ModuleNotFoundError as missing:
         raise CommandEnded("collect", str(missing), _USAGE) from None
     except CatenaError as error:
@@ -114,7 +114,7 @@ def _show_log() -> Generator[None]:
         log.removeHandler(lines)
 
 
-async def _collect(out: str | None, options: dict[str, Any]) -> Counts:
+async def _run_collector(out: str | None, options: dict[str, Any]) -> Counts:
     from catena.collect import Receiver  # noqa: PLC0415 - it needs an extra, and the help does not
 
     over = asyncio.Event()

@@ -127,7 +127,7 @@ async def run_demo(
     async with pool:
         processes = tuple(pool.pids.values())
         progress.begin_phase(f"reading on {on_workers}")
-        analysis = await _Run(target, _ON_WORKERS, progress).analyse()
+        analysis = await _Run(target, _ON_WORKERS, progress).analyse_files()
     seconds = time.perf_counter() - began
     checked = await _check_here(target, progress, analysis) if check else None
     return Outcome(target.path, run_id.get(), seconds, processes, analysis, checked)
@@ -136,7 +136,7 @@ async def run_demo(
 async def _check_here(target: Target, progress: Progress, analysis: Analysis) -> Check:
     began = time.perf_counter()
     progress.begin_phase("checking in this process")
-    here = await _Run(target, _HERE, progress).analyse()
+    here = await _Run(target, _HERE, progress).analyse_files()
     calls = sum(1 + len(call.calls) for call in here.calls)
     seconds = time.perf_counter() - began
     return Check(len(here.rows), calls, find_differences(analysis, here), seconds)
@@ -169,7 +169,7 @@ class _Run:
     rows: list[Row] = field(default_factory=list[Row])
     calls: list[Call] = field(default_factory=list[Call])
 
-    async def analyse(self) -> Analysis:
+    async def analyse_files(self) -> Analysis:
         """List the files and read them, some at a time."""
         await self._list_files()
         async with asyncio.TaskGroup() as group:

@@ -24,7 +24,7 @@ from catena.link.congestion import Congestion
 from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
-from catena.standing import counted, members
+from catena.standing import copy_members, count_with
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece, Ping, Pong, Unknown
 from catena.wording import reason
@@ -43,7 +43,9 @@ _LATE_NS = int(LATE_SECONDS * 1e9)
 links: WeakSet[Link] = WeakSet()
 """Every link of this process that is up."""
 # In a forked child those of its parent are down.
-counted("links")(lambda: [(versions.PROTOCOL, one.protocol) for one in members(links) if one.up])
+count_with("links")(
+    lambda: [(versions.PROTOCOL, one.protocol) for one in copy_members(links) if one.up]
+)
 
 
 class Link:

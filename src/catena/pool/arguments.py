@@ -51,7 +51,7 @@ def checked_bootstrap(value: object) -> str | None:
     if callable(value):
         raise TypeError(
             "bootstrap must be the name of a function, because every worker imports it by that:"
-            f" {_advice(value)}"
+            f" {_advise_name(value)}"
         )
     if not isinstance(value, str):
         raise TypeError(f"bootstrap must be a text such as 'module:function', it is {value!r}")
@@ -68,7 +68,7 @@ def checked_loop(value: object) -> str:
     return cast("str", chosen)
 
 
-def _advice(function: Callable[..., object]) -> str:
+def _advise_name(function: Callable[..., object]) -> str:
     name = reference(function)
     if name is None:
         return "define it in a module of its own and pass 'module:function'"

@@ -24,9 +24,9 @@ __all__ = [
     "Bootstrap",
     "Edit",
     "check_started_as",
-    "edited",
-    "named",
+    "import_function",
     "on_spawn",
+    "worker_environment",
 ]
 
 BOOTSTRAP = "CATENA_WORKER_BOOTSTRAP"
@@ -52,7 +52,7 @@ def on_spawn(edit: Edit) -> Callable[[], None]:
     return end
 
 
-def edited(environment: dict[str, str], worker: str) -> dict[str, str]:
+def worker_environment(environment: dict[str, str], worker: str) -> dict[str, str]:
     """Return a worker's environment: its id is put in, then every edit changes it in turn.
 
     An edit that raises is logged, and the worker is started all the same.
@@ -78,7 +78,7 @@ def check_started_as() -> None:
         )
 
 
-def named(name: str) -> Callable[[], Any]:
+def import_function(name: str) -> Callable[[], Any]:
     """Return the function that ``module:function`` names.
 
     Raises ValueError for a name of another form and for one that names nothing to call, and what
@@ -107,13 +107,13 @@ class Bootstrap:
     """
 
     def __init__(self, name: str) -> None:
-        left = named(name)() if name else None
+        left = import_function(name)() if name else None
         self._left: Callable[[float], object] | None = left if callable(left) else None
         self._lock = threading.Lock()
         self._ending: threading.Thread | None = None
         self._told = False
 
-    def finish(self, seconds: float) -> None:
+    def finish_worker(self, seconds: float) -> None:
         """Do what was left to be done, and wait for it so many seconds at most; from any thread.
 
         A second call waits for what the first began.
@@ -123,7 +123,7 @@ class Bootstrap:
         with self._lock:
             if self._ending is None:
                 self._ending = threading.Thread(
-                    target=self._finish, args=(seconds,), name="catena-finish", daemon=True
+                    target=self._call_left, args=(seconds,), name="catena-finish", daemon=True
                 )
                 self._ending.start()
         self._ending.join(seconds)
@@ -131,7 +131,7 @@ class Bootstrap:
             self._told = True
             sys.stderr.write(f"catena: the worker ended, its bootstrap took over {seconds:.1f} s\n")
 
-    def _finish(self, seconds: float) -> None:
+    def _call_left(self, seconds: float) -> None:
         if self._left is None:
             return
         try:

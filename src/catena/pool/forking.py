@@ -30,7 +30,7 @@ from catena.proxy.balance import proxies
 from catena.remote_exceptions import pickled
 from catena.wire.frames import ExceptionFrame, Frame
 
-__all__ = ["check", "in_child", "opened", "together"]
+__all__ = ["check_grpc", "fork_lock", "in_child", "pool_opened"]
 
 _log = logging.getLogger("catena")
 _DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
@@ -43,7 +43,7 @@ _kept: list[object] = []
 
 
 @contextmanager
-def together() -> Generator[None]:
+def fork_lock() -> Generator[None]:
     """Within it no other thread forks: what it makes is made, and held, or not there at all."""
     with _lock:
         yield
@@ -54,7 +54,7 @@ def in_child(do: Callable[[], object]) -> None:
     _callbacks.append(do)
 
 
-def check() -> None:
+def check_grpc() -> None:
     """Raise WorkerStartError where gRPC, and so a pool, cannot work because of a fork."""
     if loading.used_before_the_fork():
         raise WorkerStartError(
@@ -65,22 +65,22 @@ def check() -> None:
         )
 
 
-def opened() -> Callable[[], None]:
+def pool_opened() -> Callable[[], None]:
     """Note that a pool is open in this process; return what notes that it is closed again."""
     if loading.fork_support:
-        _watch()
+        _begin_refusing()
     mark = object()
     _open.add(mark)
     return lambda: _open.discard(mark)
 
 
-def _watch() -> None:
+def _begin_refusing() -> None:
     """Say, once, what gRPC's own fork support would do, and refuse forks from here on."""
     global _watching  # noqa: PLW0603 - the process's own
     if _watching:
         return
     _watching = True
-    sys.addaudithook(_refuse)
+    sys.addaudithook(_refuse_fork)
     if _INSTRUMENTED not in sys.modules:
         _log.warning(
             "gRPC was imported before Catena with its own fork support, which crashes forked"
@@ -90,12 +90,12 @@ def _watch() -> None:
         )
 
 
-def _refuse(event: str, _: tuple[Any, ...]) -> None:
+def _refuse_fork(event: str, _: tuple[Any, ...]) -> None:
     if event in ("os.fork", "os.forkpty") and _open:
         raise ForkRefused(variable=loading.FORK_SUPPORT)
 
 
-def _before() -> None:
+def _before_fork() -> None:
     _lock.acquire()
 
 
@@ -109,7 +109,7 @@ def _in_child() -> None:
     parent, _pid, _lock = _pid, os.getpid(), threading.RLock()
     _open.clear()
     if held or links:
-        _blank(held | _sockets())
+        _replace_descriptors(held | _find_sockets())
         held.clear()
     for callback in _callbacks:
         callback()
@@ -124,10 +124,10 @@ def _in_child() -> None:
             call.connection_lost(call.refusal)
     for sessions in tuple(all_sessions):
         _kept.append(sessions)
-        sessions.link.inherit(_leave)
+        sessions.link.inherit(_leave_child)
 
 
-def _sockets() -> set[int]:
+def _find_sockets() -> set[int]:
     """Return gRPC's sockets by their names, for it shows them to nobody."""
     try:
         names = os.listdir(_DESCRIPTORS)  # noqa: PTH208 - only names are wanted
@@ -147,12 +147,12 @@ def _is_ours(fd: int) -> bool:
     try:
         if one.family != socket.AF_UNIX:
             return False
-        return any(is_ours(Path(name).parent) for name in _names(one))
+        return any(is_ours(Path(name).parent) for name in _read_names(one))
     finally:
         one.detach()
 
 
-def _names(one: socket.socket) -> list[str]:
+def _read_names(one: socket.socket) -> list[str]:
     """Return the paths of both ends, of those that have one."""
     found: list[object] = [one.getsockname()]
     with suppress(OSError):
@@ -161,24 +161,24 @@ def _names(one: socket.socket) -> list[str]:
     return [name for name in found if isinstance(name, str) and name]
 
 
-def _blank(fds: set[int]) -> None:
+def _replace_descriptors(fds: set[int]) -> None:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in fds:
         os.dup2(null, fd, inheritable=False)
     os.close(null)
 
 
-def _leave(frame: Frame) -> None:
+def _leave_child(frame: Frame) -> None:
     """End this child: the routine that it was forked in is over, and nobody waits for its end."""
     code = 0
     if isinstance(frame, ExceptionFrame):
-        code = _said(pickled.load(frame.payload))
+        code = _report_end(pickled.load(frame.payload))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
 
 
-def _said(error: BaseException) -> int:
+def _report_end(error: BaseException) -> int:
     """Say what an interpreter says at its end; return the exit code."""
     if not isinstance(error, SystemExit):
         sys.excepthook(type(error), error, error.__traceback__)
@@ -193,4 +193,4 @@ _open: set[object] = set()
 _watching = False
 _pid = os.getpid()
 _lock = threading.RLock()
-os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

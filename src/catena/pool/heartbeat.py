@@ -42,12 +42,12 @@ class Heartbeat:
         nobodys = contextvars.Context()
         while not self._over.wait(self._seconds):
             try:
-                loop.call_soon_threadsafe(self._beat, perf_counter_ns(), context=nobodys)
+                loop.call_soon_threadsafe(self._beat_once, perf_counter_ns(), context=nobodys)
             except RuntimeError:
                 # The loop was closed before the pool was.
                 return
 
-    def _beat(self, due: int) -> None:
+    def _beat_once(self, due: int) -> None:
         if self._over.is_set():
             return
         if LoopTicked.listeners:

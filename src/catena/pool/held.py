@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["held", "hold", "let_go"]
+__all__ = ["held", "hold_descriptor", "let_go"]
 
 held: set[int] = set()
 
 
-def hold(fd: int) -> int:
+def hold_descriptor(fd: int) -> int:
     """Keep a file descriptor from children that are forked, and return it."""
     held.add(fd)
     return fd

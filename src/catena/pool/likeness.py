@@ -16,21 +16,27 @@ from typing import Any
 from catena.errors import WorkerStartError
 from catena.grpc_loading import wanted
 
-__all__ = ["arguments", "command", "environment", "given_back", "path"]
+__all__ = [
+    "parent_arguments",
+    "parent_environment",
+    "parent_path",
+    "restored_environment",
+    "worker_command",
+]
 
 _ROOT = str(Path(__file__).parents[2])
 _PYTHON = re.compile(r"python|pypy|graalpy", re.IGNORECASE)
 
 
-def command(worker: str) -> list[str]:
+def worker_command(worker: str) -> list[str]:
     """Return the command that starts a worker.
 
     Raises WorkerStartError where this process has no interpreter to run one with.
     """
-    return [_interpreter(worker), *_flags(), "-P", "-m", "catena.pool.worker_main"]
+    return [_find_interpreter(worker), *_list_flags(), "-P", "-m", "catena.pool.worker_main"]
 
 
-def environment() -> dict[str, str]:
+def parent_environment() -> dict[str, str]:
     """Return the parent's environment, with Catena importable and gRPC's variables as wanted."""
     found = dict(os.environ)
     known = found.get("PYTHONPATH")
@@ -38,13 +44,13 @@ def environment() -> dict[str, str]:
     return found | wanted(found)
 
 
-def given_back() -> dict[str, str | None]:
+def restored_environment() -> dict[str, str | None]:
     """Return what the worker sets once it has started, so that its environment is its parent's."""
     changed = ("PYTHONPATH", *wanted(os.environ))
     return {name: os.environ.get(name) for name in changed}
 
 
-def path() -> list[str]:
+def parent_path() -> list[str]:
     """Return ``sys.path`` for a worker.
 
     What is no text is left out, as Python's imports leave it out. An entry that is relative to the
@@ -53,16 +59,16 @@ def path() -> list[str]:
     found: list[str] = []
     for entry in sys.path:
         if isinstance(entry, str):  # pyright: ignore[reportUnnecessaryIsInstance] - anything may be
-            found += _resolved(entry)
+            found += _resolve_entry(entry)
     return found
 
 
-def arguments() -> list[str]:
+def parent_arguments() -> list[str]:
     """Return ``sys.argv`` for a worker; what is no text is turned into it."""
     return [str(one) for one in getattr(sys, "argv", [])]
 
 
-def _interpreter(worker: str) -> str:
+def _find_interpreter(worker: str) -> str:
     """Return the Python that runs workers: what multiprocessing was given, or this process's."""
     chosen = _given_to_multiprocessing()
     if chosen:
@@ -88,7 +94,7 @@ def _given_to_multiprocessing() -> str:
     return "" if not given or os.fsdecode(given) == _EXECUTABLE else os.fsdecode(given)
 
 
-def _flags() -> list[str]:
+def _list_flags() -> list[str]:
     """Return this interpreter's -X, -W and other flags, as multiprocessing takes them along."""
     flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags")()  # noqa: B009
     # That passes on the -X options it knows; all of them are wanted, and twice does no harm.
@@ -98,14 +104,14 @@ def _flags() -> list[str]:
     return flags
 
 
-def _resolved(entry: str) -> list[str]:
+def _resolve_entry(entry: str) -> list[str]:
     if os.path.isabs(entry):  # noqa: PTH117 - not to be changed in any other way
         return [entry]
-    directories = dict.fromkeys((_DIRECTORY, _directory()))
+    directories = dict.fromkeys((_DIRECTORY, _current_directory()))
     return [os.path.join(one, entry) if entry else one for one in directories if one]  # noqa: PTH118
 
 
-def _directory() -> str:
+def _current_directory() -> str:
     """Return the directory that this process is in, empty when that was removed."""
     try:
         return os.getcwd()  # noqa: PTH109 - text is wanted
@@ -113,5 +119,5 @@ def _directory() -> str:
         return ""
 
 
-_DIRECTORY = _directory()
+_DIRECTORY = _current_directory()
 _EXECUTABLE = sys.executable

@@ -15,7 +15,7 @@ import threading
 from collections import Counter, deque
 from typing import Any
 
-from catena.pool.held import hold, let_go
+from catena.pool.held import hold_descriptor, let_go
 
 __all__ = ["OutputRelay", "Pipe"]
 
@@ -41,7 +41,7 @@ class Pipe:
         self.ended = False
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> str:
+    def take_lines(self, data: bytes) -> str:
         """Take what was read, b"" at the end; return the whole lines there are now."""
         begin = len(self._rest)
         self._rest += data
@@ -61,7 +61,7 @@ class OutputRelay:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._thread: threading.Thread | None = None
-        self._stop_reader, self._stop_writer = map(hold, os.pipe())
+        self._stop_reader, self._stop_writer = map(hold_descriptor, os.pipe())
         self._selector.register(self._stop_reader, selectors.EVENT_READ, None)
         self._open: dict[int, Pipe] = {}
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class OutputRelay:
     def add(self, fd: int, name: str, *, error: bool) -> Pipe:
         """Begin to copy from a pipe, whose file descriptor the relay closes at its end."""
         pipe = Pipe(name, error=error)
-        os.set_blocking(hold(fd), False)
+        os.set_blocking(hold_descriptor(fd), False)
         with self._lock:
             self._open[fd] = pipe
             self._selector.register(fd, selectors.EVENT_READ, pipe)
@@ -82,7 +82,7 @@ class OutputRelay:
                 self._thread.start()
         return pipe
 
-    def finish(self, timeout: float) -> None:
+    def finish_copying(self, timeout: float) -> None:
         """Copy what the pipes hold, within ``timeout`` seconds, and let go of them.
 
         Their workers have ended, so no more is to come from them; their children may live on.
@@ -100,7 +100,7 @@ class OutputRelay:
         for fd in (self._stop_reader, self._stop_writer):
             let_go(fd)
         for (name, stream), lines in self._lost.items():
-            self._report(f"{lines} more lines of worker {name} could not be written to {stream}")
+            self._log_loss(f"{lines} more lines of worker {name} could not be written to {stream}")
 
     def _run(self) -> None:
         while True:
@@ -111,17 +111,17 @@ class OutputRelay:
                     return
             for key, _ in self._selector.select():
                 if key.data is None:
-                    self._drain()
+                    self._copy_rest()
                     return
-                self._copy(key.fd, key.data)
+                self._copy_pipe(key.fd, key.data)
 
-    def _copy(self, fd: int, pipe: Pipe) -> int:
+    def _copy_pipe(self, fd: int, pipe: Pipe) -> int:
         """Copy what a pipe has now, up to a limit; return how many bytes, -1 when it has none."""
         try:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return -1
-        text = pipe.feed(data)
+        text = pipe.take_lines(data)
         if text:
             self._write(text, pipe)
         if not data:
@@ -133,14 +133,14 @@ class OutputRelay:
             return -1
         return len(data)
 
-    def _drain(self) -> None:
+    def _copy_rest(self) -> None:
         """Copy what is in the pipes, and let go of those that somebody still has open."""
         for fd, pipe in list(self._open.items()):
             left = _LEFT
-            while left > 0 and (copied := self._copy(fd, pipe)) >= 0:
+            while left > 0 and (copied := self._copy_pipe(fd, pipe)) >= 0:
                 left -= copied
             if not pipe.ended:
-                text = pipe.feed(b"")
+                text = pipe.take_lines(b"")
                 if text:
                     self._write(text, pipe)
                 with self._lock:
@@ -158,14 +158,14 @@ class OutputRelay:
                 self._lost[pipe.name, name] += lines
             else:
                 self._broken.add(name)
-                self._report(
+                self._log_loss(
                     f"what workers print to {name} is lost, because sys.{name} cannot take it"
                     f" ({type(error).__name__}: {error}): {lines} lines of worker {pipe.name}"
                 )
         else:
             self._broken.discard(name)
 
-    def _report(self, text: str) -> None:
+    def _log_loss(self, text: str) -> None:
         """Log a loss. Where the log goes to the same broken stream, there is nobody to hear it."""
         try:
             _log.warning("%s", text)

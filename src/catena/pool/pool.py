@@ -29,7 +29,7 @@ from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
-from catena.pool.socket_dir import SocketDirectory, sweep
+from catena.pool.socket_dir import SocketDirectory, remove_stale
 from catena.proxy.balance import Proxy
 
 __all__ = ["Loop", "WorkerPool"]
@@ -66,7 +66,7 @@ class WorkerPool:
         bootstrap: str | None = None,
         gc_threshold: int | None = None,
     ) -> None:
-        self._spawn = checked_number("spawn", spawn, least=1) or _processors()
+        self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
         self._stop_timeout = checked_patience("stop_timeout", stop_timeout)
         self._loop = checked_loop(loop)
@@ -113,13 +113,13 @@ class WorkerPool:
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
         check_started_as()
-        forking.check()
-        self._closed = forking.opened()
+        forking.check_grpc()
+        self._closed = forking.pool_opened()
         self._heartbeat.start()
         try:
-            await self._start()
+            await self._start_workers()
         except BaseException:
-            await self._stop()
+            await self._stop_shielded()
             raise
         self._outer = dispatcher.get()
         dispatcher.set(self._proxy)
@@ -134,13 +134,13 @@ class WorkerPool:
         if dispatcher.get() is self._proxy:
             dispatcher.set(self._outer)  # type: ignore[arg-type]
         if self._opened_by == os.getpid():
-            await self._stop()
+            await self._stop_shielded()
         elif error is None:
             raise ForkedPool(opened_by=self._opened_by)
 
-    async def _start(self) -> None:
-        await asyncio.to_thread(sweep)
-        scratch = self._scratch = _scratch()
+    async def _start_workers(self) -> None:
+        await asyncio.to_thread(remove_stale)
+        scratch = self._scratch = _make_directory()
         relay = self._relay = OutputRelay()
         secret = secrets.token_bytes(32)
         options = {
@@ -153,7 +153,7 @@ class WorkerPool:
         }
         label = scratch.path.name.rpartition("-")[2]
         self._workers = [
-            Worker(f"{label}-{number}", scratch.socket(number), relay, options)
+            Worker(f"{label}-{number}", scratch.socket_path(number), relay, options)
             for number in range(self._spawn)
         ]
         waits = (worker.start(self._start_timeout) for worker in self._workers)
@@ -162,13 +162,13 @@ class WorkerPool:
         for failure in failures:
             if not isinstance(failure, WorkerStartError):
                 raise failure
-        _raise(_one_a_cause(cast("list[WorkerStartError]", failures)))
+        _raise_failures(_one_a_cause(cast("list[WorkerStartError]", failures)))
         members = tuple((worker.id, worker.target) for worker in self._workers)
         name = f"parent-{os.getpid()}"
         self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
-        _raise(await self._proxy.connect_all())
+        _raise_failures(await self._proxy.connect_all())
 
-    async def _stop(self) -> None:
+    async def _stop_shielded(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
         stopping = asyncio.get_running_loop().create_task(self._take_down())
         while not stopping.done():
@@ -188,11 +188,11 @@ class WorkerPool:
             self._closed()
             self._heartbeat.stop()
             for worker in self._workers:
-                worker.release()
-            waits = (worker.stopped(self._stop_timeout) for worker in self._workers)
+                worker.ask_to_end()
+            waits = (worker.wait_stopped(self._stop_timeout) for worker in self._workers)
             await asyncio.gather(*waits, return_exceptions=True)
             if self._relay is not None:
-                await asyncio.to_thread(self._relay.finish, 1.0)
+                await asyncio.to_thread(self._relay.finish_copying, 1.0)
             if self._scratch is not None:
                 self._scratch.remove()
 
@@ -200,14 +200,14 @@ class WorkerPool:
         return f"<WorkerPool of {self._spawn} workers>"
 
 
-def _scratch() -> SocketDirectory:
+def _make_directory() -> SocketDirectory:
     try:
         return SocketDirectory()
     except OSError as error:
         raise WorkerStartError(worker="any", cause=str(error)) from error
 
 
-def _raise(failures: Sequence[BaseException]) -> None:
+def _raise_failures(failures: Sequence[BaseException]) -> None:
     if failures:
         raise BaseExceptionGroup("workers did not start", failures)
 
@@ -222,7 +222,7 @@ def _one_a_cause(failures: list[WorkerStartError]) -> list[WorkerStartError]:
     return list(first.values())
 
 
-def _processors() -> int:
+def _count_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -22,11 +22,11 @@ from catena.errors import WorkerStartError
 from catena.events import WorkerExited, WorkerStarted
 from catena.events.bus import announce
 from catena.pool import likeness
-from catena.pool.bootstrap import edited
-from catena.pool.forking import in_child, together
-from catena.pool.held import hold, let_go
+from catena.pool.bootstrap import worker_environment
+from catena.pool.forking import fork_lock, in_child
+from catena.pool.held import hold_descriptor, let_go
 from catena.pool.output import OutputRelay, Pipe
-from catena.standing import counted, members
+from catena.standing import copy_members, count_with
 from catena.targets import unix_target
 
 __all__ = ["Worker"]
@@ -38,9 +38,9 @@ _ended: Counter[str] = Counter()
 """How many have ended, of which note was taken."""
 
 
-@counted("workers")
-def _states() -> Iterator[tuple[str]]:
-    for worker in members(_workers):
+@count_with("workers")
+def _count_workers() -> Iterator[tuple[str]]:
+    for worker in copy_members(_workers):
         yield ("running" if worker.exit_code() is None else "exited",)
     for _ in range(_ended["workers"]):
         yield ("exited",)
@@ -80,29 +80,29 @@ class Worker:
         """Start the process and wait until it listens. Raises WorkerStartError, in time."""
         try:
             async with asyncio.timeout(timeout):
-                await self._hand_over(self._spawn())
-                said = await self._said()
+                await self._hand_over(self._spawn_process())
+                said = await self._read_ready()
         except TimeoutError:
-            raise self._failed(f"it was not ready after {timeout:g} s") from None
+            raise self._start_error(f"it was not ready after {timeout:g} s") from None
         finally:
             self._forget_ready()
         if said != b"ready":
             # Until all it wrote has been read, too: that tells most.
-            await self._wait(1.0, lambda: self._errors is None or self._errors.ended)
-            raise self._failed(said.decode("utf-8", "replace") or "it ended")
+            await self._wait_exit(1.0, lambda: self._errors is None or self._errors.ended)
+            raise self._start_error(said.decode("utf-8", "replace") or "it ended")
         _workers.add(self)
         if WorkerStarted.listeners:
             announce(WorkerStarted(self.id, self.pid))
 
-    def _spawn(self) -> bytes:
+    def _spawn_process(self) -> bytes:
         """Start the process; return what it waits for on its standard input."""
-        command = likeness.command(self.id)
-        environment = edited(likeness.environment(), self.id)
-        with together():
+        command = likeness.worker_command(self.id)
+        environment = worker_environment(likeness.parent_environment(), self.id)
+        with fork_lock():
             self._ready, ready_in_child = os.pipe()
-            hold(self._ready)
+            hold_descriptor(self._ready)
             try:
-                self._popen(command, environment, ready_in_child)
+                self._open_process(command, environment, ready_in_child)
             except OSError as error:
                 raise WorkerStartError(worker=self.id, cause=str(error)) from error
             finally:
@@ -111,14 +111,14 @@ class Worker:
             "worker": self.id,
             "socket": str(self.socket),
             "ready": ready_in_child,
-            "sys_path": likeness.path(),
-            "argv": likeness.arguments(),
-            "environment": likeness.given_back(),
+            "sys_path": likeness.parent_path(),
+            "argv": likeness.parent_arguments(),
+            "environment": likeness.restored_environment(),
             **self._options,
         }
         return json.dumps(facts).encode() + b"\n"
 
-    def _popen(self, command: list[str], environment: dict[str, str], ready: int) -> None:
+    def _open_process(self, command: list[str], environment: dict[str, str], ready: int) -> None:
         process = self._process = subprocess.Popen(  # noqa: S603 - our own command
             command,
             stdin=subprocess.PIPE,
@@ -135,7 +135,7 @@ class Worker:
             if pipe is not None:
                 pipe.close()
         process.stdin = process.stdout = process.stderr = None
-        self._control = hold(control)
+        self._control = hold_descriptor(control)
         self._relay.add(out, self.id, error=False)
         self._errors = self._relay.add(errors, self.id, error=True)
 
@@ -149,29 +149,29 @@ class Worker:
                 try:
                     left = left[os.write(self._control, left) :]
                 except BlockingIOError:
-                    await _until(self._control, reading=False)
+                    await _await_pipe(self._control, reading=False)
 
-    async def _said(self) -> bytes:
-        await _until(self._ready, reading=True)
+    async def _read_ready(self) -> bytes:
+        await _await_pipe(self._ready, reading=True)
         return os.read(self._ready, 65536)
 
-    def release(self) -> None:
+    def ask_to_end(self) -> None:
         """Ask the worker to end, by ending its standard input."""
         if self._control >= 0:
             let_go(self._control)
             self._control = -1
 
-    async def stopped(self, timeout: float) -> None:
+    async def wait_stopped(self, timeout: float) -> None:
         """Wait until the process has ended; after ``timeout`` seconds terminate, then kill it."""
         process = self._process
         if process is None:
             return
         for end, patience in ((process.terminate, timeout), (process.kill, 0.5)):
-            if await self._wait(patience):
+            if await self._wait_exit(patience):
                 break
             end()
         else:
-            await self._wait(2.0)
+            await self._wait_exit(2.0)
         if process.returncode is not None and self in _workers:
             _workers.discard(self)
             _ended["workers"] += 1
@@ -187,7 +187,7 @@ class Worker:
             let_go(self._ready)
             self._ready = -1
 
-    async def _wait(self, timeout: float, read: Callable[[], bool] = lambda: True) -> bool:
+    async def _wait_exit(self, timeout: float, read: Callable[[], bool] = lambda: True) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         pause = 0.001
@@ -198,26 +198,26 @@ class Worker:
             pause = min(pause * 1.5, 0.02)
         return True
 
-    def _failed(self, cause: str) -> WorkerStartError:
+    def _start_error(self, cause: str) -> WorkerStartError:
         tail = "\n".join(self._errors.tail) if self._errors is not None else ""
         text = f"{cause}\n{tail}" if tail else cause
         return WorkerStartError(worker=self.id, cause=text, exit_code=self.exit_code())
 
 
-async def _until(fd: int, *, reading: bool) -> None:
+async def _await_pipe(fd: int, *, reading: bool) -> None:
     """Wait until a pipe can be read or written, or its other end is closed."""
     loop = asyncio.get_running_loop()
     able = loop.create_future()
     add, remove = (
         (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
     )
-    add(fd, _settle, able)
+    add(fd, _mark_able, able)
     try:
         await able
     finally:
         remove(fd)
 
 
-def _settle(future: asyncio.Future[None]) -> None:
+def _mark_able(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)

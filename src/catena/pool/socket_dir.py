@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from catena.pool.held import hold, let_go
+from catena.pool.held import hold_descriptor, let_go
 
-__all__ = ["PATH_LIMIT", "SocketDirectory", "is_ours", "remove_abandoned", "sweep"]
+__all__ = ["PATH_LIMIT", "SocketDirectory", "is_ours", "remove_abandoned", "remove_stale"]
 
 PATH_LIMIT = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
@@ -42,16 +42,16 @@ class SocketDirectory:
     """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_base()))
-        _check(self.path)
+        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_choose_base()))
+        _check_private(self.path)
         # What cleans temporary files by age passes over a directory that is locked itself.
-        self._locks = [_locked(self.path, os.O_RDONLY)]
+        self._locks = [_take_lock(self.path, os.O_RDONLY)]
         # Locked before it bears the name by which others look for it.
         draft = self.path / "lock.new"
-        self._locks.append(_locked(draft, os.O_CREAT | os.O_RDWR))
+        self._locks.append(_take_lock(draft, os.O_CREAT | os.O_RDWR))
         draft.rename(self.path / _LOCK)
 
-    def socket(self, number: int) -> Path:
+    def socket_path(self, number: int) -> Path:
         """Return the path of the numbered worker's socket; under 100 bytes."""
         return self.path / f"{number}.sock"
 
@@ -68,45 +68,45 @@ def is_ours(path: Path) -> bool:
     return _OURS.fullmatch(path.name) is not None
 
 
-def sweep() -> list[Path]:
+def remove_stale() -> list[Path]:
     """Remove the directories of this user whose owners are dead, and return them."""
-    found = (path for base in _bases() for path in base.glob(f"{_PREFIX}*"))
+    found = (path for base in _list_bases() for path in base.glob(f"{_PREFIX}*"))
     # Somebody else's directory has no lock either, and would be taken for one that was left.
     return [path for path in found if is_ours(path) and remove_abandoned(path)]
 
 
 def remove_abandoned(path: Path) -> bool:
     """Remove a pool's directory if its owner is dead; say whether it was."""
-    if not _abandoned(path):
+    if not _is_abandoned(path):
         return False
     shutil.rmtree(path, ignore_errors=True)
     return True
 
 
-def _base() -> Path:
+def _choose_base() -> Path:
     refused: list[str] = []
-    for base in _bases():
+    for base in _list_bases():
         if len(os.fsencode(base)) + _ROOM >= PATH_LIMIT or not os.access(base, os.W_OK | os.X_OK):
             continue
         # gRPC's client takes a comma for the end of a path, however it is written.
         if "," in str(base):
             continue
-        weak = _weak(base)
+        weak = _find_weak(base)
         if weak is None:
             return base
         refused.append(f"{weak} may be changed by other users")
         _log.warning("no sockets are made in %s: %s", base, refused[-1])
-    tried = ", ".join(map(str, _bases()))
+    tried = ", ".join(map(str, _list_bases()))
     raise OSError("; ".join((f"no directory for sockets: tried {tried}", *refused)))
 
 
-def _bases() -> list[Path]:
+def _list_bases() -> list[Path]:
     # mkdtemp makes what only its owner can enter, wherever that is.
     found = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
     return list(dict.fromkeys(path.resolve() for path in found if path.is_dir()))
 
 
-def _weak(base: Path) -> Path | None:
+def _find_weak(base: Path) -> Path | None:
     """Return the first directory on the way to a base in which another user may replace the next.
 
     Each has to be owned by the superuser or this user, and writable by nobody else unless its
@@ -120,7 +120,7 @@ def _weak(base: Path) -> Path | None:
     return None
 
 
-def _check(path: Path) -> None:
+def _check_private(path: Path) -> None:
     """Refuse a directory that somebody else could enter. Raises PermissionError."""
     facts = path.lstat()
     private = stat.S_ISDIR(facts.st_mode) and stat.S_IMODE(facts.st_mode) & 0o077 == 0
@@ -128,13 +128,13 @@ def _check(path: Path) -> None:
         raise PermissionError(f"{path} can be entered by others")
 
 
-def _locked(path: Path, flags: int) -> int:
-    lock = hold(os.open(path, flags, 0o600))
+def _take_lock(path: Path, flags: int) -> int:
+    lock = hold_descriptor(os.open(path, flags, 0o600))
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
-def _abandoned(path: Path) -> bool:
+def _is_abandoned(path: Path) -> bool:
     try:
         facts = path.lstat()
         if facts.st_uid != os.getuid() or not stat.S_ISDIR(facts.st_mode):
@@ -147,7 +147,7 @@ def _abandoned(path: Path) -> bool:
             return False
     except OSError:
         return False
-    return not any(_answers(socket) for socket in path.glob("*.sock"))
+    return not any(_is_served(socket) for socket in path.glob("*.sock"))
 
 
 def _is_free(path: Path, flags: int) -> bool:
@@ -163,7 +163,7 @@ def _is_free(path: Path, flags: int) -> bool:
         os.close(lock)
 
 
-def _answers(path: Path) -> bool:
+def _is_served(path: Path) -> bool:
     """Say whether somebody listens at a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)

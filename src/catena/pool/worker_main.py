@@ -27,10 +27,10 @@ from catena.link.server import Server
 from catena.pool import forking
 from catena.pool.bootstrap import BOOTSTRAP, Bootstrap
 from catena.pool.heartbeat import Heartbeat
-from catena.pool.held import hold, let_go
+from catena.pool.held import hold_descriptor, let_go
 from catena.pool.socket_dir import remove_abandoned
 from catena.proxy.table import ProxyTable
-from catena.standing import settle, worker_id
+from catena.standing import adopt_id, worker_id
 from catena.targets import unix_target
 from catena.wording import reason
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     facts = json.loads(line)
     control = _settle_in(facts)
-    bootstrap = _bootstrap(facts)
+    bootstrap = _call_bootstrap(facts)
     # What is imported by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -61,14 +61,14 @@ def main(arguments: Sequence[str]) -> int:
         gc.set_threshold(facts["gc_threshold"])
     serving = _Serving(facts, control, bootstrap)
     try:
-        with _runner(facts["loop"]) as runner:
+        with _make_runner(facts["loop"]) as runner:
             runner.run(serving.run())
     except BrokenPipeError:
         # The parent is gone, or has given the start up.
         return 1
     finally:
-        serving.leave()
-    bootstrap.finish(serving.left())
+        serving.remove_socket()
+    bootstrap.finish_worker(serving.seconds_left())
     return 0
 
 
@@ -81,23 +81,23 @@ def _settle_in(facts: dict[str, Any]) -> int:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    settle(facts["worker"])
+    adopt_id(facts["worker"])
     # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
-    signal.signal(signal.SIGINT, _ignore)
+    signal.signal(signal.SIGINT, _ignore_signal)
     for stream in (sys.stdout, sys.stderr):
         # What the relay reads is UTF-8, whatever the parent's terminal takes.
         stream.reconfigure(  # type: ignore[union-attr]
             encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
     # A routine that reads its standard input finds it empty, and so do processes it starts.
-    control = hold(os.dup(0))
+    control = hold_descriptor(os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     return control
 
 
-def _bootstrap(facts: dict[str, Any]) -> Bootstrap:
+def _call_bootstrap(facts: dict[str, Any]) -> Bootstrap:
     """Call what is to be called before the worker serves; tell the parent when it raises."""
     name = facts["bootstrap"]
     try:
@@ -105,17 +105,17 @@ def _bootstrap(facts: dict[str, Any]) -> Bootstrap:
     except Exception as error:
         # With its traceback to the parent, which reports it once, and not by each worker on stderr.
         told = "".join(traceback.format_exception(error))
-        _say(facts["ready"], f"bootstrap: {reason(error)}\n{told}")
+        _report_start(facts["ready"], f"bootstrap: {reason(error)}\n{told}")
         raise SystemExit(1) from None
 
 
-def _say(ready: int, text: str) -> None:
+def _report_start(ready: int, text: str) -> None:
     """Let the parent know how the start went. Raises BrokenPipeError when it does not listen."""
     os.write(ready, text.encode("utf-8", "backslashreplace")[:4096])
     let_go(ready)
 
 
-def _ignore(*_: object) -> None:
+def _ignore_signal(*_: object) -> None:
     """Take a signal and do nothing; unlike SIG_IGN this is not inherited by child processes."""
 
 
@@ -138,7 +138,7 @@ def _signals_of_a_child() -> Callable[[], None]:
     return give_back
 
 
-def _runner(loop: str) -> asyncio.Runner:
+def _make_runner(loop: str) -> asyncio.Runner:
     if loop != "asyncio":
         try:
             import uvloop  # noqa: PLC0415 - an extra
@@ -178,54 +178,54 @@ class _Serving:
         heartbeat = Heartbeat()
         heartbeat.start()
         target = unix_target(self._socket)
-        server = Server(target, self._worker, self._accept, self._secret)
-        await self._listen(server)
+        server = Server(target, self._worker, self._accept_link, self._secret)
+        await self._start_server(server)
         watch = threading.Thread(
-            target=self._watch, args=(loop, over), name="catena-parent", daemon=True
+            target=self._await_parent, args=(loop, over), name="catena-parent", daemon=True
         )
         watch.start()
         await over.wait()
-        self._end()
-        await self._stop(server)
+        self._start_countdown()
+        await self._stop_server(server)
         heartbeat.stop()
 
-    async def _listen(self, server: Server) -> None:
+    async def _start_server(self, server: Server) -> None:
         """Listen and say so. Raises BrokenPipeError when nobody wants to know any more."""
         try:
             await server.start()
         except Exception as error:
-            _say(self._ready, reason(error))
+            _report_start(self._ready, reason(error))
             raise
         self._socket.chmod(0o600)
         try:
-            _say(self._ready, "ready")
+            _report_start(self._ready, "ready")
         except BrokenPipeError:
             # gRPC complains of a server that is forgotten.
             await server.stop(None)
             raise
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return how many seconds are left until the worker ends by force."""
         return max(self._deadline - time.monotonic(), 0.0) + _LEAST
 
-    def leave(self) -> None:
+    def remove_socket(self) -> None:
         """Leave nothing behind: no socket, and no directory when its owner is dead."""
         self._socket.unlink(missing_ok=True)
         remove_abandoned(self._socket.parent)
 
-    def _accept(self, link: Link) -> Sessions:
+    def _accept_link(self, link: Link) -> Sessions:
         sessions = Sessions(link, self._worker, self._proxies.get, strict=self._strict)
         self._all.add(sessions)
         return sessions
 
-    async def _stop(self, server: Server) -> None:
+    async def _stop_server(self, server: Server) -> None:
         for sessions in self._all:
             sessions.refuse_calls()
             sessions.ended(None)
         # Let cancelled routines run their clean-up before the loop is closed.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace * 0.6):
-                await _idle()
+                await _wait_idle()
         # Everybody lets go of the others before anybody cuts: so nobody is cut off.
         await self._proxies.close()
         with contextlib.suppress(TimeoutError):
@@ -234,33 +234,35 @@ class _Serving:
         # Graceful at first: the abrupt end makes the core of a peer complain.
         await server.stop(self._grace * 0.1)
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+    def _await_parent(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         """Wait for the end of standard input, and pass it on."""
         with contextlib.suppress(OSError):
             while os.read(self._control, 4096):
                 pass
-        self._end()
+        self._start_countdown()
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(over.set)
 
-    def _end(self) -> None:
+    def _start_countdown(self) -> None:
         """Begin to count the time that is left; from any thread, and more than once."""
         with self._lock:
             if not self._deadline:
                 self._deadline = time.monotonic() + self._grace
-                threading.Thread(target=self._force, name="catena-force", daemon=True).start()
+                threading.Thread(
+                    target=self._end_by_force, name="catena-force", daemon=True
+                ).start()
 
-    def _force(self) -> None:
+    def _end_by_force(self) -> None:
         """Leave when the time is over, also when a routine blocks the loop."""
         never = threading.Event()
         never.wait(self._grace * _CLEAN_UP)
-        self._bootstrap.finish(self.left())
+        self._bootstrap.finish_worker(self.seconds_left())
         never.wait(self._deadline - time.monotonic())
-        self.leave()
+        self.remove_socket()
         os._exit(1)
 
 
-async def _idle() -> None:
+async def _wait_idle() -> None:
     """Wait until no other task but this one and the links' is left that was cancelled."""
     mine = asyncio.current_task()
     while any(task.cancelling() for task in asyncio.all_tasks() if task is not mine):

@@ -17,7 +17,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 
 from catena import events
 from catena.events.bus import Event, end_of, run_observing
-from catena.standing import Standing, now
+from catena.standing import Standing, count_now
 from catena.telemetry.attempts import attempted, lost
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
@@ -246,7 +246,7 @@ class Metrics:
             read = tally.read()
         else:
             # What there was once and is no more counts as none.
-            there = now(standing)
+            there = count_now(standing)
             for labels in there:
                 tally.add(labels, 0)
             read = [(labels, there[labels]) for labels, _ in tally.read()]

@@ -43,13 +43,13 @@ class Recording:
 @contextmanager
 def recording(*kinds: type[Event]) -> Generator[Recording]:
     """Record events of the given classes, by default of every class, while the block runs."""
-    recorded, kinds = Recording(), kinds or _every()
+    recorded, kinds = Recording(), kinds or _every_event()
     facts = [one for one in kinds if not issubclass(one, Operation)]
     operations = [one for one in kinds if issubclass(one, Operation)]
     with subscribe(recorded.events.append, *facts), observe(recorded, *operations):
         yield recorded
 
 
-def _every() -> tuple[type[Event], ...]:
+def _every_event() -> tuple[type[Event], ...]:
     found = (getattr(events, name) for name in events.__all__)
     return tuple(one for one in found if isinstance(one, type) and issubclass(one, Event))

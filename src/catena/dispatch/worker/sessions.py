@@ -27,7 +27,7 @@ from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
 from catena.pickling import pickler
 from catena.remote_exceptions import pickled
-from catena.standing import counted, members
+from catena.standing import copy_members, count_with
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import (
@@ -68,15 +68,15 @@ all_sessions: WeakSet[Sessions] = WeakSet()
 """The worker's side of every link of this process that is up."""
 
 
-@counted("calls")
+@count_with("calls")
 def _count_calls() -> Iterator[tuple[str]]:
-    for sessions in members(all_sessions):
+    for sessions in copy_members(all_sessions):
         yield from [("running",)] * len(sessions.list_running())
 
 
-@counted("leases")
+@count_with("leases")
 def _count_leases() -> Iterator[tuple[str]]:
-    for sessions in members(all_sessions):
+    for sessions in copy_members(all_sessions):
         yield from [("fields",) for session in sessions.list_running() if session.task.proxy_id]
 
 
