@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 import shlex
@@ -123,6 +124,40 @@ def test_the_api_page_names_what_exists() -> None:
     assert set(catena.__all__) >= API
 
 
+def unpromised(signatures: str) -> list[str]:
+    """What a reader of the API cannot use: private names, and constants without their value.
+
+    The two markers of "no value" have none to show.
+    """
+    return re.findall(
+        r"(?<![.\w])_(?!NOT_GIVEN)[a-zA-Z]\w*|= (?!MISSING\b|_NOT_GIVEN\b)_?[A-Z][A-Z_]+\b",
+        signatures,
+    )
+
+
+def test_the_api_page_shows_what_is_promised_and_nothing_else(tmp_path: Path) -> None:
+    """The built page has signatures with their defaults, and no method that only Catena calls."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True)
+    page = read(tmp_path / "reference" / "api.html")
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    names = {found.rpartition(".")[2] for found in re.findall(r' id="catena\.([\w.]+)"', page)}
+
+    assert {"cancel_grace: float = 1.5", "stop_timeout: float = 2.5"} <= set(
+        re.findall(r"\w+: float = [\d.]+", text)
+    )
+    assert {"reset", "old_value", "workers", "local"} <= names
+    assert not names & {"mint", "spend", "left", "suppose", "used", "opens_here"}
+    assert unpromised(text) == []
+
+
+def test_what_is_not_promised_is_found() -> None:
+    """Bad input: a private class, and a constant instead of its value."""
+    text = "f(a: float = GRACE, *, b: str = _ANY, c: Any = MISSING) -> _Decorator"
+
+    assert unpromised(text) == ["= GRACE", "= _ANY", "_Decorator"]
+
+
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_error_has_its_slug_its_cause_and_its_remedy(kind: type[errors.CatenaError]) -> None:
     """Each class has a section under its slug, the class's name in small letters with hyphens."""
@@ -163,7 +198,7 @@ def test_links_of_the_top_level_lead_somewhere(page: Path) -> None:
 def test_make_targets_that_the_pages_name_exist() -> None:
     """A `make` command on a page is one that the Makefile has."""
     phony = re.search(r"^\.PHONY: (.+)$", read(ROOT / "Makefile"), re.MULTILINE)
-    shown = re.compile(r"(?:`|^    |\$ )make ([a-z]+)", re.MULTILINE)
+    shown = re.compile(r"(?:`|^    |\$ )make ([a-z][a-z-]*)", re.MULTILINE)
 
     assert phony
     assert {name for page in pages() for name in shown.findall(read(page))} <= set(phony[1].split())

@@ -12,10 +12,8 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["KEEP", "ROTATE_BYTES", "LineFile", "list_generations"]
+__all__ = ["LineFile", "list_generations"]
 
-ROTATE_BYTES = 100 << 20
-KEEP = 10
 
 _log = logging.getLogger("catena.collect")
 
@@ -29,9 +27,7 @@ class LineFile:
     that line is ended, so that those after it can be read; a warning is logged.
     """
 
-    def __init__(
-        self, path: Path | str, *, rotate_bytes: int = ROTATE_BYTES, keep: int = KEEP
-    ) -> None:
+    def __init__(self, path: Path | str, *, rotate_bytes: int = 100 << 20, keep: int = 10) -> None:
         if rotate_bytes < 1 or keep < 1:
             raise ValueError("rotate_bytes and keep are at least 1")
         self.path = Path(path)

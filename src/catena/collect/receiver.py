@@ -13,14 +13,13 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from catena.collect.files import KEEP, ROTATE_BYTES, LineFile
+from catena.collect.files import LineFile
 from catena.collect.intake import Counts, Intake
 from catena.collect.registry import Limits
 from catena.collect.servers import Address, make_server, parse_address
 
 __all__ = ["Receiver", "receiving"]
 
-_ANY = "127.0.0.1:0"
 _DEADLINE = 30.0
 
 
@@ -39,12 +38,12 @@ class Receiver:
     def __init__(  # noqa: PLR0913 - each has its default and is given by name
         self,
         *,
-        listen: str | None = _ANY,
-        listen_http: str | None = _ANY,
+        listen: str | None = "127.0.0.1:0",
+        listen_http: str | None = "127.0.0.1:0",
         metrics: str | None = None,
         out: Path | str | Callable[[str], object] | None = None,
-        rotate_bytes: int = ROTATE_BYTES,
-        keep: int = KEEP,
+        rotate_bytes: int = 100 << 20,
+        keep: int = 10,
         insecure: bool = False,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,

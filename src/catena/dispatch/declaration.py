@@ -13,10 +13,7 @@ from catena.pickling import pickler
 from catena.pickling.blame import whereabouts
 from catena.wording import reason
 
-__all__ = ["CANCEL_GRACE", "Declaration", "declaration_of", "dump_arguments"]
-
-CANCEL_GRACE = 1.5
-"""Seconds; with the time a pool takes to stop, Ctrl-C is over within five."""
+__all__ = ["Declaration", "declaration_of", "dump_arguments"]
 
 
 def _accept_anything(*_: Any, **__: Any) -> None:
@@ -37,7 +34,7 @@ class Declaration:
     function: Callable[..., Any]
     name: str
     stream: bool
-    cancel_grace: float = CANCEL_GRACE
+    cancel_grace: float
     timeout: float | None = None
     dispatch_timeout: float | None = None
     wrapper: Any = None

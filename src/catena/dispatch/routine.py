@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 from catena.context.runtime import checked_seconds
 from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
-from catena.dispatch.declaration import CANCEL_GRACE, Declaration
+from catena.dispatch.declaration import Declaration
 from catena.dispatch.method import Method, in_class
 from catena.dispatch.stub import mark_async, stub_of
 
@@ -83,7 +83,7 @@ def routine(function: Callable[P, AsyncIterator[Y]], /) -> Routine[P, AsyncGener
 def routine(
     *,
     name: str | None = None,
-    cancel_grace: float = CANCEL_GRACE,
+    cancel_grace: float = ...,
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
 ) -> _Decorator: ...
@@ -92,7 +92,7 @@ def routine(
     /,
     *,
     name: str | None = None,
-    cancel_grace: float = CANCEL_GRACE,
+    cancel_grace: float = 1.5,  # with a pool's stop_timeout, Ctrl-C is over within five seconds
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
 ) -> Any:
