@@ -10,11 +10,10 @@ import importlib as _importlib
 import typing as _typing
 
 from catena._autostart import register_telemetry as _register
-from catena.context.factory import install_task_factory
-from catena.context.offload import to_thread
-from catena.context.runtime import RuntimeContext
-from catena.context.token import Token
-from catena.context.var import ContextVar
+from catena.context.options import RuntimeContext
+from catena.context.tasks.displacement import install_task_factory
+from catena.context.to_thread import to_thread
+from catena.context.var import ContextVar, Token
 from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
 from catena.errors import (

@@ -7,8 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from catena.context.chain import Chain
-from catena.context.current import current
+from catena.context.chain import Chain, current
 from tests.support import variable
 
 __all__ = [

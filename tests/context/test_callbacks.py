@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.chain import Chain
-from catena.context.current import current
+from catena.context.chain import Chain, current
 from tests.support import LOOPS, run, variable
 
 Loop = asyncio.AbstractEventLoop

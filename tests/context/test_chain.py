@@ -8,9 +8,10 @@ from weakref import ref
 
 import pytest
 
-from catena.context.chain import Chain, State
-from catena.context.current import Home, current, new_chain
+from catena.context.chain import Chain, State, current
 from catena.context.fork import fork_here
+from catena.context.home import Home
+from catena.context.ownership import new_chain
 from catena.context.registry import find
 from tests.support import isolated, variable
 
@@ -92,7 +93,7 @@ def test_home_is_the_context_it_was_made_in() -> None:
     assert not contextvars.copy_context().run(home.is_here)
     assert not contextvars.Context().run(home.is_here)
     assert home.is_here()
-    home.release()
+    home.give_up_proof()
     assert not home.is_here()
 
 

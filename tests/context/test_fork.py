@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from catena.context.chain import Chain
-from catena.context.current import current
+from catena.context.chain import Chain, current
 from catena.events import ChainForked
 from catena.testing import recording
 from tests.support import LOOPS, isolated, run, variable

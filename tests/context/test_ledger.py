@@ -12,9 +12,9 @@ import pytest
 
 import catena
 from catena.context import ledger as ledgers
-from catena.context.current import current
+from catena.context.chain import current
 from catena.context.ledger import Ledger
-from catena.context.token import restore_token
+from catena.context.var import restore_token
 from catena.errors import ChainSerializationError
 from catena.pickling import pickler
 from catena.transfer import mount
@@ -81,14 +81,14 @@ def test_what_is_spent_is_told_to_each_open_call_that_knew_it_live() -> None:
     scope, var = Scope(), variable()
     token = crossing(scope, var)
     open_ledger = book(scope)
-    *_, one = scope.run(open_ledger.first)
-    *_, two = scope.run(open_ledger.first)
+    *_, one = scope.run(open_ledger.for_new_call)
+    *_, two = scope.run(open_ledger.for_new_call)
     stranger = ledgers.CallLedger()
     scope.run(var.reset, token)
-    assert scope.run(open_ledger.later, one) == ((token.id,), ())
-    assert scope.run(open_ledger.later, one) == ((), ())
-    assert scope.run(open_ledger.later, two) == ((token.id,), ())
-    assert scope.run(open_ledger.later, stranger) == ((), ())
+    assert scope.run(open_ledger.for_next_frame, one) == ((token.id,), ())
+    assert scope.run(open_ledger.for_next_frame, one) == ((), ())
+    assert scope.run(open_ledger.for_next_frame, two) == ((token.id,), ())
+    assert scope.run(open_ledger.for_next_frame, stranger) == ((), ())
 
 
 def test_a_spent_id_is_told_to_later_calls_while_its_token_lives() -> None:
@@ -143,7 +143,7 @@ def test_a_token_that_comes_back_while_its_call_is_open_is_good() -> None:
     assert scope.capture_drive().spent == (id,)
     scope.calling = None
     gc.collect()
-    assert not book(scope).holds(id)
+    assert not book(scope).is_live(id)
 
 
 def test_a_token_of_a_copy_of_the_context_is_never_live() -> None:
@@ -180,19 +180,19 @@ def test_an_answers_ids_are_kept_when_their_tokens_arrive() -> None:
     scope, var = Scope(), variable()
     scope.set(var, 1)
     assert scope.chain is not None
-    open_ledger = scope.chain.home.book()
+    open_ledger = scope.chain.home.open_ledger()
     calls = [ledgers.CallLedger()]
     came, never = b"1" * 16, b"2" * 16
-    scope.run(lambda: open_ledger.told((), (came, never), calls[0], to_worker=False))
+    scope.run(lambda: open_ledger.receive((), (came, never), calls[0], to_worker=False))
     token = arrived(came, var)
-    assert open_ledger.holds(came)
-    assert open_ledger.holds(never)
+    assert open_ledger.is_live(came)
+    assert open_ledger.is_live(never)
     scope.capture(to_worker=True)
     assert set(open_ledger.live) == {came}
     calls.clear()
     scope.calling = None
-    assert open_ledger.holds(came)
-    assert not open_ledger.holds(never)
+    assert open_ledger.is_live(came)
+    assert not open_ledger.is_live(never)
     scope.run(var.reset, token)
     assert scope.get(var) == "before"
 
@@ -203,12 +203,12 @@ def test_an_answer_spends_only_what_its_call_knows() -> None:
     mine = crossing(scope, var)
     open_ledger = book(scope)
     stranger = ledgers.CallLedger()
-    scope.run(lambda: open_ledger.told((mine.id, FORGED), (), stranger, to_worker=False))
+    scope.run(lambda: open_ledger.receive((mine.id, FORGED), (), stranger, to_worker=False))
     assert not mine.used
-    *_, call = scope.run(open_ledger.first)
-    scope.run(lambda: open_ledger.told((mine.id,), (), call, to_worker=False))
+    *_, call = scope.run(open_ledger.for_new_call)
+    scope.run(lambda: open_ledger.receive((mine.id,), (), call, to_worker=False))
     assert mine.used
-    assert call.untold == []
+    assert call.unsent == []
     assert "already been used once" in refused(scope.run, var.reset, mine)
 
 
@@ -217,11 +217,11 @@ def test_what_an_answer_spent_is_told_to_the_other_calls() -> None:
     scope, var = Scope(), variable()
     token = crossing(scope, var)
     open_ledger = book(scope)
-    *_, one = scope.run(open_ledger.first)
-    *_, two = scope.run(open_ledger.first)
-    scope.run(lambda: open_ledger.told((token.id,), (), one, to_worker=False))
-    assert scope.run(open_ledger.later, one)[0] == ()
-    assert scope.run(open_ledger.later, two)[0] == (token.id,)
+    *_, one = scope.run(open_ledger.for_new_call)
+    *_, two = scope.run(open_ledger.for_new_call)
+    scope.run(lambda: open_ledger.receive((token.id,), (), one, to_worker=False))
+    assert scope.run(open_ledger.for_next_frame, one)[0] == ()
+    assert scope.run(open_ledger.for_next_frame, two)[0] == (token.id,)
 
 
 def test_a_token_that_arrives_used_is_spent_here_too() -> None:
@@ -229,12 +229,12 @@ def test_a_token_that_arrives_used_is_spent_here_too() -> None:
     scope, var = Scope(), variable()
     token = crossing(scope, var)
     scope.capture(to_worker=True)
-    *_, other = scope.run(book(scope).first)
+    *_, other = scope.run(book(scope).for_new_call)
     same = restore_token(token.id, var, pickler.loads, None, "", True)
     assert same is token
     manifest = scope.capture_drive()
     assert (manifest.spent, manifest.live) == ((token.id,), ())
-    assert scope.run(book(scope).later, other) == ((token.id,), ())
+    assert scope.run(book(scope).for_next_frame, other) == ((token.id,), ())
     manifest = scope.capture(to_worker=True)
     assert (manifest.spent, manifest.live) == ((token.id,), ())
     assert not book(scope).live

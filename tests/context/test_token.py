@@ -10,7 +10,7 @@ import pkgutil
 import pytest
 
 import catena
-from catena.context.current import current
+from catena.context.chain import current
 from catena.events import TokenReset
 from catena.pickling import pickler
 from catena.testing import recording

@@ -17,8 +17,8 @@ import pytest
 
 import catena
 from catena.context import registry
-from catena.context.current import current
-from catena.context.var import received
+from catena.context.chain import current
+from catena.context.var import receive_variable
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.capture import capture_first
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
@@ -271,7 +271,7 @@ def unheard(name: str) -> registry.Key:
 def test_a_stub_becomes_the_declared_variable() -> None:
     """C12: the declaration is the same object, and its explicit default and policy win."""
     key = unheard("promoted")
-    stub = received(key, "travelled", "both")
+    stub = receive_variable(key, "travelled", "both")
 
     declared = catena.ContextVar("promoted", namespace="stubs", default="own", propagate="forward")
 
@@ -283,7 +283,7 @@ def test_a_stub_becomes_the_declared_variable() -> None:
 
 def test_a_declaration_without_a_default_has_the_one_that_travelled() -> None:
     """C12: the stub's default stays when the declaration has none."""
-    stub = received(unheard("kept"), "travelled", "both")
+    stub = receive_variable(unheard("kept"), "travelled", "both")
 
     declared: catena.ContextVar[str] = catena.ContextVar("kept", namespace="stubs")
 
@@ -320,7 +320,7 @@ def test_a_stub_is_relayed_with_its_policy_and_its_default() -> None:
 @isolated
 def test_the_default_of_the_declaration_travels_from_then_on() -> None:
     """C12: a stub that was sent on before its declaration is not sent on with the old default."""
-    stub = received(unheard("corrected"), "old", "both")
+    stub = receive_variable(unheard("corrected"), "old", "both")
     stub.set(1)
     capture_first(LENIENT, PLAIN)
     declared = catena.ContextVar("corrected", namespace="stubs", default="new")

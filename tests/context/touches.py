@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import catena
-from catena.context.current import current
+from catena.context.chain import current
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.capture import capture_answer, capture_drive, capture_first
 from catena.transfer.manifest import ChainManifest

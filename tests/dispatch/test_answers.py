@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import pytest
 
 import catena
-from catena.context.chain import Chain
-from catena.context.current import current, stamp
+from catena.context.chain import Chain, current
+from catena.context.ownership import take_ownership
 from catena.events import KeysUndeclared, Unmounted
 from catena.testing import recording
 from catena.wire.versions import DELTA
@@ -93,7 +93,7 @@ async def let_claim() -> None:
     chain = current.get()
     assert chain is not None
     _others.append(asyncio.create_task(asyncio.Event().wait()))
-    stamp(chain, _others[-1])
+    take_ownership(chain, _others[-1])
 
 
 @catena.routine

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.runtime import Options, options
+from catena.context.options import Options, options
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.pickling import pickler

@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 import pytest
 
-from catena.context.current import Home, context_of, current
+from catena.context.chain import current
+from catena.context.home import Home, context_of
 from catena.dispatch.worker.run_generator import RunningStream
 from catena.events import Dispatch, Execution, Lease, Mount
 from catena.events.bus import observe
@@ -84,7 +85,7 @@ def _strong(self: Home, chain: Any) -> None:
 @isolated
 def test_a_proof_that_keeps_its_context_is_found() -> None:
     """Planted: the home of a forked chain holds the Context."""
-    with patch.object(Home, "settle", _strong):
+    with patch.object(Home, "take_context", _strong):
         alive, kinds = leftovers("forked")
 
     assert alive == 1

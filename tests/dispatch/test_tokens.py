@@ -36,8 +36,7 @@ class Lasting:
 
 
 def _token(id: bytes, name: str, old: bytes | None, flaw: str) -> Any:
-    from catena.context.token import restore_token
-    from catena.context.var import restore
+    from catena.context.var import restore, restore_token
 
     var = restore("tests.bad_tokens", name, "both")
     return restore_token(id, var, pickler.loads, old, flaw, False)

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 from google.protobuf.message import DecodeError
 
-from catena.context.token import Token
+from catena.context.var import Token
 from catena.dispatch.caller.stream import Stream
 from catena.errors import ProtocolError
 from catena.link.outbox import Joiner, Outbox

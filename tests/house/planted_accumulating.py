@@ -7,8 +7,8 @@ from typing import Any
 from unittest.mock import patch
 
 import catena
-from catena.context.current import current
-from catena.context.token import Token
+from catena.context.chain import current
+from catena.context.var import Token
 from catena.dispatch.caller.call import Call
 from catena.dispatch.worker import run_coroutine as running
 from tests.integration import accumulating

@@ -19,7 +19,8 @@ __all__ = ["CHECKS"]
 
 CHECKS = (dispatches, a_stream)
 
-_spend, _first, _later = Ledger.spend, Ledger.first, Ledger.later
+_note_spent, _for_new_call = Ledger.note_spent, Ledger.for_new_call
+_for_next_frame = Ledger.for_next_frame
 _LAST = 16
 
 
@@ -31,40 +32,40 @@ class Always:
 
 
 def _spend_for_good(self: Ledger, id: bytes, **options: Any) -> None:
-    _spend(self, id, **options)
+    _note_spent(self, id, **options)
     self.spent[id] = Always()  # type: ignore[assignment]
 
 
-def _first_for_good(self: Ledger, **options: Any) -> Any:
-    spent, live, call = _first(self, **options)
+def _new_call_for_good(self: Ledger, **options: Any) -> Any:
+    spent, live, call = _for_new_call(self, **options)
     _hoard.append(call)
     return spent, live, call
 
 
 def _all_of_it(self: Ledger, call: CallLedger, **options: Any) -> Any:
-    told = tuple(call.told)
-    spent, live = _later(self, call, **options)
-    return spent, (*told, *live)[-_LAST:]
+    known = tuple(call.known)
+    spent, live = _for_next_frame(self, call, **options)
+    return spent, (*known, *live)[-_LAST:]
 
 
 _hoard: list[Any] = []
 
-dropping_nothing = patch.object(Ledger, "spend", _spend_for_good)
-telling_all = patch.object(Ledger, "later", _all_of_it)
+dropping_nothing = patch.object(Ledger, "note_spent", _spend_for_good)
+sending_all = patch.object(Ledger, "for_next_frame", _all_of_it)
 
 
 @catena.routine
 async def plant_there(name: str) -> None:
     """Plant a fault in the worker, which ends with the pool."""
-    {"dropping nothing": dropping_nothing, "telling all": telling_all}[name].start()
+    {"dropping nothing": dropping_nothing, "sending all": sending_all}[name].start()
 
 
 async def _dropping_nothing_there() -> None:
     await plant_there("dropping nothing")
 
 
-async def _telling_all_there() -> None:
-    await plant_there("telling all")
+async def _sending_all_there() -> None:
+    await plant_there("sending all")
 
 
 class Hoarding(ExitStack):
@@ -72,20 +73,20 @@ class Hoarding(ExitStack):
 
     def __enter__(self) -> Self:
         self.callback(_hoard.clear)
-        self.enter_context(patch.object(Ledger, "first", _first_for_good))
+        self.enter_context(patch.object(Ledger, "for_new_call", _new_call_for_good))
         return self
 
 
 keep("a spent id is never dropped", dropping_nothing, dispatches, a_stream)
 keep("the ledgers of calls stay when these have ended", Hoarding(), dispatches)
-keep("a caller tells with every frame all that it has told", telling_all, a_stream)
+keep("a caller sends with every frame all ids that it has sent", sending_all, a_stream)
 keep(
     "a worker never drops a spent id",
     patch.object(token_counts, "prepare", _dropping_nothing_there),
     a_stream,
 )
 keep(
-    "a worker tells with every frame all that it has told",
-    patch.object(token_counts, "prepare", _telling_all_there),
+    "a worker sends with every frame all ids that it has sent",
+    patch.object(token_counts, "prepare", _sending_all_there),
     a_stream,
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from catena.context import offload, var as variables
-from catena.context.current import Home
-from catena.context.token import Token
-from catena.context.var import ContextVar
+from catena.context import to_thread, var as variables
+from catena.context.home import Home
+from catena.context.var import ContextVar, Token
 from catena.errors import ChainContention
 from tests.laws.fault import keep
 from tests.parity.test_parity import (
@@ -54,7 +53,7 @@ keep(
 )
 keep(
     "a thread is given its caller's chain",
-    patch.object(offload, "fork_here", lambda chain: chain),
+    patch.object(to_thread, "fork_here", lambda chain: chain),
     a_script,
     by=ChainContention,
     kinds=("C10: to_thread takes a copy of the values along and brings nothing back", "asyncio"),

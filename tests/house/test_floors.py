@@ -47,20 +47,8 @@ BESIDE = ("catena.telemetry", "catena.collect")
 
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
-    ("catena.context.chain", "catena.context.current"),  # Chain's field home
-    ("catena.context.binding", "catena.context.registry"),  # keys, to report by
-    ("catena.context.binding", "catena.context.var"),  # what a value is bound to
-    ("catena.context.chain", "catena.context.registry"),  # ... by their keys, too
-    ("catena.context.chain", "catena.context.var"),  # a chain indexes variables
-    ("catena.context.ledger", "catena.context.token"),  # a ledger refers to tokens
-    ("catena.context.registry", "catena.context.token"),  # the registry holds tokens
-    ("catena.context.registry", "catena.context.var"),  # the registry holds variables
-    ("catena.context.token", "catena.context.binding"),  # ... and the binding from before the set
-    ("catena.context.token", "catena.context.current"),  # ... and keeps a Context from being let go
-    ("catena.context.token", "catena.context.var"),  # a token knows its variable
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
-    ("catena.context.chain", "weakref"),
     ("catena.telemetry.switch", "catena.telemetry.logs"),  # imports structlog
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
@@ -160,12 +148,12 @@ def _siblings(one: Import, same_floor: bool) -> bool:
 
 
 def circles(found: list[Import]) -> list[str]:
-    """Return the modules that import each other in a circle when they are loaded."""
+    """Return the modules that import each other in a circle, when loaded or for their types."""
     return circle(
         {
             (one.importer, one.imported)
             for one in found
-            if one.when == "load" and _within(one.imported, "catena")
+            if one.when in ("load", "typing") and _within(one.imported, "catena")
         }
     )
 

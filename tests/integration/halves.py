@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 import catena
 from catena.context.binding import Binding
 from catena.context.chain import Chain, State
-from catena.context.current import Home, Pin
-from catena.context.ledger import CallLedger, Ledger
-from catena.context.registry import tokens
-from catena.context.token import Token
+from catena.context.home import Home, Pin
+from catena.context.ledger import CallLedger, Ledger, tokens
+from catena.context.var import Token
 from catena.dispatch.caller.call import Call
 from catena.dispatch.worker.session import Session
 from catena.transfer.states.kept import KeptState

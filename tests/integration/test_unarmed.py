@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.current import current
+from catena.context.chain import current
 from tests.integration.pools import LOOPS, pooled
 from tests.integration.routines import color, echo
 from tests.support import run

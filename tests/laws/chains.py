@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import catena
-from catena.context.chain import Chain
-from catena.context.current import current
+from catena.context.chain import Chain, current
 from catena.context.fork import fork_here
-from catena.context.token import UNREAD, UNSET
+from catena.context.variable import UNREAD, UNSET
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.baseline import Baseline, Captured
 from catena.transfer.capture import capture_answer, capture_drive, capture_first

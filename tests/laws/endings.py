@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import catena
 from catena.context.chain import Chain
-from catena.context.current import Home
-from catena.context.token import Token
+from catena.context.home import Home
+from catena.context.var import Token
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.caller.timeouts import Bounds, Timers

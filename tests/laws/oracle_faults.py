@@ -9,15 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
-from catena.context.chain import Chain
-from catena.context.current import current
-from catena.context.ledger import Ledger
-from catena.context.registry import tokens
-from catena.context.token import Token
-from catena.context.var import ContextVar
+from catena.context.chain import Chain, current
+from catena.context.ledger import Ledger, tokens
+from catena.context.var import ContextVar, Token
 from catena.dispatch.worker import run_coroutine as running
 from catena.transfer import capture
 
@@ -25,14 +22,14 @@ __all__ = ["FAULTS", "Planted", "plant_what_is_asked_for"]
 
 _ASKED_FOR = "CATENA_TEST_FAULT"
 _answer = running.capture_answer
-_undo, _fork, _set, _reset = Token._undo, Chain.fork, ContextVar.set, ContextVar._reset
+_undo, _fork, _set, _reset = Token._undo_set, Chain.fork, ContextVar.set, ContextVar._undo_set
 
 
 def _accept(self: Token[Any], home: Any) -> bool:
     if _undo(self, home):
         return True
     if self._native is None:
-        self._var.backing.set(self._crossed_value())
+        self._var.backing.set(self._load_crossed_value())
     return self._native is None
 
 
@@ -57,7 +54,9 @@ def _set_and_forget(self: ContextVar[Any], value: Any) -> Token[Any]:
     chain = current.get()
     if chain is not None and chain.home.ledger is not None:
         for call in chain.home.ledger.calls:
-            call.untold = [one for one in call.untold if tokens[one].var is not self]
+            call.unsent = [
+                one for one in call.unsent if cast("Token[Any]", tokens[one]).var is not self
+            ]
     return _set(self, value)
 
 
@@ -65,11 +64,11 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "the ledger is not sent back": lambda: patch.object(
         capture, "_with_token_news", lambda manifest, now, home: (manifest, now)
     ),
-    "every crossed token is accepted": lambda: patch.object(Token, "_undo", _accept),
-    "no crossed token is accepted": lambda: patch.object(Ledger, "holds", _accept_none),
+    "every crossed token is accepted": lambda: patch.object(Token, "_undo_set", _accept),
+    "no crossed token is accepted": lambda: patch.object(Ledger, "is_live", _accept_none),
     "a fork keeps the live ids": lambda: patch.object(Chain, "fork", _fork_with_ids),
     "the variable is checked before the use": lambda: patch.object(
-        ContextVar, "_reset", _other_order
+        ContextVar, "_undo_set", _other_order
     ),
     "a spent id is forgotten at the next set": lambda: patch.object(
         ContextVar, "set", _set_and_forget

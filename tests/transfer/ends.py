@@ -6,8 +6,7 @@ import contextvars
 from typing import Any
 
 import catena
-from catena.context.chain import Chain
-from catena.context.current import UNMOUNTED, current
+from catena.context.chain import UNMOUNTED, Chain, current
 from catena.dispatch.payloads import LENIENT, Wire
 from catena.transfer.baseline import Baseline, Captured
 from catena.transfer.capture import capture_answer, capture_drive, capture_first

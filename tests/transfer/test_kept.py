@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.current import UNMOUNTED, current
-from catena.context.token import UNREAD
+from catena.context.chain import UNMOUNTED, current
+from catena.context.variable import UNREAD
 from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from catena.transfer.capture import capture_answer
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from catena.context.current import current
+from catena.context.chain import current
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.capture import capture_first
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind

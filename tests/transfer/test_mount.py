@@ -9,7 +9,7 @@ from weakref import ref
 
 import pytest
 
-from catena.context.current import current
+from catena.context.chain import current
 from catena.dispatch.payloads import LENIENT
 from catena.events import Mount
 from catena.testing import recording

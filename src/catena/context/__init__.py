@@ -1,4 +1,4 @@
-"""Floor 2: chains, variables and tokens.
+"""Chains, variables and tokens: what is bound where, and who may change it.
 
 Nothing here opens a socket or pickles.
 """

@@ -12,11 +12,10 @@ read few of many values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from catena.context.registry import Key
-    from catena.context.var import ContextVar
+from catena.context.variable import Variable
+from catena.ids import Key
 
 __all__ = ["LAZY", "Binding", "LazyValues"]
 
@@ -34,8 +33,8 @@ class LazyValues:
 
     def __init__(
         self,
-        encoded: Mapping[ContextVar[Any], bytes],
-        written: dict[ContextVar[Any], bytes],
+        encoded: Mapping[Variable, bytes],
+        written: dict[Variable, bytes],
         loads: Callable[[bytes], Any],
         dumps: Callable[[Any], bytes],
         report: Callable[[Key, Exception], None],
@@ -45,10 +44,10 @@ class LazyValues:
         self.loads = loads
         self.dumps = dumps
         self.report = report
-        self.decoded: dict[ContextVar[Any], Any] = {}
-        self.bindings: dict[ContextVar[Any], Binding] = {}
+        self.decoded: dict[Variable, Any] = {}
+        self.bindings: dict[Variable, Binding] = {}
 
-    def binding_of(self, var: ContextVar[Any]) -> Binding:
+    def binding_of(self, var: Variable) -> Binding:
         """Return the one binding of a value that is here."""
         found = self.bindings.get(var)
         if found is None:
@@ -56,7 +55,7 @@ class LazyValues:
             found = self.bindings.setdefault(var, Binding(False, self.dumps, self))
         return found
 
-    def read_value(self, var: ContextVar[Any]) -> Any:
+    def read_value(self, var: Variable) -> Any:
         """Return a variable's value. Raises whatever decoding it raises."""
         try:
             return self.decoded[var]
@@ -65,7 +64,7 @@ class LazyValues:
         # Threads of the chain's forks may do so at once; the first value counts for all.
         return self.decoded.setdefault(var, self.loads(self.encoded[var]))
 
-    def keep_written(self, var: ContextVar[Any], written: bytes) -> None:
+    def keep_written(self, var: Variable, written: bytes) -> None:
         """Keep how a value that was just decoded is written; mostly as the bytes it came as."""
         came = self.encoded[var]
         self.written[var] = came if came == written else written
@@ -94,18 +93,18 @@ class Binding:
         self.lazy = lazy
         self.written: bytes | None = None
 
-    def read_value(self, var: ContextVar[Any]) -> Any:
+    def read_value(self, var: Variable) -> Any:
         """Return the lazy value. Raises LookupError where there is none, and what decoding does."""
         if self.lazy is None:
             raise LookupError(var)
         return self.lazy.read_value(var)
 
-    def unread_bytes(self, var: ContextVar[Any]) -> bytes | None:
+    def unread_bytes(self, var: Variable) -> bytes | None:
         """Return the variable's bytes while nobody here has read its value, else None."""
         lazy = self.lazy
         return None if lazy is None or var in lazy.decoded else lazy.encoded[var]
 
-    def expose(self, var: ContextVar[Any], value: Any) -> None:
+    def expose(self, var: Variable, value: Any) -> None:
         """Note how this process writes a value that came by a mount, before anybody changes it."""
         if self.fingerprint is None:
             return

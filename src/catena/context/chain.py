@@ -9,22 +9,20 @@ Two chains are equal only when identical.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+from weakref import ref
 
 from catena.context.binding import LAZY, Binding, LazyValues
+from catena.context.home import Home, held_chain
+from catena.context.variable import Variable
+from catena.ids import Key
 
-if TYPE_CHECKING:
-    from weakref import ref
-
-    from catena.context.current import Home
-    from catena.context.registry import Key
-    from catena.context.var import ContextVar
-
-__all__ = ["EMPTY", "HIDDEN", "Chain", "State"]
+__all__ = ["EMPTY", "HIDDEN", "UNMOUNTED", "Chain", "State", "current"]
 
 
-class State(dict["ContextVar[Any]", Binding]):
+class State(dict[Variable, Binding]):
     """What is bound, by variable; never changed once it is part of a chain, equal when identical.
 
     ``fixed`` says whether no value can change in place, None before somebody looked;
@@ -62,7 +60,7 @@ class State(dict["ContextVar[Any]", Binding]):
     __eq__ = object.__eq__
     __ne__ = object.__ne__
 
-    def binding_of(self, var: ContextVar[Any]) -> Binding | None:
+    def binding_of(self, var: Variable) -> Binding | None:
         """Return the binding of a variable, None when it has no value."""
         found = self.get(var)
         if found is LAZY and self.lazy is not None:
@@ -79,9 +77,7 @@ class State(dict["ContextVar[Any]", Binding]):
             self._materialized = True
         return self
 
-    def merge(
-        self, bound: Mapping[ContextVar[Any], Binding], unbound: Iterable[ContextVar[Any]]
-    ) -> State:
+    def merge(self, bound: Mapping[Variable, Binding], unbound: Iterable[Variable]) -> State:
         """Return the state after a mount: what came wins, what only this one had survives."""
         merged = State(self.materialize())
         merged.has_unexposed, merged.has_stubs = self.has_unexposed, self.has_stubs
@@ -117,11 +113,11 @@ class Chain(NamedTuple):
         """Return the same state with another owner."""
         return Chain(self.id, self.parent, thread, task, self.home, self.state)
 
-    def bind(self, var: ContextVar[Any], binding: Binding) -> Chain:
+    def bind(self, var: Variable, binding: Binding) -> Chain:
         """Return the chain after a set."""
         return self.with_state(self.state.merge({var: binding}, ()))
 
-    def unbind(self, var: ContextVar[Any]) -> Chain:
+    def unbind(self, var: Variable) -> Chain:
         """Return the chain after a reset that left the variable without a value."""
         return self.with_state(self.state.merge({}, (var,)))
 
@@ -139,3 +135,13 @@ class Chain(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Chain {self.id.hex()} bound={len(self.state)}>"
+
+
+current: contextvars.ContextVar[Chain | None] = held_chain
+"""The chain of the current Context; None where nothing was set."""
+
+UNMOUNTED = Chain(b"", b"", 0, None, Home(), HIDDEN)
+"""Current in a Context whose values are kept from an earlier call, until a chain is mounted there.
+
+Whoever reads a variable before that finds none of them.
+"""

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 from catena.context.chain import Chain
-from catena.context.current import Home
+from catena.context.home import Home
 from catena.events import ChainForked
 from catena.events.bus import announce
 from catena.ids import new_id
@@ -23,7 +23,7 @@ def fork_here(chain: Chain, task: asyncio.Task[Any] | None = None) -> Chain:
     """
     home = Home()
     forked = chain.fork(new_id(), get_ident(), task and ref(task), home)
-    home.settle(forked)
+    home.take_context(forked)
     if ChainForked.listeners:
         announce(ChainForked(forked.id, chain.id))
     return forked

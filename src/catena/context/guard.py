@@ -8,33 +8,32 @@ from __future__ import annotations
 
 from threading import get_ident
 
-from catena.context.chain import Chain
-from catena.context.current import (
-    UNMOUNTED,
-    claimable,
-    contention,
-    lives,
-    running_loop,
-    stamp,
-    task_of,
-)
-from catena.context.factory import met_unforked
+from catena.context.chain import UNMOUNTED, Chain
 from catena.context.fork import fork_here
+from catena.context.ownership import (
+    announce_contention,
+    is_unowned,
+    running_loop,
+    take_ownership,
+    task_of,
+    thread_is_alive,
+)
+from catena.context.tasks.displacement import note_unforked
 from catena.events.bus import is_observing
 
 __all__ = ["admit"]
 
 
 def admit(chain: Chain, *, reading: bool = False) -> Chain:
-    """Let the running scope act on the current chain; return the chain it acts on.
+    """Let the running code act on the current chain; return the chain it acts on.
 
-    That is another one when the scope is a task in a copy of the chain's Context that nobody had
-    forked for it: it forks now, at its first touch. A chain without a live owner is claimed: no
-    task or one that is done, gone or on a loop that stands still; outside of tasks, a thread that
-    has ended.
+    That is another one when a task runs in a copy of the chain's Context that was not forked for
+    it: it forks now, at its first touch. A chain without a live owner is claimed: one with no task
+    or with a task that is done, gone or on a loop that stands still; outside of tasks, one whose
+    thread has ended.
 
-    A listener that reads looks on, wherever it is told of something: it claims nothing, makes no
-    fork and is refused nothing.
+    A listener that reads a variable only looks on: it claims nothing, makes no fork and is refused
+    nothing.
 
     Raises ChainContention when another thread, or another live task, runs the chain, and
     RuntimeError in a Context into which its call's chain has not been mounted yet.
@@ -56,22 +55,22 @@ def admit(chain: Chain, *, reading: bool = False) -> Chain:
     if chain.thread == thread and task is None:
         return chain
     if task is not None and not chain.home.is_here():
-        met_unforked(task)
+        note_unforked(task)
         return fork_here(chain, task)
     if chain.thread != thread:
         called_back = task is None and loop is not None
         if called_back and reading:
             return chain
-        if _kept_from(chain, called_back=called_back):
-            raise contention(chain, "thread", task)
-    elif not claimable(chain):
-        raise contention(chain, "task", task)
-    return stamp(chain, task)
+        if _thread_must_keep_out(chain, called_back=called_back):
+            raise announce_contention(chain, "thread", task)
+    elif not is_unowned(chain):
+        raise announce_contention(chain, "task", task)
+    return take_ownership(chain, task)
 
 
-def _kept_from(chain: Chain, *, called_back: bool) -> bool:
+def _thread_must_keep_out(chain: Chain, *, called_back: bool) -> bool:
     """Say whether this thread may not have a chain of another one."""
-    if not claimable(chain) or (chain.task is None and lives(chain.thread)):
+    if not is_unowned(chain) or (chain.task is None and thread_is_alive(chain.thread)):
         return True
-    # What came through call_soon_threadsafe may look, not touch, even when its sender has ended.
+    # A callback from another thread's call_soon_threadsafe may read its chain, and never change it.
     return called_back and not chain.home.is_here()

@@ -1,24 +1,45 @@
-"""Token ledgers: which tokens that have crossed may be reset in a Context, and who was told so.
+"""Token ledgers: which tokens that have crossed to another process may be reset in a Context.
 
-A ledger belongs to one Context and has no entry for a token that never crossed, so most Contexts
-have none. Ids are live while they may be reset there; a fork starts without any. What is spent is
-told to every open call that was told it was live, and to later calls while a token object with that
+The problem: a token may be reset once, in the Context where it was minted; but its copies may be in
+several processes, and each of them has to refuse what the stdlib would refuse.
+
+The idea: each Context keeps a ledger of ids. An id is *live* while its token may be reset there; a
+fork starts without any. An id that was reset is *spent*. A frame takes along the ids that have
+become live or spent since the last frame of its call; so both sides of a call agree, and whoever
+receives a live id with a call may reset it there, which the answer then reports as spent.
+
+An example, in which a caller hands a token to a routine, which resets it::
+
+    token = color.set("red")
+    await f(token)      first frame: live 1             the token is written: it has crossed
+        color.reset(token)                              in the routine
+                        answer: spent 1
+    color.reset(token)  RuntimeError: it has already been used once
+
+A Context has no ledger until the first of its tokens crosses, so most have none. A spent id is
+reported to each open call that knows it as live, and to later calls while a token object with that
 id is alive here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+from weakref import WeakSet, WeakValueDictionary, ref
 
-from catena.context.registry import departures, tokens
 from catena.errors import ChainSerializationError
 
-if TYPE_CHECKING:
-    from catena.context.token import Token
-
-__all__ = ["LEDGER_LIMIT", "CallLedger", "Ids", "Ledger", "spent_elsewhere"]
+__all__ = [
+    "LEDGER_LIMIT",
+    "CallLedger",
+    "CrossedToken",
+    "Ids",
+    "Ledger",
+    "departures",
+    "spent_elsewhere",
+    "tokens",
+]
 
 LEDGER_LIMIT = 4096
 """The most ids of one kind that a manifest may carry."""
@@ -26,157 +47,183 @@ LEDGER_LIMIT = 4096
 Ids = tuple[bytes, ...]
 
 
-class CallLedger:
-    """What the other side of a call knows: ids ``told`` live; ``untold`` were spent since.
+class CrossedToken(Protocol):
+    """A token that has crossed to or from another process."""
 
-    ``number`` is when it was told last, among the departures of tokens.
+    @property
+    def id(self) -> bytes:
+        """The 16 bytes by which processes know it."""
+        ...
+
+    @property
+    def used(self) -> bool:
+        """Whether a reset has spent it."""
+        ...
+
+    @property
+    def departure(self) -> int:
+        """The number of its last departure to another process, 0 when there was none."""
+        ...
+
+    def mark_used(self) -> None:
+        """Note that a reset has spent it."""
+        ...
+
+    def opens_here(self) -> bool:
+        """Say whether it was minted in the current Context itself."""
+        ...
+
+
+tokens: WeakValueDictionary[bytes, CrossedToken] = WeakValueDictionary()
+"""The tokens that have crossed to or from another process and are alive here, by id."""
+
+departures: Iterator[int] = itertools.count(1)
+"""Numbers in the order of what happens: a token is written, a frame takes ids along."""
+
+
+class CallLedger:
+    """What the other side of a call knows: ``known`` ids as live; ``unsent`` were spent since.
+
+    ``number`` is when a frame last took ids along, among the departures of tokens.
     """
 
-    __slots__ = ("__weakref__", "number", "told", "untold")
+    __slots__ = ("__weakref__", "known", "number", "unsent")
 
-    def __init__(self, told: Iterable[bytes] = ()) -> None:
+    def __init__(self, known: Iterable[bytes] = ()) -> None:
         self.number = 0
-        self.told = set(told)
-        self.untold: list[bytes] = []
+        self.known = set(known)
+        self.unsent: list[bytes] = []
 
 
 class Ledger:
     """The ledger of one Context.
 
-    ``live`` has a weak reference to the token of an id, None for one that a caller told: that stays
-    for as long as its call, which is as long as the Context. ``fresh`` are ids of an answer whose
-    tokens are about to be opened; those that are not found then are not kept. ``crossing`` are
-    tokens that left the process and have yet to prove that they were minted in this very Context.
+    ``live`` has a weak reference to the token of an id, None for one that came from a caller: that
+    stays for as long as its call, which is as long as the Context. ``fresh`` are ids of an answer
+    whose tokens are about to be decoded; those that are not found then are not kept. ``crossing``
+    are tokens that left the process and have yet to prove that they were minted in this very
+    Context.
     """
 
     __slots__ = ("__weakref__", "calls", "crossing", "fresh", "live", "spent")
 
     def __init__(self) -> None:
-        self.live: dict[bytes, ref[Token[Any]] | None] = {}
-        self.crossing: dict[bytes, ref[Token[Any]]] = {}
+        self.live: dict[bytes, ref[CrossedToken] | None] = {}
+        self.crossing: dict[bytes, ref[CrossedToken]] = {}
         self.fresh: set[bytes] = set()
-        self.spent: dict[bytes, ref[Token[Any]]] = {}
+        self.spent: dict[bytes, ref[CrossedToken]] = {}
         self.calls: WeakSet[CallLedger] = WeakSet()
 
-    def holds(self, id: bytes) -> bool:
+    def is_live(self, id: bytes) -> bool:
         """Say whether a token of that id may be reset in this Context.
 
-        It may as long as a call is open that was told so, though its object here may be gone: the
-        other side may have another, and send that.
+        It may as long as a call is open whose other side knows it, though its object here may be
+        gone: the other side may have another, and send that.
         """
         if id in self.live or id in self.fresh:
             return True
-        return any(id in call.told for call in self.calls)
+        return any(id in call.known for call in self.calls)
 
-    def opens_some(self) -> bool:
+    def has_open_tokens(self) -> bool:
         """Say whether a token that may be reset in this Context is alive here."""
         return any(id in tokens for id in (*self.live, *self.fresh))
 
-    def crosses(self, token: Token[Any]) -> None:
+    def note_departure(self, token: CrossedToken) -> None:
         """Take up a token of this chain that is about to leave the process.
 
-        It may do so in any Context, and may be from a copy of this one: the next frame's manifest,
-        which is captured here, asks it.
+        It may do so in any Context, and may be from a copy of this one: whether it was minted here
+        is found out when the next frame's manifest is captured, for that happens in this Context.
         """
         table = self.spent if token.used else self.crossing
         if token.id not in table and token.id not in self.live:
-            table[token.id] = self._weak(token, table)
+            table[token.id] = _weakly(token, table)
 
-    def spend(self, id: bytes, *, told_by: CallLedger | None = None) -> None:
-        """Note that a token was reset, here or where ``told_by`` leads."""
+    def note_spent(self, id: bytes, *, sent_by: CallLedger | None = None) -> None:
+        """Note that a token was reset, here or on the other side of ``sent_by``."""
         self.live.pop(id, None)
         self.crossing.pop(id, None)
         self.fresh.discard(id)
         token = tokens.get(id)
         if token is not None:
-            self.spent[id] = self._weak(token, self.spent)
+            self.spent[id] = _weakly(token, self.spent)
         for call in self.calls:
-            if id in call.told:
-                call.told.discard(id)
-                if call is not told_by:
-                    call.untold.append(id)
+            if id in call.known:
+                call.known.discard(id)
+                if call is not sent_by:
+                    call.unsent.append(id)
 
     # ``here`` is whether the running code is in the ledger's very Context: in a copy no id is live.
 
-    def first(self, *, here: bool = True) -> tuple[Ids, Ids, CallLedger]:
-        """Return what a new call is told: the ids spent and live, and the ledger of the call.
+    def for_new_call(self, *, here: bool = True) -> tuple[Ids, Ids, CallLedger]:
+        """Return what a call's first frame takes along: ids spent and live, and the call's ledger.
 
         Raises ChainSerializationError when they are too many.
         """
         if here:
-            self._settle()
-        spent, live = _within(tuple(self.spent), tuple(self.live) if here else ())
+            self._sort_arrivals()
+        spent, live = _check_limits(tuple(self.spent), tuple(self.live) if here else ())
         call = CallLedger(live)
         call.number = next(departures) if here else 0
         self.calls.add(call)
         return spent, live, call
 
-    def later(self, call: CallLedger, *, here: bool = True) -> tuple[Ids, Ids]:
+    def for_next_frame(self, call: CallLedger, *, here: bool = True) -> tuple[Ids, Ids]:
         """Return what the other side of a call does not know yet: the ids spent and live.
 
-        Raises ChainSerializationError, and takes nothing for told, when they are too many.
+        Raises ChainSerializationError, and counts nothing as sent, when they are too many.
         """
         if here:
-            self._settle()
+            self._sort_arrivals()
         self.calls.add(call)
-        # Each that left since, told or not: a caller forgets those whose tokens it does not hold.
+        # All that left since, known ones too: a caller forgets ids whose tokens it does not hold.
         # First copied: a token may be collected, and forgotten, while the copy is sifted.
         live = tuple(self.live) if here else ()
-        live = tuple(id for id in live if _left(id) > call.number)
-        spent, live = _within(tuple(call.untold), live)
-        call.untold = []
+        live = tuple(id for id in live if _last_departure(id) > call.number)
+        spent, live = _check_limits(tuple(call.unsent), live)
+        call.unsent = []
         if here:
             call.number = next(departures)
-        call.told.update(live)
+        call.known.update(live)
         return spent, live
 
-    def told(
+    def receive(
         self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool, here: bool = True
     ) -> None:
-        """Take what a frame told. An answer spends only what its call knows."""
+        """Enter the ids that a frame brought. An answer spends only what its call knows."""
         if here:
-            self._settle()
+            self._sort_arrivals()
         self.calls.add(call)
         for id in spent:
-            if to_worker or id in call.told:
+            if to_worker or id in call.known:
                 spent_elsewhere(id)
-                self.spend(id, told_by=call)
+                self.note_spent(id, sent_by=call)
         for id in live if here else ():
-            call.told.add(id)
+            call.known.add(id)
             if to_worker:
                 self.live[id] = None
             elif id not in self.live:
                 self.fresh.add(id)
 
-    def _settle(self) -> None:
+    def _sort_arrivals(self) -> None:
         """Keep ids of answers whose tokens have arrived, and of tokens that open this Context.
 
-        What a payload showed used, which may have been opened anywhere, is spent here too.
+        A token that arrived as used, in whatever Context it was decoded, is spent here too.
         """
         # First copied: a token may be collected meanwhile.
         for id, known in tuple(self.crossing.items()):
             token = known()
             if token is not None and token.opens_here():
                 self.crossing.pop(id, None)
-                self.live[id] = self._weak(token, self.live)
+                self.live[id] = _weakly(token, self.live)
         fresh, self.fresh = self.fresh, set()
         for id in fresh:
             token = tokens.get(id)
             if token is not None:
-                self.live[id] = self._weak(token, self.live)
+                self.live[id] = _weakly(token, self.live)
         for id in tuple(self.live):
             token = tokens.get(id)
             if token is not None and token.used:
-                self.spend(id)
-
-    def _weak(self, token: Token[Any], table: dict[bytes, Any]) -> ref[Token[Any]]:
-        id = token.id
-        return ref(token, _forgetting(table, id))
-
-
-def _left(id: bytes) -> int:
-    token = tokens.get(id)
-    return 0 if token is None else token.left
+                self.note_spent(id)
 
 
 def spent_elsewhere(*ids: bytes) -> None:
@@ -187,15 +234,26 @@ def spent_elsewhere(*ids: bytes) -> None:
             token.mark_used()
 
 
-def _forgetting(table: dict[bytes, Any], id: bytes) -> Callable[[object], None]:
-    def forget(gone: object) -> None:
+def _last_departure(id: bytes) -> int:
+    token = tokens.get(id)
+    return 0 if token is None else token.departure
+
+
+def _weakly(token: CrossedToken, table: dict[bytes, Any]) -> ref[CrossedToken]:
+    """Return a reference to a token that takes its id out of the table when the token is gone."""
+    return ref(token, _remover_from(table, token.id))
+
+
+def _remover_from(table: dict[bytes, Any], id: bytes) -> Callable[[object], None]:
+    # A function of its own, for the callback must not hold the token.
+    def forget_token(gone: object) -> None:
         if table.get(id) is gone:
             del table[id]
 
-    return forget
+    return forget_token
 
 
-def _within(spent: Ids, live: Ids) -> tuple[Ids, Ids]:
+def _check_limits(spent: Ids, live: Ids) -> tuple[Ids, Ids]:
     """Return the ids. Raises ChainSerializationError when there are more than may travel."""
     for ids in (spent, live):
         if len(ids) > LEDGER_LIMIT:

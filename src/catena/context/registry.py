@@ -6,29 +6,18 @@ the later declaration becomes that same object. Chains keep the stubs they bind 
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-if TYPE_CHECKING:
-    from catena.context.token import Token
-    from catena.context.var import ContextVar
+from catena.context.variable import Variable
+from catena.ids import Key
 
-__all__ = ["Key", "departures", "find", "lock", "tokens", "variables"]
-
-Key = tuple[str, str]
+__all__ = ["find", "lock", "variables"]
 
 lock = threading.RLock()
-variables: WeakValueDictionary[Key, ContextVar[Any]] = WeakValueDictionary()
-tokens: WeakValueDictionary[bytes, Token[Any]] = WeakValueDictionary()
-"""The tokens that have crossed to or from another process and are alive here, by id."""
-
-departures: Iterator[int] = itertools.count(1)
-"""Numbers in the order of what happens: a token is written, a call is told of tokens."""
+variables: WeakValueDictionary[Key, Variable] = WeakValueDictionary()
 
 
-def find(key: Key) -> ContextVar[Any] | None:
+def find(key: Key) -> Variable | None:
     """Return the live variable of a key ``(namespace, name)``, or None."""
     return variables.get(key)

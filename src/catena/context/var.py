@@ -8,14 +8,12 @@ bound (the chain) and the guard that is asked first.
 from __future__ import annotations
 
 import contextvars
-import sys
 from collections.abc import Callable
-from types import FrameType, GenericAlias
+from types import GenericAlias, TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
     Generic,
-    Literal,
     NoReturn,
     SupportsIndex,
     TypeVar,
@@ -24,45 +22,30 @@ from typing import (
     overload,
 )
 
-from catena.context import registry
+from catena.context import declaring, registry
 from catena.context.binding import Binding
-from catena.context.chain import HIDDEN, Chain, State
-from catena.context.current import current, new_chain
-from catena.context.factory import ensure_task_factory
+from catena.context.chain import HIDDEN, Chain, State, current
+from catena.context.declaring import NOT_GIVEN
 from catena.context.guard import admit
-from catena.context.token import UNREAD, UNSET, Token
+from catena.context.ownership import new_chain
+from catena.context.tasks.displacement import ensure_task_factory
+from catena.context.token import BaseToken
+from catena.context.variable import MISSING, UNREAD, UNSET, Propagation
 from catena.errors import ContextVarCollision
 from catena.events import TokenReset
 from catena.events.bus import announce
-from catena.ids import new_id
+from catena.ids import Key, new_id
 
-__all__ = ["MISSING", "ContextVar", "Propagation", "received", "restore"]
+__all__ = ["ContextVar", "Token", "receive_variable", "restore", "restore_token"]
 
 T = TypeVar("T")
 D = TypeVar("D")
 V = TypeVar("V")
 A = TypeVar("A")
 R = TypeVar("R")
-Propagation = Literal["both", "forward"]
 
 
-class _Missing:
-    """What stands for a default that was not given."""
-
-    def __repr__(self) -> str:
-        return "<missing>"
-
-
-MISSING: Any = _Missing()
-_NOT_GIVEN: Any = object()
-_UNKNOWN = (
-    "ContextVar() got an unexpected keyword argument '{}'"
-    if sys.version_info >= (3, 13)
-    else "'{}' is an invalid keyword argument for ContextVar()"
-)
-
-
-def _taking_one(method: Callable[[V, A], R]) -> Callable[[V, A], R]:
+def _with_one_argument(method: Callable[[V, A], R]) -> Callable[[V, A], R]:
     """Show a method as one of exactly one argument; what else it is given, it refuses itself."""
     return method
 
@@ -81,7 +64,7 @@ class ContextVar(Generic[T]):
 
     __slots__ = ("__weakref__", "_declared_at", "_default", "_key", "_propagate", "backing")
 
-    _key: registry.Key
+    _key: Key
     _default: Any
     _propagate: Propagation
     _declared_at: str | None
@@ -101,7 +84,7 @@ class ContextVar(Generic[T]):
         namespace: str | None = None,
         propagate: Propagation = "both",
     ) -> ContextVar[T]: ...
-    def __new__(  # noqa: D102 - the class's docstring tells
+    def __new__(  # noqa: D102 - the class has the docstring
         cls,
         *args: Any,
         namespace: str | None = None,
@@ -109,17 +92,17 @@ class ContextVar(Generic[T]):
         propagate: Propagation = "both",
         **unknown: Any,
     ) -> ContextVar[T]:
-        name = _checked_name(args, unknown)
+        name = declaring.check_name(args, unknown)
         if propagate not in ("both", "forward"):
             raise ValueError(f"propagate must be 'both' or 'forward', not {propagate!r}")
-        frame = _caller()
-        key = (_namespace(frame) if namespace is None else namespace, name)
+        frame = declaring.find_declaring_frame()
+        key = (declaring.namespace_of(frame) if namespace is None else namespace, name)
         declared_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         with registry.lock:
-            known = registry.find(key)
+            known = _find(key)
             if known is None:
-                return cls._make(key, default, propagate, declared_at)
-            earlier = known._declare(default, propagate, declared_at)  # noqa: SLF001 - of this class
+                return cls._register_new(key, default, propagate, declared_at)
+            earlier = known._take_declaration(default, propagate, declared_at)  # noqa: SLF001
             if earlier is None:
                 return known
             # A traceback keeps its frames, and a prompt keeps the last traceback: were the variable
@@ -145,7 +128,7 @@ class ContextVar(Generic[T]):
         return self._key[0]
 
     @property
-    def key(self) -> registry.Key:
+    def key(self) -> Key:
         """``(namespace, name)``, its identity in every process."""
         return self._key
 
@@ -183,7 +166,7 @@ class ContextVar(Generic[T]):
         if chain is not None:
             state = admit(chain, reading=True).state
             if state.has_unexposed:
-                value = self._exposed(state, value)
+                value = self._expose_value(state, value)
         if value is not UNSET:
             return value
         if default is not MISSING:
@@ -192,39 +175,40 @@ class ContextVar(Generic[T]):
             return self._default
         raise LookupError(self)
 
-    @_taking_one
-    def set(self, value: T = _NOT_GIVEN, /, *rest: object) -> Token[T]:
+    @_with_one_argument
+    def set(self, value: T = NOT_GIVEN, /, *rest: object) -> Token[T]:
         """Set the value in the current context and return the token that undoes it.
 
         The first set arms the context: it mints the chain that later dispatches take along.
         Raises ChainContention when another thread or task runs the chain.
         """
-        if rest or value is _NOT_GIVEN:
-            raise _not_one("set", value, rest)
+        if rest or value is NOT_GIVEN:
+            raise declaring.not_one_argument("set", value, rest)
         chain = current.get()
         chain = new_chain(new_id()) if chain is None else admit(chain)
         ensure_task_factory(chain.task)
         current.set(chain.bind(self, Binding()))
         # To bind has made the state anew.
-        return Token.mint(self, self.backing.set(value), chain.state.get(self), chain.home)
+        before, home = chain.state.get(self), chain.home
+        return Token.mint(self, self.backing.set(value), before, home)  # pyright: ignore[reportUnknownVariableType]
 
-    @_taking_one
-    def reset(self, token: Token[T] = _NOT_GIVEN, /, *rest: object) -> None:
+    @_with_one_argument
+    def reset(self, token: Token[T] = NOT_GIVEN, /, *rest: object) -> None:
         """Restore the value from before the ``set`` that returned the token.
 
         Raises, with the stdlib's texts, TypeError for anything but a token, RuntimeError for a used
         one, ValueError for one of another variable or another Context; ChainContention first of
         all. A refused reset changes nothing.
         """
-        if rest or token is _NOT_GIVEN:
-            raise _not_one("reset", token, rest)
+        if rest or token is NOT_GIVEN:
+            raise declaring.not_one_argument("reset", token, rest)
         chain = current.get()
         if chain is not None:
             chain = admit(chain)
         given = cast("object", token)
         if not isinstance(given, Token):
             raise TypeError(f"expected an instance of Token, got {given!r}")
-        outcome = self._reset(chain, token)
+        outcome = self._undo_set(chain, token)
         if TokenReset.listeners:
             announce(TokenReset(self._key, token.id, outcome))
         match outcome:
@@ -237,7 +221,7 @@ class ContextVar(Generic[T]):
             case _:
                 return
 
-    def _reset(self, chain: Chain | None, token: Token[T]) -> str:
+    def _undo_set(self, chain: Chain | None, token: Token[T]) -> str:
         if token.used:
             return "used"
         if token.var is not self:
@@ -251,7 +235,7 @@ class ContextVar(Generic[T]):
             )
         return "ok"
 
-    def _exposed(self, state: State, value: Any) -> Any:
+    def _expose_value(self, state: State, value: Any) -> Any:
         """Return a value that a mount may have brought, decoded if it is the first to ask for it.
 
         One that cannot be decoded is left out, as at a mount.
@@ -272,12 +256,14 @@ class ContextVar(Generic[T]):
         binding.expose(self, value)
         return value
 
-    def suppose(self, default: Any) -> None:
+    def assume_default(self, default: Any) -> None:
         """Take a default that came over the wire, unless a declaration or an earlier one counts."""
         if self._declared_at is None and self._default is MISSING:
             self._default = default
 
-    def _declare(self, default: Any, propagate: Propagation, declared_at: str) -> str | None:
+    def _take_declaration(
+        self, default: Any, propagate: Propagation, declared_at: str
+    ) -> str | None:
         """Make a stub the declared variable; return where it was declared if it is one already."""
         if self._declared_at is not None:
             return self._declared_at
@@ -288,8 +274,8 @@ class ContextVar(Generic[T]):
         return None
 
     @classmethod
-    def _make(
-        cls, key: registry.Key, default: Any, propagate: Propagation, declared_at: str | None
+    def _register_new(
+        cls, key: Key, default: Any, propagate: Propagation, declared_at: str | None
     ) -> ContextVar[T]:
         var = object.__new__(cls)
         var._key = key
@@ -322,13 +308,71 @@ class ContextVar(Generic[T]):
             return restore, facts
 
 
-def received(key: registry.Key, default: Any, propagate: Propagation) -> ContextVar[Any]:
+@final
+class Token(BaseToken, Generic[T]):
+    """What ``ContextVar.set`` returns; ``ContextVar.reset`` takes it back, once.
+
+    ``var`` is the variable, ``old_value`` the value before the set or ``Token.MISSING``. Tokens are
+    equal when their ids are. A token is a context manager that resets when it is left.
+
+    Calling ``Token()`` raises RuntimeError, as in the stdlib.
+    """
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("type 'catena.Token' is not an acceptable base type")
+
+    @property
+    def var(self) -> ContextVar[T]:
+        """The variable that was set."""
+        return cast("ContextVar[T]", self._var)
+
+    def __enter__(self) -> Token[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.var.reset(self)
+
+    def __catena_reduce__(
+        self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
+    ) -> tuple[Any, ...]:
+        old = self.note_departure(dumps, loads)
+        return restore_token, (self.id, self._var, loads, old.data, old.flaw, self._used)
+
+
+def restore_token(
+    id: bytes,
+    var: ContextVar[Any],
+    loads: Callable[[bytes], Any],
+    old: bytes | None,
+    flaw: str,
+    used: bool,  # noqa: FBT001 - a pickle calls this
+) -> Token[Any]:
+    """Return the token that a pickled reference names: the one that is alive here, or a new one."""
+    known = cast("Token[Any]", Token.restore(id, var, loads, old, flaw))
+    if used:
+        known.mark_used()
+    return known
+
+
+def _find(key: Key) -> ContextVar[Any] | None:
+    # Nothing else is ever registered; the registry only stands below this class.
+    return cast("ContextVar[Any] | None", registry.find(key))
+
+
+def receive_variable(key: Key, default: Any, propagate: Propagation) -> ContextVar[Any]:
     """Return the variable of a key that came over the wire; a stub when nobody declared it yet."""
     with registry.lock:
-        known = registry.find(key)
+        known = _find(key)
         if known is None:
-            return ContextVar[Any]._make(key, default, propagate, None)  # pyright: ignore[reportPrivateUsage]
-        known.suppose(default)
+            return ContextVar[Any]._register_new(key, default, propagate, None)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        known.assume_default(default)
         return known
 
 
@@ -340,46 +384,7 @@ def restore(
     default: bytes = b"",
 ) -> ContextVar[Any]:
     """Return the registered variable that a pickled reference names."""
-    known = registry.find((namespace, name))
+    known = _find((namespace, name))
     if known is not None and known.default is not MISSING:
         return known
-    return received((namespace, name), loads(default) if loads else MISSING, propagate)
-
-
-def _caller() -> FrameType:
-    """Return the frame that declares a variable: the caller of the caller."""
-    getframe: Callable[[int], FrameType] = getattr(sys, "_getframe")  # noqa: B009
-    return getframe(2)
-
-
-def _checked_name(args: tuple[Any, ...], unknown: dict[str, Any]) -> str:
-    """Return the name that a declaration gives; raise as the stdlib does for a wrong one."""
-    match args:
-        case ():
-            raise TypeError("ContextVar() takes exactly 1 positional argument (0 given)")
-        case (_, _, *_):
-            raise TypeError(f"ContextVar() takes at most 1 positional argument ({len(args)} given)")
-        case _:
-            pass
-    for keyword in unknown:
-        raise TypeError(_UNKNOWN.format(keyword))
-    (name,) = args
-    if not isinstance(name, str):
-        raise TypeError("context variable name must be a str")
-    return name
-
-
-def _not_one(method: str, first: object, rest: tuple[object, ...]) -> TypeError:
-    """Return what the stdlib raises for any number of arguments but one."""
-    given = 0 if first is _NOT_GIVEN else 1 + len(rest)
-    return TypeError(f"ContextVar.{method}() takes exactly one argument ({given} given)")
-
-
-def _namespace(frame: FrameType) -> str:
-    names = frame.f_globals
-    module: str = names.get("__name__", "__main__")
-    if module == "__mp_main__":
-        module = "__main__"
-    if module == "__main__" and (spec := names.get("__spec__")) is not None:
-        module = spec.name
-    return module.partition(".")[0]
+    return receive_variable((namespace, name), loads(default) if loads else MISSING, propagate)

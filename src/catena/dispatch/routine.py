@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from catena.context.runtime import checked_seconds
+from catena.context.options import checked_seconds
 from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import Declaration

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass
 
-from catena.context.chain import Chain
-from catena.context.current import UNMOUNTED
-from catena.context.token import Token
+from catena.context.chain import UNMOUNTED, Chain
+from catena.context.var import Token
 from catena.dispatch.caller.connection import connections
 from catena.dispatch.caller.stream import streams
 from catena.dispatch.worker.sessions import all_sessions

@@ -8,21 +8,18 @@ from typing import Any, Protocol
 
 from catena.events.bus import Event, Operation
 from catena.events.carrier import NO_CARRIER, Carrier
-from catena.ids import ID_BYTES
+from catena.ids import ID_BYTES, Key
 
 __all__ = [
     "ChainForked",
     "EntryLost",
     "ForwardDropped",
-    "Key",
     "KeysUndeclared",
     "Mount",
     "Named",
     "TokenReset",
     "Unmounted",
 ]
-
-Key = tuple[str, str]
 
 
 class Named(Protocol):

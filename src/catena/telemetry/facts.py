@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from catena import errors, events
-from catena.events import Key, Named
+from catena.events import Named
 from catena.events.bus import Event, end_of
+from catena.ids import Key
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 

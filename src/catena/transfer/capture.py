@@ -25,11 +25,11 @@ Each function runs in the Context that it is about, and asks the guard first.
 
 from __future__ import annotations
 
-from catena.context.chain import Chain, State
-from catena.context.current import UNMOUNTED, Home, current
-from catena.context.factory import ensure_task_factory
+from catena.context.chain import UNMOUNTED, Chain, State, current
 from catena.context.guard import admit
+from catena.context.home import Home
 from catena.context.ledger import CallLedger
+from catena.context.tasks.displacement import ensure_task_factory
 from catena.transfer.baseline import NOTHING, Baseline, Captured
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
@@ -132,7 +132,7 @@ def _with_tokens(captured: Captured, home: Home) -> Captured:
     """Return what a call begins with, together with what it must know of tokens."""
     if home.ledger is None:
         return captured
-    spent, live, call = home.ledger.first(here=home.is_here())
+    spent, live, call = home.ledger.for_new_call(here=home.is_here())
     return Captured(
         captured.manifest._replace(spent=spent, live=live),
         captured.baseline._replace(ledger=call),
@@ -146,5 +146,5 @@ def _with_token_news(
     if home.ledger is None:
         return manifest, now
     call = now.ledger or CallLedger()
-    spent, live = home.ledger.later(call, here=home.is_here())
+    spent, live = home.ledger.for_next_frame(call, here=home.is_here())
     return manifest._replace(spent=spent, live=live), now._replace(ledger=call)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from catena.context.binding import Binding
-from catena.context.registry import Key, find
-from catena.context.token import UNSET
-from catena.context.var import MISSING, ContextVar, received
+from catena.context.registry import find
+from catena.context.var import receive_variable
+from catena.context.variable import MISSING, UNSET, Variable
 from catena.errors import ChainSerializationError
 from catena.events import ForwardDropped
 from catena.events.bus import announce
+from catena.ids import Key
 from catena.transfer.diff import is_fixed
 from catena.transfer.manifest import (
     ENTRY_LIMIT,
@@ -31,7 +32,7 @@ STUB_LIMIT = 1024
 
 
 # A plain tuple, for a call may bring a hundred of them: it takes a tenth of a named one's time.
-Bound = tuple[ContextVar[Any], Any, Binding, bytes]
+Bound = tuple[Variable, Any, Binding, bytes]
 """A variable that gets a value: the value, its binding and the bytes that it came as."""
 
 
@@ -43,19 +44,19 @@ class DecodedEntries:
 
     def __init__(self) -> None:
         self.bound: list[Bound] = []
-        self.bindings: dict[ContextVar[Any], Binding] = {}
+        self.bindings: dict[Variable, Binding] = {}
         self.fixed = True
-        self.unbound: list[ContextVar[Any]] = []
-        self.unread: list[tuple[ContextVar[Any], bytes]] = []
+        self.unbound: list[Variable] = []
+        self.unread: list[tuple[Variable, bytes]] = []
         self.problems: Problems = []
         self.stubs = 0
 
     @property
-    def mentioned(self) -> set[ContextVar[Any]]:
+    def mentioned(self) -> set[Variable]:
         """The variables that are bound or unbound."""
         return {*self.bindings, *self.unbound}
 
-    def bind(self, var: ContextVar[Any], value: Any, binding: Binding, data: bytes) -> None:
+    def bind(self, var: Variable, value: Any, binding: Binding, data: bytes) -> None:
         """Have a variable get a value, which came as these bytes."""
         self.bound.append((var, value, binding, data))
         self.bindings[var] = binding
@@ -104,7 +105,7 @@ def decode_entries(entries: Iterable[Entry], values: Values, *, to_worker: bool)
 
 
 def _decode_entry(
-    var: ContextVar[Any], entry: Entry, values: Values, found: DecodedEntries, *, to_worker: bool
+    var: Variable, entry: Entry, values: Values, found: DecodedEntries, *, to_worker: bool
 ) -> None:
     """Add what an entry does to its variable."""
     if entry.kind is EntryKind.VALUE:
@@ -119,7 +120,7 @@ def _decode_entry(
         found.unbound.append(var)
 
 
-def _stub_of(entry: Entry, values: Values, found: DecodedEntries) -> ContextVar[Any] | None:
+def _stub_of(entry: Entry, values: Values, found: DecodedEntries) -> Variable | None:
     """Return what stands for a variable that nobody declared here; None when there are too many."""
     found.stubs += 1
     if found.stubs > STUB_LIMIT:
@@ -132,7 +133,7 @@ def _stub_of(entry: Entry, values: Values, found: DecodedEntries) -> ContextVar[
             default = values.loads(entry.default)
         except Exception as error:
             found.problems.append(describe_problem(entry.key, error, "read"))
-    return received(entry.key, default, "forward" if entry.forward else "both")
+    return receive_variable(entry.key, default, "forward" if entry.forward else "both")
 
 
 def _decode_value(entry: Entry, values: Values, found: DecodedEntries) -> Any:

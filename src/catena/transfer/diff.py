@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 
 from catena.context.binding import Binding
 from catena.context.chain import State
-from catena.context.registry import Key, find
-from catena.context.token import UNREAD
-from catena.context.var import MISSING, ContextVar
+from catena.context.registry import find
+from catena.context.variable import MISSING, UNREAD, Variable
 from catena.errors import ChainSerializationError
+from catena.ids import Key
 from catena.transfer.baseline import NOTHING
 from catena.transfer.manifest import (
     ENTRY_LIMIT,
@@ -33,7 +33,7 @@ __all__ = ["ManifestDiff", "count_bytes", "is_fixed"]
 _FIXED = frozenset({str, bytes, int, float, bool, type(None)})
 _LOST = b""
 _KEY = itemgetter(0)
-_defaults: WeakKeyDictionary[ContextVar[Any], tuple[Any, bytes | None]] = WeakKeyDictionary()
+_defaults: WeakKeyDictionary[Variable, tuple[Any, bytes | None]] = WeakKeyDictionary()
 
 
 def is_fixed(value: Any) -> bool:
@@ -128,7 +128,7 @@ class ManifestDiff:
         if since:
             self._add_resets(state, since)
 
-    def _add_value(self, var: ContextVar[Any], binding: Binding) -> None:
+    def _add_value(self, var: Variable, binding: Binding) -> None:
         data = binding.unread_bytes(var)
         if data is None:
             data = self._encode_value(var, binding, None)
@@ -137,14 +137,14 @@ class ManifestDiff:
         self.entries.append(_entry_of(var, data, self._values))
 
     def _add_if_changed(
-        self, var: ContextVar[Any], binding: Binding, known: bytes | None, data: bytes
+        self, var: Variable, binding: Binding, known: bytes | None, data: bytes
     ) -> None:
         """Add a value that user code holds, if it was changed in place."""
         if data != (binding.written if known is None else known):
             self._written[binding] = data
             self.entries.append(_entry_of(var, data, self._values))
 
-    def _encode_value(self, var: ContextVar[Any], binding: Binding, known: bytes | None) -> bytes:
+    def _encode_value(self, var: Variable, binding: Binding, known: bytes | None) -> bytes:
         """Return a value as bytes, none when it cannot be encoded: a problem, unless ``known``."""
         try:
             value = var.backing.get()
@@ -198,14 +198,14 @@ class ManifestDiff:
         return sizes
 
 
-def _entry_of(var: ContextVar[Any], data: bytes, values: Values) -> Entry:
+def _entry_of(var: Variable, data: bytes, values: Values) -> Entry:
     forward = var.propagate == "forward"
     if data == _LOST:
         return Entry(var.key, EntryKind.LOST, b"", forward)
     return Entry(var.key, EntryKind.VALUE, data, forward, _default_of(var, values))
 
 
-def _default_of(var: ContextVar[Any], values: Values) -> bytes | None:
+def _default_of(var: Variable, values: Values) -> bytes | None:
     if var.default is MISSING:
         return None
     known = _defaults.get(var)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
-from catena.context.registry import Key
 from catena.events.carrier import NO_CARRIER, Carrier
+from catena.ids import Key
 
 __all__ = [
     "ENTRY_LIMIT",

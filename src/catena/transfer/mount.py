@@ -13,18 +13,17 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
-from catena.context.chain import EMPTY, Chain, State
-from catena.context.current import Home, current, running_task
-from catena.context.factory import check_task_factory
+from catena.context.chain import EMPTY, Chain, State, current
 from catena.context.guard import admit
+from catena.context.home import Home
 from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
-from catena.context.registry import Key
-from catena.context.token import UNSET
-from catena.context.var import ContextVar
+from catena.context.ownership import running_task
+from catena.context.tasks.displacement import check_task_factory
+from catena.context.variable import UNSET, Variable
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
 from catena.events.bus import announce
-from catena.ids import ID_BYTES
+from catena.ids import ID_BYTES, Key
 from catena.transfer.baseline import Baseline
 from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
 from catena.transfer.manifest import ChainManifest, Values
@@ -152,7 +151,7 @@ def unmount() -> None:
     each is announced once.
     """
     chain = current.get()
-    if chain is None or not chain.home.release():
+    if chain is None or not chain.home.give_up_proof():
         return
     if chain.state.has_stubs and KeysUndeclared.listeners:
         _announce_undeclared(chain)
@@ -171,7 +170,7 @@ def _receive_tokens(
         return call
     call, home = call or CallLedger(), chain.home
     spent, live, here = manifest.spent, manifest.live, home.is_here()
-    home.book().told(spent, live, call, to_worker=to_worker, here=here)
+    home.open_ledger().receive(spent, live, call, to_worker=to_worker, here=here)
     return call
 
 
@@ -182,13 +181,11 @@ def _arm_chain(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | 
     chain = Chain(
         manifest.chain_id, manifest.parent_id, get_ident(), task and ref(task), home, state
     )
-    home.settle(chain)
+    home.take_context(chain)
     return chain
 
 
-def _apply_entries(
-    before: State, found: DecodedEntries, unbound: Iterable[ContextVar[Any]]
-) -> State:
+def _apply_entries(before: State, found: DecodedEntries, unbound: Iterable[Variable]) -> State:
     """Bind and unbind in the current Context, which holds a state; return the state after it."""
     for var, value, _, _ in found.bound:
         var.backing.set(value)
@@ -205,8 +202,8 @@ def _apply_entries(
 
 def _announce_mount(
     manifest: ChainManifest,
-    bound: Iterable[ContextVar[Any]],
-    unbound: Iterable[ContextVar[Any]],
+    bound: Iterable[Variable],
+    unbound: Iterable[Variable],
     *,
     to_worker: bool,
 ) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import warnings
 from functools import partial
 
-from catena.context.registry import Key
 from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost
 from catena.events.bus import announce, is_observing, run_observing
+from catena.ids import Key
 from catena.wording import reason
 
 __all__ = ["Problems", "describe_problem", "warn_of_unread", "warn_or_raise"]

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from catena.context.current import running_loop
-from catena.context.runtime import options
+from catena.context.options import options
+from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.timeouts import Bounds, bounds_of

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from catena.context.current import running_loop
+from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, no_pool, send_call

@@ -11,7 +11,7 @@ import asyncio
 from time import monotonic, monotonic_ns
 from typing import Literal, NamedTuple
 
-from catena.context.runtime import NO_OPTIONS, options
+from catena.context.options import NO_OPTIONS, options
 from catena.dispatch.caller.answers import apply_answer, mount_late
 from catena.dispatch.caller.call import Call
 from catena.dispatch.declaration import Declaration

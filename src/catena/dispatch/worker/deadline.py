@@ -12,7 +12,7 @@ from copy import copy
 from time import monotonic, monotonic_ns
 from typing import Any
 
-from catena.context.runtime import Options, options
+from catena.context.options import Options, options
 from catena.dispatch.worker.session import AcceptedCall, Session
 
 __all__ = ["TimeLeft", "bound_by_time"]

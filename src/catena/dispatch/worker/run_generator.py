@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from time import monotonic
 from typing import Any
 
-from catena.context.current import current
+from catena.context.chain import current
 from catena.dispatch.answers import mount_frame
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
 from catena.dispatch.worker.observation import ExecutionObservation

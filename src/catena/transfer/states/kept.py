@@ -26,14 +26,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from catena.context.binding import LAZY, Binding, LazyValues
-from catena.context.chain import EMPTY, State
-from catena.context.current import UNMOUNTED, current
+from catena.context.chain import EMPTY, UNMOUNTED, State, current
 from catena.context.ledger import spent_elsewhere
-from catena.context.registry import Key
-from catena.context.token import TOKEN_MARK, UNREAD, UNSET
-from catena.context.var import ContextVar
+from catena.context.token import TOKEN_MARK
+from catena.context.variable import UNREAD, UNSET, Variable
 from catena.errors import ChainSerializationError
 from catena.events import announced
+from catena.ids import Key
 from catena.transfer.baseline import Baseline
 from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
 from catena.transfer.diff import count_bytes
@@ -62,9 +61,9 @@ class KeptState:
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
         self.context = context
         self.state = self.unread = state
-        self.lazy: dict[ContextVar[Any], bytes] = {}
-        self.written: dict[ContextVar[Any], bytes] = {}
-        self.eager: dict[ContextVar[Any], bytes] = {}
+        self.lazy: dict[Variable, bytes] = {}
+        self.written: dict[Variable, bytes] = {}
+        self.eager: dict[Variable, bytes] = {}
         self.sizes: dict[Key, int] = {}
         self.size = 0
 
@@ -95,7 +94,7 @@ class KeptState:
         then.size = sum(then.sizes.values())
         return then
 
-    def _put_values(self, found: DecodedEntries, gone: Iterable[ContextVar[Any]]) -> None:
+    def _put_values(self, found: DecodedEntries, gone: Iterable[Variable]) -> None:
         """Put what a manifest brought where it is kept; called in the new state's Context."""
         current.set(UNMOUNTED)
         for var in gone:
@@ -113,7 +112,7 @@ class KeptState:
             # Refused again by each call, which costs less than to have the sender send everything.
             self.eager[var], self.sizes[var.key] = data, count_bytes(data)
 
-    def state_of_call(self, values: Values, changed: Iterable[ContextVar[Any]]) -> State:
+    def state_of_call(self, values: Values, changed: Iterable[Variable]) -> State:
         """Return the state of one call, whose lazy values are bytes until it reads them.
 
         Variables that its manifest ``changed`` are left out.

@@ -36,7 +36,7 @@ from weakref import ref
 
 from catena.context.binding import Binding
 from catena.context.chain import Chain, State
-from catena.context.registry import Key
+from catena.ids import Key
 from catena.transfer.baseline import NOTHING, Baseline, Captured
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values

@@ -1,4 +1,4 @@
-"""``buried`` finds what an object holds and leaves the rest of the program alone."""
+"""``find_reachable`` finds what an object holds and leaves the rest of the program alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from catena.context.buried import buried
+from catena.context.tasks.reachable import find_reachable
 
 
 class Sought:
@@ -19,7 +19,7 @@ class Sought:
 
 def found(top: object) -> Sought | None:
     """Return what is found of it."""
-    return buried(top, Sought, lambda _: True)
+    return find_reachable(top, Sought, lambda _: True)
 
 
 class Held:
@@ -81,8 +81,8 @@ def test_only_the_wanted_one_is_found() -> None:
     """C7: a factory of ours for another loop is passed over."""
     first, second = Sought(), Sought()
 
-    assert buried([first, second], Sought, lambda one: one is second) is second
-    assert buried([first], Sought, lambda one: one is second) is None
+    assert find_reachable([first, second], Sought, lambda one: one is second) is second
+    assert find_reachable([first], Sought, lambda one: one is second) is None
 
 
 def test_the_rest_of_the_program_is_left_alone() -> None:

@@ -1,5 +1,4 @@
-"""``RuntimeContext``: options for the calls of a block, and what a routine inherits of its
-caller's.
+"""``RuntimeContext``: options for the calls of a block, which the routines called inherit.
 
 They are kept in ONE stdlib context variable, so created tasks and threads take them along. A
 deadline is a monotonic time here and leaves the process as time left only: no clocks are compared.
@@ -86,8 +85,8 @@ class RuntimeContext:
 
     def __repr__(self) -> str:
         given = {"timeout": self.timeout, "dispatch_timeout": self.dispatch_timeout}
-        told = ", ".join(f"{name}={one!r}" for name, one in given.items() if one is not None)
-        return f"RuntimeContext({told})"
+        shown = ", ".join(f"{name}={one!r}" for name, one in given.items() if one is not None)
+        return f"RuntimeContext({shown})"
 
 
 def checked_seconds(name: str, value: float | None) -> float | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 import catena
-from catena.context.runtime import Options, options
+from catena.context.options import Options, options
 from tests.support import LOOPS, isolated, run
 
 

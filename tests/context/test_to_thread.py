@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.current import current
+from catena.context.chain import current
 from tests.support import LOOPS, run, variable
 
 

@@ -1,4 +1,4 @@
-"""``buried``: what an object holds somewhere within, found without running any code of it."""
+"""``find_reachable``: an object that another one holds, found without running any code of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from types import CodeType, CoroutineType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any, TypeVar, cast
 
-__all__ = ["buried"]
+__all__ = ["find_reachable"]
 
 T = TypeVar("T")
 
-_REACH = 500
+_LIMIT = 500
 """How many objects are looked at, the near ones first."""
 
 # What leads to the rest of the program rather than into the object.
@@ -33,7 +33,7 @@ _OUTSIDE = (
 )
 
 
-def buried(top: object, kind: type[T], wanted: Callable[[T], bool]) -> T | None:
+def find_reachable(top: object, kind: type[T], wanted: Callable[[T], bool]) -> T | None:
     """Return the nearest object of exactly that class that ``top`` holds, None without one.
 
     Looked into are closures, defaults, attributes of objects and classes, bound methods,
@@ -41,8 +41,8 @@ def buried(top: object, kind: type[T], wanted: Callable[[T], bool]) -> T | None:
     """
     seen = {id(top)}
     todo: deque[object] = deque([top])
-    while todo and len(seen) < _REACH:
-        for one in _within(todo.popleft()):
+    while todo and len(seen) < _LIMIT:
+        for one in _referents_of(todo.popleft()):
             if id(one) in seen:
                 continue
             seen.add(id(one))
@@ -54,7 +54,7 @@ def buried(top: object, kind: type[T], wanted: Callable[[T], bool]) -> T | None:
     return None
 
 
-def _within(one: object) -> Iterable[Any]:
+def _referents_of(one: object) -> Iterable[Any]:
     if issubclass(type(one), type):
         kind = cast("type", one)
         return [*kind.__bases__, *vars(kind).values()]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from catena.context.current import UNMOUNTED, current
+from catena.context.chain import UNMOUNTED, current
 from catena.context.fork import fork_here
 from catena.context.guard import admit
 
@@ -26,12 +26,12 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     """
     chain = current.get()
     if chain is not None and chain is not UNMOUNTED:
-        # A task that was not forked yet is to be, for the thread's chain names its own as parent.
+        # A task without a chain of its own gets one now: the thread's chain names it as parent.
         admit(chain)
-    return await asyncio.to_thread(_detached, func, *args, **kwargs)
+    return await asyncio.to_thread(_run_detached, func, *args, **kwargs)
 
 
-def _detached(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def _run_detached(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     chain = current.get()
     if chain is not None and chain is not UNMOUNTED:
         fork_here(chain)
