@@ -21,7 +21,7 @@ __all__ = [
     "closure",
     "dropping",
     "partial",
-    "told_by",
+    "reports_of",
     "touch",
 ]
 
@@ -162,11 +162,11 @@ def bury(wrap: Callable[[Factory], Factory]) -> Factory:
     return after
 
 
-def told_by(running: asyncio.AbstractEventLoop) -> list[dict[str, Any]]:
-    """Return a list that fills with what the loop's exception handler is told."""
-    told: list[dict[str, Any]] = []
-    running.set_exception_handler(lambda _, facts: told.append(facts))
-    return told
+def reports_of(running: asyncio.AbstractEventLoop) -> list[dict[str, Any]]:
+    """Return a list that fills with what is reported to the loop's exception handler."""
+    reported: list[dict[str, Any]] = []
+    running.set_exception_handler(lambda _, facts: reported.append(facts))
+    return reported
 
 
 class Stashing:

@@ -188,7 +188,7 @@ def test_a_child_that_has_not_run_yet_does_not_see_later_sets(loop: str) -> None
 
 
 def test_a_fork_drops_what_was_reset_before() -> None:
-    """C5: what the parent reset is not the child's to tell."""
+    """C5: what the parent reset is not reported by the child."""
     var, other = variable(), variable()
 
     async def child() -> Chain:

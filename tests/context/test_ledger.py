@@ -1,4 +1,4 @@
-"""Token ledgers: what is told of tokens that crossed, to whom, and what is forgotten."""
+"""Token ledgers: which ids a frame takes along, of which calls, and what is forgotten."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def test_a_context_without_crossed_tokens_has_no_ledger() -> None:
     assert scope.capture(to_worker=True).live == (token.id,)
 
 
-def test_a_live_id_is_told_once() -> None:
-    """T5: what a call was told it is not told again; a later call is told anew."""
+def test_a_live_id_is_sent_once() -> None:
+    """T5: what a call has sent it does not send again; a later call does."""
     scope, var = Scope(), variable()
     first = crossing(scope, var)
     assert scope.capture(to_worker=True).live == (first.id,)
@@ -76,8 +76,8 @@ def test_a_live_id_is_told_once() -> None:
     assert set(scope.capture(to_worker=True).live) == {first.id, second.id}
 
 
-def test_what_is_spent_is_told_to_each_open_call_that_knew_it_live() -> None:
-    """T4, T8: a reset here reaches the calls that were told, once each, and no other."""
+def test_what_is_spent_is_sent_to_each_open_call_that_knew_it_live() -> None:
+    """T4, T8: a reset here reaches the calls that know the id, once each, and no other."""
     scope, var = Scope(), variable()
     token = crossing(scope, var)
     open_ledger = book(scope)
@@ -91,7 +91,7 @@ def test_what_is_spent_is_told_to_each_open_call_that_knew_it_live() -> None:
     assert scope.run(open_ledger.for_next_frame, stranger) == ((), ())
 
 
-def test_a_spent_id_is_told_to_later_calls_while_its_token_lives() -> None:
+def test_a_spent_id_is_sent_to_later_calls_while_its_token_lives() -> None:
     """T8: and is forgotten with the token."""
     scope, var = Scope(), variable()
     token = crossing(scope, var)
@@ -104,7 +104,7 @@ def test_a_spent_id_is_told_to_later_calls_while_its_token_lives() -> None:
     assert not book(scope).spent
 
 
-def test_a_token_that_was_used_before_it_crossed_is_told_spent() -> None:
+def test_a_token_that_was_used_before_it_crossed_is_sent_as_spent() -> None:
     """T4: nobody takes it for good."""
     scope, var = Scope(), variable()
     token = scope.set(var, 1)
@@ -128,7 +128,7 @@ def test_a_token_that_is_gone_is_forgotten() -> None:
 
 
 def test_a_token_that_comes_back_while_its_call_is_open_is_good() -> None:
-    """T5: what a call was told holds, though the object here was gone meanwhile."""
+    """T5: what a call knows holds, though the object here was gone meanwhile."""
     scope, var = Scope(), variable()
     scope.set(var, "before")
     token = crossing(scope, var)
@@ -176,7 +176,7 @@ def test_a_token_that_proved_its_context_resets_as_before(old: Any) -> None:
 
 
 def test_an_answers_ids_are_kept_when_their_tokens_arrive() -> None:
-    """T7: whose token did not come with the answer is told nobody, and forgotten with its call."""
+    """T7: an id whose token did not come with the answer goes to nobody, and ends with its call."""
     scope, var = Scope(), variable()
     scope.set(var, 1)
     assert scope.chain is not None
@@ -212,8 +212,8 @@ def test_an_answer_spends_only_what_its_call_knows() -> None:
     assert "already been used once" in refused(scope.run, var.reset, mine)
 
 
-def test_what_an_answer_spent_is_told_to_the_other_calls() -> None:
-    """T4: not to the one that told it."""
+def test_what_an_answer_spent_is_sent_to_the_other_calls() -> None:
+    """T4: not to the one that brought it."""
     scope, var = Scope(), variable()
     token = crossing(scope, var)
     open_ledger = book(scope)
@@ -225,7 +225,7 @@ def test_what_an_answer_spent_is_told_to_the_other_calls() -> None:
 
 
 def test_a_token_that_arrives_used_is_spent_here_too() -> None:
-    """T4: a payload that shows it used, by whatever way it came, ends what open calls were told."""
+    """T4: a payload that shows it used, by whatever way it came, ends what open calls know."""
     scope, var = Scope(), variable()
     token = crossing(scope, var)
     scope.capture(to_worker=True)
@@ -240,8 +240,8 @@ def test_a_token_that_arrives_used_is_spent_here_too() -> None:
     assert not book(scope).live
 
 
-def test_a_token_that_a_caller_told_and_that_arrives_used_is_told_to_later_hops() -> None:
-    """T4: a worker that is shown a used token tells nobody that it is live."""
+def test_a_token_that_a_caller_sent_and_that_arrives_used_is_sent_to_later_hops() -> None:
+    """T4: a worker that is shown a used token reports to nobody that it is live."""
     caller, worker, var = Scope(), Scope(contextvars.Context()), variable()
     caller.set(var, "before")
     worker.mount(caller.capture(to_worker=True)._replace(live=(FORGED,)), to_worker=True)
@@ -251,7 +251,7 @@ def test_a_token_that_a_caller_told_and_that_arrives_used_is_told_to_later_hops(
     assert (manifest.spent, manifest.live) == ((token.id,), ())
 
 
-def test_a_sender_tells_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sender_sends_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """T8: with more live tokens than may travel, the call is refused here."""
     monkeypatch.setattr(ledgers, "LEDGER_LIMIT", 2)
     scope, var = Scope(), variable()
@@ -265,8 +265,8 @@ def test_a_sender_tells_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) 
     assert len(scope.capture(to_worker=True).live) == 2
 
 
-def test_what_was_too_much_to_tell_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """T4, T8: a frame that was refused told nothing, so the next one tells all of it."""
+def test_what_was_too_much_to_send_is_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T4, T8: a frame that was refused sent nothing, so the next one sends all of it."""
     monkeypatch.setattr(ledgers, "LEDGER_LIMIT", 2)
     scope, var = Scope(), variable()
     used = crossing(scope, var)
@@ -335,12 +335,12 @@ def test_forward_variables_tokens_are_in_no_ledger() -> None:
 
 
 def test_ids_are_live_in_the_context_itself_alone() -> None:
-    """T5: a copy of the Context that was told does not reset the token."""
+    """T5: a copy of the Context that got the id does not reset the token."""
     worker, var = Scope(contextvars.Context()), variable()
     caller = Scope()
     caller.set(var, "before")
-    told = caller.capture(to_worker=True)._replace(live=(FORGED,))
-    worker.mount(told, to_worker=True)
+    forged = caller.capture(to_worker=True)._replace(live=(FORGED,))
+    worker.mount(forged, to_worker=True)
     token = arrived(FORGED, var)
     assert "different Context" in refused(worker.context.copy().run, var.reset, token)
     worker.run(var.reset, token)

@@ -100,7 +100,7 @@ def test_leaving_in_another_context_changes_nothing_there() -> None:
         assert options.get() == Options(timeout=9)
 
 
-def test_its_text_tells_what_was_set() -> None:
+def test_its_text_shows_what_was_set() -> None:
     """D8: the representation is how it is written, with what was left out left out."""
     assert repr(catena.RuntimeContext(timeout=1.5)) == "RuntimeContext(timeout=1.5)"
     assert repr(catena.RuntimeContext()) == "RuntimeContext()"

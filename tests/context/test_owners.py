@@ -76,7 +76,9 @@ def test_an_owner_on_a_loop_that_stands_still_is_no_error(
     var = variable()
     context = contextvars.Context()
     loop = new_loop()
-    loop.set_exception_handler(lambda *_: None)  # a pending task that is collected is told there
+    loop.set_exception_handler(
+        lambda *_: None
+    )  # a pending task that is collected is reported there
 
     async def hold() -> None:
         var.set("held")

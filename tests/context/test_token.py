@@ -99,7 +99,7 @@ def test_a_childs_reset_of_its_parents_token_is_refused_and_leaves_it_good() -> 
 
 @isolated
 def test_each_reset_is_announced_with_its_outcome() -> None:
-    """The audit: ok, used, foreign and orphan are told apart, with the token's id."""
+    """The audit: ok, used, foreign and orphan are distinguished, with the token's id."""
     var, other = variable(), variable()
     token = var.set(1)
     elsewhere = contextvars.copy_context().run(var.set, 2)
@@ -113,10 +113,10 @@ def test_each_reset_is_announced_with_its_outcome() -> None:
         with pytest.raises(RuntimeError):
             var.reset(token)
 
-    told = recorded.of(TokenReset)
-    assert [one.outcome for one in told] == ["orphan", "foreign", "ok", "used"]
-    assert {one.key for one in told} == {var.key}
-    assert told[2].token_id == told[3].token_id == token.id
+    resets = recorded.of(TokenReset)
+    assert [one.outcome for one in resets] == ["orphan", "foreign", "ok", "used"]
+    assert {one.key for one in resets} == {var.key}
+    assert resets[2].token_id == resets[3].token_id == token.id
 
 
 @isolated

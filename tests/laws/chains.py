@@ -43,7 +43,7 @@ class Cell:
     value: Any
 
 
-Told = dict[int, tuple[Cell, str]]
+Sent = dict[int, tuple[Cell, str]]
 
 
 @dataclass(eq=False)
@@ -80,7 +80,7 @@ class Scope:
         data = binding.unread_bytes(var)
         return binding.read_value(var) if data is None else LENIENT.loads(data)
 
-    def told(self) -> Told:
+    def known(self) -> Sent:
         """Return what a frame that leaves or comes now says that is here."""
         return {which: (cell, repr(cell.value)) for which, cell in self.model.items()}
 
@@ -95,8 +95,8 @@ class Call:
     worker: Scope
     calling: Baseline | None = None
     chain_id: bytes = b""
-    there: Told = field(default_factory=dict)
-    back: Told = field(default_factory=dict)
+    there: Sent = field(default_factory=dict)
+    back: Sent = field(default_factory=dict)
     drivers: dict[bytes, Scope] = field(default_factory=dict)
 
 
@@ -194,7 +194,7 @@ class Chains:
         )
 
     def ack(self) -> None:
-        """Tell the caller that the states it has told have arrived."""
+        """Confirm to the caller that the states it has sent have arrived."""
         for number in self.pending:
             self.sent.confirm(number)
             self.arrived.add(number)
@@ -254,16 +254,16 @@ class Chains:
         worker = self._worker_of(call, caller.chain_id)
         if captured is not None:
             manifest = trip(captured.manifest)
-            told = news(caller, {} if whole else call.there, ALL)
+            expected = news(caller, {} if whole else call.there, ALL)
             assert manifest.whole == whole
-            assert self._named(manifest) == told.keys()
+            assert self._named(manifest) == expected.keys()
             worker.baseline = worker.context.run(
                 mount, manifest, LENIENT, to_worker=True, baseline=worker.baseline
             )
             self.seen["driven whole" if whole else "driven by a delta"] += 1
-            self._tell("there", worker.model, caller.model)
-            gone = worker.model.keys() - told.keys() if whole else ()
-            self._crossed(worker, told | dict.fromkeys(gone))
+            self._note_knowledge("there", worker.model, caller.model)
+            gone = worker.model.keys() - expected.keys() if whole else ()
+            self._crossed(worker, expected | dict.fromkeys(gone))
         for which in BOTH:
             assert shown(worker.model.get(which)) == shown(caller.model.get(which))
         self._begin(call, caller)
@@ -284,19 +284,21 @@ class Chains:
         manifest, worker.baseline = worker.context.run(
             capture_answer, LENIENT, worker.baseline, whole=whole
         )
-        told = news(worker, call.back, BOTH, again=whole)
-        assert (set() if manifest is None else self._named(manifest)) == told.keys()
+        expected = news(worker, call.back, BOTH, again=whole)
+        assert (set() if manifest is None else self._named(manifest)) == expected.keys()
         same = worker.mounted is not None and manifest is None
         self.seen["a bare name that nobody touched"] += same and bool(worker.model)
         if manifest is not None:
             call.calling = caller.context.run(
                 mount, trip(manifest), LENIENT, to_worker=False, baseline=call.calling
             )
-        self.seen["told nothing back"] += manifest is None and bool(worker.model)
-        self._tell("back", caller.model, {n: worker.model[n] for n in BOTH if n in worker.model})
-        self._crossed(caller, told)
+        self.seen["sent nothing back"] += manifest is None and bool(worker.model)
+        self._note_knowledge(
+            "back", caller.model, {n: worker.model[n] for n in BOTH if n in worker.model}
+        )
+        self._crossed(caller, expected)
         call.chain_id = call.chain_id or worker.chain_id
-        call.there, call.back = caller.told(), worker.told()
+        call.there, call.back = caller.known(), worker.known()
         caller.parked.append(call)
         self.ack()
 
@@ -324,7 +326,7 @@ class Chains:
         return caller.context.run(capture_first, LENIENT, self.sent)
 
     def _begin(self, call: Call, caller: Scope) -> None:
-        call.there, call.back = caller.told(), call.worker.told()
+        call.there, call.back = caller.known(), call.worker.known()
         self.scopes.append(call.worker)
 
     def _worker_of(self, call: Call, chain_id: bytes) -> Scope:
@@ -341,9 +343,9 @@ class Chains:
         call.chain_id = chain_id
         return call.worker
 
-    def _crossed(self, target: Scope, told: dict[int, Cell | None]) -> None:
+    def _crossed(self, target: Scope, expected: dict[int, Cell | None]) -> None:
         """Make of a dict what a frame makes of the Context."""
-        for which, cell in told.items():
+        for which, cell in expected.items():
             if cell is None:
                 target.model.pop(which, None)
             else:
@@ -354,7 +356,7 @@ class Chains:
         which = {var.key: number for number, var in enumerate(self.variables)}
         return {which[entry.key] for entry in closed.unpack_entries(manifest.entries)}
 
-    def _tell(self, where: str, before: dict[int, Cell], after: dict[int, Cell]) -> None:
+    def _note_knowledge(self, where: str, before: dict[int, Cell], after: dict[int, Cell]) -> None:
         """Count what a frame for somebody who has a state already makes of that state."""
         self.seen[f"gone {where}"] += bool(before.keys() - after.keys() - {2})
         for which in before.keys() & after.keys():
@@ -367,7 +369,7 @@ class Chains:
 
     def _count_first(self, manifest: ChainManifest, *, kept: int) -> None:
         differs = "with differences" if manifest.entries else "alone"
-        self.seen[f"a name {differs}" if manifest.base else "told whole"] += 1
+        self.seen[f"a name {differs}" if manifest.base else "sent whole"] += 1
         self.seen["a state given a name"] += manifest.name > 0
         self.seen["sent without a name"] += bool(manifest.entries) and not manifest.name
         self.seen["kept as bytes"] += kept
@@ -390,17 +392,17 @@ def run_program(seen: Seen, program: list[Step], *, deltas: bool) -> None:
 
 
 def news(
-    source: Scope, told: Told, which: tuple[int, ...], *, again: bool = False
+    source: Scope, before: Sent, which: tuple[int, ...], *, again: bool = False
 ) -> dict[int, Cell | None]:
-    """Return what a frame has to say: what differs from what was told, None for what is gone.
+    """Return what a frame has to say: what differs from what was sent, None for what is gone.
 
     With ``again`` it repeats what does not differ.
     """
     return {
         one: cell
         for one in which
-        if (cell := source.model.get(one)) is not None or one in told
-        if cell is None or again or told.get(one) != (cell, repr(cell.value))
+        if (cell := source.model.get(one)) is not None or one in before
+        if cell is None or again or before.get(one) != (cell, repr(cell.value))
     }
 
 

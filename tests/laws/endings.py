@@ -175,7 +175,7 @@ class Life:
         await settle_in_there()
         await prepare()
         for plan in WARMING:
-            await _told(plan)
+            await _run_plan(plan)
         await left_there()
         await asyncio.sleep(0.05)
 
@@ -186,7 +186,7 @@ class Life:
 
     async def _outcome(self, plan: Plan) -> str:
         """Make the call in a task and a Context of its own; return what came of it, in words."""
-        work = asyncio.create_task(_told(plan), context=contextvars.copy_context())
+        work = asyncio.create_task(_run_plan(plan), context=contextvars.copy_context())
         if was_cancelled(plan):
             await asyncio.sleep(0.01)
             work.cancel()
@@ -219,7 +219,7 @@ async def _left() -> tuple[Left, Left]:
     return left(), there
 
 
-async def _told(plan: Plan) -> str:
+async def _run_plan(plan: Plan) -> str:
     """Return what a call came to, in words; what it brought is let go of here."""
     try:
         await outcome_of(plan)

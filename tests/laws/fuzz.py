@@ -104,7 +104,7 @@ class _Side:
     async def play(self, wrong: Iterable[bytes]) -> None:
         """Send the messages, and then an ordinary call."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, told: self.strange.append(told))
+        loop.set_exception_handler(lambda _, facts: self.strange.append(facts))
         await self._play(wrong)
 
     def counted(self, what: str) -> None:
@@ -121,7 +121,7 @@ class _Side:
 
     def judge(self) -> None:
         """Hold what all cases have against what may be, and count it."""
-        assert self.strange == [], f"the loop was told of {self.strange}"
+        assert self.strange == [], f"reported to the loop: {self.strange}"
         assert self.end is None or isinstance(self.end, ProtocolError), repr(self.end)
         self.seen["parsed"] += self.parsed
         self.seen["mounted"] += self.mounts > 0
@@ -256,7 +256,7 @@ class _Waiting(_Side):
     def __init__(self, seen: Seen, program: Any) -> None:
         super().__init__(seen)
         self.program = program
-        self.told: list[Frame] = []
+        self.answered: list[Frame] = []
 
     async def _play(self, wrong: Iterable[bytes]) -> None:
         outcomes.clear()
@@ -264,7 +264,7 @@ class _Waiting(_Side):
             program = asyncio.create_task(self.program(), context=contextvars.copy_context())
             for data in wrong:
                 await settle()
-                self.told += self.read(data)
+                self.answered += self.read(data)
                 hand.message(data)
             await settle()
             served = caller.usable
@@ -305,7 +305,7 @@ class _Waiting(_Side):
         for call, outcome in enumerate(outcomes, start=1):
             if isinstance(outcome.error, catena.WorkerLost | ProtocolError | ConnectionError):
                 break
-            after = after_answer(outcome.before, self.told, call)
+            after = after_answer(outcome.before, self.answered, call)
             if after is None:
                 break
             self.compare(call, outcome.after, after)

@@ -165,7 +165,7 @@ async def unarmed() -> None:
 
 
 async def all_kinds() -> None:
-    """Values of all kinds, told whole, named, and told by what differs."""
+    """Values of all kinds, sent whole, named, and as what differs."""
     color.set("red")
     size.set(10**30)
     shape.set((1.5, b"bytes", None, True))
@@ -192,7 +192,7 @@ async def in_place() -> None:
 
 
 async def resets() -> None:
-    """What was told is reset."""
+    """What was sent is reset."""
     token, other = mark.set({"a": 1}), size.set(1)
     await _call(look)
     mark.reset(token)

@@ -1,6 +1,6 @@
-"""What a mount must come to, told a second time and without a Context: entry by entry.
+"""What a mount must come to, written a second time and without a Context: entry by entry.
 
-Its one rule is the law itself: each entry counts for its own key alone. What the model cannot tell
+Its one rule is the law itself: each entry counts for its own key alone. What the model cannot say
 (a state that was named twice) it leaves open.
 """
 
@@ -78,7 +78,7 @@ class Expected:
 def after_answer(
     before: Mapping[str, Any], answers: Iterable[Frame], call: int
 ) -> dict[str, Any] | None:
-    """Return what is bound after a call's answer; None when these frames do not tell."""
+    """Return what is bound after a call's answer; None when these frames do not show it."""
     of_call = [one for one in answers if isinstance(one, Nack) or one.call == call]
     last = [one for one in of_call if isinstance(one, Result | ExceptionFrame)]
     if any(isinstance(one, Nack) for one in of_call) or not last:

@@ -132,7 +132,7 @@ def _other_payload(random: Random, batch: Any) -> None:
 
 
 def _other_task(random: Random, batch: Any) -> None:
-    """Change what a Task tells, or its proxy."""
+    """Change what a Task says, or its proxy."""
     frame = random.choice(batch.frames)
     if frame.HasField("task") and random.random() < 0.7:
         frame.task.callable = _value(random, frame.task.callable)

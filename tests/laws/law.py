@@ -28,7 +28,7 @@ class Law:
     """One law: its body, what is drawn for it, how often, and what it has to meet.
 
     ``first`` are examples that come before all random ones; ``around`` makes what is open while the
-    examples of one run go through. It is told whether to shrink, which then is the body's own task.
+    examples of one run go through. It is given whether to shrink, which is then left to the body.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Law:
         """Run the body on so many examples and return what it met.
 
         Raises what the body raises, for the smallest example that Hypothesis finds; without
-        ``shrink``, for the first one. ``progress`` is told before each how many have begun.
+        ``shrink``, for the first one. ``progress`` is called before each with how many have begun.
         """
         seen: Seen = Counter()
 

@@ -41,7 +41,7 @@ REGRESSIONS: tuple[Body, ...] = (
         Call((Reset(0), Take(0), Reset(0)), takes=((1, "argument"),)),
         Reset(0),
     ),
-    # A stream that told of a token long before the token came.
+    # A stream that sent the id of a token long before the token came.
     (
         Open(0, ((Call((Set(0, 0, 0),), gives=((0, "result"),)),), (Fail((0,)),))),
         Drive(0),

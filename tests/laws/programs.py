@@ -33,8 +33,8 @@ def _story(*steps: tuple[str, Any, Any]) -> st.SearchStrategy[list[Step]]:
 
 
 _FIRST, _LAST, _NO = st.just(0), st.just(-1), st.none()
-# What single steps come to too seldom: resets that are told, values that are only equal, changes
-# in place that are told, states that are named with a difference, calls that change nothing until
+# What single steps come to too seldom: resets that are sent, values that are only equal, changes
+# in place that are sent, states that are named with a difference, calls that change nothing until
 # one does, a chain that drives another's.
 STORIES = (
     _story(

@@ -161,7 +161,7 @@ def _entry(kind: str, number: int) -> tuple[Entry, Var | None]:
     return entry, var if entry.key == var.key else None
 
 
-def _told(scope: Scope, act: Any) -> tuple[list[Any], catena.ChainSerializationError | None]:
+def _warned_of(scope: Scope, act: Any) -> tuple[list[Any], catena.ChainSerializationError | None]:
     """Return the keys that were warned of, and the refusal, if there is one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -183,7 +183,7 @@ def _told(scope: Scope, act: Any) -> tuple[list[Any], catena.ChainSerializationE
 def test_a_bad_entry_harms_no_other(
     seen: Seen, drawn: list[tuple[str, bool]], to_worker: bool, values: Wire
 ) -> None:
-    """M2, M5: each bad entry is told, in order, and costs itself; in strict mode, the whole."""
+    """M2, M5: each bad entry is reported, in order, and costs itself; in strict mode, the whole."""
     scope, entries, bad, expected = Scope(values=values), [], [], {}
     scope.set(variable(), "armed")
     for number, (kind, twice) in enumerate(drawn):
@@ -199,11 +199,11 @@ def test_a_bad_entry_harms_no_other(
             expected[var] = "unset" if unbound else "old" if kept else [number]
     before = scope.chain
 
-    told, refusal = _told(
+    warned_of, refusal = _warned_of(
         scope, lambda one: one.mount(manifest_of(*entries, whole=False), to_worker=to_worker)
     )
 
-    assert told == bad
+    assert warned_of == bad
     assert (refusal is not None) == (values.strict and bool(bad))
     if refusal is None:
         assert {var: scope.get(var) for var in expected} == expected
@@ -232,7 +232,7 @@ def _firsts(entries: list[Entry]) -> list[Entry]:
 def test_a_value_that_cannot_be_written_harms_no_other(
     seen: Seen, some: list[bool], frame: str, values: Wire
 ) -> None:
-    """M2, M5, M9: what cannot be written is told as lost; in strict mode nothing is sent."""
+    """M2, M5, M9: what cannot be written is sent as lost; in strict mode nothing is sent."""
     scope = Scope(values=values)
     variables = [variable() for _ in some]
     scope.set(variable(), "armed")
@@ -251,16 +251,16 @@ def test_a_value_that_cannot_be_written_harms_no_other(
         else:
             sent.append(entries_of(one.capture(to_worker=frame == "first")))
 
-    told, refusal = _told(scope, act)
+    warned_of, refusal = _warned_of(scope, act)
 
-    assert set(told) == lost
-    assert len(told) == len(lost)
+    assert set(warned_of) == lost
+    assert len(warned_of) == len(lost)
     assert (refusal is not None) == (values.strict and bool(lost))
     assert bool(sent) == (refusal is None)
-    for told_entries in sent:
-        assert told_entries.keys() >= {var.key for var in variables}
+    for sent_entries in sent:
+        assert sent_entries.keys() >= {var.key for var in variables}
         for var, good in zip(variables, some, strict=True):
-            entry = told_entries[var.key]
+            entry = sent_entries[var.key]
             assert entry.kind is (EntryKind.VALUE if good else EntryKind.LOST)
             assert not good or LENIENT.loads(entry.value) == [1]
     seen["lost"] += len(lost)

@@ -15,7 +15,7 @@ SYMBOLS = sorted(TO_WORKER | TO_CALLER)
 ANSWERS = TO_CALLER - {"ack"}
 STRANGERS = ("hello", "goodbye", "piece", "unknown", "")
 
-# The same language once more, from each side, and told without states.
+# The same language once more, from each side, and written without states.
 WORKER_HEARS = re.compile(
     r"(task( next( cancel)?)?"
     r"|stream( next( cancel)?( (next|send|throw)( cancel)?)*( cancel)?)?)?"
@@ -100,7 +100,7 @@ def test_what_a_worker_hears_is_one_regular_expression() -> None:
     assert {one for one in heard if one.count(" ") < 4} == set(
         _matching(sorted(TO_WORKER), 4, WORKER_HEARS)
     )
-    _told(heard, TO_WORKER)
+    _check_heard(heard, TO_WORKER)
 
 
 @pytest.mark.parametrize("kind", ["task", "stream"])
@@ -112,10 +112,10 @@ def test_what_a_caller_hears_is_one_regular_expression(kind: str) -> None:
     assert {one for one in heard if one.count(" ") < 3} == set(
         _matching(sorted(TO_CALLER), 3, CALLER_HEARS[kind])
     )
-    _told(heard, TO_CALLER - ({"yield", "yield+"} if kind == "task" else set()))
+    _check_heard(heard, TO_CALLER - ({"yield", "yield+"} if kind == "task" else set()))
 
 
-def _told(heard: set[str], symbols: frozenset[str]) -> None:
+def _check_heard(heard: set[str], symbols: frozenset[str]) -> None:
     """See that every symbol was met, as the last of some word."""
     met = Seen(word.rpartition(" ")[2] for word in heard)
     reached(met, dict.fromkeys(symbols, 1))
@@ -216,7 +216,7 @@ def _moves(
         if symbol in TO_WORKER:
             yield after, worker, (*to_worker, symbol), to_caller
     for symbol, after in TABLE[worker].items():
-        # A worker that was told of a Cancel says so in a yield.
+        # A worker that has heard of a Cancel says so in a yield.
         if symbol in TO_CALLER and not (symbol == "yield" and worker.endswith("x")):
             yield caller, after, to_worker, (*to_caller, symbol)
     if to_worker:

@@ -38,7 +38,7 @@ FLOORS = {
     "forked": 40,
     "fork left": 30,
     "unarmed": 10,
-    "told whole": 100,
+    "sent whole": 100,
     "driven whole": 25,
     "driven by another chain": 10,
     "looked at a chain": 50,
@@ -47,7 +47,7 @@ FLOORS = {
 NAMED = {
     "driven by a delta": 300,
     "driven by an earlier chain again": 20,
-    "told nothing back": 200,
+    "sent nothing back": 200,
     "a state given a name": 500,
     "sent without a name": 50,
     "a name alone": 50,
@@ -73,7 +73,7 @@ def test_a_chain_of_calls_goes_as_in_one_process(seen: Seen, program: list[Step]
 
 @law(PROGRAMS, examples=100, floors=FLOORS)
 def test_without_deltas_a_chain_of_calls_goes_the_same_way(seen: Seen, program: list[Step]) -> None:
-    """M9, V1: a peer that keeps no states and knows no deltas is told everything each time."""
+    """M9, V1: a peer that keeps no states and knows no deltas is sent everything each time."""
     run_program(seen, program, deltas=False)
 
 
@@ -165,13 +165,13 @@ BARE = st.tuples(
     st.sampled_from([0, 0, 1]),
 ).map(lambda fields: ChainManifest(*fields))
 KINDS: tuple[Callable[[ChainManifest], Any], ...] = (
-    lambda told: Task(1, 2, b"x", drive=Next(1, told)),
-    lambda told: Task(1, 2, b"x", stream=True, drive=Next(1, told)),
-    lambda told: Next(1, told),
-    lambda told: Send(1, b"x", told),
-    lambda told: Throw(1, b"x", told),
-    lambda told: Result(1, b"x", told),
-    lambda told: ExceptionFrame(1, b"x", told),
+    lambda manifest: Task(1, 2, b"x", drive=Next(1, manifest)),
+    lambda manifest: Task(1, 2, b"x", stream=True, drive=Next(1, manifest)),
+    lambda manifest: Next(1, manifest),
+    lambda manifest: Send(1, b"x", manifest),
+    lambda manifest: Throw(1, b"x", manifest),
+    lambda manifest: Result(1, b"x", manifest),
+    lambda manifest: ExceptionFrame(1, b"x", manifest),
 )
 
 

@@ -58,7 +58,7 @@ class Oracle:
         self.shrink = shrink
         self._runner = asyncio.Runner()
         self._pool: catena.WorkerPool | None = None
-        self._told: dict[str, str] = {}
+        self._differences: dict[str, str] = {}
 
     def theirs(self, script: Body) -> list[Note]:
         """Return what the stdlib comes to."""
@@ -86,11 +86,11 @@ class Oracle:
         With ``shrink`` that is about a smaller script, looked for once.
         """
         key = repr(script)
-        if key not in self._told:
+        if key not in self._differences:
             if self.shrink:
                 script = shrunk(script, self.differ, seconds=SHRINKING)
-            self._told[key] = _difference(script, self.theirs(script), self.ours(script))
-        return self._told[key]
+            self._differences[key] = _difference(script, self.theirs(script), self.ours(script))
+        return self._differences[key]
 
     def close(self) -> None:
         """Leave the pool and close the loop."""
@@ -163,7 +163,7 @@ def test_a_script_comes_to_what_it_comes_to_in_the_stdlib(seen: Seen, script: Bo
 
 
 def test_a_failing_script_is_shrunk() -> None:
-    """What is told is the smallest script that fails, as source to keep."""
+    """What is reported is the smallest script that fails, as source to keep."""
 
     def fails(script: Body) -> bool:
         return "Reset(which=1" in repr(script)

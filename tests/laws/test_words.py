@@ -36,8 +36,8 @@ LETTERS = {
     "exception": "e",
 }
 
-# Complete calls, told without states. A call is refused, or accepted and answered, with at most one
-# Cancel in between. A stream is a first step, more steps, and an end: in a step, or by a Cancel.
+# Complete calls, written without states. A call is refused, or accepted and answered, with at most
+# one Cancel in between. A stream is a first step, more steps, and an end: in a step or by a Cancel.
 _ANSWERED = "(?:[re]|c[rRe])"
 COROUTINE = f"Tn(?:c?k|a{_ANSWERED}|ca[rRe])"
 
@@ -106,11 +106,11 @@ def test_the_grammar_is_one_regular_expression_over_all_short_words() -> None:
     """M7: of all words up to length six the table takes those of an independent description."""
     seen = Seen()
     legal, complete = _words_of_the_table()
-    told = _words_of(f"{COROUTINE_BEGUN}|{GENERATOR_BEGUN}", seen)
-    told_complete = {word for word in told if re.fullmatch(f"{COROUTINE}|{GENERATOR}", word)}
+    found = _words_of(f"{COROUTINE_BEGUN}|{GENERATOR_BEGUN}", seen)
+    found_complete = {word for word in found if re.fullmatch(f"{COROUTINE}|{GENERATOR}", word)}
 
     assert LETTERS.keys() == TO_WORKER | TO_CALLER
-    assert legal == told
-    assert complete == told_complete
-    seen["legal"], seen["complete"] = len(told), len(told_complete)
+    assert legal == found
+    assert complete == found_complete
+    seen["legal"], seen["complete"] = len(found), len(found_complete)
     reached(seen, {"tried": 5_229_042, "legal": 67, "complete": 32})

@@ -249,10 +249,10 @@ def test_a_default_that_cannot_be_read_costs_the_default() -> None:
     assert keys_of(scope) == {key: 7}
 
 
-# ---- what stays undeclared is told
+# ---- what stays undeclared is announced
 
 
-def test_keys_that_stay_undeclared_are_told_once_when_their_chain_ends() -> None:
+def test_keys_that_stay_undeclared_are_announced_once_when_their_chain_ends() -> None:
     """C12: one event with the keys, sorted; those that were declared meanwhile are not in it."""
     keys = [unheard("z"), unheard("a")]
     late = unheard("late")
@@ -273,7 +273,7 @@ def test_keys_that_stay_undeclared_are_told_once_when_their_chain_ends() -> None
     assert declared.declared
 
 
-def test_a_chain_whose_keys_are_all_declared_tells_nothing() -> None:
+def test_a_chain_whose_keys_are_all_declared_announces_nothing() -> None:
     """C12: also one that brought a stub and took it away again."""
     key, var, worker = unheard(), variable(), Scope()
     worker.mount(manifest_of(value_of(var, 1)), to_worker=True)
@@ -287,7 +287,7 @@ def test_a_chain_whose_keys_are_all_declared_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [1, [1]])
-def test_undeclared_keys_of_a_named_state_are_told_too(value: Any) -> None:
+def test_undeclared_keys_of_a_named_state_are_announced_too(value: Any) -> None:
     """C12: a call that only names a state has its stubs, those that can change among them."""
     key, link = unheard(), Link()
     link.enter(manifest_of(stub_of(key, value))._replace(name=1))

@@ -33,7 +33,7 @@ def test_a_forward_variable_never_comes_back() -> None:
     assert worker.call(Scope()).get(var) == "worker"
 
 
-def test_a_forward_variable_set_and_reset_on_the_worker_tells_nothing() -> None:
+def test_a_forward_variable_set_and_reset_on_the_worker_sends_nothing() -> None:
     """C13: its reset stays there as well."""
     var = variable(propagate="forward")
     worker = Scope()

@@ -45,7 +45,7 @@ def test_a_value_that_equals_the_old_one_arrives_all_the_same(old: Any, new: Any
 
 @pytest.mark.parametrize("value", [1, (1, "a"), [1], {"k": [1]}])
 def test_nothing_stale_is_captured(value: Any) -> None:
-    """M1: a capture tells the state of now, however often the state before was captured."""
+    """M1: a capture has the state of now, however often the state before was captured."""
     var, other = variable(), variable()
     caller, worker = Scope(), Scope()
     caller.set(other, value)
@@ -119,7 +119,7 @@ def test_an_answer_that_changes_nothing_keeps_later_changes_visible() -> None:
 
 
 @pytest.mark.parametrize("value", [1, [1], ([1],)])
-def test_what_did_not_change_is_not_told(value: Any) -> None:
+def test_what_did_not_change_is_not_sent(value: Any) -> None:
     """M9: a step of a stream that changes nothing carries no entry, in neither direction."""
     var = variable()
     caller, worker = Scope(), Scope()
@@ -136,7 +136,7 @@ def test_what_did_not_change_is_not_told(value: Any) -> None:
     assert worker.run(capture_answer, LENIENT, worker.serving)[0] is None
 
 
-def test_a_change_in_the_middle_of_a_call_is_told_at_the_next_frame() -> None:
+def test_a_change_in_the_middle_of_a_call_is_sent_at_the_next_frame() -> None:
     """M9, C15: sets, resets and changes in place, by either side between any two frames."""
     var, other = variable(), variable()
     caller, worker = Scope(), Scope()
@@ -158,7 +158,7 @@ def test_a_change_in_the_middle_of_a_call_is_told_at_the_next_frame() -> None:
     assert caller.drive(worker).get(other) == "unset"
 
 
-def test_what_changed_while_an_answer_was_under_way_is_told_at_the_next_step() -> None:
+def test_what_changed_while_an_answer_was_under_way_is_sent_at_the_next_step() -> None:
     """M9: an answer is no news of what the caller has done since its last frame."""
     var, other, gone = variable(), variable(), variable()
     caller, worker = Scope(), Scope()
@@ -178,7 +178,7 @@ def test_what_changed_while_an_answer_was_under_way_is_told_at_the_next_step() -
 
 
 def test_two_calls_on_one_chain_keep_a_baseline_each() -> None:
-    """M9: what one call brought back is told to the other at its next step."""
+    """M9: what one call brought back is sent to the other at its next step."""
     var = variable()
     caller, one, two = Scope(), Scope(), Scope()
     caller.set(var, 1)
@@ -193,7 +193,7 @@ def test_two_calls_on_one_chain_keep_a_baseline_each() -> None:
     assert caller.drive(one).get(var) == 2
 
 
-def test_another_chain_that_drives_a_call_tells_everything() -> None:
+def test_another_chain_that_drives_a_call_sends_everything() -> None:
     """M9: the first frame after the driving chain changed is whole."""
     var = variable()
     caller, other = Scope(), Scope()

@@ -66,14 +66,14 @@ def test_a_value_may_become_mutable_and_fixed_again() -> None:
     var = variable()
     link, caller = Link(), Scope()
     values: list[Any] = [1, [1], (2,), {"k": []}, None]
-    told: list[ChainManifest] = []
+    sent: list[ChainManifest] = []
     for value in values:
         caller.set(var, value)
         worker, manifest = link.call(caller)
         assert worker.get(var) == value
-        told.append(manifest)
+        sent.append(manifest)
 
-    assert [numbers_of(one) for one in told] == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    assert [numbers_of(one) for one in sent] == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
     for n, value in enumerate(values, 1):
         assert link.enter(manifest_of()._replace(base=n)).get(var) == value
 
@@ -197,9 +197,9 @@ def test_what_can_change_is_decoded_for_each_call() -> None:
 
     assert two.run(capture_answer, LENIENT, two.serving)[0] is None
     assert (one.get(var), two.get(var)) == ([1, 2], [1])
-    told, _ = one.run(capture_answer, LENIENT, one.serving)
-    assert told is not None
-    assert [entry.value for entry in LENIENT.unpack(told.entries)] == [LENIENT.dumps([1, 2])]
+    sent, _ = one.run(capture_answer, LENIENT, one.serving)
+    assert sent is not None
+    assert [entry.value for entry in LENIENT.unpack(sent.entries)] == [LENIENT.dumps([1, 2])]
 
 
 def test_a_named_state_is_mounted_as_one_that_is_sent_whole() -> None:

@@ -176,7 +176,7 @@ def test_what_is_set_over_it_is_never_decoded() -> None:
     assert (caller.get(var), caller.get(kept), Watched.decoded) == ("mine", [], 0)
 
 
-def test_what_the_call_told_anew_is_not_read_from_the_state() -> None:
+def test_what_the_call_sent_anew_is_not_read_from_the_state() -> None:
     """M9: an entry that differs replaces the kept one, and so does a reset."""
     link, caller, (var, gone, kept) = met(Watched(), [1], [2])
     token = caller.set(var, "new")
@@ -243,10 +243,10 @@ def test_how_a_value_is_written_is_found_out_once_for_all_calls() -> None:
     assert second.get(var) == []
     assert second.capture(to_worker=False).entries == b""
     second.get(var).append(2)
-    told = entries_of(second.capture(to_worker=False))
+    sent = entries_of(second.capture(to_worker=False))
 
     assert base.written == {var: known}
-    assert LENIENT.loads(told[var.key].value) == [2]
+    assert LENIENT.loads(sent[var.key].value) == [2]
     assert first.capture(to_worker=False).entries == b""
     caller.set(var, ["new"])
     third, _ = link.call(caller)

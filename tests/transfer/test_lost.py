@@ -67,11 +67,11 @@ def test_a_bad_entry_costs_that_entry(to_worker: bool) -> None:
     ):
         scope.mount(manifest, to_worker=to_worker)
 
-    (told,) = (one.message for one in caught)
-    assert isinstance(told, catena.SerializationWarning)
-    assert (told.key, told.doing) == (bad.key, "read")
-    assert "UnpicklingError" in told.cause
-    assert recorded.of(EntryLost) == [EntryLost(bad.key, sending=False, cause=told.cause)]
+    (warning,) = (one.message for one in caught)
+    assert isinstance(warning, catena.SerializationWarning)
+    assert (warning.key, warning.doing) == (bad.key, "read")
+    assert "UnpicklingError" in warning.cause
+    assert recorded.of(EntryLost) == [EntryLost(bad.key, sending=False, cause=warning.cause)]
     assert (scope.get(bad), scope.get(good)) == ("unset", 1)
 
 
@@ -101,7 +101,7 @@ def lossy_caller() -> tuple[Scope, Any, Any]:
     return caller, lost, kept
 
 
-def test_a_value_that_cannot_be_written_is_lost_and_told() -> None:
+def test_a_value_that_cannot_be_written_is_lost_with_a_warning() -> None:
     """M9, M2: a lost entry and one warning (key, direction, cause) at each capture."""
     caller, lost, kept = lossy_caller()
 
@@ -111,11 +111,11 @@ def test_a_value_that_cannot_be_written_is_lost_and_told() -> None:
             pytest.warns(catena.SerializationWarning) as caught,
         ):
             entries = entries_of(caller.capture(to_worker=True))
-        (told,) = (one.message for one in caught)
-        assert isinstance(told, catena.SerializationWarning)
-        assert (told.key, told.doing) == (lost.key, "sent")
-        assert "lock" in told.cause
-        assert recorded.of(EntryLost) == [EntryLost(lost.key, sending=True, cause=told.cause)]
+        (warning,) = (one.message for one in caught)
+        assert isinstance(warning, catena.SerializationWarning)
+        assert (warning.key, warning.doing) == (lost.key, "sent")
+        assert "lock" in warning.cause
+        assert recorded.of(EntryLost) == [EntryLost(lost.key, sending=True, cause=warning.cause)]
         assert (entries[lost.key].kind, entries[lost.key].value) == (EntryKind.LOST, b"")
         assert entries[kept.key].kind is EntryKind.VALUE
 

@@ -106,7 +106,7 @@ RECORDERS: dict[str, list[str]] = {}
 
 
 class Recorder:
-    """Tells when it is unpickled."""
+    """Notes when it is unpickled."""
 
     def __setstate__(self, state: object) -> None:
         RECORDERS["read"].append("opened")
@@ -125,8 +125,8 @@ def test_capturing_names_the_chain_and_its_parent() -> None:
     captured = capture_first(LENIENT, PLAIN)
 
     assert captured is not None
-    told = captured.manifest
-    assert (told.chain_id, told.parent_id, told.whole) == (ID, bytes(16), True)
-    assert (told.base, told.name) == (0, 0)
-    assert (told.spent, told.live, dict(told.carrier)) == ((), (), {})
+    manifest = captured.manifest
+    assert (manifest.chain_id, manifest.parent_id, manifest.whole) == (ID, bytes(16), True)
+    assert (manifest.base, manifest.name) == (0, 0)
+    assert (manifest.spent, manifest.live, dict(manifest.carrier)) == ((), (), {})
     assert current.get().id == ID  # type: ignore[union-attr]

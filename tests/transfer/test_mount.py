@@ -245,7 +245,7 @@ def test_a_manifest_without_entries_but_with_an_id_arms() -> None:
 # ---- announced
 
 
-def test_a_mount_tells_what_it_set_and_reset() -> None:
+def test_a_mount_announces_what_it_set_and_reset() -> None:
     """The audit: Mount names the chain that came, the direction, and the keys, sorted."""
     one, two, gone = variable("b"), variable("a"), variable("c")
     worker = Scope()
@@ -254,11 +254,11 @@ def test_a_mount_tells_what_it_set_and_reset() -> None:
     with recording(Mount) as recorded:
         worker.mount(manifest_of(value_of(one, 1), value_of(two, [2])), to_worker=True)
 
-    (told,) = recorded.of(Mount)
-    assert (told.chain_id, told.to_worker) == (ID, True)
-    assert told.keys_set == tuple(sorted([one.key, two.key]))
-    assert told.keys_reset == (gone.key,)
-    outcome = recorded.outcome(told)
+    (mounted,) = recorded.of(Mount)
+    assert (mounted.chain_id, mounted.to_worker) == (ID, True)
+    assert mounted.keys_set == tuple(sorted([one.key, two.key]))
+    assert mounted.keys_reset == (gone.key,)
+    outcome = recorded.outcome(mounted)
     assert outcome is not None
     assert (outcome.end, outcome.error) == ("done", None)
 

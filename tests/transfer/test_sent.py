@@ -22,7 +22,7 @@ from tests.transfer.ends import Link, Scope, entries_of, numbers_of
 
 
 def test_a_state_is_named_once_it_has_arrived() -> None:
-    """M9: until the call that told it was accepted it is told again, without another number."""
+    """M9: until the call that brought it was accepted it is sent again, without another number."""
     var = variable()
     link, caller = Link(), Scope()
     caller.set(var, 1)
@@ -39,7 +39,7 @@ def test_a_state_is_named_once_it_has_arrived() -> None:
         assert (numbers_of(named.manifest), named.manifest.entries) == ((1, 0), b"")
 
 
-def test_a_state_near_a_known_one_is_told_by_what_differs() -> None:
+def test_a_state_near_a_known_one_is_sent_as_what_differs() -> None:
     """M9: a set, a reset, and both, against the chain's last state; each makes a state itself."""
     kept, gone, new = variable(), variable(), variable()
     link, caller = Link(), Scope()
@@ -62,7 +62,7 @@ def test_a_state_near_a_known_one_is_told_by_what_differs() -> None:
     assert worker.bound == {kept, new}
 
 
-def test_a_fork_is_told_by_what_differs_from_another_chain() -> None:
+def test_a_fork_is_sent_as_what_differs_from_another_chain() -> None:
     """M9, C5: a new branch builds on the state that the link has heard of last."""
     var, own = variable(), variable()
     link, caller = Link(), Scope()
@@ -81,7 +81,7 @@ def test_a_fork_is_told_by_what_differs_from_another_chain() -> None:
     assert worker.chain.id == manifest.chain_id != caller.chain.id
 
 
-def test_a_change_in_place_is_told_against_a_named_state() -> None:
+def test_a_change_in_place_is_sent_against_a_named_state() -> None:
     """C15, M9: the state is the same, the value in it is not."""
     var, other = variable(), variable()
     link, caller = Link(), Scope()
@@ -146,8 +146,8 @@ def test_large_states_make_room_and_too_large_ones_are_not_kept() -> None:
     assert len(sent) == 2
 
 
-def test_what_is_forgotten_is_told_anew_with_other_numbers_of() -> None:
-    """M9: after a refusal nothing is named that was told before, and no number comes twice."""
+def test_what_is_forgotten_is_sent_anew_with_other_numbers_of() -> None:
+    """M9: after a refusal nothing is named that was sent before, and no number comes twice."""
     link, caller = Link(), Scope()
     caller.set(variable(), 1)
     link.call(caller)
@@ -190,5 +190,5 @@ def test_a_state_with_something_lost_in_it_gets_no_name() -> None:
 
 
 def test_an_unarmed_context_names_nothing() -> None:
-    """C4: where no chain is there is nothing to tell."""
+    """C4: where no chain is there is nothing to send."""
     assert contextvars.Context().run(capture_first, LENIENT, SentStates()) is None

@@ -1,4 +1,4 @@
-"""Changes in place are found by one look at all values, and told by what they are."""
+"""Changes in place are found by one look at all values, and sent as what they are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Own:
 
 
 def seen(*values: Any) -> tuple[Link, Scope, list[catena.ContextVar[Any]]]:
-    """Return a link on which two calls told these values, and a third one only their name."""
+    """Return a link on which two calls sent these values, and a third one only their name."""
     variables = [variable() for _ in values]
     link, caller = Link(), Scope()
     for var, value in zip(variables, values, strict=True):
@@ -63,7 +63,7 @@ CHANGES: dict[str, tuple[Any, Callable[[Any], object]]] = {
 
 @pytest.mark.parametrize("which", CHANGES)
 def test_a_change_is_found_after_calls_that_changed_nothing(which: str) -> None:
-    """C15: whatever changed, its variable is told and no other one; then it is known again."""
+    """C15: whatever changed, its variable is sent and no other one; then it is known again."""
     value, change = CHANGES[which]
     value = pickle.loads(pickle.dumps(value))
     link, caller, (var, other) = seen(value, [0])
@@ -105,7 +105,7 @@ def test_what_holds_something_that_can_change_is_not_flat(value: Any) -> None:
     assert not is_flat(value)
 
 
-def test_a_fork_that_has_told_nothing_yet_names_what_its_parent_told() -> None:
+def test_a_fork_that_has_sent_nothing_yet_names_what_its_parent_sent() -> None:
     """C7, C15: one look is enough there too, and it finds what changed."""
     link, caller, (var,) = seen([1])
     chain = caller.chain
@@ -122,8 +122,8 @@ def test_a_fork_that_has_told_nothing_yet_names_what_its_parent_told() -> None:
         assert worker.get(var) == [1, 2]
 
 
-def test_what_cannot_be_written_any_more_is_told_as_lost_once() -> None:
-    """M6, C15: and what comes instead is told again."""
+def test_what_cannot_be_written_any_more_is_sent_as_lost_once() -> None:
+    """M6, C15: and what comes instead is sent again."""
     value: list[Any] = [1]
     link, caller, (var,) = seen(value)
 

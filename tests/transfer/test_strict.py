@@ -76,11 +76,11 @@ def test_one_error_lists_all_that_is_bad_and_nothing_is_mounted(
     with refusing(how) as scope.values, pytest.raises(ChainSerializationError) as refused:
         scope.mount(manifest, to_worker=to_worker)
 
-    told = refused.value
-    assert [one.key for one in told.warnings] == bad
-    assert {type(one) for one in told.warnings} == {catena.SerializationWarning}
-    assert {one.doing for one in told.warnings} == {told.doing} == {"read"}
-    assert ", and 2 more" in str(told)
+    error = refused.value
+    assert [one.key for one in error.warnings] == bad
+    assert {type(one) for one in error.warnings} == {catena.SerializationWarning}
+    assert {one.doing for one in error.warnings} == {error.doing} == {"read"}
+    assert ", and 2 more" in str(error)
     assert (scope.chain, dict(scope.context)) == (before, held)
     assert (scope.serving, scope.calling) == (None, None)
 
@@ -225,7 +225,7 @@ def test_a_refused_chain_is_not_counted_as_sent(how: str) -> None:
 
 @pytest.mark.parametrize("to_worker", [True, False])
 def test_without_it_each_bad_entry_is_warned_of_and_the_others_are_mounted(to_worker: bool) -> None:
-    """M2, M5: the same manifest, told entry by entry."""
+    """M2, M5: the same manifest, read entry by entry."""
     manifest, (one, good, two, gone), bad = broken()
     scope = Scope()
     for var in (one, good, two, gone):
@@ -254,7 +254,7 @@ def test_strict_mode_has_nothing_against_what_is_good() -> None:
 
 @HOW
 def test_every_bad_entry_is_announced_in_either_mode(how: str) -> None:
-    """The audit: EntryLost tells each of them, also when all are refused."""
+    """The audit: EntryLost is announced for each of them, also when all are refused."""
     manifest, _, bad = broken()
 
     with (

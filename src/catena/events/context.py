@@ -28,7 +28,6 @@ class Named(Protocol):
     @property
     def key(self) -> Key:
         """Namespace and name."""
-        ...
 
 
 class Mount(Operation):

@@ -24,7 +24,7 @@ from tests.context.later import (
     chain_here,
     closure,
     partial,
-    told_by,
+    reports_of,
     touch,
 )
 from tests.support import LOOPS, run, variable
@@ -77,13 +77,13 @@ def test_proof_outweighs_what_looked_like_a_displacement() -> None:
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        told = told_by(running)
+        reported = reports_of(running)
         var.set(1)
         bury(closure)
         var.set(2)
         await asyncio.Task(touch(), loop=running)
         await asyncio.sleep(0)
-        assert len(told) == 1
+        assert len(reported) == 1
         with pytest.raises(catena.TaskFactoryDisplaced):
             var.set(3)
         await asyncio.create_task(touch())

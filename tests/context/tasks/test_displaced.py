@@ -1,4 +1,4 @@
-"""A task factory that is installed later and drops ours is told of: by whom, when, how often."""
+"""A task factory that is installed later and drops ours is reported: where, when, how often."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.context.later import (
     chain_here,
     closure,
     dropping,
-    told_by,
+    reports_of,
     touch,
 )
 from tests.support import LOOPS, run, variable
@@ -38,7 +38,7 @@ TOUCHES: dict[str, Callable[[catena.ContextVar[Any]], Any]] = {
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("raising", TOUCHES)
 @pytest.mark.parametrize("factory", [dropping, careless, None])
-def test_a_factory_that_drops_ours_is_told(factory: Any, raising: str, loop: str) -> None:
+def test_a_factory_that_drops_ours_is_reported(factory: Any, raising: str, loop: str) -> None:
     """C8: by the next set and the next dispatch, each time; nothing changes; get goes on."""
     var = variable()
 
@@ -70,12 +70,12 @@ if sys.version_info >= (3, 12):
 
         async def main() -> None:
             running = asyncio.get_running_loop()
-            told = told_by(running)
+            reported = reports_of(running)
             var.set(1)
             running.set_task_factory(asyncio.eager_task_factory)
             assert (await asyncio.create_task(touch())).parent == chain_here().id
             await asyncio.sleep(0)
-            assert len(told) == 1
+            assert len(reported) == 1
             with pytest.raises(catena.TaskFactoryDisplaced):
                 var.set(2)
             catena.install_task_factory()
@@ -167,13 +167,13 @@ def test_a_mount_only_announces_it(to_worker: bool) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("wrap", [Stashing, lambda _: dropping, lambda _: careless, lambda _: None])
-def test_a_task_without_a_fork_tells_at_its_completion(wrap: Any, loop: str) -> None:
-    """C8: the loop's exception handler is told, once; then the next set raises."""
+def test_a_task_without_a_fork_is_reported_at_its_completion(wrap: Any, loop: str) -> None:
+    """C8: it is reported to the loop's exception handler, once; then the next set raises."""
     var = variable()
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        told = told_by(running)
+        reported = reports_of(running)
         var.set(1)
         later = bury(wrap)
         with recording(FactoryDisplaced) as recorded:
@@ -181,7 +181,7 @@ def test_a_task_without_a_fork_tells_at_its_completion(wrap: Any, loop: str) -> 
                 task = asyncio.create_task(touch())
                 assert (await task).parent == chain_here().id
                 await asyncio.sleep(0)
-        [facts], [event] = told, recorded.of(FactoryDisplaced)
+        [facts], [event] = reported, recorded.of(FactoryDisplaced)
         assert facts["exception"] is event.error
         assert event.error.factory == repr(later)
         with pytest.raises(catena.TaskFactoryDisplaced):
@@ -193,13 +193,13 @@ def test_a_task_without_a_fork_tells_at_its_completion(wrap: Any, loop: str) -> 
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_task_that_asked_no_factory_tells_nothing(loop: str) -> None:
+def test_a_task_that_asked_no_factory_is_not_reported(loop: str) -> None:
     """C8: asyncio.Task itself is not the factory's doing, where ours is on top or seen to run."""
     var = variable()
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        told = told_by(running)
+        reported = reports_of(running)
         var.set(1)
         await asyncio.Task(touch(), loop=running)
         bury(closure)
@@ -207,14 +207,14 @@ def test_a_task_that_asked_no_factory_tells_nothing(loop: str) -> None:
         await asyncio.Task(touch(), loop=running)
         await asyncio.sleep(0)
         var.set(2)
-        assert told == []
+        assert reported == []
 
     run(main(), loop=loop)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_factory_that_is_gone_by_then_is_not_told_of(loop: str) -> None:
-    """C8: a task without a fork that completes when ours is back has nothing to tell."""
+def test_a_factory_that_is_gone_by_then_is_not_reported(loop: str) -> None:
+    """C8: a task without a fork that completes when ours is back has nothing to report."""
     var = variable()
 
     async def held(end: asyncio.Event) -> None:
@@ -223,7 +223,7 @@ def test_a_factory_that_is_gone_by_then_is_not_told_of(loop: str) -> None:
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        told, end = told_by(running), asyncio.Event()
+        reported, end = reports_of(running), asyncio.Event()
         var.set(1)
         before = running.get_task_factory()
         running.set_task_factory(dropping)
@@ -233,7 +233,7 @@ def test_a_factory_that_is_gone_by_then_is_not_told_of(loop: str) -> None:
         end.set()
         await task
         await asyncio.sleep(0)
-        assert told == []
+        assert reported == []
 
     run(main(), loop=loop)
 
@@ -261,7 +261,7 @@ def test_ours_of_another_loop_does_not_count() -> None:
 def test_a_loop_being_torn_down_is_no_displacement(loop: str) -> None:
     """C8: whoever made it puts the old factory back, and cancelled tasks clean up."""
     var = variable()
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     cleaned: list[Any] = []
     tasks: list[asyncio.Task[None]] = []
 
@@ -276,7 +276,7 @@ def test_a_loop_being_torn_down_is_no_displacement(loop: str) -> None:
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        running.set_exception_handler(lambda _, facts: told.append(facts))
+        running.set_exception_handler(lambda _, facts: reported.append(facts))
         var.set(1)
         running.set_task_factory(None)
         tasks.extend(running.create_task(held(swallow=one)) for one in (False, True))
@@ -284,4 +284,4 @@ def test_a_loop_being_torn_down_is_no_displacement(loop: str) -> None:
 
     run(main(), loop=loop)
     assert [task.cancelled() for task in tasks] == [True, False]
-    assert (cleaned, told) == ([1, 1], [])
+    assert (cleaned, reported) == ([1, 1], [])
