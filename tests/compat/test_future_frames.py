@@ -15,7 +15,7 @@ from catena.events import Execution, FrameDropped
 from catena.link.link import Link
 from catena.link.memory import pair
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.testing import recording
 from catena.transfer.manifest import ChainManifest, EntryKind
 from catena.wire import codec, frames, versions
@@ -361,7 +361,7 @@ def test_a_cancel_says_why() -> None:
                 await asyncio.sleep(0)
             hand.message(message(frame(1, CANCEL, data(17, later("Cancel", data(1, "too late"))))))
             answer: Any = await hand.frame()
-            assert pickled.load(answer.payload).args == ("too late",)
+            assert unpickle_exception(answer.payload).args == ("too late",)
             assert log == ["sleeps", "('too late',)"]
 
     run(main())
@@ -375,7 +375,7 @@ def test_the_time_since_a_call_was_made_counts() -> None:
             made = time.monotonic_ns() - 2 * SECOND
             hand.message(message(opening(1, look, times=number(5, SECOND) + number(8, made))))
             _, answer = await _answers(hand)
-            assert isinstance(pickled.load(answer.payload), TimeoutError)
+            assert isinstance(unpickle_exception(answer.payload), TimeoutError)
             assert log == []
 
     run(main())

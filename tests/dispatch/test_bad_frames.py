@@ -10,7 +10,7 @@ import pytest
 import catena
 from catena.errors import ChainSerializationError, SerializationError
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import manifests as closed
 from catena.wire.frames import ExceptionFrame, NackCode, Next, Throw
@@ -40,7 +40,7 @@ async def refusal(hand: Hand) -> BaseException:
     """Return the exception that the next frame carries."""
     frame = await hand.frame()
     assert isinstance(frame, ExceptionFrame)
-    return pickled.load(frame.payload)
+    return unpickle_exception(frame.payload)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import catena
 from catena.errors import WorkerLost
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Next, Result
 from tests.dispatch.ends import caller_and_hand, connected, hand_and_sessions, opening
 from tests.link.ends import settle
@@ -596,7 +596,7 @@ def test_a_yield_that_crossed_the_cancel_waits_for_the_close() -> None:
             assert await hand.frame() == Cancel(1)
             await hand.send(Result(1, _answer(1), None, "yield"))
             assert not task.done()
-            gone = pickled.dump(asyncio.CancelledError(), worker="w1", routine="r")
+            gone = pickle_exception(asyncio.CancelledError(), worker="w1", routine="r")
             await hand.send(ExceptionFrame(1, gone))
             with pytest.raises(asyncio.CancelledError):
                 await task

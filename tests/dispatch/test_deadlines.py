@@ -13,7 +13,7 @@ from catena.context.options import Options, options
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception, unpickle_exception
 from catena.wire.frames import Ack, Cancel, ExceptionFrame, Nack, NackCode, Next, Result, Task
 from tests.dispatch.ends import Through, caller_and_hand, connected, hand_and_sessions, opening
 from tests.link.ends import Hand, settle
@@ -23,7 +23,7 @@ state: catena.ContextVar[str] = catena.ContextVar("state", namespace="tests.dead
 log: list[str] = []
 
 SOON, LATER = 0.05, 30.0
-CANCELLED = pickled.dump(asyncio.CancelledError(), worker="w1", routine="r")
+CANCELLED = pickle_exception(asyncio.CancelledError(), worker="w1", routine="r")
 VALUE = pickler.dumps("value")
 
 
@@ -204,7 +204,7 @@ def test_no_time_left_sends_nothing() -> None:
 @pytest.mark.parametrize("crossing", ["worker's timer", "routine cancelled"])
 def test_a_cancellation_from_outside_stays_one(crossing: str) -> None:
     """D6: with the time up as well, who is cancelled from outside sees CancelledError."""
-    late = pickled.dump(TimeoutError("late"), worker="w1", routine="r")
+    late = pickle_exception(TimeoutError("late"), worker="w1", routine="r")
     last = ExceptionFrame(1, late if crossing == "worker's timer" else CANCELLED)
 
     async def bounded() -> None:
@@ -255,7 +255,7 @@ def test_the_worker_keeps_the_time_on_its_own() -> None:
             await hand.send(task._replace(timeout_ns=1_000_000), drive)
             assert await hand.frame() == Ack(1)
             answer: Any = await hand.frame()
-            error = pickled.load(answer.payload)
+            error = unpickle_exception(answer.payload)
             assert type(error) is TimeoutError
             assert type(error.__cause__) is asyncio.CancelledError
             assert log == ["begun", "tidied"]
@@ -276,7 +276,7 @@ def test_the_worker_cancels_once() -> None:
                 await asyncio.sleep(0)
             await hand.send(Cancel(1))
             answer: Any = await hand.frame()
-            assert type(pickled.load(answer.payload)) is asyncio.CancelledError
+            assert type(unpickle_exception(answer.payload)) is asyncio.CancelledError
             assert log == ["begun", "tidied"]
             assert sessions.open_calls == 0
 

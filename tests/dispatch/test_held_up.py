@@ -11,7 +11,7 @@ import pytest
 
 import catena
 from catena.link.gate import LATE_SECONDS, Gate, patience
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.wire import codec
 from catena.wire.frames import Ack, Cancel, Frame, Task
 from tests.dispatch.ends import connected, hand_and_sessions, opening
@@ -134,7 +134,7 @@ def test_what_waited_in_the_socket_for_longer_than_it_may_run_never_starts(routi
             await hand.send(late, drive)
             assert await hand.frame() == Ack(1)
             answer: Any = await hand.frame()
-            assert isinstance(pickled.load(answer.payload), TimeoutError)
+            assert isinstance(unpickle_exception(answer.payload), TimeoutError)
             assert log == []
 
     run(main())

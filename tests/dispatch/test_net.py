@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 import catena
-from catena.dispatch.worker import run_coroutine as running, run_generator as stepper
+from catena.dispatch.worker import (
+    run_coroutine,
+    run_coroutine as running,
+    run_generator as stepper,
+    session,
+)
 from catena.dispatch.worker.session import Session
 from catena.dispatch.worker.sessions import Sessions
 from catena.errors import RemoteError, SerializationError, SerializationWarning
-from catena.remote_exceptions import pickled
 from tests.dispatch.ends import connected
 from tests.support import run, variable
 
@@ -80,12 +84,13 @@ def raising(*_: object, **__: object) -> None:
 
 def failing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no exception be written but those of ours."""
-    dump = pickled.dump
+    dump = running.pickle_exception
 
     def resists(error: BaseException, **names: str) -> bytes:
         return dump(error, **names) if isinstance(error, RemoteError) else raising()  # type: ignore[return-value]
 
-    monkeypatch.setattr(pickled, "dump", resists)
+    for module in (running, session):
+        monkeypatch.setattr(module, "pickle_exception", resists)
 
 
 async def stands() -> None:

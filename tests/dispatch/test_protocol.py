@@ -19,7 +19,7 @@ from catena.errors import (
 from catena.events import CallNacked, FrameDropped
 from catena.link import congestion
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception, unpickle_exception
 from catena.testing import recording
 from catena.transfer.manifest import ChainManifest
 from catena.wire import codec
@@ -283,7 +283,7 @@ def test_an_illegal_frame_ends_its_call_at_the_worker(
             await hand.send(*frames)
             answer: Any = await hand.frame()
             assert type(answer) is ExceptionFrame
-            error: Any = pickled.load(answer.payload)
+            error: Any = unpickle_exception(answer.payload)
             assert type(error) is ProtocolError
             assert (error.frame, error.after) == names
             assert declared(waits).name in "".join(error.__notes__)
@@ -350,7 +350,7 @@ def test_a_drive_whose_chain_is_malformed_ends_its_call_alone() -> None:
             await hand.send(*opening(1, one, manifest=ChainManifest(b"short")))
             assert (await hand.frame()).symbol == "ack"
             answer: Any = await hand.frame()
-            assert type(pickled.load(answer.payload)) is ChainSerializationError
+            assert type(unpickle_exception(answer.payload)) is ChainSerializationError
             assert sessions.link.up
 
     run(main())
@@ -364,7 +364,7 @@ def test_an_unreadable_chain_never_hides_an_exception() -> None:
         async with caller_and_hand() as (_, hand):
             task = asyncio.create_task(one())
             await hand.symbols(2)
-            data = pickled.dump(KeyError("k"), worker="w", routine="r")
+            data = pickle_exception(KeyError("k"), worker="w", routine="r")
             await hand.send(Ack(1), ExceptionFrame(1, data, ChainManifest(b"short")))
             with pytest.raises(KeyError) as raised:
                 await task

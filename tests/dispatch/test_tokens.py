@@ -14,7 +14,7 @@ from catena.context.registry import find
 from catena.errors import ChainSerializationError, SerializationError
 from catena.ids import new_id
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import Ack, ExceptionFrame, Frame, Next, Result, Task
 from tests.dispatch.ends import caller_and_hand, hand_and_sessions, opening
@@ -71,7 +71,7 @@ async def outcome(hand: Hand, call: int, manifest: ChainManifest, routine: Any, 
     assert await hand.symbols(1) == ["ack"]
     frame = await hand.frame()
     if isinstance(frame, ExceptionFrame):
-        return pickled.load(frame.payload)
+        return unpickle_exception(frame.payload)
     assert isinstance(frame, Result)
     return pickler.loads(frame.payload)
 

@@ -10,10 +10,9 @@ from unittest.mock import patch
 import catena
 from catena import wording
 from catena.dispatch.caller import answers
-from catena.dispatch.worker import run_coroutine as running
+from catena.dispatch.worker import run_coroutine as running, session
 from catena.dispatch.worker.session import Session
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
 from tests.laws import endings
 from tests.laws.endings_hostile import Hostile
 from tests.laws.fault import keep
@@ -23,7 +22,7 @@ __all__ = ["CHECKS", "Trusting"]
 
 CHECKS = (a_call,)
 
-_dump, _reply = pickled.dump, Session.send_answer
+_dump, _reply = running.pickle_exception, Session.send_answer
 
 
 def _dump_or_leave(error: BaseException, **names: str) -> bytes:
@@ -48,11 +47,13 @@ def _open_trustfully(payload: bytes, *_: object) -> Any:
     return pickle.loads(payload)
 
 
-TRUSTED = patch.object(pickled, "dump", _dump_or_leave)
+TRUSTED = tuple(
+    patch.object(module, "pickle_exception", _dump_or_leave) for module in (running, session)
+)
 FAULTS: dict[str, tuple[Any, ...]] = {
-    "the net alone": (TRUSTED,),
+    "the net alone": TRUSTED,
     "no net": (
-        TRUSTED,
+        *TRUSTED,
         patch.object(running, "plain_exception", _raise),
     ),
     "a circle": (patch.object(Session, "send_answer", _reply_and_keep),),

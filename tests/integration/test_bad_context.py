@@ -16,7 +16,7 @@ from catena.errors import ChainSerializationError, SerializationWarning
 from catena.events import EntryLost, KeysUndeclared
 from catena.events.bus import subscribe
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.transfer import decode, diff
 from catena.transfer.manifest import ENTRY_LIMIT, ChainManifest, Entry, EntryKind
 from catena.wire import manifests as closed
@@ -196,7 +196,7 @@ async def _answer(hand: Hand, call: int, manifest: ChainManifest) -> Any:
     assert frame == Ack(call)
     answer = await hand.frame()
     if isinstance(answer, ExceptionFrame):
-        return pickled.load(answer.payload)
+        return unpickle_exception(answer.payload)
     assert isinstance(answer, Result)
     return pickler.loads(answer.payload)
 

@@ -26,7 +26,7 @@ from catena.events import Execution, LinkClosed, Mount
 from catena.events.bus import observe, subscribe
 from catena.link.link import Link
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.wire import codec
 from catena.wire.frames import Ack, ExceptionFrame, Frame, Nack, Result, Task
 from tests.dispatch.ends import Through, caller_and_hand, opening
@@ -207,7 +207,7 @@ class _Worker(_Side):
                     self.counted(f"nack {frame.code.name}")
                 case ExceptionFrame():
                     with trusted():
-                        self._typed(pickled.load(frame.payload))
+                        self._typed(unpickle_exception(frame.payload))
                 case _:
                     self.counted(frame.symbol)
         if not self.answers and self.end is None:

@@ -86,9 +86,9 @@ def test_importable_callables_go_by_reference(obj: Any) -> None:
 
 def test_a_reference_names_what_importing_yields() -> None:
     """D3: a reference is given when importing it yields this very object."""
-    assert pickler.reference(json.dumps) == "json:dumps"
-    assert pickler.reference(Importable.method) == f"{__name__}:Importable.method"
-    assert pickler.resolve(f"{__name__}:Importable.method") is Importable.method
+    assert pickler.find_reference(json.dumps) == "json:dumps"
+    assert pickler.find_reference(Importable.method) == f"{__name__}:Importable.method"
+    assert pickler.load_reference(f"{__name__}:Importable.method") is Importable.method
 
 
 def test_what_importing_does_not_yield_has_no_reference() -> None:
@@ -101,15 +101,15 @@ def test_what_importing_does_not_yield_has_no_reference() -> None:
     in_main = types.FunctionType(local.__code__, {}, "f")
     in_main.__module__, in_main.__qualname__ = "__main__", "f"
     for one in (local, lambda: 0, shadowed, in_main, 5, "text"):
-        assert pickler.reference(one) is None
+        assert pickler.find_reference(one) is None
 
 
 def test_what_cannot_be_resolved_says_so() -> None:
     """D3: a reference to what is not there is an ImportError or an AttributeError."""
     with pytest.raises(ModuleNotFoundError):
-        pickler.resolve("no_such_module:f")
+        pickler.load_reference("no_such_module:f")
     with pytest.raises(AttributeError):
-        pickler.resolve("json:no_such_name")
+        pickler.load_reference("json:no_such_name")
 
 
 def test_lambdas_and_closures_go_by_value(elsewhere: Elsewhere) -> None:
@@ -238,16 +238,16 @@ def test_a_snapshot_is_the_same_for_the_same_values(flat: bool) -> None:
     circle: list[Any] = []
     circle.append(circle)
 
-    before = pickler.snapshot(gets, flat=flat)
+    before = pickler.take_snapshot(gets, flat=flat)
 
     assert before is not None
     for bad in (Importable(), threading.Lock(), (n for n in ())):
-        assert pickler.snapshot([*gets, lambda bad=bad: bad], flat=flat) is None
-    assert (pickler.snapshot([lambda: circle], flat=flat) is None) == flat
-    assert pickler.snapshot(gets, flat=flat) == before
-    assert pickler.snapshot(gets[:2], flat=flat) != before
+        assert pickler.take_snapshot([*gets, lambda bad=bad: bad], flat=flat) is None
+    assert (pickler.take_snapshot([lambda: circle], flat=flat) is None) == flat
+    assert pickler.take_snapshot(gets, flat=flat) == before
+    assert pickler.take_snapshot(gets[:2], flat=flat) != before
     values[1][1] = 2
-    assert pickler.snapshot(gets, flat=flat) != before
+    assert pickler.take_snapshot(gets, flat=flat) != before
 
 
 def test_only_a_snapshot_that_is_not_flat_tells_what_is_shared() -> None:
@@ -256,7 +256,7 @@ def test_only_a_snapshot_that_is_not_flat_tells_what_is_shared() -> None:
     apart, shared = [[], []], [one, one]
 
     def look(value: Any, *, flat: bool) -> Any:
-        return pickler.snapshot([lambda: value], flat=flat)
+        return pickler.take_snapshot([lambda: value], flat=flat)
 
     assert look(apart, flat=True) == look(shared, flat=True)
     assert look(apart, flat=False) != look(shared, flat=False)

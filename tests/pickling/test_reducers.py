@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from catena.pickling import pickler
-from catena.pickling.blame import whereabouts
+from catena.pickling.blame import locate_unsendable
 from tests.pickling.elsewhere import Elsewhere, elsewhere, in_main
 
 __all__ = ["elsewhere"]
@@ -217,12 +217,12 @@ def test_the_part_that_cannot_be_sent_is_named() -> None:
         "    return f\n",
         lock=_LOCK,
     )
-    assert whereabouts(script["routine"]) == (
+    assert locate_unsendable(script["routine"]) == (
         "in global 'Box', attribute 'get', global 'helper', global 'lock': "
     )
-    assert whereabouts({"a": [1, _LOCK]}) == "in key 'a', item 1: "
-    assert whereabouts(script["closed"](_LOCK)) == "in variable 'inner': "
-    assert whereabouts(script["Box"]().get).startswith(
+    assert locate_unsendable({"a": [1, _LOCK]}) == "in key 'a', item 1: "
+    assert locate_unsendable(script["closed"](_LOCK)) == "in variable 'inner': "
+    assert locate_unsendable(script["Box"]().get).startswith(
         "in its object, its class, attribute 'get', "
     )
-    assert whereabouts(_LOCK) == whereabouts([1]) == ""
+    assert locate_unsendable(_LOCK) == locate_unsendable([1]) == ""

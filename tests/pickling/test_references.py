@@ -16,7 +16,7 @@ import cloudpickle
 import pytest
 
 from catena.pickling import references
-from catena.pickling.references import importable, reference, resolve
+from catena.pickling.references import find_reference, is_importable, load_reference
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,20 +63,20 @@ def test_a_function_under_its_decorators_has_a_reference() -> None:
     inner: Any = decorated
     for steps in range(3):
         name = base + ".__wrapped__" * steps
-        assert reference(inner) == name
-        assert resolve(name) is inner
+        assert find_reference(inner) == name
+        assert load_reference(name) is inner
         inner = getattr(inner, "__wrapped__", None)
     method = vars(Holder)["made"].__func__
-    assert reference(method) == f"{__name__}:Holder.made.__func__"
-    assert resolve(f"{__name__}:Holder.made.__func__") is method
+    assert find_reference(method) == f"{__name__}:Holder.made.__func__"
+    assert load_reference(f"{__name__}:Holder.made.__func__") is method
 
 
 def test_a_module_that_is_found_again_is_importable(module: Any) -> None:
     """D3: on the path, of the standard library, a package's."""
-    assert importable("found_here")
-    assert reference(module.f) == "found_here:f"
-    assert all(importable(name) for name in ("json", "json.decoder", "os.path", __name__))
-    assert reference(json.dumps) == "json:dumps"
+    assert is_importable("found_here")
+    assert find_reference(module.f) == "found_here:f"
+    assert all(is_importable(name) for name in ("json", "json.decoder", "os.path", __name__))
+    assert find_reference(json.dumps) == "json:dumps"
 
 
 def test_a_module_that_was_loaded_some_other_way_is_not(
@@ -92,10 +92,10 @@ def test_a_module_that_was_loaded_some_other_way_is_not(
         spec.loader.exec_module(other)
         monkeypatch.setitem(sys.modules, name, other)
         monkeypatch.setattr(references, "_modules", {})
-        assert not importable(name)
-        assert reference(other.f) is None
+        assert not is_importable(name)
+        assert find_reference(other.f) is None
     monkeypatch.setitem(sys.modules, "by_hand", types.ModuleType("by_hand"))
-    assert not any(importable(name) for name in ("by_hand", "__main__", "not_loaded_at_all"))
+    assert not any(is_importable(name) for name in ("by_hand", "__main__", "not_loaded_at_all"))
 
 
 def test_a_module_whose_parent_is_not_found_is_not(
@@ -108,7 +108,7 @@ def test_a_module_whose_parent_is_not_found_is_not(
     monkeypatch.setitem(sys.modules, "made_package", package)
     part = importlib.import_module("made_package.part")
     monkeypatch.setitem(sys.modules, "made_package.part", part)
-    assert not importable("made_package.part")
+    assert not is_importable("made_package.part")
 
 
 def test_a_module_found_before_the_directory_changed_is_importable(
@@ -120,7 +120,7 @@ def test_a_module_found_before_the_directory_changed_is_importable(
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     importlib.import_module("from_here")
     monkeypatch.chdir("/")
-    assert importable("from_here")
+    assert is_importable("from_here")
     monkeypatch.delitem(sys.modules, "from_here")
 
 
@@ -128,22 +128,22 @@ def test_what_is_registered_with_cloudpickle_goes_by_value(module: Any) -> None:
     """D3: until it is registered no more."""
     cloudpickle.register_pickle_by_value(module)
     try:
-        assert reference(module.f) is None
+        assert find_reference(module.f) is None
     finally:
         cloudpickle.unregister_pickle_by_value(module)
-    assert reference(module.f) == "found_here:f"
+    assert find_reference(module.f) == "found_here:f"
 
 
 def test_a_module_that_was_reloaded_goes_by_value(module: Any) -> None:
     """D3: workers may have imported it as it was."""
-    assert reference(module.f) == "found_here:f"
+    assert find_reference(module.f) == "found_here:f"
     again = importlib.reload(module)
-    assert reference(again.f) is None
+    assert find_reference(again.f) is None
 
 
 def test_a_module_that_was_reloaded_before_it_was_asked_about_is_importable(module: Any) -> None:
     """D3: nobody has sent its name yet."""
-    assert reference(importlib.reload(module).f) == "found_here:f"
+    assert find_reference(importlib.reload(module).f) == "found_here:f"
 
 
 def test_a_finder_that_fails_finds_nothing(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,4 +154,4 @@ def test_a_finder_that_fails_finds_nothing(module: Any, monkeypatch: pytest.Monk
             raise ValueError("mine")
 
     monkeypatch.setattr(sys, "meta_path", [Failing(), *sys.meta_path])
-    assert not importable("found_here")
+    assert not is_importable("found_here")

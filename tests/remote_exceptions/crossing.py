@@ -32,7 +32,9 @@ class Hidden:
 
 def crossed(error: BaseException, worker: str = "w1", routine: str = "app.work") -> Any:
     """Return what arrives of an exception that ends a routine."""
-    return pickled.load(pickled.dump(error, worker=worker, routine=routine))
+    return pickled.unpickle_exception(
+        pickled.pickle_exception(error, worker=worker, routine=routine)
+    )
 
 
 def _raise(error: BaseException) -> None:

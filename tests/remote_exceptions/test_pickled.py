@@ -268,9 +268,9 @@ def test_a_way_of_its_own_that_changes_the_text_costs_no_class(
 ) -> None:
     """D5: what is rebuilt without it and has all is kept, the text there is noted."""
     monkeypatch.setenv("CATENA_TEST_PLACE", "there")
-    data = pickled.dump(Renamed("x"), worker="w", routine="r")
+    data = pickled.pickle_exception(Renamed("x"), worker="w", routine="r")
     monkeypatch.setenv("CATENA_TEST_PLACE", "here")
-    again = pickled.load(data)
+    again = pickled.unpickle_exception(data)
     assert (type(again), str(again)) == (Renamed, "x in here")
     assert said(again)[-1] == "(its text there: x in there)"
 
@@ -409,11 +409,11 @@ def test_a_class_that_is_not_there_becomes_a_remote_error(
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("only_there")
     monkeypatch.setitem(sys.modules, "only_there", module)
-    data = pickled.dump(raised(module.Odd("the message")), worker="w1", routine="r")
+    data = pickled.pickle_exception(raised(module.Odd("the message")), worker="w1", routine="r")
     monkeypatch.delitem(sys.modules, "only_there")
     (tmp_path / "only_there.py").unlink()
     importlib.invalidate_caches()
-    again: Any = pickled.load(data)
+    again: Any = pickled.unpickle_exception(data)
     assert type(again) is RemoteError
     assert (again.type_name, again.message) == ("only_there.Odd", "the message")
     assert "only_there" in again.step
@@ -442,9 +442,9 @@ def test_an_exception_that_could_not_be_shown_here_becomes_a_remote_error() -> N
 def test_a_text_that_depends_on_the_process_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """D5: where all of an exception has come, another text here is noted, and the class kept."""
     monkeypatch.setenv("CATENA_TEST_PLACE", "there")
-    data = pickled.dump(Placed(4), worker="w", routine="r")
+    data = pickled.pickle_exception(Placed(4), worker="w", routine="r")
     monkeypatch.setenv("CATENA_TEST_PLACE", "here")
-    again = pickled.load(data)
+    again = pickled.unpickle_exception(data)
     assert (type(again), str(again)) == (Placed, "here")
     assert said(again) == ["(its text there: there)"]
 
@@ -506,12 +506,12 @@ class Turncoat(Exception):
 def test_bytes_that_are_no_exception_say_so() -> None:
     """D5: loading raises what unpickling raises, for the caller to wrap."""
     with pytest.raises(Exception, match=r"pickle|EOF|truncated|invalid"):
-        pickled.load(b"\x80\x05junk")
+        pickled.unpickle_exception(b"\x80\x05junk")
 
 
 def test_rows_with_more_fields_than_are_known_are_read() -> None:
     """D5: a newer peer may say more of an exception."""
-    rows, parts = pickler.loads(pickled.dump(Plain("x", 1), worker="w", routine="r"))
+    rows, parts = pickler.loads(pickled.pickle_exception(Plain("x", 1), worker="w", routine="r"))
     more = [(*row, "new") for row in rows], [(*part, "new") for part in parts], "new"
-    again = pickled.load(pickler.dumps(more))
+    again = pickled.unpickle_exception(pickler.dumps(more))
     assert (type(again), again.args) == (Plain, ("x", 1))

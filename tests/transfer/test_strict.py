@@ -18,7 +18,7 @@ from catena.dispatch.payloads import LENIENT, STRICT, Wire
 from catena.errors import ChainSerializationError
 from catena.events import EntryLost, SerializationFailed
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception
 from catena.testing import recording
 from catena.transfer.capture import capture_first
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
@@ -316,7 +316,7 @@ def test_it_never_replaces_an_exception(how: str) -> None:
     manifest, _, bad = broken()
     error = KeyError("theirs")
     error.__context__ = ValueError("before")
-    frame = ExceptionFrame(1, pickled.dump(error, worker="w", routine="routine"), manifest)
+    frame = ExceptionFrame(1, pickle_exception(error, worker="w", routine="routine"), manifest)
 
     with refusing(how) as values, pytest.raises(KeyError, match="theirs") as raised:
         apply_answer(answered(values), frame, None)

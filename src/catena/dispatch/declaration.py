@@ -10,7 +10,7 @@ from typing import Any, cast
 from catena.errors import SerializationError
 from catena.events import announced
 from catena.pickling import pickler
-from catena.pickling.blame import whereabouts
+from catena.pickling.blame import locate_unsendable
 from catena.wording import reason
 
 __all__ = ["Declaration", "declaration_of", "dump_arguments"]
@@ -60,11 +60,11 @@ class Declaration:
         try:
             data = pickler.dumps(self.wrapper)
         except Exception as error:
-            cause = whereabouts(self.function) + reason(error)
+            cause = locate_unsendable(self.function) + reason(error)
             raise announced(
                 SerializationError(what="the code", routine=self.name, cause=cause)
             ) from error
-        name = pickler.reference(self.wrapper)
+        name = pickler.find_reference(self.wrapper)
         if name is not None:
             self._module, self._spec = pickler.module_of(name)
             self._by_reference = data
@@ -77,9 +77,9 @@ class Declaration:
         """
         if obj is not self.wrapper:
             return NotImplemented
-        name = pickler.reference(self.wrapper)
+        name = pickler.find_reference(self.wrapper)
         if name is not None:
-            return pickler.resolve, (name,)
+            return pickler.load_reference, (name,)
         # In two steps, because the function may refer to its own wrapper.
         options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
@@ -106,7 +106,7 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
         return pickler.dumps((args, kwargs))
     except Exception as error:
         what, value = _find_culprit(declared.function, args, kwargs)
-        cause = whereabouts(value) + reason(error)
+        cause = locate_unsendable(value) + reason(error)
         raise announced(
             SerializationError(what=what, routine=declared.name, cause=cause)
         ) from error

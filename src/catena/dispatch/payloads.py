@@ -36,7 +36,7 @@ class Wire:
     dumps = staticmethod(pickler.dumps)
     loads = staticmethod(pickler.loads)
     pack = staticmethod(manifests.pack_entries)
-    snapshot = staticmethod(pickler.snapshot)
+    snapshot = staticmethod(pickler.take_snapshot)
     unpack = staticmethod(manifests.unpack_entries)
 
     def __init__(self, *, strict: bool = False) -> None:

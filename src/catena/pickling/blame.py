@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from catena.pickling import pickler
 
-__all__ = ["whereabouts"]
+__all__ = ["locate_unsendable"]
 
 _TRIES = 500
 _DEPTH = 10
@@ -24,7 +24,7 @@ _INSIDE: dict[Any, dict[str, str]] = {
 }
 
 
-def whereabouts(obj: Any) -> str:
+def locate_unsendable(obj: Any) -> str:
     """Return where in an object the part stands that cannot be sent, as ``in global 'lock': ``.
 
     Empty where it is the object itself, or nothing is found.
@@ -34,7 +34,7 @@ def whereabouts(obj: Any) -> str:
     steps: list[str] = []
     while len(steps) < _DEPTH:
         try:
-            found = _first(obj, tries, seen)
+            found = _first_unsendable(obj, tries, seen)
         except BaseException:
             # An object that resists being looked into, by SystemExit as well as by anything else;
             # what was found leads up to it.
@@ -46,9 +46,9 @@ def whereabouts(obj: Any) -> str:
     return f"in {', '.join(steps)}: " if steps else ""
 
 
-def _first(obj: Any, tries: Iterator[int], seen: set[int]) -> tuple[str, Any] | None:
+def _first_unsendable(obj: Any, tries: Iterator[int], seen: set[int]) -> tuple[str, Any] | None:
     """Return the first part of an object that cannot be sent by itself."""
-    for name, part in _parts(obj):
+    for name, part in _parts_of(obj):
         if id(part) in seen:
             continue
         seen.add(id(part))
@@ -61,7 +61,7 @@ def _first(obj: Any, tries: Iterator[int], seen: set[int]) -> tuple[str, Any] | 
     return None
 
 
-def _parts(obj: Any) -> Iterable[tuple[str, Any]]:
+def _parts_of(obj: Any) -> Iterable[tuple[str, Any]]:
     # A routine in a class, and one that is bound, pass for a function and for a bound method.
     kind = cast("type[Any]", obj.__class__)
     if kind is FunctionType:
@@ -78,7 +78,7 @@ def _parts(obj: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    for name in _names(function.__code__):
+    for name in _names_in(function.__code__):
         if name in function.__globals__:
             yield f"global {name!r}", function.__globals__[name]
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
@@ -93,8 +93,8 @@ def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
     yield from ((f"attribute {name!r}", value) for name, value in vars(function).items())
 
 
-def _names(code: CodeType) -> Iterator[str]:
+def _names_in(code: CodeType) -> Iterator[str]:
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            yield from _names_in(constant)

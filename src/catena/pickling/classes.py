@@ -44,20 +44,20 @@ def reduce_class(cls: Any) -> tuple[Any, ...]:
     """Return how a class is pickled by value."""
     meta: Any = cast("Any", type(cls))
     own = type.__dict__["__dict__"].__get__(cls)
-    attributes = _attributes(cls, own)
-    names = {name: attributes.pop(name) for name in own if _hidden(meta, name, attributes)}
+    attributes = _attributes_of(cls, own)
+    names = {name: attributes.pop(name) for name in own if _comes_first(meta, name, attributes)}
     names |= {"__module__": own.get("__module__"), "__qualname__": cls.__qualname__}
     if "__slots__" in own:
-        names["__slots__"] = _slots(own, cls)
+        names["__slots__"] = _slots_of(own, cls)
     if "__orig_bases__" in own:
         # Generic asks for it; the true one may hold the class itself, and follows.
         names["__orig_bases__"] = ()
-    members = _members(cls)
+    members = _members_of(cls)
     data = {name: _data_of(member) for name, member in members.items()}
     filling: dict[str, dict[str, Any]] = {name: {**one.__dict__} for name, one in members.items()}
-    state = (attributes, _registered(cls), filling)
-    made = (_make, (meta, cls.__name__, cls.__bases__, names, data), state)
-    return origins.tracked(cls, (*made, None, None, _fill), shared=True)
+    state = (attributes, _registered_with(cls), filling)
+    made = (_make_class, (meta, cls.__name__, cls.__bases__, names, data), state)
+    return origins.with_identity(cls, (*made, None, None, _fill_class), shared=True)
 
 
 def reduce_member(member: enum.Enum) -> tuple[Any, ...] | None:
@@ -68,28 +68,31 @@ def reduce_member(member: enum.Enum) -> tuple[Any, ...] | None:
     cls = type(member)
     name = vars(member).get("_name_")
     if isinstance(name, str) and cls.__members__.get(name) is member:
-        return _member, (cls, name)
+        return _look_up_member, (cls, name)
     return None
 
 
-def _member(cls: Any, name: str) -> Any:
+def _look_up_member(cls: Any, name: str) -> Any:
     return cls.__members__[name]
 
 
 # ---- taking apart
 
 
-def _slots(own: Any, cls: type) -> tuple[str, ...]:
+def _slots_of(own: Any, cls: type) -> tuple[str, ...]:
     """Return what has a place of its own in the instances, under the names that it has there."""
     places = [
         name
         for name, value in own.items()
         if isinstance(value, MemberDescriptorType) and value.__objclass__ is cls
     ]
-    return (*places, *(one for one in ("__dict__", "__weakref__") if _is_place(own.get(one), cls)))
+    return (
+        *places,
+        *(one for one in ("__dict__", "__weakref__") if _is_place_of(own.get(one), cls)),
+    )
 
 
-def _is_place(value: Any, cls: type) -> bool:
+def _is_place_of(value: Any, cls: type) -> bool:
     kinds = (MemberDescriptorType, GetSetDescriptorType)
     # From 3.15 on all classes share the places of __dict__ and __weakref__, which are object's.
     if not isinstance(value, kinds):
@@ -97,7 +100,7 @@ def _is_place(value: Any, cls: type) -> bool:
     return value.__objclass__ is cls or value.__objclass__ is object
 
 
-def _hidden(meta: Any, name: str, attributes: dict[str, Any]) -> bool:
+def _comes_first(meta: Any, name: str, attributes: dict[str, Any]) -> bool:
     """Say whether setting an attribute of a class would be taken for one of its metaclass's own.
 
     Such a one (``__class__`` as a property …) has to be there from the start.
@@ -108,12 +111,12 @@ def _hidden(meta: Any, name: str, attributes: dict[str, Any]) -> bool:
     return False
 
 
-def _attributes(cls: Any, own: Any) -> dict[str, Any]:
+def _attributes_of(cls: Any, own: Any) -> dict[str, Any]:
     """Return the attributes of a class that it does not get by being made."""
     kept = {
         "".join(name): value
         for name, value in own.items()
-        if name not in _MADE_ANEW and not _is_place(value, cls)
+        if name not in _MADE_ANEW and not _is_place_of(value, cls)
     }
     if isinstance(cls, enum.EnumMeta):
         # Members that were made up since, such as combinations of flags, are made up again.
@@ -127,14 +130,14 @@ def _attributes(cls: Any, own: Any) -> dict[str, Any]:
     return kept
 
 
-def _registered(cls: Any) -> list[Any]:
+def _registered_with(cls: Any) -> list[Any]:
     """Return the classes that were registered with an abstract one."""
     if not isinstance(cls, ABCMeta):
         return []
     return [one for ref in _dump_abc(cls)[0] if (one := ref()) is not None]
 
 
-def _members(cls: Any) -> dict[str, Any]:
+def _members_of(cls: Any) -> dict[str, Any]:
     """Return the members of an enum, each once, by its own name."""
     if not isinstance(cls, enum.EnumMeta):
         return {}
@@ -156,36 +159,23 @@ def _data_of(member: Any) -> tuple[Any, ...]:
 # ---- putting together
 
 
-def _make(
+def _make_class(
     meta: Any, name: str, bases: tuple[Any, ...], names: dict[str, Any], data: dict[str, Any]
 ) -> Any:
     with _without_init_subclass(bases):
-        cls = _maker(meta)(meta, name, bases, dict(names))
+        new = ABCMeta.__new__ if issubclass(meta, ABCMeta) else _builtin_new_of(meta)
+        cls = new(meta, name, bases, dict(names))
     if isinstance(cls, enum.EnumMeta):
-        new = _new_of(cls)
+        new = _builtin_new_of(cls)
         members = {one: new(cls, *args) for one, args in data.items()}
         type.__setattr__(cls, "_member_map_", members)
     return cls
 
 
-def _maker(meta: Any) -> Any:
-    """Return the ``__new__`` that makes a class of this metaclass, past those written in Python."""
-    if issubclass(meta, ABCMeta):
-        return ABCMeta.__new__
-    for one in meta.__mro__:
-        new = one.__dict__.get("__new__")
-        if new is not None and not isinstance(getattr(new, "__func__", new), FunctionType):
-            return new
-    return type.__new__
-
-
-def _new_of(cls: Any) -> Any:
-    """Return the builtin ``__new__`` that makes an enum's members."""
-    for one in cls.__mro__:
-        new = one.__dict__.get("__new__")
-        if new is not None and not isinstance(getattr(new, "__func__", new), FunctionType):
-            return new
-    return object.__new__
+def _builtin_new_of(cls: Any) -> Any:
+    """Return the first ``__new__`` of a class or a metaclass that is not written in Python."""
+    news = (one.__dict__["__new__"] for one in cls.__mro__ if "__new__" in one.__dict__)
+    return next(one for one in news if not isinstance(getattr(one, "__func__", one), FunctionType))
 
 
 @contextlib.contextmanager
@@ -222,7 +212,9 @@ def _stand_in(base: Any, old: Any, thread: int) -> Any:
     return classmethod(__init_subclass__)
 
 
-def _fill(cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, Any]]]) -> None:
+def _fill_class(
+    cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, Any]]]
+) -> None:
     """Give a class its attributes, past whatever its metaclass makes of setting one."""
     attributes, registered, members = state
     for name, value in attributes.items():

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Identity", "identity_of", "recall", "settle", "tracked"]
+__all__ = ["Identity", "fill_arrived", "identity_of", "recall_object", "with_identity"]
 
 Setter = Callable[[Any, Any], Any]
 
@@ -42,7 +42,7 @@ class _Entry(weakref.ref[Any]):
 # By address and not in a WeakKeyDictionary, which would ask a metaclass for hash and equality.
 _by_address: dict[int, _Entry] = {}
 _by_id: dict[str, _Entry] = {}
-# Reentrant, because the collector may call _forget while this thread is inside.
+# Reentrant, because the collector may call _forget_entry while this thread is inside.
 _lock = threading.RLock()
 
 
@@ -51,11 +51,11 @@ def identity_of(obj: Any) -> Identity | None:
     with _lock:
         entry = _by_address.get(id(obj))
         if entry is None:
-            entry = _enter(obj, uuid.uuid4().hex, original=True, shared=True)
+            entry = _enter_object(obj, uuid.uuid4().hex, original=True, shared=True)
         return None if entry is None else Identity(entry.id, entry.original)
 
 
-def tracked(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> tuple[Any, ...]:
+def with_identity(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> tuple[Any, ...]:
     """Return a reduction of an object that its definer will recognise.
 
     ``reduced`` is ``(make, args, state, None, None, setter)`` or its beginning. ``shared`` says
@@ -66,35 +66,35 @@ def tracked(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> tuple[Any, .
         return reduced
     make, args, *rest = reduced
     state = rest[0] if rest else None
-    setter = rest[3] if len(rest) > 3 else _update
+    setter = rest[3] if len(rest) > 3 else _update_attributes
     given = (identity.id, shared, make, args)
     if state is None:
-        return recall, given
-    return recall, given, (identity.original, setter, state), None, None, settle
+        return recall_object, given
+    return recall_object, given, (identity.original, setter, state), None, None, fill_arrived
 
 
-def recall(id: str, shared: bool, make: Callable[..., Any], args: Any) -> Any:  # noqa: FBT001
+def recall_object(id: str, shared: bool, make: Callable[..., Any], args: Any) -> Any:  # noqa: FBT001
     """Return the object of an identity: the one that is known here, or a new one."""
-    known = _known(id)
+    known = _find_known(id)
     if known is not None:
         return known
     made = make(*args)
     with _lock:
         # Another thread may have been quicker.
-        known = _known(id)
+        known = _find_known(id)
         if known is None:
-            _enter(made, id, original=False, shared=shared)
+            _enter_object(made, id, original=False, shared=shared)
     return made if known is None else known
 
 
-def _known(id: str) -> Any:
+def _find_known(id: str) -> Any:
     entry = _by_id.get(id)
     return None if entry is None else entry()
 
 
-def settle(obj: Any, told: tuple[bool, Setter, Any]) -> None:
+def fill_arrived(obj: Any, given: tuple[bool, Setter, Any]) -> None:
     """Fill an object that has arrived; leave alone what was defined here."""
-    original, setter, state = told
+    original, setter, state = given
     entry = _by_address.get(id(obj))
     if entry is None:
         setter(obj, state)
@@ -103,9 +103,9 @@ def settle(obj: Any, told: tuple[bool, Setter, Any]) -> None:
         entry.finished = True
 
 
-def _enter(obj: Any, id: str, *, original: bool, shared: bool) -> _Entry | None:
+def _enter_object(obj: Any, id: str, *, original: bool, shared: bool) -> _Entry | None:
     try:
-        entry = _Entry(obj, _forget)
+        entry = _Entry(obj, _forget_entry)
     except TypeError:
         return None
     entry.address, entry.id = builtins.id(obj), id
@@ -116,7 +116,7 @@ def _enter(obj: Any, id: str, *, original: bool, shared: bool) -> _Entry | None:
     return entry
 
 
-def _forget(entry: Any) -> None:
+def _forget_entry(entry: Any) -> None:
     with _lock:
         if _by_address.get(entry.address) is entry:
             del _by_address[entry.address]
@@ -124,5 +124,5 @@ def _forget(entry: Any) -> None:
             del _by_id[entry.id]
 
 
-def _update(obj: Any, state: dict[str, Any]) -> None:
+def _update_attributes(obj: Any, state: dict[str, Any]) -> None:
     obj.__dict__.update(state)

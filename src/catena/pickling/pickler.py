@@ -23,8 +23,8 @@ import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
 from catena.pickling import reducers
 from catena.pickling.classes import reduce_class, reduce_member
-from catena.pickling.origins import tracked
-from catena.pickling.references import module_of, reference, resolve
+from catena.pickling.origins import with_identity
+from catena.pickling.references import find_reference, load_reference, module_of
 from catena.pickling.structs import is_struct, reduce_struct
 from catena.wording import reason
 
@@ -32,11 +32,11 @@ __all__ = [
     "PROTOCOL",
     "Thorough",
     "dumps",
+    "find_reference",
+    "load_reference",
     "loads",
     "module_of",
-    "reference",
-    "resolve",
-    "snapshot",
+    "take_snapshot",
 ]
 
 PROTOCOL = 5
@@ -87,7 +87,7 @@ def dumps(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def snapshot(gets: Iterable[Callable[[], Any]], *, flat: bool) -> tuple[bytes, ...] | None:
+def take_snapshot(gets: Iterable[Callable[[], Any]], *, flat: bool) -> tuple[bytes, ...] | None:
     """Return what some values, given by what gets them, are now: bytes to be compared later on.
 
     Quicker than to write one after the other. ``flat`` promises that no value holds another one
@@ -120,7 +120,7 @@ class _NotBuiltin(Exception):
     """The quick pickler met something that it leaves to the thorough one."""
 
 
-class _File:
+class _ChunkFile:
     """What the quick pickler writes to: a list's own append, so that no code of ours runs."""
 
     def __init__(self, chunks: list[bytes]) -> None:
@@ -132,7 +132,7 @@ class _Quick(pickle.Pickler):
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
-        super().__init__(_File(self.chunks), PROTOCOL)
+        super().__init__(_ChunkFile(self.chunks), PROTOCOL)
 
     def reducer_override(self, obj: Any, /) -> NoReturn:
         raise _NotBuiltin
@@ -151,12 +151,12 @@ class Thorough(cloudpickle.Pickler):
         """Return how an object travels that does so in its own way; asked by pickle."""
         kind = cast("type[Any]", type(obj))
         if kind is FunctionType:
-            return self._function(obj)
+            return self._reduce_function(obj)
         own = reducers.REDUCERS.get(kind) or _theirs.get(kind)
         if own is not None:
             return own(obj)
         if issubclass(kind, type):
-            return self._class(obj)
+            return self._reduce_class(obj)
         if issubclass(kind, BaseException):
             return Thorough.reduce_exception(obj)
         # Only classes and plain functions are asked, not objects that answer to any name, nor bound
@@ -164,24 +164,26 @@ class Thorough(cloudpickle.Pickler):
         reduce = getattr(kind, "__catena_reduce__", None)
         if reduce is not None:
             return reduce(obj, dumps, loads)
-        return _object(obj, kind)
+        return _reduce_object(obj, kind)
 
-    def _function(self, function: FunctionType) -> Any:
+    def _reduce_function(self, function: FunctionType) -> Any:
         reduce = function.__dict__.get("__catena_reduce__")
         # A decorator may have copied it from the function beneath, for which alone it speaks.
         reduced = NotImplemented if reduce is None else reduce(function, dumps, loads)
         if reduced is NotImplemented:
-            name = reference(function)
+            name = find_reference(function)
             if name is not None:
                 return (
-                    NotImplemented if name.endswith(function.__qualname__) else (resolve, (name,))
+                    NotImplemented
+                    if name.endswith(function.__qualname__)
+                    else (load_reference, (name,))
                 )
             if reducers.is_dispatcher(function):
                 return reducers.reduce_dispatcher(function)
-            reduced = self._by_value(function)
-        return reduced if len(reduced) == 2 else tracked(function, reduced, shared=False)
+            reduced = self._reduce_by_value(function)
+        return reduced if len(reduced) == 2 else with_identity(function, reduced, shared=False)
 
-    def _by_value(self, function: FunctionType) -> Any:
+    def _reduce_by_value(self, function: FunctionType) -> Any:
         # Not through its own reducer_override, which holds whatever is loaded for importable.
         reduce: Any = getattr(self, "_dynamic_function_reduce")  # noqa: B009
         reduced = reduce(function)
@@ -192,19 +194,19 @@ class Thorough(cloudpickle.Pickler):
             slots["__type_params__"] = function.__type_params__
         return reduced
 
-    def _class(self, cls: Any) -> Any:
+    def _reduce_class(self, cls: Any) -> Any:
         if cls.__module__ == "builtins":
             # Among them the types of None and of functions, which nothing holds under their names.
             thorough: Any = super()
             return thorough.reducer_override(cls)
-        if _by_name(cls) or not cls.__flags__ & _HEAP:
+        if _goes_by_name(cls) or not cls.__flags__ & _HEAP:
             return NotImplemented
         return reduce_struct(cls) if is_struct(cls) else reduce_class(cls)
 
 
-def _object(obj: Any, kind: Any) -> Any:
+def _reduce_object(obj: Any, kind: Any) -> Any:
     """Return how pickle itself would reduce an object, with what it does not do."""
-    if issubclass(kind, Enum) and not _by_name(kind):
+    if issubclass(kind, Enum) and not _goes_by_name(kind):
         reduced = reduce_member(obj)
         if reduced is not None:
             return reduced
@@ -217,8 +219,8 @@ def _object(obj: Any, kind: Any) -> Any:
     return reducers.without_getattr(kind, reduced) if hasattr(kind, "__getattr__") else reduced
 
 
-def _by_name(cls: Any) -> bool:
-    name = reference(cls)
+def _goes_by_name(cls: Any) -> bool:
+    name = find_reference(cls)
     return name is not None and name.endswith(cls.__qualname__)
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
 from catena.pickling import origins
-from catena.pickling.references import MAIN, importable
+from catena.pickling.references import MAIN, is_importable
 
 __all__ = [
     "REDUCERS",
@@ -40,7 +40,7 @@ Reduced = str | tuple[Any, ...]
 # ---- code
 
 
-def _code(code: types.CodeType) -> Reduced:
+def _reduce_code(code: types.CodeType) -> Reduced:
     """Return a code object with its file name, which cloudpickle leaves out since 3.1.3."""
     # New strings: pickle writes an interned one differently on its way back.
     texts = [tuple("".join(one) for one in names) for names in (code.co_names, code.co_varnames)]
@@ -65,39 +65,35 @@ def _code(code: types.CodeType) -> Reduced:
     )
 
 
-def _module(module: types.ModuleType) -> Reduced:
+def _reduce_module(module: types.ModuleType) -> Reduced:
     name = module.__name__
     if sys.modules.get(name) is module:
         if name in MAIN:
             raise TypeError("the main module as an object cannot be sent; workers have another one")
-        if importable(name):
+        if is_importable(name):
             return importlib.import_module, (name,)
     left = ("__builtins__", "__cached__", "__loader__", "__spec__")
     state = {key: value for key, value in vars(module).items() if key not in left}
-    return origins.tracked(module, (types.ModuleType, (name,), state), shared=True)
-
-
-def _own(obj: Any) -> dict[str, Any]:
-    return obj.__dict__
+    return origins.with_identity(module, (types.ModuleType, (name,), state), shared=True)
 
 
 # ---- functools
 
 
-def _partial_method(method: functools.partialmethod[Any]) -> Reduced:
+def _reduce_partial_method(method: functools.partialmethod[Any]) -> Reduced:
     # From 3.14 on none can be made without its function, which is what pickle would try.
-    return _make_partial_method, (method.func, method.args, method.keywords), _own(method)
+    return _make_partial_method, (method.func, method.args, method.keywords), vars(method)
 
 
 def _make_partial_method(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     return functools.partialmethod(function, *args, **keywords)
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     """Stand where the function of a dispatcher will be."""
 
 
-_DISPATCHER: Any = functools.singledispatch(_nothing)
+_DISPATCHER: Any = functools.singledispatch(_do_nothing)
 
 
 def is_dispatcher(function: types.FunctionType) -> bool:
@@ -107,11 +103,11 @@ def is_dispatcher(function: types.FunctionType) -> bool:
 
 def reduce_dispatcher(function: Any) -> tuple[Any, ...]:
     """Return how such a function is pickled: what was registered, without its cache."""
-    attributes = {k: v for k, v in _own(function).items() if k not in _own(_DISPATCHER)}
+    attributes = {k: v for k, v in function.__dict__.items() if k not in _DISPATCHER.__dict__}
     registered: list[Any] = list(function.registry.items())
     state = (registered, {**attributes, "__module__": function.__module__})
     made = (_make_dispatcher, (function.__name__, function.__qualname__), state)
-    return origins.tracked(function, (*made, None, None, _fill_dispatcher), shared=False)
+    return origins.with_identity(function, (*made, None, None, _fill_dispatcher), shared=False)
 
 
 def _make_dispatcher(name: str, qualname: str) -> Any:
@@ -129,19 +125,19 @@ def _fill_dispatcher(function: Any, state: tuple[list[tuple[type, Any]], dict[st
         setattr(function, name, value)
 
 
-def _cached(function: Any) -> Reduced:
+def _reduce_cached(function: Any) -> Reduced:
     """Return how ``lru_cache(…)(f)`` is pickled: with its options and without its cache."""
     options: dict[str, Any] = function.cache_parameters()
-    attributes = {k: v for k, v in _own(function).items() if k != "cache_parameters"}
+    attributes = {k: v for k, v in function.__dict__.items() if k != "cache_parameters"}
     made = (_make_cached, (options, function.__wrapped__), attributes)
-    return _named_or(function, made, shared=False)
+    return _name_or(function, made, shared=False)
 
 
 def _make_cached(options: dict[str, Any], function: Callable[..., Any]) -> Any:
     return functools.lru_cache(**options)(function)
 
 
-def _cached_property(prop: functools.cached_property[Any]) -> Reduced:
+def _reduce_cached_property(prop: functools.cached_property[Any]) -> Reduced:
     attributes = {name: value for name, value in vars(prop).items() if name != "lock"}
     return _make_cached_property, (type(prop),), attributes
 
@@ -156,7 +152,7 @@ def _make_cached_property(kind: type[functools.cached_property[Any]]) -> Any:
 # ---- typing
 
 
-def _type_parameter(parameter: Any) -> Reduced:
+def _reduce_type_parameter(parameter: Any) -> Reduced:
     """Return how a TypeVar, a ParamSpec or a TypeVarTuple is pickled."""
     facts: dict[str, Any] = {}
     for option in ("bound", "covariant", "contravariant", "infer_variance"):
@@ -169,7 +165,7 @@ def _type_parameter(parameter: Any) -> Reduced:
     kind: Any = cast("Any", type(parameter))
     given = (kind, parameter.__name__, getattr(parameter, "__constraints__", ()), facts)
     made = (_make_parameter, (*given, parameter.__module__))
-    return _named_or(parameter, made, shared=True)
+    return _name_or(parameter, made, shared=True)
 
 
 def _make_parameter(
@@ -180,9 +176,9 @@ def _make_parameter(
     return made
 
 
-def _new_type(kind: Any) -> Reduced:
+def _reduce_new_type(kind: Any) -> Reduced:
     made = (_make_new_type, (kind.__qualname__, kind.__supertype__, kind.__module__))
-    return _named_or(kind, made, shared=True)
+    return _name_or(kind, made, shared=True)
 
 
 def _make_new_type(name: str, supertype: Any, module: str) -> Any:
@@ -192,13 +188,13 @@ def _make_new_type(name: str, supertype: Any, module: str) -> Any:
     return made
 
 
-def _alias(alias: Any) -> Reduced:
+def _reduce_alias(alias: Any) -> Reduced:
     """Return how ``type X = …`` is pickled; one without parameters may be in its own value."""
     name, value, parameters = alias.__name__, alias.__value__, alias.__type_params__
     if parameters or not name.isidentifier() or keyword.iskeyword(name):
-        return _named_or(alias, (_make_alias, (name, value, parameters)), shared=True)
+        return _name_or(alias, (_make_alias, (name, value, parameters)), shared=True)
     made = (_make_lazy_alias, (name, alias.__module__), value, None, None, _fill_alias)
-    return _named_or(alias, made, shared=True)
+    return _name_or(alias, made, shared=True)
 
 
 _unfilled: dict[int, list[Any]] = {}
@@ -225,16 +221,16 @@ def _fill_alias(alias: Any, value: Any) -> None:
 # ---- what pickle would write as a name
 
 
-def _named_or(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> Reduced:
+def _name_or(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> Reduced:
     """Return the name by which a worker finds an object, or else what makes another one."""
     name = getattr(obj, "__qualname__", None) or obj.__name__
-    if importable(obj.__module__):
+    if is_importable(obj.__module__):
         found: Any = sys.modules[obj.__module__]
         for part in name.split("."):
             found = getattr(found, part, None)
         if found is obj:
             return name
-    return origins.tracked(obj, reduced, shared=shared)
+    return origins.with_identity(obj, reduced, shared=shared)
 
 
 def named(obj: Any, name: str) -> Reduced:
@@ -243,7 +239,7 @@ def named(obj: Any, name: str) -> Reduced:
     Raises TypeError when workers do not know it and there is nothing to make it of.
     """
     module = getattr(obj, "__module__", None)
-    if not isinstance(module, str) or importable(module):
+    if not isinstance(module, str) or is_importable(module):
         return name
     kind: Any = cast("Any", type(obj))
     try:
@@ -254,7 +250,7 @@ def named(obj: Any, name: str) -> Reduced:
             "define it in a module that they do"
         ) from None
     state = getattr(obj, "__dict__", None)
-    return origins.tracked(obj, (object.__new__, (kind,), state or None), shared=True)
+    return origins.with_identity(obj, (object.__new__, (kind,), state or None), shared=True)
 
 
 def without_getattr(kind: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -285,7 +281,7 @@ _missing_names: dict[Any, str] = {
 }
 
 
-def _missing(obj: Any) -> Reduced:
+def _reduce_missing(obj: Any) -> Reduced:
     """Return a mark of dataclasses under its name: it is compared by identity."""
     return _missing_names[type(obj)]
 
@@ -293,7 +289,7 @@ def _missing(obj: Any) -> Reduced:
 # ---- weak dictionaries, whose references cannot be pickled
 
 
-def _weak(mapping: Mapping[Any, Any]) -> Reduced:
+def _reduce_weak(mapping: Mapping[Any, Any]) -> Reduced:
     return type(mapping), (), None, None, iter(list(mapping.items()))
 
 
@@ -318,7 +314,7 @@ def reduce_file(file: Any) -> Reduced:
     raise TypeError(f"{which} cannot be sent; send its path, or what you read from it")
 
 
-def _variable(variable: contextvars.ContextVar[Any]) -> NoReturn:
+def _refuse_variable(variable: contextvars.ContextVar[Any]) -> NoReturn:
     raise TypeError(
         f"the contextvars.ContextVar {variable.name!r} stays in this process; declare it as "
         f"catena.ContextVar({variable.name!r}) and its value goes along, or define it in a module "
@@ -326,11 +322,11 @@ def _variable(variable: contextvars.ContextVar[Any]) -> NoReturn:
     )
 
 
-def _context(_: contextvars.Context) -> NoReturn:
+def _refuse_context(_: contextvars.Context) -> NoReturn:
     raise TypeError("a contextvars.Context stays in this process; what is set goes along by itself")
 
 
-def _of_this_process(obj: Any) -> NoReturn:
+def _refuse_of_this_process(obj: Any) -> NoReturn:
     name = type(obj).__qualname__.lstrip("_")
     raise TypeError(
         f"a {name} of threading belongs to one process and cannot be sent; make it inside the "
@@ -339,26 +335,26 @@ def _of_this_process(obj: Any) -> NoReturn:
 
 
 REDUCERS: dict[type, Callable[[Any], Any]] = {
-    types.CodeType: _code,
-    types.ModuleType: _module,
-    type(functools.lru_cache(_nothing)): _cached,
-    functools.cached_property: _cached_property,
-    functools.partialmethod: _partial_method,
-    typing.TypeVar: _type_parameter,
-    typing.ParamSpec: _type_parameter,
-    typing.TypeVarTuple: _type_parameter,
-    typing.NewType: _new_type,
-    weakref.WeakKeyDictionary: _weak,
-    weakref.WeakValueDictionary: _weak,
-    contextvars.ContextVar: _variable,
-    contextvars.Context: _context,
-    type(threading.Lock()): _of_this_process,
-    type(threading.RLock()): _of_this_process,
-    threading.local: _of_this_process,
+    types.CodeType: _reduce_code,
+    types.ModuleType: _reduce_module,
+    type(functools.lru_cache(_do_nothing)): _reduce_cached,
+    functools.cached_property: _reduce_cached_property,
+    functools.partialmethod: _reduce_partial_method,
+    typing.TypeVar: _reduce_type_parameter,
+    typing.ParamSpec: _reduce_type_parameter,
+    typing.TypeVarTuple: _reduce_type_parameter,
+    typing.NewType: _reduce_new_type,
+    weakref.WeakKeyDictionary: _reduce_weak,
+    weakref.WeakValueDictionary: _reduce_weak,
+    contextvars.ContextVar: _refuse_variable,
+    contextvars.Context: _refuse_context,
+    type(threading.Lock()): _refuse_of_this_process,
+    type(threading.RLock()): _refuse_of_this_process,
+    threading.local: _refuse_of_this_process,
     **dict.fromkeys(_FILES, reduce_file),
-    **dict.fromkeys(_missing_names, _missing),
+    **dict.fromkeys(_missing_names, _reduce_missing),
 }
 """How an object of exactly this type is reduced, before anybody else is asked."""
 
 if sys.version_info >= (3, 12):
-    REDUCERS[typing.TypeAliasType] = _alias
+    REDUCERS[typing.TypeAliasType] = _reduce_alias

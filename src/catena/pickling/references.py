@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
-__all__ = ["MAIN", "Module", "importable", "module_of", "reference", "resolve"]
+__all__ = ["MAIN", "Module", "find_reference", "is_importable", "load_reference", "module_of"]
 
 MAIN = ("__main__", "__mp_main__")
 """What a worker's own main module would be taken for."""
@@ -36,7 +36,7 @@ class Module(NamedTuple):
 _modules: dict[str, Module] = {}
 
 
-def reference(obj: Any) -> str | None:
+def find_reference(obj: Any) -> str | None:
     """Return ``module:qualified.name`` when importing that yields this very object, else None.
 
     An object under its decorators is found too, by the ``__wrapped__`` that they leave, and a
@@ -46,7 +46,7 @@ def reference(obj: Any) -> str | None:
     module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
     if type(module) is not str or type(name) is not str or not module or "<" in name:
         return None
-    if not importable(module):
+    if not is_importable(module):
         return None
     found: Any = sys.modules[module]
     for part in name.split("."):
@@ -62,7 +62,7 @@ def reference(obj: Any) -> str | None:
     return None
 
 
-def resolve(name: str) -> Any:
+def load_reference(name: str) -> Any:
     """Import what ``reference`` named. Raises ImportError or AttributeError."""
     module, _, qualname = name.partition(":")
     found: Any = importlib.import_module(module)
@@ -77,44 +77,44 @@ def module_of(reference: str) -> tuple[ModuleType, Any]:
     return module, getattr(module, "__spec__", None)
 
 
-def importable(name: str) -> bool:
+def is_importable(name: str) -> bool:
     """Say whether a worker may import this module and get what this process has under its name."""
     module = sys.modules.get(name)
-    if module is None or name in MAIN or _registered(name):
+    if module is None or name in MAIN or _is_registered_by_value(name):
         return False
     spec = getattr(module, "__spec__", None)
     known = _modules.get(name)
     if known is None:
-        known = _modules[name] = Module(spec, _found(name, spec))
+        known = _modules[name] = Module(spec, _is_found(name, spec))
     return known.found and known.spec is spec
 
 
-def _registered(name: str) -> bool:
+def _is_registered_by_value(name: str) -> bool:
     """Say whether cloudpickle was asked to pickle a module, or a package it is in, by value."""
     names = cast("set[str]", cloudpickle.list_registry_pickle_by_value())
     return any(name == one or name.startswith(one + ".") for one in names)
 
 
-def _found(name: str, spec: Any) -> bool:
+def _is_found(name: str, spec: Any) -> bool:
     """Say whether the import system finds a module, and the same one."""
     package, _, _ = name.rpartition(".")
     if name.partition(".")[0] in sys.stdlib_module_names:
         return True
     path: Iterable[str] | None = None
     if package:
-        if not importable(package):
+        if not is_importable(package):
             return False
         path = getattr(sys.modules[package], "__path__", None)
         if spec is None or path is None:
             # Its package makes it when it is imported, as six does.
             return True
-    found = _find(name, path)
+    found = _find_spec(name, path)
     if found is None:
-        return _found_once(name, spec)
+        return _was_found_once(name, spec)
     return spec is None or _same_place(found.origin, getattr(spec, "origin", None))
 
 
-def _find(name: str, path: Iterable[str] | None) -> Any:
+def _find_spec(name: str, path: Iterable[str] | None) -> Any:
     """Ask the finders as an import does; importlib.util would answer with what is loaded."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
@@ -128,7 +128,7 @@ def _find(name: str, path: Iterable[str] | None) -> Any:
     return None
 
 
-def _found_once(name: str, spec: Any) -> bool:
+def _was_found_once(name: str, spec: Any) -> bool:
     """Say whether a relative entry of sys.path led to the module before the directory changed."""
     origin = getattr(spec, "origin", None)
     if not isinstance(origin, str):

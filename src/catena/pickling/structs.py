@@ -40,12 +40,12 @@ def reduce_struct(cls: Any) -> tuple[Any, ...]:
         for name, value in own.items()
         if name not in left and not isinstance(value, MemberDescriptorType)
     }
-    defaults = {name: one for name, one in _defaults(cls).items() if name in annotations}
-    made = (_make, (meta, cls.__name__, cls.__bases__, names, defaults, options), state)
-    return origins.tracked(cls, (*made, None, None, _fill), shared=True)
+    defaults = {name: one for name, one in _defaults_of(cls).items() if name in annotations}
+    made = (_make_struct, (meta, cls.__name__, cls.__bases__, names, defaults, options), state)
+    return origins.with_identity(cls, (*made, None, None, _fill_struct), shared=True)
 
 
-def _defaults(cls: Any) -> dict[str, tuple[bool, Any]]:
+def _defaults_of(cls: Any) -> dict[str, tuple[bool, Any]]:
     """Return the default of each field that has one, and whether it is a factory."""
     nothing = sys.modules["msgspec"].NODEFAULT
     pairs = zip(reversed(cls.__struct_fields__), reversed(cls.__struct_defaults__), strict=False)
@@ -57,7 +57,7 @@ def _is_factory(default: Any) -> bool:
     return type(default).__module__.startswith("msgspec") and hasattr(default, "factory")
 
 
-def _make(
+def _make_struct(
     meta: Any,
     name: str,
     bases: tuple[Any, ...],
@@ -73,6 +73,6 @@ def _make(
     return meta(name, bases, {**names, **given}, **options)
 
 
-def _fill(cls: Any, state: dict[str, Any]) -> None:
+def _fill_struct(cls: Any, state: dict[str, Any]) -> None:
     for name, value in state.items():
         type.__setattr__(cls, name, value)

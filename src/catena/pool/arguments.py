@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
-from catena.pickling.references import reference
+from catena.pickling.references import find_reference
 
 __all__ = ["Loop", "checked_bootstrap", "checked_loop", "checked_number", "checked_patience"]
 
@@ -69,7 +69,7 @@ def checked_loop(value: object) -> str:
 
 
 def _advise_name(function: Callable[..., object]) -> str:
-    name = reference(function)
+    name = find_reference(function)
     if name is None:
         return "define it in a module of its own and pass 'module:function'"
     return f"pass '{name}'"

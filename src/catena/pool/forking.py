@@ -27,7 +27,7 @@ from catena.link.link import links
 from catena.pool.held import held
 from catena.pool.socket_dir import is_ours
 from catena.proxy.balance import proxies
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.wire.frames import ExceptionFrame, Frame
 
 __all__ = ["check_grpc", "fork_lock", "in_child", "pool_opened"]
@@ -172,7 +172,7 @@ def _leave_child(frame: Frame) -> None:
     """End this child: the routine that it was forked in is over, and nobody waits for its end."""
     code = 0
     if isinstance(frame, ExceptionFrame):
-        code = _report_end(pickled.load(frame.payload))
+        code = _report_end(unpickle_exception(frame.payload))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)

@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, cast
 
 from catena.pickling import pickler
-from catena.remote_exceptions.hops import Hop, RemoteTraceback, frames_of, joined
+from catena.remote_exceptions.hops import Hop, RemoteTraceback, frames_of, prepend_hop
 from catena.remote_exceptions.native import (
     args_of,
     attributes_of,
@@ -28,15 +28,15 @@ from catena.remote_exceptions.native import (
     members_of,
     message_of,
     notes_of,
-    suppresses,
+    suppresses_context,
 )
-from catena.remote_exceptions.rebuilding import make
+from catena.remote_exceptions.rebuilding import make_waiting
 from catena.remote_exceptions.record import (
     Part,
     Record,
     Shown,
-    digest,
-    representation,
+    digest_text,
+    safe_repr,
     text_or_none,
 )
 from catena.wording import full_name, reason, text_of
@@ -44,7 +44,7 @@ from catena.wording import full_name, reason, text_of
 __all__ = ["Family"]
 
 _DEPTH = 32
-# Characters of a representation that is needed only where a pickle cannot be opened.
+# Characters of a safe_repr that is needed only where a pickle cannot be opened.
 _FALLBACK = 1024
 _SCALARS = {str, bytes, int, float, bool, type(None)}
 # Past a subclass that has a method of this name.
@@ -66,29 +66,29 @@ class Family:
         self._places: dict[int, int] = {}
         # By id, and the values so that no id is given again.
         self._values: dict[int, tuple[int, Any]] = {}
-        self._place(error, 0)
+        self._place_of(error, 0)
         while len(self._records) < len(self._errors):
-            self._records.append(self._record(len(self._records)))
+            self._records.append(self._make_record(len(self._records)))
 
-    def rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    def to_rows(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Return the rows of the exceptions and those of what they hold."""
-        return [one.row() for one in self._records], [tuple(one) for one in self._parts]
+        return [one.to_row() for one in self._records], [tuple(one) for one in self._parts]
 
-    def _place(self, error: BaseException, depth: int) -> int:
+    def _place_of(self, error: BaseException, depth: int) -> int:
         known = self._places.get(id(error))
         if known is None:
             known = self._places[id(error)] = len(self._errors)
             self._errors.append((error, depth))
         return known
 
-    def _record(self, place: int) -> Record:
+    def _make_record(self, place: int) -> Record:
         error, depth = self._errors[place]
         record = Record(full_name(error), text_of(error))
         if depth > _DEPTH:
             record.step = f"it is held by more than {_DEPTH} exceptions, one in the other"
             return record
         try:
-            self._describe(record, error)
+            self._describe_itself(record, error)
             self._describe_family(record, error, depth)
             self._describe_way(record, error, first=place == 0)
         except BaseException as raised:
@@ -96,60 +96,60 @@ class Family:
             record.step = record.step or reason(raised)
         return record
 
-    def _describe(self, record: Record, error: BaseException) -> None:
+    def _describe_itself(self, record: Record, error: BaseException) -> None:
         """Describe what an exception is by itself."""
         kind: type[BaseException] = type(error)
-        refer = self._referrer(error)
-        record.text = digest(text_or_none(error))
-        record.kind, record.step = _dumped(kind, None)
-        record.args = [self._part(one, refer, shown=True) for one in args_of(error)]
+        refer = self._make_referrer(error)
+        record.text = digest_text(text_or_none(error))
+        record.kind, record.step = _dump_or_reason(kind, None)
+        record.args = [self._place_part(one, refer, shown=True) for one in args_of(error)]
         hooks = hooks_of(kind)
-        attributes = _attributes(error, hooks)
-        record.attributes = [(name, self._part(one, refer)) for name, one in attributes]
-        fields = _fields(error)
-        record.fields = [(name, self._part(one, refer)) for name, one in fields]
+        attributes = _attributes_to_send(error, hooks)
+        record.attributes = [(name, self._place_part(one, refer)) for name, one in attributes]
+        fields = _fields_to_send(error)
+        record.fields = [(name, self._place_part(one, refer)) for name, one in fields]
         if issubclass(kind, BaseExceptionGroup):
             record.group = message_of(error)
-        if hooks or _registered(type(error)):
-            way = partial(_reduced, error, hooks, fields)
-            record.whole, why = _dumped(error, refer, error, way)
+        if hooks or _has_registered_reducer(type(error)):
+            way = partial(_reduce_with_state, error, hooks, fields)
+            record.whole, why = _dump_or_reason(error, refer, error, way)
             record.step = record.step or why
 
     def _describe_family(self, record: Record, error: BaseException, depth: int) -> None:
         """Describe which other exceptions belong to it."""
         if record.group is not None:
-            record.members = [self._place(one, depth + 1) for one in members_of(error)]
-        record.cause = self._relative(cause_of(error), depth + 1)
-        record.context = self._relative(context_of(error), depth + 1)
-        record.suppress_context = suppresses(error)
+            record.members = [self._place_of(one, depth + 1) for one in members_of(error)]
+        record.cause = self._place_relative(cause_of(error), depth + 1)
+        record.context = self._place_relative(context_of(error), depth + 1)
+        record.suppress_context = suppresses_context(error)
 
-    def _relative(self, error: BaseException | None, depth: int) -> int | None:
+    def _place_relative(self, error: BaseException | None, depth: int) -> int | None:
         if error is None or (depth > _DEPTH and id(error) not in self._places):
             return None
-        return self._place(error, depth)
+        return self._place_of(error, depth)
 
     def _describe_way(self, record: Record, error: BaseException, *, first: bool) -> None:
         """Describe where it comes from, and its notes."""
-        record.notes, record.hops = _notes(error)
+        record.notes, record.hops = _split_notes(error)
         frames, left_out = frames_of(error)
         here = self._here or Hop(str(os.getpid()), "", ())
         if first and self._here is not None:
-            record.hops = joined(here._replace(frames=frames, left_out=left_out), record.hops)
+            record.hops = prepend_hop(here._replace(frames=frames, left_out=left_out), record.hops)
         elif frames:
             hop = Hop(here.worker, here.routine, frames, left_out)
-            record.hops = joined(hop, record.hops)
+            record.hops = prepend_hop(hop, record.hops)
 
-    def _part(self, value: Any, refer: Callable[[Any], int], *, shown: bool = False) -> int:
+    def _place_part(self, value: Any, refer: Callable[[Any], int], *, shown: bool = False) -> int:
         """Return the place of a value among the parts."""
         known = self._values.get(id(value))
         if known is None:
-            self._parts.append(_part(value, refer, shown=shown))
+            self._parts.append(_make_part(value, refer, shown=shown))
             known = self._values[id(value)] = (len(self._parts) - 1, value)
         return known[0]
 
-    def _referrer(self, error: BaseException) -> Callable[[Any], int]:
+    def _make_referrer(self, error: BaseException) -> Callable[[Any], int]:
         depth = self._errors[self._places[id(error)]][1] + 1
-        return lambda other: self._place(other, depth)
+        return lambda other: self._place_of(other, depth)
 
 
 class _Pickler(pickler.Thorough):
@@ -185,7 +185,7 @@ class _Pickler(pickler.Thorough):
 
 
 class _Lenient(_Pickler):
-    """Writes the representation of what cannot be pickled within a value."""
+    """Writes the safe_repr of what cannot be pickled within a value."""
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how an object travels; asked by pickle."""
@@ -198,11 +198,11 @@ class _Lenient(_Pickler):
             # Its own code may raise SystemExit as well, which is not meant for us.
             if obj is self._root:
                 raise
-            return Shown, (representation(obj),)
+            return Shown, (safe_repr(obj),)
         return way
 
 
-def _dumped(
+def _dump_or_reason(
     value: Any, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
 ) -> tuple[bytes | None, str]:
     """Return the pickle of anything, or None and why there is none."""
@@ -216,7 +216,7 @@ def _dumped(
     return buffer.getvalue(), ""
 
 
-def _notes(error: BaseException) -> tuple[list[str], list[Any]]:
+def _split_notes(error: BaseException) -> tuple[list[str], list[Any]]:
     """Return the notes, whatever somebody put into ``__notes__``, and the hops among them."""
     given: Any = notes_of(error)
     notes: list[str] = []
@@ -225,11 +225,11 @@ def _notes(error: BaseException) -> tuple[list[str], list[Any]]:
         if type(note) is RemoteTraceback:
             hops = [tuple(hop) for hop in note.hops]
         else:
-            notes.append(str.__str__(note) if issubclass(type(note), str) else representation(note))
+            notes.append(str.__str__(note) if issubclass(type(note), str) else safe_repr(note))
     return notes, hops
 
 
-def _part(value: Any, refer: Callable[[Any], int], *, shown: bool) -> Part:
+def _make_part(value: Any, refer: Callable[[Any], int], *, shown: bool) -> Part:
     if type(value) in _SCALARS:
         data = pickle.dumps(value, pickler.PROTOCOL)
         return Part(data, full_name(value), plain=True)
@@ -239,12 +239,12 @@ def _part(value: Any, refer: Callable[[Any], int], *, shown: bool) -> Part:
         writer.dump(value)
     except BaseException as error:
         # As above.
-        return _torn(value, refer, reason(error))
-    text = "" if writer.plain or not shown else representation(value)[:_FALLBACK]
+        return _make_torn_part(value, refer, reason(error))
+    text = "" if writer.plain or not shown else safe_repr(value)[:_FALLBACK]
     return Part(buffer.getvalue(), full_name(value), text, plain=writer.plain)
 
 
-def _torn(value: Any, refer: Callable[[Any], int], why: str) -> Part:
+def _make_torn_part(value: Any, refer: Callable[[Any], int], why: str) -> Part:
     """Return the part of a value that cannot be pickled as it is."""
     buffer = io.BytesIO()
     try:
@@ -254,10 +254,10 @@ def _torn(value: Any, refer: Callable[[Any], int], why: str) -> Part:
     except BaseException:
         # As above; why is known already.
         data = None
-    return Part(data, full_name(value), representation(value), why)
+    return Part(data, full_name(value), safe_repr(value), why)
 
 
-def _attributes(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, Any]]:
+def _attributes_to_send(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, Any]]:
     """Return the attributes that are to travel: those that a ``__getstate__`` of its own gives."""
     state: Any = attributes_of(error)
     if "__getstate__" in hooks:
@@ -273,7 +273,7 @@ def _attributes(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, 
     return [(name, one) for name, one in items if type(name) is str and name != "__notes__"]
 
 
-def _fields(error: BaseException) -> list[tuple[str, Any]]:
+def _fields_to_send(error: BaseException) -> list[tuple[str, Any]]:
     """Return the values of its slots, and of what builtin classes keep outside of ``args``."""
     found: list[tuple[str, Any]] = []
     for name, builtin, place in fields_of(type(error)):
@@ -289,17 +289,21 @@ def _fields(error: BaseException) -> list[tuple[str, Any]]:
     return found
 
 
-def _reduced(error: BaseException, hooks: frozenset[str], fields: list[tuple[str, Any]]) -> Any:
+def _reduce_with_state(
+    error: BaseException, hooks: frozenset[str], fields: list[tuple[str, Any]]
+) -> Any:
     """Return how an exception is pickled whose class has a way of its own with its state."""
-    if hooks & _REDUCERS or _registered(type(error)):
+    if hooks & _REDUCERS or _has_registered_reducer(type(error)):
         return NotImplemented
-    state = error.__getstate__() if "__getstate__" in hooks else dict(_attributes(error, hooks))
+    state = (
+        error.__getstate__() if "__getstate__" in hooks else dict(_attributes_to_send(error, hooks))
+    )
     group = None
     if issubclass(type(error), BaseExceptionGroup):
         group = message_of(error), list(members_of(error))
-    return make, (type(error), args_of(error), fields, group), state
+    return make_waiting, (type(error), args_of(error), fields, group), state
 
 
-def _registered(kind: type[BaseException]) -> bool:
+def _has_registered_reducer(kind: type[BaseException]) -> bool:
     # Not by a look-up, since a metaclass may refuse to be hashed.
     return any(one is kind for one in copyreg.dispatch_table)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from catena.remote_exceptions.native import traceback_of
 
-__all__ = ["Frame", "Hop", "RemoteTraceback", "frames_of", "joined"]
+__all__ = ["Frame", "Hop", "RemoteTraceback", "frames_of", "prepend_hop"]
 
 T = TypeVar("T")
 
@@ -48,9 +48,9 @@ class RemoteTraceback(str):  # noqa: SLOT000 - it has one
     hops: tuple[Hop, ...]
 
     @classmethod
-    def of(cls, hops: tuple[Hop, ...]) -> RemoteTraceback:
+    def from_hops(cls, hops: tuple[Hop, ...]) -> RemoteTraceback:
         """Return the note for hops, outermost first."""
-        note = cls("\n".join(_lines(hops)))
+        note = cls("\n".join(_note_lines(hops)))
         note.hops = hops
         return note
 
@@ -63,32 +63,32 @@ def frames_of(error: BaseException) -> tuple[tuple[Frame, ...], int]:
     everything = bool(os.environ.get("CATENA_FULL_TRACEBACK"))
     found = [
         (frame, line)
-        for frame, line in _walk(traceback_of(error))
+        for frame, line in _walk_traceback(traceback_of(error))
         if everything or not frame.f_code.co_filename.startswith(_OWN)
     ]
-    kept = _ends(found, _FRAMES)
+    kept = _keep_ends(found, _FRAMES)
     shown = traceback.StackSummary.extract(iter(kept))
     frames = tuple((one.filename, one.lineno or 0, one.name, one.line or "") for one in shown)
     return frames, len(found) - len(kept)
 
 
-def joined(hop: Hop, hops: list[Any]) -> list[Any]:
+def prepend_hop(hop: Hop, hops: list[Any]) -> list[Any]:
     """Return the hops of an exception, as rows, with one more before them."""
-    return list(_ends([tuple(hop), *hops], _HOPS))
+    return list(_keep_ends([tuple(hop), *hops], _HOPS))
 
 
-def _walk(trace: TracebackType | None) -> Iterable[tuple[FrameType, int]]:
+def _walk_traceback(trace: TracebackType | None) -> Iterable[tuple[FrameType, int]]:
     while trace is not None:
         yield trace.tb_frame, trace.tb_lineno or 0
         trace = trace.tb_next
 
 
-def _ends(many: Sequence[T], bounds: tuple[int, int]) -> Sequence[T]:
+def _keep_ends(many: Sequence[T], bounds: tuple[int, int]) -> Sequence[T]:
     first, last = bounds
     return many if len(many) <= first + last else [*many[:first], *many[-last:]]
 
 
-def _lines(hops: tuple[Hop, ...]) -> Iterable[str]:
+def _note_lines(hops: tuple[Hop, ...]) -> Iterable[str]:
     yield "Remote traceback (most recent call last):"
     for hop in hops:
         yield (

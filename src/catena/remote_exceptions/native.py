@@ -18,19 +18,19 @@ __all__ = [
     "cause_of",
     "context_of",
     "fields_of",
-    "fresh",
     "hooks_of",
+    "is_sealed",
+    "make_bare",
     "members_of",
     "message_of",
     "notes_of",
-    "sealed",
     "set_args",
     "set_cause",
     "set_context",
     "set_field",
     "set_notes",
-    "set_suppresses",
-    "suppresses",
+    "set_suppresses_context",
+    "suppresses_context",
     "traceback_of",
 ]
 
@@ -44,8 +44,8 @@ attributes_of = _base["__dict__"].__get__
 traceback_of = _base["__traceback__"].__get__
 cause_of, set_cause = _base["__cause__"].__get__, _base["__cause__"].__set__
 context_of, set_context = _base["__context__"].__get__, _base["__context__"].__set__
-suppresses = _base["__suppress_context__"].__get__
-set_suppresses = _base["__suppress_context__"].__set__
+suppresses_context = _base["__suppress_context__"].__get__
+set_suppresses_context = _base["__suppress_context__"].__set__
 message_of, members_of = _group["message"].__get__, _group["exceptions"].__get__
 
 # By id, since a metaclass may refuse to be hashed. The root and the groups are not among those
@@ -80,7 +80,7 @@ def fields_of(kind: type[BaseException]) -> list[Field]:
             if type(place) is MemberDescriptorType or (
                 builtin and type(place) is GetSetDescriptorType and name != "__weakref__"
             ):
-                found.append(Field(f"{_name(one)}.{name}", builtin, place))
+                found.append(Field(f"{_name_of(one)}.{name}", builtin, place))
     return found
 
 
@@ -95,10 +95,10 @@ def set_field(error: BaseException, name: str, value: Any) -> None:
 
 def hooks_of(kind: type[BaseException]) -> frozenset[str]:
     """Return which ways of pickling a class has of its own: the names of methods not built in."""
-    return frozenset(name for name in _HOOKS if _own(kind, name))
+    return frozenset(name for name in _HOOKS if _has_own(kind, name))
 
 
-def _own(kind: type[BaseException], name: str) -> bool:
+def _has_own(kind: type[BaseException], name: str) -> bool:
     for one in _mro(kind):
         if name in _namespace(one):
             return id(one) not in _BUILTIN and one is not object
@@ -133,29 +133,29 @@ def _notes_slot(kind: type[BaseException]) -> Any:
     return None
 
 
-def fresh(
+def make_bare(
     kind: type[BaseException], group: tuple[str, list[BaseException]] | None = None
 ) -> BaseException:
     """Return an exception of a class on which no constructor of Python has run.
 
     A group needs its message and its members. Raises TypeError.
     """
-    new = _namespace(_maker(kind))["__new__"]
+    new = _namespace(_builtin_maker(kind))["__new__"]
     made = new(kind) if group is None else new(kind, *group)
     return cast("BaseException", made)
 
 
-def sealed(kind: type[BaseException]) -> bool:
+def is_sealed(kind: type[BaseException]) -> bool:
     """Say whether an extension keeps something of the class that only its own pickling carries."""
-    return id(_maker(kind)) not in _BUILTIN
+    return id(_builtin_maker(kind)) not in _BUILTIN
 
 
-def _maker(kind: type[BaseException]) -> type[Any]:
+def _builtin_maker(kind: type[BaseException]) -> type[Any]:
     """Return the nearest class whose constructor is not written in Python."""
     return next(
         one for one in _mro(kind) if type(_namespace(one).get("__new__")) is BuiltinFunctionType
     )
 
 
-def _name(kind: type[Any]) -> str:
+def _name_of(kind: type[Any]) -> str:
     return str.__str__(type.__dict__["__name__"].__get__(kind))

@@ -22,22 +22,22 @@ from catena.pickling import pickler
 from catena.remote_exceptions.family import Family
 from catena.remote_exceptions.hops import Hop, RemoteTraceback
 from catena.remote_exceptions.native import attributes_of, notes_of, set_notes
-from catena.remote_exceptions.rebuilding import Rebuilding, is_users
+from catena.remote_exceptions.rebuilding import is_users_note, rebuild_exceptions
 from catena.remote_exceptions.record import Part, Record
 
-__all__ = ["Hop", "RemoteTraceback", "came_back", "dump", "load"]
+__all__ = ["Hop", "RemoteTraceback", "merge_returned", "pickle_exception", "unpickle_exception"]
 
 
-def dump(error: BaseException, *, worker: str, routine: str, mark: str = "") -> bytes:
+def pickle_exception(error: BaseException, *, worker: str, routine: str, mark: str = "") -> bytes:
     """Return an exception, with its family, as bytes; this never fails for a strange exception.
 
     ``worker`` and ``routine`` name the hop that is added to its remote traceback. By the ``mark``,
-    ``came_back`` knows the exception again.
+    ``merge_returned`` knows the exception again.
     """
-    return pickler.dumps(Family(error, Hop(worker, routine, (), 0, mark)).rows())
+    return pickler.dumps(Family(error, Hop(worker, routine, (), 0, mark)).to_rows())
 
 
-def load(data: bytes) -> BaseException:
+def unpickle_exception(data: bytes) -> BaseException:
     """Return the exception that the bytes stand for, with its family and its remote traceback.
 
     Raises what unpickling raises when the bytes are not a dumped exception; an exception inside
@@ -45,34 +45,36 @@ def load(data: bytes) -> BaseException:
     """
     rows, parts, *_ = pickler.loads(data)
     records = [Record.read(row) for row in rows]
-    return Rebuilding(records, [Part.read(row) for row in parts]).errors()[0]
+    return rebuild_exceptions(records, [Part.read(row) for row in parts])[0]
 
 
-def came_back(error: BaseException, thrown: BaseException, mark: str) -> bool:
+def merge_returned(error: BaseException, thrown: BaseException, mark: str) -> bool:
     """Say whether an exception is the one that was thrown, dumped with the mark.
 
     Then what it was given meanwhile, attributes and notes, is on the one that was thrown as well.
     """
-    hops = next((one.hops for one in _notes(error) if type(one) is RemoteTraceback), ())
+    hops = next((one.hops for one in _notes_of(error) if type(one) is RemoteTraceback), ())
     if all(one.mark != mark for one in hops):
         return False
     for name, value in attributes_of(error).items():
         attributes_of(thrown).setdefault(name, value)
-    notes = [one for one in _notes(thrown) if type(one) is not RemoteTraceback]
+    notes = [one for one in _notes_of(thrown) if type(one) is not RemoteTraceback]
     known = {one for one in notes if type(one) is str}
-    notes += [one for one in _notes(error) if is_users(one) and one not in known]
-    set_notes(thrown, [*notes, RemoteTraceback.of(tuple(one for one in hops if one.mark != mark))])
+    notes += [one for one in _notes_of(error) if is_users_note(one) and one not in known]
+    set_notes(
+        thrown, [*notes, RemoteTraceback.from_hops(tuple(one for one in hops if one.mark != mark))]
+    )
     return True
 
 
-def _notes(error: BaseException) -> list[Any]:
+def _notes_of(error: BaseException) -> list[Any]:
     notes: Any = notes_of(error)
     return cast("list[Any]", notes) if type(notes) is list else []
 
 
-def _reduce(error: BaseException) -> tuple[Any, ...]:
+def _reduce_exception(error: BaseException) -> tuple[Any, ...]:
     """Return how an exception is pickled that is a value, by itself or within another one."""
-    return load, (pickler.dumps(Family(error).rows()),)
+    return unpickle_exception, (pickler.dumps(Family(error).to_rows()),)
 
 
-pickler.Thorough.reduce_exception = staticmethod(_reduce)
+pickler.Thorough.reduce_exception = staticmethod(_reduce_exception)

@@ -20,20 +20,27 @@ from catena.remote_exceptions.hops import Hop, RemoteTraceback
 from catena.remote_exceptions.native import (
     args_of,
     attributes_of,
-    fresh,
     hooks_of,
-    sealed,
+    is_sealed,
+    make_bare,
     set_args,
     set_cause,
     set_context,
     set_field,
     set_notes,
-    set_suppresses,
+    set_suppresses_context,
 )
-from catena.remote_exceptions.record import Part, Record, Shown, digest, is_called, text_or_none
+from catena.remote_exceptions.record import (
+    Part,
+    Record,
+    Shown,
+    digest_text,
+    is_called,
+    text_or_none,
+)
 from catena.wording import class_name, reason
 
-__all__ = ["Rebuilding", "is_users", "make"]
+__all__ = ["is_users_note", "make_waiting", "rebuild_exceptions"]
 
 _PASSES = 6
 # Characters of what a note of ours says.
@@ -54,28 +61,19 @@ class _Step(IntEnum):
 _REBUILT = (_Step.REBUILT, _Step.SHOWN)
 
 
-class Rebuilding:
-    """All exceptions of one dump, put together."""
-
-    def __init__(self, records: list[Record], parts: list[Part]) -> None:
-        self._records, self._parts = records, parts
-        self._steps = [_first_step(one) for one in records]
-        self._whys = [[one.step] if one.step else [] for one in records]
-
-    def errors(self) -> list[BaseException]:
-        """Return the exceptions, in the order of their records."""
-        for _ in range(_PASSES):
-            one = self._pass()
-            wrong = one.differences()
-            if not wrong:
-                return one.annotated()
-            for place, why in wrong.items():
-                self._whys[place].append(why)
-                self._steps[place] = _Step(self._steps[place] + 1)
-        return self._pass().annotated()
-
-    def _pass(self) -> _Pass:
-        return _Pass(self._records, self._parts, self._steps, self._whys)
+def rebuild_exceptions(records: list[Record], parts: list[Part]) -> list[BaseException]:
+    """Return all exceptions of one pickle, in the order of their records."""
+    steps = [_first_step(one) for one in records]
+    whys = [[one.step] if one.step else [] for one in records]
+    for _ in range(_PASSES):
+        attempt = _Pass(records, parts, steps, whys)
+        wrong = attempt.find_differences()
+        if not wrong:
+            return attempt.annotate_all()
+        for place, why in wrong.items():
+            whys[place].append(why)
+            steps[place] = _Step(steps[place] + 1)
+    return _Pass(records, parts, steps, whys).annotate_all()
 
 
 class _Pass:
@@ -95,13 +93,13 @@ class _Pass:
         self._lost: list[list[str]] = [[] for _ in records]
         self._remarks: list[list[str]] = [[] for _ in records]
         for place in range(len(records)):
-            self._make(place)
+            self._make_at(place)
         for place in range(len(records)):
-            self._fill(place)
+            self._fill_at(place)
 
     # ---- making
 
-    def _make(self, place: int) -> BaseException:
+    def _make_at(self, place: int) -> BaseException:
         """Return the exception of a place, made by its step or, where that fails, by a later one.
 
         What holds exceptions makes them first. Raises where an exception would hold itself.
@@ -113,19 +111,19 @@ class _Pass:
         self._making.add(place)
         made = None
         while made is None:
-            made = self._attempt(place)
+            made = self._try_step(place)
         self._made[place] = made
         return made
 
-    def _attempt(self, place: int) -> BaseException | None:
+    def _try_step(self, place: int) -> BaseException | None:
         record, step = self._records[place], self._steps[place]
         try:
             if step is _Step.WHOLE:
-                return _exception(self._loads(cast("bytes", record.whole)))
+                return _exception_or_raise(self._loads(cast("bytes", record.whole)))
             if step in _REBUILT:
-                return self._empty(place, self._loads(cast("bytes", record.kind)))
+                return self._make_empty(place, self._loads(cast("bytes", record.kind)))
             if record.group is not None:
-                return self._empty(place, BaseExceptionGroup)
+                return self._make_empty(place, BaseExceptionGroup)
         except BaseException as error:
             # Classes run code when they are loaded, and SystemExit of theirs is not meant for us.
             self._whys[place].append(reason(error))
@@ -135,48 +133,50 @@ class _Pass:
             return None
         return self._stand_in(place)
 
-    def _empty(self, place: int, kind: Any) -> BaseException:
+    def _make_empty(self, place: int, kind: Any) -> BaseException:
         record = self._records[place]
         if record.group is None:
-            return _exception(fresh(kind))
-        members = [self._make(one) for one in record.members]
-        return _exception(fresh(kind, (record.group, members)))
+            return _exception_or_raise(make_bare(kind))
+        members = [self._make_at(one) for one in record.members]
+        return _exception_or_raise(make_bare(kind, (record.group, members)))
 
     def _stand_in(self, place: int) -> BaseException:
         record = self._records[place]
-        why = _short(self._whys[place])
+        why = _join_reasons(self._whys[place])
         return RemoteError(type_name=record.type_name, message=record.message, step=why)
 
     def _loads(self, data: bytes) -> Any:
-        return _Unpickler(data, self._make).load()
+        return _Unpickler(data, self._make_at).load()
 
     # ---- filling
 
-    def _fill(self, place: int) -> None:
+    def _fill_at(self, place: int) -> None:
         """Give an exception what it holds, and its family."""
         record, error = self._records[place], self._made[place]
         if self._steps[place] in _REBUILT:
-            set_args(error, tuple(self._argument(place, *one) for one in enumerate(record.args)))
+            set_args(
+                error, tuple(self._argument_or_shown(place, *one) for one in enumerate(record.args))
+            )
             for name, part in record.attributes:
-                self._set(
+                self._set_part(
                     place, f"attribute {name!r}", part, attributes_of(error).__setitem__, name
                 )
             for name, part in record.fields:
-                self._set(place, f"attribute {name!r}", part, partial(set_field, error), name)
+                self._set_part(place, f"attribute {name!r}", part, partial(set_field, error), name)
         set_context(error, None if record.context is None else self._made[record.context])
         set_cause(error, None if record.cause is None else self._made[record.cause])
-        set_suppresses(error, record.suppress_context)
+        set_suppresses_context(error, record.suppress_context)
 
-    def _argument(self, place: int, number: int, part: int) -> Any:
-        value, why = self._value(place, part)
+    def _argument_or_shown(self, place: int, number: int, part: int) -> Any:
+        value, why = self._value_of(place, part)
         if why:
             self._lost[place].append(f"argument {number + 1}: {why}")
-        return self._shown(part) if value is _ABSENT else value
+        return self._show_part(part) if value is _ABSENT else value
 
-    def _set(
+    def _set_part(
         self, place: int, what: str, part: int, setter: Callable[[str, Any], Any], name: str
     ) -> None:
-        value, why = self._value(place, part)
+        value, why = self._value_of(place, part)
         if value is not _ABSENT:
             try:
                 setter(name, value)
@@ -186,21 +186,21 @@ class _Pass:
         if why:
             self._lost[place].append(f"{what}: {why}")
 
-    def _value(self, place: int, part: int) -> tuple[Any, str]:
+    def _value_of(self, place: int, part: int) -> tuple[Any, str]:
         """Return what a part stands for, as the step of its exception has it, and what is wrong."""
         known = self._values.get(part)
         if known is None:
-            known = self._values[part] = self._opened(self._parts[part])
+            known = self._values[part] = self._open_part(self._parts[part])
         value, why = known
         if why and self._steps[place] is _Step.SHOWN:
-            value = self._shown(part)
+            value = self._show_part(part)
         return value, why
 
-    def _shown(self, part: int) -> Shown:
+    def _show_part(self, part: int) -> Shown:
         one = self._parts[part]
         return Shown(one.shown or f"<{one.type_name}>")
 
-    def _opened(self, part: Part) -> tuple[Any, str]:
+    def _open_part(self, part: Part) -> tuple[Any, str]:
         if part.data is None:
             return _ABSENT, part.why
         try:
@@ -214,20 +214,20 @@ class _Pass:
 
     # ---- proof
 
-    def differences(self) -> dict[int, str]:
+    def find_differences(self) -> dict[int, str]:
         """Return the places where an exception is not what was recorded, and why."""
-        found = {place: self._difference(place) for place in self._made}
+        found = {place: self._find_difference(place) for place in self._made}
         return {place: why for place, why in found.items() if why}
 
-    def _difference(self, place: int) -> str:
+    def _find_difference(self, place: int) -> str:
         """Return where an exception is not what was recorded; empty where nothing speaks for it."""
         record, error, step = self._records[place], self._made[place], self._steps[place]
         if step is _Step.REPLACED:
             return ""
-        if step is _Step.WHOLE and (why := self._other(record, error)):
+        if step is _Step.WHOLE and (why := self._compare_whole(record, error)):
             return why
         text = text_or_none(error)
-        if record.text is None or digest(text) == record.text:
+        if record.text is None or digest_text(text) == record.text:
             return ""
         if text is None:
             return "its text cannot be had here"
@@ -237,85 +237,85 @@ class _Pass:
         self._remarks[place].append(f"{_REMARKS[2]}: {record.message[:_REMARK]})")
         return ""
 
-    def _other(self, record: Record, error: BaseException) -> str:
+    def _compare_whole(self, record: Record, error: BaseException) -> str:
         if not is_called(error, record.type_name):
             return f"its pickle is a {class_name(error)}"
-        if sealed(type(error)):
+        if is_sealed(type(error)):
             return ""
         args = args_of(error)
-        if len(args) != len(record.args) or not all(map(self._alike, record.args, args)):
+        if len(args) != len(record.args) or not all(map(self._is_alike, record.args, args)):
             return "its pickle has other arguments"
         if not hooks_of(type(error)) & _STATE:
             there = attributes_of(error)
             for name, part in record.attributes:
-                if not self._alike(part, there.get(name, _ABSENT)):
+                if not self._is_alike(part, there.get(name, _ABSENT)):
                     return f"its pickle has another attribute {name!r}"
         return ""
 
-    def _alike(self, part: int, value: Any) -> bool:
+    def _is_alike(self, part: int, value: Any) -> bool:
         """Say whether a value is what a part stands for, as far as plain data goes."""
         one = self._parts[part]
         if not one.plain:
             # Only its class knows whether it has to come, and what it may be instead.
             return True
-        there = pickler.snapshot([lambda: self._opened(one)[0]], flat=True)
-        return there == pickler.snapshot([lambda: value], flat=True)
+        there = pickler.take_snapshot([lambda: self._open_part(one)[0]], flat=True)
+        return there == pickler.take_snapshot([lambda: value], flat=True)
 
     # ---- notes
 
-    def annotated(self) -> list[BaseException]:
+    def annotate_all(self) -> list[BaseException]:
         """Return the exceptions with their notes, in the order of their records."""
         for place in self._made:
-            self._annotate(place)
+            self._annotate_at(place)
         return [self._made[place] for place in range(len(self._records))]
 
-    def _annotate(self, place: int) -> None:
+    def _annotate_at(self, place: int) -> None:
         """Give an exception its notes: those it had, what happened on the way, where it is from."""
         record, error = self._records[place], self._made[place]
         notes = list(record.notes)
-        for remark in [self._remark(place), *self._remarks[place]]:
+        for remark in [self._remark_on(place), *self._remarks[place]]:
             if remark and remark not in notes:
                 notes.append(remark)
         if record.hops:
-            notes.append(RemoteTraceback.of(tuple(_hop(one) for one in record.hops)))
+            notes.append(RemoteTraceback.from_hops(tuple(_read_hop(one) for one in record.hops)))
         set_notes(error, notes)
 
-    def _remark(self, place: int) -> str:
+    def _remark_on(self, place: int) -> str:
         whys = [*self._whys[place], *self._lost[place]]
         step, record = self._steps[place], self._records[place]
         if not whys or type(self._made[place]) is RemoteError:
             return ""
         if step is _Step.REPLACED:
-            return f"{_REMARKS[1]} {record.type_name}: {_short(whys)})"
-        return f"{_REMARKS[0]}: {_short(whys)})"
+            return f"{_REMARKS[1]} {record.type_name}: {_join_reasons(whys)})"
+        return f"{_REMARKS[0]}: {_join_reasons(whys)})"
 
 
 class _Unpickler(pickle.Unpickler):
     """Reads an exception where its place was written."""
 
-    def __init__(self, data: bytes, make: Any) -> None:
+    def __init__(self, data: bytes, make_at: Any) -> None:
         super().__init__(io.BytesIO(data))
-        self._make = make
+        self._make_at = make_at
 
     def persistent_load(self, pid: Any) -> BaseException:
-        return self._make(pid)
+        return self._make_at(pid)
 
 
-def make(
+def make_waiting(
     kind: type[BaseException],
     args: tuple[Any, ...],
     fields: list[tuple[str, Any]],
     group: tuple[str, list[BaseException]] | None = None,
 ) -> BaseException:
     """Return an exception that waits for its state; this is what a pickle calls."""
-    error = fresh(kind, group)
+    error = make_bare(kind, group)
     set_args(error, args)
     for name, value in fields:
         set_field(error, name, value)
     return error
 
 
-def is_users(note: Any) -> bool:
+def is_users_note(note: Any) -> bool:
     """Say whether a note is a user's, and none of ours."""
     ours = type(note) is RemoteTraceback or str(note).startswith(_REMARKS)
     return not ours
@@ -327,16 +327,16 @@ def _first_step(record: Record) -> _Step:
     return _Step.REPLACED if record.kind is None else _Step.REBUILT
 
 
-def _exception(found: Any) -> BaseException:
+def _exception_or_raise(found: Any) -> BaseException:
     if issubclass(type(found), BaseException):
         return cast("BaseException", found)
     raise pickle.UnpicklingError(f"its pickle is a {class_name(found)}")
 
 
-def _short(whys: list[str]) -> str:
+def _join_reasons(whys: list[str]) -> str:
     text = "; ".join(dict.fromkeys(whys))
     return text if len(text) <= _REMARK else f"{text[:_REMARK]}…"
 
 
-def _hop(row: Any) -> Hop:
+def _read_hop(row: Any) -> Hop:
     return Hop(*row[: len(Hop._fields)])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from catena.wording import class_name, full_name
 
-__all__ = ["Part", "Record", "Shown", "digest", "is_called", "representation", "text_or_none"]
+__all__ = ["Part", "Record", "Shown", "digest_text", "is_called", "safe_repr", "text_or_none"]
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
@@ -28,7 +28,7 @@ class Part(NamedTuple):
     """
     type_name: str
     shown: str = ""
-    """Its representation, if it may be needed in its place; else empty."""
+    """Its safe_repr, if it may be needed in its place; else empty."""
     why: str = ""
     """Why there is no pickle of it as it is."""
     plain: bool = False
@@ -54,7 +54,7 @@ class Record:
     attributes: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     fields: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     text: bytes | None = None
-    """The digest of ``str()`` of it; None when that raises."""
+    """The digest_text of ``str()`` of it; None when that raises."""
     step: str = ""
     """Why the sender went on to a later step."""
     group: str | None = None
@@ -66,7 +66,7 @@ class Record:
     notes: list[str] = field(default_factory=list[str])
     hops: list[Any] = field(default_factory=list[Any])
 
-    def row(self) -> tuple[Any, ...]:
+    def to_row(self) -> tuple[Any, ...]:
         """Return the record as a row."""
         return tuple(getattr(self, name) for name in _NAMES)
 
@@ -80,7 +80,7 @@ _NAMES = [one.name for one in fields(Record)]
 
 
 class Shown(str):
-    """An argument that could not be brought here: its representation there, and here as well."""
+    """An argument that could not be brought here: its safe_repr there, and here as well."""
 
     __slots__ = ()
 
@@ -99,7 +99,7 @@ def is_called(thing: object, name: str) -> bool:
     )
 
 
-def representation(value: Any) -> str:
+def safe_repr(value: Any) -> str:
     """Return ``repr(value)``, or that there is none."""
     try:
         return str.__str__(repr(value))
@@ -117,7 +117,7 @@ def text_or_none(error: BaseException) -> str | None:
         return None
 
 
-def digest(text: str | None) -> bytes | None:
+def digest_text(text: str | None) -> bytes | None:
     """Return what two equal texts have in common; addresses in memory do not count."""
     if text is None:
         return None

@@ -10,7 +10,7 @@ from catena.dispatch.payloads import Wire, unpickle_payload
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import announce_unhandled_contention
 from catena.events.bus import call_hook
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.transfer.baseline import Baseline
 from catena.wire.frames import ExceptionFrame, Frame, Result
 
@@ -75,7 +75,7 @@ def _unpickle_exception(
     """Return the exception that an answer brings, when its chain is mounted."""
     error: BaseException
     try:
-        error = unpickle_payload(frame.payload, "the exception", routine, pickled.load)
+        error = unpickle_payload(frame.payload, "the exception", routine, unpickle_exception)
     except SerializationError as unread:
         error = unread
     try:

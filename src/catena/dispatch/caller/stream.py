@@ -23,7 +23,7 @@ from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import merge_returned, pickle_exception
 from catena.transfer.baseline import Baseline
 from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import ChainManifest
@@ -177,7 +177,7 @@ class Stream(AsyncGenerator[T, Any]):
             drive = Send(call.id, data, self._capture_chain(call))
         else:
             self._mark = f"{os.getpid()}-{next(_marks)}"
-            dumps = partial(pickled.dump, worker="caller", routine=name, mark=self._mark)
+            dumps = partial(pickle_exception, worker="caller", routine=name, mark=self._mark)
             data = pickle_payload(what, "the thrown exception", name, dumps)
             drive = Throw(call.id, data, self._capture_chain(call))
         call.send_drive(drive)
@@ -185,7 +185,7 @@ class Stream(AsyncGenerator[T, Any]):
 
     def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
         """Say whether an exception is the one that this step has thrown."""
-        return bool(self._mark) and pickled.came_back(error, cast("Any", what), self._mark)
+        return bool(self._mark) and merge_returned(error, cast("Any", what), self._mark)
 
     def _capture_chain(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""

@@ -21,7 +21,7 @@ from catena.dispatch.worker.observation import ExecutionObservation
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net, plain_exception
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import Execution, Lease, announce_unhandled_contention, announced
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception
 from catena.transfer.baseline import Baseline
 from catena.transfer.capture import capture_answer
 from catena.transfer.manifest import Values
@@ -132,13 +132,13 @@ def answer_exception(
     try:
         announce_unhandled_contention(error, declared.name, session.task.call, at_caller=False)
         # First the payload: a token that it holds is on its way, and the manifest has to say so.
-        payload = pickled.dump(error, worker=sessions.worker, routine=declared.name)
+        payload = pickle_exception(error, worker=sessions.worker, routine=declared.name)
         try:
             manifest, _ = capture_answer(values, baseline, whole=sessions.whole)
         except Exception as unreadable:
             if not issubclass(type(error), ChainSerializationError):
                 append_context(error, unreadable)
-                payload = pickled.dump(error, worker=sessions.worker, routine=declared.name)
+                payload = pickle_exception(error, worker=sessions.worker, routine=declared.name)
         answer = ExceptionFrame(session.task.call, payload, manifest)
     except BaseException as raised:
         # Whatever it is, the caller waits for a last frame.

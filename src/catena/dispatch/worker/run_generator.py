@@ -19,7 +19,7 @@ from catena.dispatch.worker.observation import ExecutionObservation
 from catena.dispatch.worker.run_coroutine import answer_exception, unpickle_arguments
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net
 from catena.events import Execution, Lease
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import unpickle_exception
 from catena.transfer.baseline import Baseline
 from catena.transfer.capture import capture_answer
 from catena.transfer.manifest import ChainManifest
@@ -171,8 +171,8 @@ class RunningStream:
                 value = unpickle_payload(frame.payload, "the sent value", self._declared.name)
                 return await generator.asend(value)
             case Throw():
-                what = "the thrown exception"
-                error = unpickle_payload(frame.payload, what, self._declared.name, pickled.load)
+                what, routine = "the thrown exception", self._declared.name
+                error = unpickle_payload(frame.payload, what, routine, unpickle_exception)
                 return await generator.athrow(error)
 
     async def _close_quietly(self, error: BaseException) -> None:

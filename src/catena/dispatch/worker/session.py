@@ -17,7 +17,7 @@ from catena.errors import CatenaError, ProtocolError, RemoteError
 from catena.escape import printable
 from catena.events import Endpoints
 from catena.link.link import Link
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception
 from catena.transfer.states.kept import KeptState, KeptStates
 from catena.wire.frames import (
     Cancel,
@@ -100,7 +100,7 @@ class ServedLink:
         """End a call with an error of ours."""
         self.forget_session(session)
         routine = self.name_of(session.task)
-        data = pickled.dump(error, worker=self.worker, routine=routine)
+        data = pickle_exception(error, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(session.task.call, data))
 
     def name_of(self, task: Task) -> str:
@@ -216,5 +216,5 @@ def plain_exception(session: Session, error: BaseException, step: str) -> Except
     """
     stand_in = RemoteError(type_name=full_name(error), message=text_of(error), step=step)
     sessions, task = session.sessions, session.task
-    data = pickled.dump(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
+    data = pickle_exception(stand_in, worker=sessions.worker, routine=sessions.name_of(task))
     return ExceptionFrame(task.call, data)

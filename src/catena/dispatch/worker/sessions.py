@@ -26,7 +26,7 @@ from catena.events.bus import announce
 from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
 from catena.pickling import pickler
-from catena.remote_exceptions import pickled
+from catena.remote_exceptions.pickled import pickle_exception
 from catena.standing import copy_members, count_with
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptStates
@@ -176,7 +176,7 @@ class Sessions(ServedLink):
         if session is not None and not session.over:
             self.forget_session(session)
             session.abandon_call()
-        data = pickled.dump(refusal, worker=self.worker, routine=routine)
+        data = pickle_exception(refusal, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(frame.call, data, manifest))
 
     def goodbye(self, reason: str) -> None:
