@@ -11,7 +11,6 @@ import pytest
 
 import catena
 from catena.dispatch.worker import (
-    run_coroutine,
     run_coroutine as running,
     run_generator as stepper,
     session,
