@@ -53,20 +53,25 @@ class CrossedToken(Protocol):
     @property
     def id(self) -> bytes:
         """The 16 bytes by which processes know it."""
+        ...
 
     @property
     def used(self) -> bool:
         """Whether a reset has spent it."""
+        ...
 
     @property
     def departure(self) -> int:
         """The number of its last departure to another process, 0 when there was none."""
+        ...
 
     def mark_used(self) -> None:
         """Note that a reset has spent it."""
+        ...
 
     def opens_here(self) -> bool:
         """Say whether it was minted in the current Context itself."""
+        ...
 
 
 tokens: WeakValueDictionary[bytes, CrossedToken] = WeakValueDictionary()

@@ -47,15 +47,19 @@ class Variable(Protocol):
     @property
     def key(self) -> Key:
         """``(namespace, name)``, its identity in every process."""
+        ...
 
     @property
     def declared(self) -> bool:
         """Whether code of this process declared it."""
+        ...
 
     @property
     def propagate(self) -> Propagation:
         """Whether values come back from workers ("both") or only go there ("forward")."""
+        ...
 
     @property
     def default(self) -> Any:
         """The declared default, or ``MISSING``."""
+        ...

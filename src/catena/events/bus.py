@@ -92,12 +92,14 @@ class Observer(Protocol):
 
     def begin(self, operation: Any, /) -> None:
         """Note that an operation begins; ``operation.started`` says when."""
+        ...
 
     def end(self, operation: Any, error: BaseException | None, at: int, /) -> None:
         """Note that it has ended at a time of ``perf_counter_ns``, and with which error.
 
         A GeneratorExit says that it was abandoned.
         """
+        ...
 
 
 class Operation(Event):

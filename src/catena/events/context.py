@@ -28,6 +28,7 @@ class Named(Protocol):
     @property
     def key(self) -> Key:
         """Namespace and name."""
+        ...
 
 
 class Mount(Operation):

@@ -96,9 +96,11 @@ class Values(Protocol):
     @property
     def strict(self) -> bool:
         """Whether a single bad entry refuses the whole chain."""
+        ...
 
     def dumps(self, value: Any, /) -> bytes:
         """Return a value as bytes, or raise any Exception."""
+        ...
 
     def snapshot(
         self, gets: Iterable[Callable[[], Any]], /, *, flat: bool
@@ -108,12 +110,16 @@ class Values(Protocol):
         ``flat`` promises that no value holds another one that can change in place. None where that
         cannot be known.
         """
+        ...
 
     def loads(self, data: bytes, /) -> Any:
         """Return the value that the bytes stand for, or raise any Exception."""
+        ...
 
     def pack(self, entries: Iterable[Entry], /) -> bytes:
         """Return entries as one block; the same entries make the same bytes in every process."""
+        ...
 
     def unpack(self, data: bytes, /) -> tuple[Entry, ...]:
         """Return the entries of a block. Raises ChainSerializationError when it is none."""
+        ...
