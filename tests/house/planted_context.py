@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -290,15 +290,15 @@ keep(
 # ---- merging
 
 
-def _merge_in_place(self: State, bound: Iterable[Any], unbound: Iterable[Any]) -> State:
+def _merge_in_place(self: State, bound: Mapping[Any, Any], unbound: Iterable[Any]) -> State:
     merged = _merge(self, bound, unbound)
     self.clear()
     self.update(merged)
     return merged
 
 
-def _merge_what_is_new(self: State, bound: Iterable[Any], unbound: Iterable[Any]) -> State:
-    return _merge(self, [one for one in bound if one[0] not in self], unbound)
+def _merge_what_is_new(self: State, bound: Mapping[Any, Any], unbound: Iterable[Any]) -> State:
+    return _merge(self, {var: bound[var] for var in bound if var not in self}, unbound)
 
 
 keep("a merge changes what it starts from", patch.object(State, "merge", _merge_in_place), merging)
