@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from catena.escape import printable
-from catena.facts import INSTALL, Facts, install_command, numbers_of, shown
+from catena.facts import INSTALL, Facts, install_command, numbers_of, show_task
 
 __all__ = [
     "INSTALL",
@@ -77,7 +77,7 @@ class SerializationError(CatenaError):
     """Something could not be written for the wire or read from it.
 
     ``what`` names it (an argument, the result, the routine), ``routine`` the routine it belongs
-    to, ``cause`` tells the reason as text; the original exception, where there is one, is
+    to, ``cause`` is the reason as text; the original exception, where there is one, is
     ``__cause__``.
     """
 
@@ -132,8 +132,8 @@ class ChainContention(CatenaError):
                 f" thread {self.thread}; use catena.to_thread to take a copy of it along"
             )
         return (
-            f"chain {self.chain_id} is run by {shown(self.owner_task)} and was touched by"
-            f" {shown(self.task)}; give each task a Context of its own, as create_task does"
+            f"chain {self.chain_id} is run by {show_task(self.owner_task)} and was touched by"
+            f" {show_task(self.task)}; give each task a Context of its own, as create_task does"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -279,7 +279,7 @@ class DispatchTimeout(CatenaError, TimeoutError):
 class Busy(CatenaError):
     """Every worker refused a call for what it has to do already; the call has not begun.
 
-    ``worker`` names those that refused, ``reason`` is what the last of them told.
+    ``worker`` names those that refused, ``reason`` is what the last of them gave as its reason.
     """
 
     routine: str
@@ -350,7 +350,7 @@ class ProtocolError(CatenaError):
 class RemoteError(CatenaError):
     """Stands in for a remote exception whose class or state could not be brought here.
 
-    ``type_name`` and ``message`` are the original's; ``step`` tells why it could not be rebuilt.
+    ``type_name`` and ``message`` are the original's; ``step`` says why it could not be rebuilt.
     """
 
     type_name: str
@@ -363,7 +363,7 @@ class RemoteError(CatenaError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class AddressRefused(CatenaError):
-    """An ``address`` cannot be listened at, or should not be; ``cause`` tells why."""
+    """An ``address`` cannot be listened at, or should not be; ``cause`` says why."""
 
     address: str
     cause: str

@@ -16,8 +16,8 @@ def printable(text: str, most: int = _MOST) -> str:
         text = f"{text[:most]}…"
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return "".join(one if one.isprintable() else _escape_character(one) for one in text)
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

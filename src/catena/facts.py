@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["INSTALL", "Facts", "install_command", "numbers_of", "rebuild", "shown"]
+__all__ = ["INSTALL", "Facts", "install_command", "numbers_of", "rebuild_error", "show_task"]
 
 INSTALL = "pip install ."
 """The one install command, run in a checkout: nothing is published yet."""
@@ -40,18 +40,18 @@ class Facts:
         return f"{type(self).__name__}({', '.join(facts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild, (type(self), self.args), self.__getstate__()
+        return rebuild_error, (type(self), self.args), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
 
-def rebuild(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+def rebuild_error(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     """Return an error without its facts, which are set afterwards."""
     return kind.__new__(kind, *args)
 
 
-def shown(task: object) -> str:
+def show_task(task: object) -> str:
     """Return the representation of a task, which it is already once the error was pickled."""
     return task if isinstance(task, str) else repr(task)
 

@@ -5,7 +5,7 @@ around that import, and are afterwards as they were:
 
 - its fork support is turned off, because the handlers that it registers end forked children at
   random while a link is open;
-- its core writes nothing but errors, unless the user asked for something else: it would tell of
+- its core writes nothing but errors, unless the user asked for something else: it would log
   every peer that said goodbye.
 """
 

@@ -26,9 +26,9 @@ def new_id() -> bytes:
     return _prefix + next(_serial).to_bytes(8, "big")
 
 
-def _renew() -> None:
+def _draw_prefix() -> None:
     global _prefix  # noqa: PLW0603 - the process's own
     _prefix = os.urandom(8)
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_draw_prefix)

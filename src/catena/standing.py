@@ -29,12 +29,12 @@ WORKER = "CATENA_WORKER_ID"
 
 Standing = Literal["workers", "links", "calls", "leases"]
 Numbers = Counter[tuple[str, ...]]
-"""How many there are, by what tells them apart."""
+"""How many there are, by what distinguishes them."""
 
 T = TypeVar("T")
 
 Reader = Callable[[], Iterable[tuple[str, ...]]]
-"""Yields for each one what tells it apart from others."""
+"""Yields for each one what distinguishes it from others."""
 
 _readers: dict[Standing, Reader] = {}
 

@@ -13,7 +13,7 @@ import catena
 from catena.errors import VersionRefused
 from catena.events import Execution, FrameDropped
 from catena.link.link import Link
-from catena.link.memory import pair
+from catena.link.memory import make_pair
 from catena.pickling import pickler
 from catena.remote_exceptions.pickled import unpickle_exception
 from catena.testing import recording
@@ -170,10 +170,10 @@ def test_hello_is_answered_by_what_both_are_capable_of() -> None:
     """V1: a later minor version may be capable of more, and say more of itself."""
 
     async def main() -> None:
-        near, far = pair()
-        await far.write(hello_of(secret=b"of the pool", boot=versions.boot()))
+        near, far = make_pair()
+        await far.write(hello_of(secret=b"of the pool", boot=versions.read_boot()))
         link = Link(near, "near", secret=b"of the pool")
-        await link.open(first=False)
+        await link.exchange_hello(first=False)
         answer = await Hand(far).frame()
         assert isinstance(answer, Hello)
         assert answer.capabilities == ("delta",)
@@ -181,7 +181,7 @@ def test_hello_is_answered_by_what_both_are_capable_of() -> None:
         assert link.peer is not None
         assert (link.peer.peer, link.peer.pid, link.peer.tags) == ("later", 4711, ("gpu", ""))
         assert link.protocol == "1.99"
-        assert link.same_boot == bool(versions.boot())
+        assert link.same_boot == bool(versions.read_boot())
 
     run(main())
 
@@ -190,10 +190,10 @@ def test_another_boot_is_another_clock() -> None:
     """V1, P14: two processes share a clock only where both name the same boot."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         await far.write(hello_of(boot="of another machine"))
         link = Link(near, "near")
-        await link.open(first=False)
+        await link.exchange_hello(first=False)
         assert not link.same_boot
 
     run(main())
@@ -203,11 +203,11 @@ def test_another_major_is_refused_before_anything_else_is_read() -> None:
     """V1: what comes behind its Hello stays in the stream, whatever it is."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         await far.write(hello_of(2))
         await far.write(message(opening(1, look)))
         with pytest.raises(VersionRefused, match=r"2\.99"):
-            await Link(near, "near").open(first=False)
+            await Link(near, "near").exchange_hello(first=False)
         assert near.messages.qsize() == 1
 
     run(main())
@@ -273,7 +273,7 @@ KINDS: dict[str, tuple[bytes, Frame]] = {
 def test_unknown_fields_change_nothing_in_any_frame(kind: str) -> None:
     """V2: a frame of a later release is read as far as it is understood."""
     raw, expected = KINDS[kind]
-    assert codec.decode(message(raw, acks=b"\x03")).frames == [Ack(3), expected]
+    assert codec.decode_message(message(raw, acks=b"\x03")).frames == [Ack(3), expected]
     assert codec.decode_frame(raw) == expected
 
 

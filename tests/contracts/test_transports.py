@@ -20,7 +20,7 @@ from catena.errors import ProtocolError, VersionRefused, WorkerLost
 from catena.link import congestion, link as link_module
 from catena.link.client import connect
 from catena.link.link import Link, links
-from catena.link.memory import pair
+from catena.link.memory import make_pair
 from catena.link.server import Server
 from catena.link.service import METHOD
 from catena.wire import codec, versions
@@ -36,9 +36,9 @@ Ends = tuple[Link, Link, Callable[[], Any]]
 
 @asynccontextmanager
 async def _memory(here: Any, there: Any, folder: Path) -> AsyncIterator[Ends]:
-    one, other = pair()
+    one, other = make_pair()
     near, far = Link(one, "caller"), Link(other, "worker")
-    await asyncio.gather(near.open(first=True), far.open(first=False))
+    await asyncio.gather(near.exchange_hello(first=True), far.exchange_hello(first=False))
     near.start(here(near))
     far.start(there(far))
 
@@ -150,7 +150,7 @@ def test_a_link_drains(joined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         async with joined(lambda _: Listener(), _listening(there)) as (near, _, _vanish):
             for n in range(1, 60):
                 near.send(Result(n, b"x" * 50_000))
-                await asyncio.wait_for(near.drained(), 5)
+                await asyncio.wait_for(near.wait_drained(), 5)
                 assert not near.congested
             await there.until(lambda one: len(one.frames) == 59)
 
@@ -177,7 +177,7 @@ def test_closing_loses_nothing_and_tells_both_sides_once(joined: Any) -> None:
 
 
 def test_the_other_side_vanishes(joined: Any) -> None:
-    """D7: the end is told at once, once, and what is sent afterwards goes nowhere."""
+    """D7: the end is reported at once, once, and what is sent afterwards goes nowhere."""
 
     async def main() -> None:
         here, there = Listener(), Listener()
@@ -189,7 +189,7 @@ def test_the_other_side_vanishes(joined: Any) -> None:
             assert not near.up
             near.send(Cancel(2))
             await asyncio.wait_for(near.wait_ended(), 1)
-            await asyncio.wait_for(near.drained(), 1)
+            await asyncio.wait_for(near.wait_drained(), 1)
         assert len(here.ends) == 1
 
     run(main())
@@ -280,7 +280,7 @@ def test_a_listener_that_says_nothing_is_given_up(
 
 @asynccontextmanager
 async def _raw(folder: Path) -> AsyncIterator[tuple[Any, Listener]]:
-    """Open the method by hand, on a server that tells a listener."""
+    """Open the method by hand, on a server that informs a listener."""
     listener = Listener()
     target = f"unix:{folder / 's'}"
     server = Server(target, "worker", lambda _: listener)
@@ -297,10 +297,10 @@ def test_a_server_turns_another_major_away(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with _raw(tmp_path) as (call, listener):
-            await call.write(codec.encode([versions.hello("old")._replace(major=0)]))
-            theirs: Any = codec.decode(await call.read()).frames[0]
+            await call.write(codec.encode_message([versions.make_hello("old")._replace(major=0)]))
+            theirs: Any = codec.decode_message(await call.read()).frames[0]
             with pytest.raises(VersionRefused):
-                versions.agree(theirs._replace(major=9))
+                versions.agree_on_capabilities(theirs._replace(major=9))
             with pytest.raises(aio.AioRpcError, match="upgrade the remote side"):
                 await call.read()
             assert listener.frames == []
@@ -309,7 +309,9 @@ def test_a_server_turns_another_major_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xff\xff\xff", codec.encode([Next(1)]), b""], ids=["junk", "no hello", "empty"]
+    "data",
+    [b"\xff\xff\xff", codec.encode_message([Next(1)]), b""],
+    ids=["junk", "no hello", "empty"],
 )
 def test_a_server_turns_away_who_does_not_say_hello(tmp_path: Path, data: bytes) -> None:
     """V1: whoever begins with anything else is cut off with the reason."""
@@ -329,14 +331,14 @@ def test_a_message_that_does_not_parse_ends_the_link(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with _raw(tmp_path) as (call, listener):
-            await call.write(codec.encode([versions.hello("caller")]))
+            await call.write(codec.encode_message([versions.make_hello("caller")]))
             await call.read()
-            await call.write(codec.encode([Next(1), Goodbye(0, "")]))
+            await call.write(codec.encode_message([Next(1), Goodbye(0, "")]))
             await call.write(b"\xff\xff\xff")
             await listener.until(lambda one: bool(one.ends))
             assert listener.frames == [Next(1)]
             assert isinstance(listener.ends[0], ProtocolError)
-            (last,) = codec.decode(await call.read()).frames
+            (last,) = codec.decode_message(await call.read()).frames
             assert isinstance(last, Goodbye)
             assert "does not parse" in last.reason
             with contextlib.suppress(aio.AioRpcError):

@@ -137,7 +137,7 @@ async def work() -> None:
 def refuse() -> None:
     """Have refused and dropped what an own pool never sends."""
     try:
-        versions.agree(Hello(0, 99, 1, "9.9", (), "them", 1))
+        versions.agree_on_capabilities(Hello(0, 99, 1, "9.9", (), "them", 1))
     except catena.VersionRefused:
         announce(events.FrameDropped(1, "result"))
 

@@ -12,7 +12,7 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.dispatch.worker.sessions import Sessions
 from catena.link.link import Link
-from catena.link.memory import MemoryTransport, pair
+from catena.link.memory import MemoryTransport, make_pair
 from catena.transfer.manifest import ChainManifest, Entry
 from catena.wire import codec, manifests as closed
 from catena.wire.frames import ExceptionFrame, Frame, Hello, Next, Result, Send, Task, Throw
@@ -58,7 +58,7 @@ def changed(manifest: ChainManifest | None) -> list[Entry]:
 
 def bytes_of(frame: Frame) -> int:
     """Return how many bytes a frame takes in a message."""
-    return len(codec.encode([frame]))
+    return len(codec.encode_message([frame]))
 
 
 @asynccontextmanager
@@ -69,12 +69,12 @@ async def tapped(
 
     The side that is named by ``old`` has never heard of the capabilities in ``lacking``.
     """
-    one, other = pair()
+    one, other = make_pair()
     near, far = Link(one, "near", "here.sock"), Link(other, "far", "here.sock")
     aged = {"caller": near, "worker": far}[old]
     sent, answered = _recorded(one), _recorded(other)
     _without(one if aged is near else other, lacking)
-    await asyncio.gather(near.open(first=True), far.open(first=False))
+    await asyncio.gather(near.exchange_hello(first=True), far.exchange_hello(first=False))
     aged.capabilities = aged.capabilities - set(lacking)
     caller = WorkerConnection(near, PROXY, strict=strict)
     through = Through(caller)
@@ -97,7 +97,7 @@ def _recorded(transport: MemoryTransport) -> list[Frame]:
     write = transport.write
 
     async def recorded(message: bytes) -> None:
-        frames.extend(codec.decode(message).frames)
+        frames.extend(codec.decode_message(message).frames)
         await write(message)
 
     transport.write = recorded
@@ -109,8 +109,10 @@ def _without(transport: MemoryTransport, lacking: tuple[str, ...]) -> None:
     write: Callable[[bytes], Any] = transport.write
 
     async def aged(message: bytes) -> None:
-        batch = codec.decode(message)
-        await write(codec.encode([_aged(one, lacking) for one in batch.frames], batch.sent_at_ns))
+        batch = codec.decode_message(message)
+        await write(
+            codec.encode_message([_aged(one, lacking) for one in batch.frames], batch.sent_at_ns)
+        )
 
     transport.write = aged
 

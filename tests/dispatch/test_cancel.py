@@ -515,7 +515,7 @@ def test_a_link_lost_before_the_body_starts_keeps_it_from_starting(routine: Any)
         async with hand_and_sessions() as (_, sessions):
             for frame in opening(1, routine):
                 sessions.receive(frame)
-            sessions.ended(ConnectionError("gone"))
+            sessions.link_ended(ConnectionError("gone"))
             await settle()
             await asyncio.sleep(0.02)
             assert log == []
@@ -532,7 +532,7 @@ def test_a_generator_that_swallows_the_loss_is_closed_all_the_same() -> None:
             assert await hand.symbols(2) == ["ack", "yield"]
             await hand.send(opening(1, stubborn)[1])
             await _logged("waiting")
-            sessions.ended(ConnectionError("gone"))
+            sessions.link_ended(ConnectionError("gone"))
             await _logged("swallowed")
             await asyncio.sleep(0.02)
             assert log[-1] == "closed"

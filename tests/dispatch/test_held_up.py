@@ -51,7 +51,7 @@ async def blocks(seconds: float) -> None:
 
 def _old(*frames: Frame) -> bytes:
     """Return a message that lay in the socket for a second."""
-    return codec.encode(frames, time.monotonic_ns() - SECOND)
+    return codec.encode_message(frames, time.monotonic_ns() - SECOND)
 
 
 async def _taken(hand: Hand, count: int) -> list[Frame]:
@@ -85,7 +85,7 @@ def test_a_new_message_ends_the_reading_on() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, _):
             hand.message(_old(*_opened(1, notes, "old")))
-            hand.message(codec.encode(_opened(2, notes, "new"), time.monotonic_ns()))
+            hand.message(codec.encode_message(_opened(2, notes, "new"), time.monotonic_ns()))
             assert sorted([one.symbol for one in await _taken(hand, 4)]) == [
                 "ack",
                 "ack",
@@ -178,10 +178,10 @@ def test_what_came_with_a_call_that_blocks_waits_for_what_was_cancelled_meanwhil
         async with hand_and_sessions() as (hand, _):
             first = _opened(1, blocks, LATE_SECONDS * 5)  # type: ignore[arg-type]
             calls = [frame for call in range(2, 9) for frame in _opened(call, notes, str(call))]
-            hand.message(codec.encode([*first, *calls]))
+            hand.message(codec.encode_message([*first, *calls]))
             while "blocks" not in log:
                 await asyncio.sleep(0)
-            hand.message(codec.encode([Cancel(call) for call in range(2, 8)]))
+            hand.message(codec.encode_message([Cancel(call) for call in range(2, 8)]))
             await _taken(hand, 16)
             assert log == ["blocks", "8"]
 
@@ -205,7 +205,7 @@ def test_the_gate_keeps_nobody_who_was_cancelled() -> None:
 
     async def main() -> None:
         gate = Gate()
-        waiting = [asyncio.ensure_future(gate.passed()) for _ in range(3)]
+        waiting = [asyncio.ensure_future(gate.wait_passed()) for _ in range(3)]
         await asyncio.sleep(0)
         waiting[0].cancel()
         await asyncio.wait_for(asyncio.gather(*waiting[1:]), 5)

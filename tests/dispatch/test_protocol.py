@@ -90,7 +90,7 @@ def test_two_frames_one_trip() -> None:
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
             task = asyncio.create_task(one())
-            batch = codec.decode(await hand.transport.read()).frames
+            batch = codec.decode_message(await hand.transport.read()).frames
             assert [type(frame) for frame in batch] == [Task]
             (opened,) = batch
             assert opened.routine == declared(one).name

@@ -193,7 +193,7 @@ def test_a_frame_that_cannot_be_encoded_fails_its_call_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """R1: of the calls of one message that one fails; what it was to teach is taught anew."""
-    encode = codec.encode
+    encode = codec.encode_message
 
     def picky(batch: list[Frame], sent_at_ns: int = 0) -> bytes:
         for frame in batch:
@@ -205,7 +205,7 @@ def test_a_frame_that_cannot_be_encoded_fails_its_call_alone(
     async def main() -> None:
         async with connected() as ends:
             with monkeypatch.context() as patch:
-                patch.setattr(codec, "encode", picky)
+                patch.setattr(codec, "encode_message", picky)
                 answers = await asyncio.gather(
                     size(b"bad"), size(b"a"), made(3), return_exceptions=True
                 )

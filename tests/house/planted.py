@@ -19,8 +19,8 @@ from catena.errors import ProtocolError
 from catena.link.outbox import Joiner, Outbox
 from catena.pickling import pickler
 from catena.wire import codec, manifests as closed
+from catena.wire.call_states import Position
 from catena.wire.frames import Ack, Frame, Piece, Result, Task, Unknown
-from catena.wire.grammar import Position
 from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generator as a_stream
 from tests.house.planted_accumulating import CHECKS as COUNTED
 from tests.house.planted_collect import CHECKS as COLLECTED
@@ -101,7 +101,7 @@ a_block = coding.test_a_block_of_entries_comes_back_and_makes_the_same_bytes
 a_proxy = coding.test_a_proxy_comes_back
 any_bytes = coding.test_any_bytes_are_frames_or_a_protocol_error
 cut_short = coding.test_a_message_cut_short_never_reads_as_another
-_decode, _decode_frame, _encode = codec.decode, codec.decode_frame, codec.encode
+_decode, _decode_frame, _encode = codec.decode_message, codec.decode_frame, codec.encode_message
 _known: dict[bytes, codec.Batch] = {}
 
 
@@ -219,7 +219,7 @@ keep(
 )
 keep(
     "a broken message is empty",
-    patch.object(codec, "decode", _empty_when_broken),
+    patch.object(codec, "decode_message", _empty_when_broken),
     any_bytes,
     by=pytest.fail.Exception,
 )
@@ -251,11 +251,11 @@ one_step = grammar.test_one_step_is_outstanding
 crossing = grammar.test_only_a_cancel_crosses_and_nobody_sees_an_illegal_frame
 closed = grammar.test_the_table_is_closed
 hearing = grammar.test_an_end_hears_only_frames_of_its_direction
-_step, _hear = Position.step, Position.hear
+_step, _hear = Position.note_sent, Position.note_received
 
 
 def _step_or_stay(self: Position, symbol: str) -> str:
-    stays = symbol == "cancel" and not self.allows(symbol)
+    stays = symbol == "cancel" and not self.is_legal(symbol)
     return self.state if stays else _step(self, symbol)
 
 
@@ -293,18 +293,20 @@ keep(
 keep("a call is stuck", edges("flow idle", send="flow stuck"), closed)
 keep(
     "a cancel passes anywhere",
-    patch.object(Position, "step", _step_or_stay),
+    patch.object(Position, "note_sent", _step_or_stay),
     words,
     by=pytest.fail.Exception,
 )
 keep(
     "a frame of the other direction is heard",
-    patch.object(Position, "hear", lambda self, symbol, _: self.step(symbol)),
+    patch.object(Position, "note_received", lambda self, symbol, _: self.note_sent(symbol)),
     hearing,
     by=pytest.fail.Exception,
 )
-keep("what is heard moves nothing", patch.object(Position, "hear", _hear_and_stay), hearing)
-keep("a refused frame ends the call", patch.object(Position, "step", _step_or_end), words)
+keep(
+    "what is heard moves nothing", patch.object(Position, "note_received", _hear_and_stay), hearing
+)
+keep("a refused frame ends the call", patch.object(Position, "note_sent", _step_or_end), words)
 
 # ---- streams
 

@@ -47,7 +47,7 @@ class _Untyped:
     def decode(self, data: bytes) -> Any:
         """Return what a message holds. Raises LookupError."""
         try:
-            return codec.decode(data)
+            return codec.decode_message(data)
         except ProtocolError:
             raise LookupError("a message") from None
 

@@ -295,12 +295,12 @@ def test_the_wire_counts_both_ways_and_leaves_the_codec_as_it_was() -> None:
     """What the caller's process encodes and decodes is counted, and cleared after a warm-up."""
     from catena.wire import codec, frames
 
-    before = codec.encode, codec.decode
+    before = codec.encode_message, codec.decode_message
     with Wire() as wire:
-        data = codec.encode([frames.Cancel(7)])
-        codec.decode(data)
+        data = codec.encode_message([frames.Cancel(7)])
+        codec.decode_message(data)
         assert (wire.out, wire.back) == (len(data), len(data))
         wire.clear()
         assert (wire.out, wire.back) == (0, 0)
 
-    assert (codec.encode, codec.decode) == before
+    assert (codec.encode_message, codec.decode_message) == before

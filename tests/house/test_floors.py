@@ -90,7 +90,7 @@ PURE = {
     "catena.transfer.states.sent",
     "catena.wire.frames",
     "catena.wire.codec",
-    "catena.wire.grammar",
+    "catena.wire.call_states",
     "catena.pool.leases",
     "catena.pool.balance",
 }
@@ -230,7 +230,7 @@ PLANTED = {
     "late": {"catena.ids": "def f():\n    def g():\n        import json"},
     "grpc": {"catena.dispatch.caller.exchange": "def f():\n    from grpc import aio"},
     "telling": {"catena.events": "import opentelemetry.trace as trace"},
-    "impure": {"catena.wire.grammar": "def f():\n    from time import monotonic"},
+    "impure": {"catena.wire.call_states": "def f():\n    from time import monotonic"},
     "root": {"catena.wire.codec": "from catena import ContextVar"},
     "demo": {"catena.demo.run": "from catena.pool.pool import WorkerPool"},
 }

@@ -145,8 +145,8 @@ class Sizes:
         self.met: Counter[str] = Counter()
         # Told by the steps: what is raised while a message is read ends the link.
         self.differing: list[str] = []
-        self._encode = codec.encode
-        self._decode = codec.decode
+        self._encode = codec.encode_message
+        self._decode = codec.decode_message
 
     def watched(self) -> Any:
         """Watch the frames that this process sends and gets, while a step is open."""

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from catena.wire.grammar import TABLE
+from catena.wire.call_states import TABLE
 
 __all__ = ["FAULTS", "Fault", "each", "edges", "given", "keep", "returning"]
 

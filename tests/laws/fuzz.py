@@ -114,7 +114,7 @@ class _Side:
     def read(self, data: bytes) -> list[Frame]:
         """Return the frames of a message, none when it is not one."""
         try:
-            return codec.decode(data).frames
+            return codec.decode_message(data).frames
         except ProtocolError:
             self.parsed = False
             return []
@@ -324,4 +324,4 @@ async def _batch(hand: Hand) -> list[Frame]:
     async with asyncio.timeout(SECONDS / 3):
         message = await hand.transport.read()
     assert message is not None, "the stream ended"
-    return codec.decode(message).frames
+    return codec.decode_message(message).frames

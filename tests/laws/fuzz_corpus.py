@@ -368,7 +368,9 @@ def _recorded(program: Callable[[], Any]) -> tuple[Message, ...]:
 
         async def written(data: bytes) -> None:
             # Without the time when it left, which is another one in each run.
-            messages.append(Message(to_worker, codec.encode(codec.decode(data).frames)))
+            messages.append(
+                Message(to_worker, codec.encode_message(codec.decode_message(data).frames))
+            )
             await write(data)
 
         end.write = written

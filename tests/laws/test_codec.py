@@ -211,7 +211,7 @@ def count_manifest(seen: Seen, manifest: ChainManifest) -> None:
 def test_a_message_returns_its_frames_in_order(seen: Seen, batch: list[Frame]) -> None:
     """M7: what is written is what is read, Acks first, class and order included."""
     count_frames(seen, batch)
-    again = codec.decode(codec.encode(batch)).frames
+    again = codec.decode_message(codec.encode_message(batch)).frames
     first = sorted(batch, key=lambda frame: type(frame) is not Ack)
     seen["an Ack to be moved"] += first != batch
 
@@ -224,7 +224,7 @@ def test_a_frame_alone_is_the_frame_in_a_message(seen: Seen, frame: Frame) -> No
     """M7: a frame that leaves in pieces is the same frame."""
     count_frames(seen, [frame])
     assert codec.decode_frame(codec.encode_frame(frame)) == frame
-    assert codec.decode(codec.encode([frame])).frames == [frame]
+    assert codec.decode_message(codec.encode_message([frame])).frames == [frame]
 
 
 @law(frames, first=FRAMES, examples=200, floors=EVERY_KIND)
@@ -311,7 +311,7 @@ def test_a_proxy_comes_back(seen: Seen, id: bytes, members: list[tuple[str, str]
 
 def damage(batch: list[Frame], at: int, byte: int) -> bytes:
     """Return a message with one byte exchanged."""
-    message = bytearray(codec.encode(batch))
+    message = bytearray(codec.encode_message(batch))
     if message:
         message[at % len(message)] = byte
     return bytes(message)
@@ -324,7 +324,9 @@ damaged = st.builds(
 
 # A frame of a kind that this version does not know.
 newer = st.builds(
-    lambda batch, call: codec.encode(batch) + b"\n" + bytes([len(NEWS) + 2, 8, call]) + NEWS,
+    lambda batch, call: (
+        codec.encode_message(batch) + b"\n" + bytes([len(NEWS) + 2, 8, call]) + NEWS
+    ),
     st.lists(with_acks, max_size=2),
     st.integers(0, 127),
 )
@@ -362,14 +364,16 @@ def test_any_bytes_are_frames_or_a_protocol_error(seen: Seen, junk: bytes) -> No
     if batch is None:
         seen["refused"] += 1
         with pytest.raises(ProtocolError, match="does not parse"):
-            codec.decode(junk)
+            codec.decode_message(junk)
     else:
-        read = codec.decode(junk).frames
+        read = codec.decode_message(junk).frames
         assert len(read) == len(batch.acks) + len(batch.frames)
         known = [one for one in read if type(one) is not Unknown]
         seen["frames"] += len(known)
         seen["unknown frames"] += len(read) - len(known)
-        assert codec.decode(codec.encode(known)).frames == [in_order(one) for one in known]
+        assert codec.decode_message(codec.encode_message(known)).frames == [
+            in_order(one) for one in known
+        ]
 
 
 @law(
@@ -378,10 +382,10 @@ def test_any_bytes_are_frames_or_a_protocol_error(seen: Seen, junk: bytes) -> No
 )
 def test_a_message_cut_short_never_reads_as_another(seen: Seen, batch: list[Frame]) -> None:
     """M7: a truncated message is refused, or holds a beginning of what was sent."""
-    whole = codec.encode(batch)
+    whole = codec.encode_message(batch)
     for length in range(len(whole)):
         try:
-            some = codec.decode(whole[:length]).frames
+            some = codec.decode_message(whole[:length]).frames
         except ProtocolError:
             seen["refused"] += 1
             continue

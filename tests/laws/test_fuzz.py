@@ -50,7 +50,7 @@ def test_the_corpus_has_frames_and_manifests_of_every_kind() -> None:
         (message.to_worker, frame, frame.drive if frame.symbol in ("task", "stream") else frame)
         for messages in fuzz_corpus.corpus().values()
         for message in messages
-        for frame in codec.decode(message.data).frames
+        for frame in codec.decode_message(message.data).frames
     ]
     manifests = [
         (to_worker, drive.manifest)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from catena.errors import ProtocolError
-from catena.wire.grammar import DRIVES, END, NEW, TABLE, TO_CALLER, TO_WORKER, Position
+from catena.wire.call_states import DRIVES, END, NEW, TABLE, TO_CALLER, TO_WORKER, Position
 from tests.laws.law import Seen, reached
 
 SYMBOLS = sorted(TO_WORKER | TO_CALLER)
@@ -41,7 +41,7 @@ def _legal_words(longest: int) -> Iterator[Word]:
 def _at(word: Word) -> Position:
     position = Position()
     for symbol in word:
-        position.step(symbol)
+        position.note_sent(symbol)
     return position
 
 
@@ -59,11 +59,11 @@ def test_every_legal_word_runs_and_every_illegal_next_symbol_is_refused() -> Non
         for symbol in (*SYMBOLS, *STRANGERS):
             position = _at(word)
             if symbol in TABLE[state]:
-                assert position.step(symbol) == position.state == TABLE[state][symbol]
+                assert position.note_sent(symbol) == position.state == TABLE[state][symbol]
                 seen["steps"] += 1
                 continue
             with pytest.raises(ProtocolError) as refused:
-                position.step(symbol)
+                position.note_sent(symbol)
             assert refused.value.frame == symbol
             assert refused.value.after == (word[-1] if word else "nothing")
             assert position.state == state
@@ -80,12 +80,12 @@ def test_an_end_hears_only_frames_of_its_direction() -> None:
                 position = _at(word)
                 state = position.state
                 if symbol in direction and symbol in TABLE[state]:
-                    assert position.hear(symbol, direction) == position.state
+                    assert position.note_received(symbol, direction) == position.state
                     assert (position.state, position.last) == (TABLE[state][symbol], symbol)
                     seen["heard"] += 1
                     continue
                 with pytest.raises(ProtocolError) as refused:
-                    position.hear(symbol, direction)
+                    position.note_received(symbol, direction)
                 assert (refused.value.frame, position.state) == (symbol, state)
                 seen["legal the other way"] += symbol in TABLE[state]
                 seen["refused"] += 1

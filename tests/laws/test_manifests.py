@@ -207,7 +207,7 @@ def test_a_carrier_beside_its_manifest_means_the_same_as_inside(
         seen["alone" if bare == ChainManifest(b"") else "beside a chain"] += 1
     message = pb.Frame.FromString(codec.encode_frame(frame))
 
-    assert codec.decode(codec.encode([frame, untraced])).frames == [frame, untraced]
+    assert codec.decode_message(codec.encode_message([frame, untraced])).frames == [frame, untraced]
     assert message.manifest == pb.Frame.FromString(codec.encode_frame(untraced)).manifest
     text = carrier.keys() == {"traceparent"} and bool(carrier["traceparent"])
     seen["a text of the frame"] += text

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from catena.errors import ProtocolError
-from catena.wire.grammar import END, TO_CALLER, TO_WORKER, Position
+from catena.wire.call_states import END, TO_CALLER, TO_WORKER, Position
 from tests.laws.law import Seen, reached
 
 __all__ = ["test_the_grammar_is_one_regular_expression_over_all_short_words"]
@@ -91,7 +91,7 @@ def _words_of_the_table() -> tuple[set[str], set[str]]:
             position = Position()
             try:
                 for one in (*word, symbol):
-                    position.step(one)
+                    position.note_sent(one)
             except ProtocolError:
                 continue
             begun.append((*word, symbol))

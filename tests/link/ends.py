@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from catena.link.link import Link
-from catena.link.memory import MemoryTransport, pair
+from catena.link.memory import MemoryTransport, make_pair
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Task
 
@@ -16,7 +16,7 @@ DEADLINE = 3
 
 
 class Listener:
-    """A receiver that keeps what it is told."""
+    """A receiver that keeps what it is given."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -30,17 +30,17 @@ class Listener:
         self.frames.append(frame)
         self._news.set()
 
-    def unsent(self, frame: Frame, error: Exception) -> None:
+    def handle_unsent(self, frame: Frame, error: Exception) -> None:
         """Keep what did not leave, and why."""
         self.unsents.append((frame, error))
         self._news.set()
 
-    def goodbye(self, reason: str) -> None:
+    def receive_goodbye(self, reason: str) -> None:
         """Keep the reason."""
         self.goodbyes.append(reason)
         self._news.set()
 
-    def ended(self, error: Exception | None) -> None:
+    def link_ended(self, error: Exception | None) -> None:
         """Keep why."""
         self.ends.append(error)
         self._news.set()
@@ -62,7 +62,7 @@ class Hand:
 
     async def send(self, *frames: Frame) -> None:
         """Send frames in one message, and let the link take it."""
-        await self.transport.write(codec.encode(frames))
+        await self.transport.write(codec.encode_message(frames))
         await settle()
 
     def message(self, data: bytes) -> None:
@@ -76,7 +76,7 @@ class Hand:
                 message = await self.transport.read()
             if message is None:
                 raise ConnectionError("the stream ended")
-            for frame in codec.decode(message).frames:
+            for frame in codec.decode_message(message).frames:
                 self._waiting += _taken_apart(frame)
         return self._waiting.pop(0)
 
@@ -105,17 +105,17 @@ async def settle() -> None:
 
 async def link_and_hand(name: str = "here", peer: str = "there") -> tuple[Link, Hand]:
     """Return a link that has exchanged Hello with a hand; start it yourself."""
-    near, far = pair()
+    near, far = make_pair()
     link, hand = Link(near, name, "here.sock"), Hand(far)
-    await far.write(codec.encode([versions.hello(peer)]))
-    await link.open(first=True)
+    await far.write(codec.encode_message([versions.make_hello(peer)]))
+    await link.exchange_hello(first=True)
     await hand.frame()
     return link, hand
 
 
 async def linked() -> tuple[Link, Link]:
     """Return two links over a memory pair that have exchanged Hello; start them yourself."""
-    one, other = pair()
+    one, other = make_pair()
     near, far = Link(one, "near", "here.sock"), Link(other, "far", "here.sock")
-    await asyncio.gather(near.open(first=True), far.open(first=False))
+    await asyncio.gather(near.exchange_hello(first=True), far.exchange_hello(first=False))
     return near, far

@@ -40,11 +40,11 @@ def test_who_sends_much_can_wait_until_less_is_queued(monkeypatch: pytest.Monkey
         slow = _Slow()
         link = Link(slow, "near")
         link.start(Listener())
-        await asyncio.wait_for(link.drained(), 1)
+        await asyncio.wait_for(link.wait_drained(), 1)
         for call in range(1, 30):
             link.send(Result(call, b"x" * 60_000))
         assert link.congested
-        waiting = [asyncio.ensure_future(link.drained()) for _ in range(3)]
+        waiting = [asyncio.ensure_future(link.wait_drained()) for _ in range(3)]
         await settle()
         assert not any(one.done() for one in waiting)
         slow.gate.set()
@@ -66,7 +66,7 @@ def test_who_waits_for_a_link_to_drain_is_let_go_when_it_ends(
         link = Link(_Slow(), "near")
         link.start(Listener())
         link.send(Result(1, b"x" * 1000))
-        waiting = asyncio.ensure_future(link.drained())
+        waiting = asyncio.ensure_future(link.wait_drained())
         await settle()
         link.fail(ConnectionError("gone"))
         await asyncio.wait_for(waiting, 1)
@@ -91,7 +91,7 @@ def test_who_waits_goes_on_in_order_each_when_the_one_before_has_sent(
         link.send(Result(1001, b"x" * 60_000))
 
         async def sends(call: int) -> None:
-            await link.drained()
+            await link.wait_drained()
             order.append(call)
             link.send(Result(call, b"x" * 60_000))
             most.append(link._outbox.bytes)
@@ -119,7 +119,7 @@ def test_who_comes_later_stands_behind_those_who_wait(monkeypatch: pytest.Monkey
         link.start(Listener())
         for call in (1, 2):
             link.send(Result(call, b"x" * 60_000))
-        waiting = asyncio.ensure_future(link.drained())
+        waiting = asyncio.ensure_future(link.wait_drained())
         await settle()
         link._outbox.clear()
         assert link.congested

@@ -14,7 +14,7 @@ from catena.errors import ProtocolError, VersionRefused
 from catena.events import FrameDropped, LinkClosed, LinkOpened, PeerVersionRefused
 from catena.link import link as link_module
 from catena.link.link import Link, links
-from catena.link.memory import pair
+from catena.link.memory import make_pair
 from catena.testing import recording
 from catena.wire import codec, versions
 from catena.wire.frames import (
@@ -33,7 +33,7 @@ from tests.support import run
 
 
 def test_both_sides_learn_who_the_other_is() -> None:
-    """V1: Hello is exchanged before anything else, and an event tells the peer and its version."""
+    """V1: Hello is exchanged before anything else, and an event names the peer and its version."""
 
     async def main() -> None:
         near, far = await linked()
@@ -58,9 +58,9 @@ def test_hello_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def main() -> None:
         for first in (True, False):
-            near, _ = pair()
+            near, _ = make_pair()
             with pytest.raises(TimeoutError):
-                await Link(near, "near").open(first=first)
+                await Link(near, "near").exchange_hello(first=first)
 
     run(main())
 
@@ -71,8 +71,8 @@ def test_hello_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         [Next(1)],
         [],
         [Goodbye(0, "")],
-        [versions.hello("x"), Next(1)],
-        [versions.hello("x"), versions.hello("x")],
+        [versions.make_hello("x"), Next(1)],
+        [versions.make_hello("x"), versions.make_hello("x")],
         [Unknown(0)._replace(call=3)],
     ],
     ids=["another frame", "nothing", "goodbye", "not alone", "twice", "unknown"],
@@ -81,11 +81,11 @@ def test_the_first_message_must_be_hello_alone(frames: list[Frame]) -> None:
     """V1: nothing is read before Hello, and Hello stands alone in its message."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         sent = [Cancel(3) if isinstance(one, Unknown) else one for one in frames]
-        await far.write(codec.encode(sent))
+        await far.write(codec.encode_message(sent))
         with pytest.raises(ProtocolError, match="first frame must be hello"):
-            await Link(near, "near").open(first=False)
+            await Link(near, "near").exchange_hello(first=False)
 
     run(main())
 
@@ -94,10 +94,10 @@ def test_bytes_that_do_not_parse_instead_of_hello() -> None:
     """V1: a peer of another kind is a ProtocolError."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         await far.write(b"GET / HTTP/1.1\r\n")
         with pytest.raises(ProtocolError, match="does not parse"):
-            await Link(near, "near").open(first=False)
+            await Link(near, "near").exchange_hello(first=False)
 
     run(main())
 
@@ -106,10 +106,10 @@ def test_a_stream_that_ends_before_hello() -> None:
     """V1: a peer that leaves before it said hello is a ConnectionError."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         await far.close()
         with pytest.raises(ConnectionError):
-            await Link(near, "near").open(first=False)
+            await Link(near, "near").exchange_hello(first=False)
 
     run(main())
 
@@ -119,11 +119,11 @@ def test_another_major_is_refused_and_both_sides_can_tell(first: bool) -> None:
     """V1: the refusing side has said its own version before, so that the other can refuse too."""
 
     async def main() -> None:
-        near, far = pair()
-        await far.write(codec.encode([versions.hello("old")._replace(major=9)]))
+        near, far = make_pair()
+        await far.write(codec.encode_message([versions.make_hello("old")._replace(major=9)]))
         with pytest.raises(VersionRefused, match=r"upgrade the local side"):
-            await Link(near, "near").open(first=first)
-        assert await Hand(far).frame() == versions.hello("near")
+            await Link(near, "near").exchange_hello(first=first)
+        assert await Hand(far).frame() == versions.make_hello("near")
 
     run(main())
 
@@ -135,16 +135,16 @@ def test_a_refusal_is_told_when_the_peer_has_gone() -> None:
         """A stream that can be read and not be written."""
 
         async def read(self) -> bytes:
-            return codec.encode([versions.hello("new")._replace(major=9)])
+            return codec.encode_message([versions.make_hello("new")._replace(major=9)])
 
         async def write(self, message: bytes) -> None:
             raise ConnectionError("cut")
 
     async def main() -> None:
         transport: Any = Cut()
-        with recording(PeerVersionRefused) as told, pytest.raises(ConnectionError):
-            await Link(transport, "near").open(first=False)
-        assert [one.error.remote for one in told.of(PeerVersionRefused)] == ["9.0"]
+        with recording(PeerVersionRefused) as heard, pytest.raises(ConnectionError):
+            await Link(transport, "near").exchange_hello(first=False)
+        assert [one.error.remote for one in heard.of(PeerVersionRefused)] == ["9.0"]
 
     run(main())
 
@@ -187,7 +187,7 @@ def test_what_one_turn_sends_leaves_in_one_message() -> None:
         await asyncio.gather(*map(one, range(1, 6)))
         message = await hand.transport.read()
         assert message is not None
-        assert len(codec.decode(message).frames) == 10
+        assert len(codec.decode_message(message).frames) == 10
         await link.close()
 
     run(main())
@@ -234,7 +234,7 @@ def test_goodbye_reaches_the_receiver_and_ends_nothing() -> None:
 
 
 def test_close_sends_what_is_queued_says_goodbye_and_ends() -> None:
-    """M7: closing loses nothing that was sent before, and tells the receiver once."""
+    """M7: closing loses nothing that was sent before, and informs the receiver once."""
 
     async def main() -> None:
         near, far = await linked()
@@ -261,7 +261,7 @@ def test_close_sends_what_is_queued_says_goodbye_and_ends() -> None:
 
 
 def test_fail_ends_a_link_once() -> None:
-    """M7: the receiver is told the first reason and no other; frames sent later go nowhere."""
+    """M7: the receiver is given the first reason and no other; frames sent later go nowhere."""
 
     async def main() -> None:
         link, hand = await link_and_hand()
@@ -316,7 +316,7 @@ def test_an_unparsable_message_ends_the_link() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        versions.hello("again"),
+        versions.make_hello("again"),
         Next(0),
         Piece(1, 1, b"", False, 1 << 40),
         Piece(1, 1, b"\xff\xff", True, 2),

@@ -44,7 +44,7 @@ def _messages(box: Outbox) -> list[list[Frame]]:
 def _arrived(messages: list[list[Frame]]) -> list[Frame]:
     joiner, frames = Joiner(), []
     for message in messages:
-        for frame in codec.decode(codec.encode(message)).frames:
+        for frame in codec.decode_message(codec.encode_message(message)).frames:
             whole = joiner.add(frame) if isinstance(frame, Piece) else frame
             if whole is not None:
                 frames.append(whole)
@@ -72,7 +72,7 @@ def test_a_message_has_about_so_many_bytes() -> None:
     """M7: messages are cut by bytes, well below what gRPC takes."""
     frames = [Result(call, b"x" * 60_000) for call in range(1, 40)]
     messages = _messages(_filled(*frames))
-    sizes = [len(codec.encode(one)) for one in messages]
+    sizes = [len(codec.encode_message(one)) for one in messages]
     assert max(sizes) < MESSAGE_BYTES + PIECE_BYTES + 1000
     assert max(sizes) < dict(OPTIONS)["grpc.max_receive_message_length"]
     assert [frame for message in messages for frame in message] == frames
@@ -90,7 +90,7 @@ def test_no_message_exceeds_what_grpc_takes(frame: Frame) -> None:
     limit = dict(OPTIONS)["grpc.max_send_message_length"]
     for frames in ([frame], [*small, frame], [frame, long_text], [frame] * 3):
         messages = _messages(_filled(*frames))
-        assert all(len(codec.encode(one)) < limit for one in messages)
+        assert all(len(codec.encode_message(one)) < limit for one in messages)
 
 
 def test_a_long_frame_leaves_in_pieces() -> None:

@@ -11,7 +11,7 @@ import pytest
 from catena.errors import PeerRefused, VersionRefused
 from catena.link.client import connect
 from catena.link.link import Link
-from catena.link.memory import pair
+from catena.link.memory import make_pair
 from catena.link.server import Server
 from catena.targets import unix_target
 from catena.wire import codec, versions
@@ -28,11 +28,11 @@ def test_a_peer_that_does_not_know_it_is_refused(first: bool, theirs: bytes) -> 
     """R8: either end refuses the other; a caller that is refused does not learn the secret."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         link, hand = Link(near, "near", secret=SECRET), Hand(far)
-        await far.write(codec.encode([versions.hello("stranger", theirs)]))
+        await far.write(codec.encode_message([versions.make_hello("stranger", theirs)]))
         with pytest.raises(PeerRefused, match=r"'stranger' .* does not know this pool's secret"):
-            await link.open(first=first)
+            await link.exchange_hello(first=first)
         if not first:
             assert await hand.nothing()
 
@@ -40,14 +40,16 @@ def test_a_peer_that_does_not_know_it_is_refused(first: bool, theirs: bytes) -> 
 
 
 def test_another_major_does_not_learn_it() -> None:
-    """R8, V1: the version is told to a peer that may not know the secret; the secret is not."""
+    """R8, V1: the version is sent to a peer that may not know the secret; the secret is not."""
 
     async def main() -> None:
-        near, far = pair()
+        near, far = make_pair()
         hand = Hand(far)
-        await far.write(codec.encode([versions.hello("old")._replace(major=versions.MAJOR + 1)]))
+        await far.write(
+            codec.encode_message([versions.make_hello("old")._replace(major=versions.MAJOR + 1)])
+        )
         with pytest.raises(VersionRefused):
-            await Link(near, "near", secret=SECRET).open(first=False)
+            await Link(near, "near", secret=SECRET).exchange_hello(first=False)
         answer = await hand.frame()
         assert isinstance(answer, Hello)
         assert (answer.major, answer.secret) == (versions.MAJOR, b"")
@@ -59,13 +61,13 @@ def test_both_ends_that_know_it_meet() -> None:
     """R8: it stands in both Hellos, and is kept in neither link's peer."""
 
     async def main() -> None:
-        one, other = pair()
+        one, other = make_pair()
         near, far = Link(one, "near", secret=SECRET), Link(other, "far", secret=SECRET)
-        await asyncio.gather(near.open(first=True), far.open(first=False))
+        await asyncio.gather(near.exchange_hello(first=True), far.exchange_hello(first=False))
         assert near.peer is not None
         assert far.peer is not None
         assert near.peer.secret == far.peer.secret == b""
-        assert near.peer.boot == far.peer.boot == versions.boot()
+        assert near.peer.boot == far.peer.boot == versions.read_boot()
 
     run(main())
 
@@ -96,7 +98,7 @@ def test_over_grpc_a_stranger_hears_why(
 
 def test_it_stands_in_no_representation() -> None:
     """R8: whoever prints a frame does not print the secret."""
-    hello = versions.hello("here", SECRET)
+    hello = versions.make_hello("here", SECRET)
 
     assert "secret" not in repr(hello)
     assert "peer='here'" in repr(hello)
@@ -108,7 +110,7 @@ def test_the_boot_of_a_machine_that_does_not_name_it(
 ) -> None:
     """P14: it is empty where it is not known."""
     monkeypatch.setattr(versions, "_BOOT", tmp_path / "none")
-    versions.boot.cache_clear()
+    versions.read_boot.cache_clear()
 
-    assert versions.hello("here").boot == ""
-    versions.boot.cache_clear()
+    assert versions.make_hello("here").boot == ""
+    versions.read_boot.cache_clear()

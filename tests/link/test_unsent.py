@@ -87,7 +87,7 @@ def test_a_long_frame_that_cannot_be_cut_fails_its_call_alone(
 class _Raising(Listener):
     """Cannot end the call of a frame that did not leave."""
 
-    def unsent(self, frame: Frame, error: Exception) -> None:
+    def handle_unsent(self, frame: Frame, error: Exception) -> None:
         raise error
 
 
@@ -96,7 +96,7 @@ class _Repeating(Listener):
 
     link: Any = None
 
-    def unsent(self, frame: Frame, error: Exception) -> None:
+    def handle_unsent(self, frame: Frame, error: Exception) -> None:
         self.link.send(frame)
 
 

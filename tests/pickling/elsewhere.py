@@ -26,8 +26,8 @@ while size := sys.stdin.buffer.read(8):
     try:
         function, args = pickler.loads(sys.stdin.buffer.read(int.from_bytes(size)))
         kept.append(function)
-        told = True, function(*args)
-        data = pickler.dumps(told)
+        outcome = True, function(*args)
+        data = pickler.dumps(outcome)
     except Exception as error:
         data = pickler.dumps((False, f"{type(error).__name__}: {error}"))
     sys.stdout.buffer.write(len(data).to_bytes(8) + data)

@@ -216,7 +216,7 @@ def test_a_pickler_that_has_grown_is_not_used_again() -> None:
     """D5: else each small value after a large one would wait until the large memo was wiped."""
     value = {"a": [1, "b"]}
     before = pickler.dumps(value)
-    # Its size tells that of the memo, which takes 16 bytes and more for each object.
+    # Its size shows that of the memo, which takes 16 bytes and more for each object.
     large = [str(n) for n in range(100_000)]
 
     assert pickler.loads(pickler.dumps(large)) == large

@@ -56,7 +56,7 @@ def test_hops_are_shown_in_order_and_each_frame_once() -> None:
 
 
 def _through_us() -> None:
-    codec.decode(b"\xff\xff")
+    codec.decode_message(b"\xff\xff")
 
 
 @pytest.mark.parametrize(("asked", "ours"), [("", False), ("1", True)])
@@ -73,5 +73,5 @@ def test_our_own_frames_are_hidden_unless_asked_for(
 
 
 def test_the_hop_of_an_exception_without_frames_is_named_all_the_same() -> None:
-    """D5: whoever sent an exception that was never raised is still told."""
+    """D5: whoever sent an exception that was never raised is still named."""
     assert "on worker w1, in routine app.work" in str(traceback_of(crossed(Plain("x"))))

@@ -123,7 +123,7 @@ async def story() -> None:
         await _nacked(hand)
     await contend()
     with pytest.raises(catena.VersionRefused):
-        versions.agree(Hello(0, 99, 1, "9.9", (), "them", 1))
+        versions.agree_on_capabilities(Hello(0, 99, 1, "9.9", (), "them", 1))
     events.announced(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
     for fact in (
         events.ForwardDropped(ahead.key),

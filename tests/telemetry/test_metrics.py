@@ -15,7 +15,7 @@ from catena.events.bus import announce
 from catena.telemetry.catalog import metrics_of
 from catena.telemetry.names import OTHER, Names
 from catena.telemetry.tally import MANY, Samples, Tally
-from catena.wire import grammar, versions
+from catena.wire import call_states, versions
 from catena.wire.frames import Hello, NackCode
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
@@ -115,7 +115,7 @@ def test_rare_refusals_carry_exemplars() -> None:
     async def main() -> None:
         await contend()
         with pytest.raises(catena.VersionRefused):
-            versions.agree(Hello(0, 9, 1, "9", (), "them", 1))
+            versions.agree_on_capabilities(Hello(0, 9, 1, "9", (), "them", 1))
         async with connected():
             with pytest.raises(catena.SerializationError):
                 await add(asyncio.get_running_loop())
@@ -139,7 +139,7 @@ def test_zeros_are_those_that_the_protocol_knows() -> None:
     """Metrics: a kind of frame, or a refusal, that is added to the protocol is a series, too."""
     zero = {metric.name: {values[0] for values in metric.zero if values} for metric in metrics_of()}
 
-    crossing = grammar.TO_WORKER | grammar.TO_CALLER
+    crossing = call_states.TO_WORKER | call_states.TO_CALLER
     assert zero["catena.frames.dropped"] == crossing - {"task", "stream"}
     refusals = {code.name for code in NackCode} - {"UNSPECIFIED"}
     assert zero["catena.calls.nacked"] == refusals
@@ -152,7 +152,7 @@ def test_the_first_refused_version_is_an_increase_of_the_sum() -> None:
     with telling() as told:
         assert told.numbers("catena.version.refusals") == {zero: 0}
         with pytest.raises(catena.VersionRefused):
-            versions.agree(Hello(0, 9, 1, "9", (), "them", 1))
+            versions.agree_on_capabilities(Hello(0, 9, 1, "9", (), "them", 1))
         found = told.numbers("catena.version.refusals")
 
     assert found == {

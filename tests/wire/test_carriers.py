@@ -21,14 +21,16 @@ SENT = {"traceparent": PARENT, "catena-sent": "1" * 19}
 CHAIN = ChainManifest(b"c" * 16, b"p" * 16, base=300)
 
 FRAMES: dict[str, Callable[[ChainManifest | None], Any]] = {
-    "task": lambda told: Task(1, 2, b"payload", drive=Next(1, told)),
-    "stream": lambda told: Task(1, 2, b"payload", "name", True, b"body", drive=Next(1, told)),
-    "next": lambda told: Next(1, told),
-    "send": lambda told: Send(1, b"payload", told),
-    "throw": lambda told: Throw(1, b"payload", told),
-    "return": lambda told: Result(1, b"payload", told),
-    "yield": lambda told: Result(1, b"payload", told, "yield"),
-    "exception": lambda told: ExceptionFrame(1, b"payload", told),
+    "task": lambda manifest: Task(1, 2, b"payload", drive=Next(1, manifest)),
+    "stream": lambda manifest: Task(
+        1, 2, b"payload", "name", True, b"body", drive=Next(1, manifest)
+    ),
+    "next": lambda manifest: Next(1, manifest),
+    "send": lambda manifest: Send(1, b"payload", manifest),
+    "throw": lambda manifest: Throw(1, b"payload", manifest),
+    "return": lambda manifest: Result(1, b"payload", manifest),
+    "yield": lambda manifest: Result(1, b"payload", manifest, "yield"),
+    "exception": lambda manifest: ExceptionFrame(1, b"payload", manifest),
 }
 every_kind = pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
 CARRIERS = [HEADER, SENT, {"": ""}, {"é": "ü"}, {"a": "x" * 8000}]
@@ -46,7 +48,7 @@ CHAINS = [
 ]
 
 
-def told(frame: Any) -> ChainManifest | None:
+def manifest_of(frame: Any) -> ChainManifest | None:
     """Return the manifest of a frame, or of the drive inside it."""
     return frame.drive.manifest if isinstance(frame, Task) and frame.drive else frame.manifest
 
@@ -58,7 +60,7 @@ def message(frame: Frame) -> pb.Frame:
 
 def read(frame: pb.Frame) -> ChainManifest:
     """Return the manifest that the codec finds in a frame."""
-    manifest = told(codec.decode_frame(frame.SerializeToString()))
+    manifest = manifest_of(codec.decode_frame(frame.SerializeToString()))
     assert manifest is not None
     return manifest
 
@@ -72,7 +74,7 @@ def test_a_carrier_arrives_with_its_manifest(
     """M1, M9: every kind of frame brings both, and its manifest has the bytes of the untraced."""
     frame, bare = make(chain.carrying(carrier)), make(chain)
 
-    assert codec.decode(codec.encode([frame, bare])).frames == [frame, bare]
+    assert codec.decode_message(codec.encode_message([frame, bare])).frames == [frame, bare]
     assert codec.decode_frame(codec.encode_frame(frame)) == frame
     assert message(frame).manifest == message(bare).manifest
     assert not pb.Manifest.FromString(message(frame).manifest).HasField("carrier")
@@ -218,7 +220,7 @@ def test_what_is_no_text_is_not_written(
 ) -> None:
     """Carrier: who traces looks for that first; the codec lets nothing of it out."""
     frame = make(chain.carrying(carrier))
-    for write in (lambda: codec.encode([frame]), lambda: codec.encode_frame(frame)):
+    for write in (lambda: codec.encode_message([frame]), lambda: codec.encode_frame(frame)):
         with pytest.raises(error):
             write()
 

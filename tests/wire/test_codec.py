@@ -20,7 +20,7 @@ NOT_PROTOBUF = b"\xff\xff\xff\xff"
 def test_bytes_that_do_not_parse_are_a_protocol_error() -> None:
     """M7: an unparsable message, frame, manifest or proxy is a ProtocolError."""
     with pytest.raises(ProtocolError, match="message of 4 bytes does not parse"):
-        codec.decode(NOT_PROTOBUF)
+        codec.decode_message(NOT_PROTOBUF)
     with pytest.raises(ProtocolError, match="frame of 4 bytes does not parse"):
         codec.decode_frame(NOT_PROTOBUF)
     with pytest.raises(ProtocolError, match="manifest does not parse"):
@@ -41,21 +41,21 @@ def test_entries_that_do_not_parse_are_a_chain_error() -> None:
     with pytest.raises(ChainSerializationError, match="do not parse"):
         closed.unpack_entries(NOT_PROTOBUF)
     drive = Next(1, ChainManifest(b"", b"", NOT_PROTOBUF))
-    assert codec.decode(codec.encode([drive])).frames == [drive]
+    assert codec.decode_message(codec.encode_message([drive])).frames == [drive]
 
 
 def test_a_message_says_when_it_left() -> None:
     """P14: it stands in the message as a field of its own, wherever the sender put it."""
-    message = codec.encode([Next(1)], 5_000_000_000)
-    assert codec.decode(message) == codec.Batch([Next(1)], 5_000_000_000)
-    ahead = pb.Batch(sent_at_ns=5_000_000_000).SerializeToString() + codec.encode([Next(1)])
-    assert codec.decode(ahead) == codec.decode(message)
+    message = codec.encode_message([Next(1)], 5_000_000_000)
+    assert codec.decode_message(message) == codec.Batch([Next(1)], 5_000_000_000)
+    ahead = pb.Batch(sent_at_ns=5_000_000_000).SerializeToString() + codec.encode_message([Next(1)])
+    assert codec.decode_message(ahead) == codec.decode_message(message)
 
 
 def test_a_message_need_not_say_when_it_left() -> None:
     """P14: time counts from reading where the sender's clock is not known."""
-    assert codec.decode(codec.encode([Next(1)])).sent_at_ns == 0
-    assert codec.decode(b"") == codec.Batch([], 0)
+    assert codec.decode_message(codec.encode_message([Next(1)])).sent_at_ns == 0
+    assert codec.decode_message(b"") == codec.Batch([], 0)
 
 
 SURROGATE = "caf\udce9"
@@ -68,13 +68,13 @@ SURROGATE = "caf\udce9"
         frames.Nack(1, NackCode.UNLOADABLE, SURROGATE),
         frames.Cancel(1, SURROGATE),
         frames.Goodbye(0, SURROGATE),
-        versions.hello(SURROGATE),
+        versions.make_hello(SURROGATE),
     ],
     ids=lambda frame: type(frame).__name__,
 )
 def test_a_text_for_people_is_written_with_its_surrogates_escaped(frame: frames.Frame) -> None:
     """M7: what UTF-8 cannot say is no reason to lose a frame, or those that leave with it."""
-    (read,) = codec.decode(codec.encode([frame])).frames
+    (read,) = codec.decode_message(codec.encode_message([frame])).frames
     assert type(read) is type(frame)
     assert "caf\\udce9" in read
 
@@ -90,7 +90,10 @@ def test_a_frame_of_an_unknown_kind_is_unknown(kind: bytes) -> None:
     assert codec.decode_frame(data) == Unknown(5)
     assert codec.decode_frame(data).symbol == "unknown"
     message = b"\x0a" + bytes([len(data)]) + data
-    assert codec.decode(message + codec.encode([Next(6)])).frames == [Unknown(5), Next(6)]
+    assert codec.decode_message(message + codec.encode_message([Next(6)])).frames == [
+        Unknown(5),
+        Next(6),
+    ]
 
 
 def test_an_unknown_code_or_kind_reads_as_the_weakest() -> None:
@@ -107,8 +110,8 @@ def test_an_unknown_code_or_kind_reads_as_the_weakest() -> None:
 def test_no_manifest_and_an_empty_one_are_two_things() -> None:
     """M1: absent says nothing; present with an empty chain id says that the sender is unarmed."""
     nothing, empty = Result(1, b"x"), Result(1, b"x", ChainManifest(b""))
-    assert codec.decode(codec.encode([nothing, empty])).frames == [nothing, empty]
-    assert codec.encode([nothing]) != codec.encode([empty])
+    assert codec.decode_message(codec.encode_message([nothing, empty])).frames == [nothing, empty]
+    assert codec.encode_message([nothing]) != codec.encode_message([empty])
 
 
 def test_a_default_of_no_bytes_is_not_no_default() -> None:
@@ -179,7 +182,7 @@ def test_every_kind_of_the_proto_has_its_row() -> None:
 )
 def test_the_weight_is_about_the_size(frame: frames.Frame) -> None:
     """M7: messages are cut by weights, so a weight is close to the bytes it stands for."""
-    assert abs(len(codec.encode([frame])) - frame.weight) < 100
+    assert abs(len(codec.encode_message([frame])) - frame.weight) < 100
 
 
 @pytest.mark.parametrize("symbol", ["return", "return+", "yield", "yield+"])

@@ -34,7 +34,7 @@ async def connect(target: str, name: str, secret: bytes = b"") -> Link:
     transport = _ClientTransport(channel, stream())
     link = Link(transport, name, address_of(target), secret)
     try:
-        await link.open(first=True)
+        await link.exchange_hello(first=True)
     except BaseException:
         await transport.abort()
         raise
@@ -52,13 +52,13 @@ class _ClientTransport:
         try:
             await self._call.write(message)
         except _GONE as error:
-            raise _lost(error) from None
+            raise _connection_error(error) from None
 
     async def read(self) -> bytes | None:
         try:
             message = await self._call.read()
         except _GONE as error:
-            raise _lost(error) from None
+            raise _connection_error(error) from None
         return None if message is EOF else message
 
     async def close(self) -> None:
@@ -73,7 +73,7 @@ class _ClientTransport:
         await self._channel.close(None)
 
 
-def _lost(error: Exception) -> ConnectionError:
+def _connection_error(error: Exception) -> ConnectionError:
     if isinstance(error, aio.AioRpcError):
         code: grpc.StatusCode = error.code()
         return ConnectionError(f"{code.name.lower()}: {printable(error.details() or '', 500)}")

@@ -54,7 +54,7 @@ class Gate:
         if self._reading is None:
             self._reading = asyncio.get_running_loop().create_future()
 
-    async def passed(self) -> None:
+    async def wait_passed(self) -> None:
         """Wait until a late call may begin."""
         loop = asyncio.get_running_loop()
         late = True

@@ -89,35 +89,39 @@ class Link:
         """How many frames have arrived in part."""
         return len(self._joiner)
 
-    async def open(self, *, first: bool) -> None:
+    async def exchange_hello(self, *, first: bool) -> None:
         """Exchange Hello; the side that opened the stream speaks ``first``.
 
         Raises ProtocolError, VersionRefused, PeerRefused, ConnectionError, or TimeoutError after
         ten seconds.
         """
-        mine = versions.hello(self.name, self._secret)
+        mine = versions.make_hello(self.name, self._secret)
         async with asyncio.timeout(HELLO_SECONDS):
             if first:
-                await self._transport.write(codec.encode([mine]))
+                await self._transport.write(codec.encode_message([mine]))
             theirs = await self._transport.read()
             if theirs is None:
                 raise ConnectionError("the stream ended before the peer said hello")
-            match codec.decode(theirs).frames:
+            match codec.decode_message(theirs).frames:
                 case [Hello() as hello]:
                     self._note_peer(hello, mine.boot)
                 case _:
                     raise ProtocolError(reason="the first frame must be hello, alone")
             try:
                 # Before the answer: a peer that refuses us may cut the stream as soon as it has it.
-                self.capabilities = versions.agree(hello, self._secret)
+                self.capabilities = versions.agree_on_capabilities(hello, self._secret)
             except VersionRefused:
                 if not first:
                     # It learns our version, and nothing that it has not shown to know.
-                    await self._transport.write(codec.encode([versions.hello(self.name)]))
+                    await self._transport.write(
+                        codec.encode_message([versions.make_hello(self.name)])
+                    )
                 raise
             if not first:
                 used = tuple(one for one in mine.capabilities if one in self.capabilities)
-                await self._transport.write(codec.encode([mine._replace(capabilities=used)]))
+                await self._transport.write(
+                    codec.encode_message([mine._replace(capabilities=used)])
+                )
         # Only a worker begins anything; its caller has nothing to gain from reading on.
         self._ages = self.same_boot and not first
 
@@ -178,7 +182,7 @@ class Link:
         """Whether so much waits that callers should ``await drained()`` before they send more."""
         return self._outbox.bytes > self._congestion.limit
 
-    async def drained(self) -> None:
+    async def wait_drained(self) -> None:
         """Wait until less is queued than the high-water mark, or the link is down.
 
         Whoever came first goes on first, and sends before the next one does.
@@ -226,7 +230,7 @@ class Link:
             peer = self.peer.peer if self.peer else ""
             announce(LinkClosed(peer, error, self.protocol, versions.PROTOCOL))
         if self._receiver is not None:
-            self._receiver.ended(error)
+            self._receiver.link_ended(error)
 
     async def wait_ended(self) -> None:
         """Wait until the link is down."""
@@ -244,7 +248,7 @@ class Link:
                 frames = self._outbox.take()
                 sent_at_ns = monotonic_ns() if self.same_boot else 0
                 try:
-                    message = codec.encode(frames, sent_at_ns) if frames else b""
+                    message = codec.encode_message(frames, sent_at_ns) if frames else b""
                 except Exception:
                     message = self._encode_apart(frames, sent_at_ns)
                 if message:
@@ -261,12 +265,12 @@ class Link:
         sent: list[Frame] = []
         for frame in frames:
             try:
-                codec.encode([frame])
+                codec.encode_message([frame])
             except Exception as error:
                 self._end_unsent(frame, error)
             else:
                 sent.append(frame)
-        return codec.encode(sent, sent_at_ns) if sent else b""
+        return codec.encode_message(sent, sent_at_ns) if sent else b""
 
     def _end_unsent(self, frame: Frame, error: Exception) -> None:
         """Let the receiver end the call of a frame; the link ends where that is not possible."""
@@ -275,7 +279,7 @@ class Link:
             return
         self._substituting = True
         try:
-            self._receiver.unsent(frame, error)
+            self._receiver.handle_unsent(frame, error)
         except Exception as fault:
             self.fail(fault)
         finally:
@@ -290,7 +294,7 @@ class Link:
                 message = await (self._transport.read() if reading is None else reading)
                 if message is None:
                     break
-                frames, sent_at_ns = codec.decode(message)
+                frames, sent_at_ns = codec.decode_message(message)
                 if sent_at_ns and self._ages and monotonic_ns() - sent_at_ns > _LATE_NS:
                     frames = await self._read_on(frames, sent_at_ns)
                 # Nothing is left unread: what begins soon need not wait.
@@ -331,7 +335,7 @@ class Link:
                 break
             self._reading = None
             size += len(message)
-            more, sent_at_ns = codec.decode(message)
+            more, sent_at_ns = codec.decode_message(message)
             frames += more
         self.gate.has_read()
         return frames
@@ -358,7 +362,7 @@ class Link:
             reason = printable(frame.reason)
             if reason:
                 _log.warning("%r: the peer ends it: %s", self, reason)
-            receiver.goodbye(reason)
+            receiver.receive_goodbye(reason)
         elif type(frame) in (Unknown, Pong):
             # Of a later minor version, which no call has to know, or an answer that nobody awaits.
             if FrameDropped.listeners:

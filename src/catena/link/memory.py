@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["MemoryTransport", "pair"]
+__all__ = ["MemoryTransport", "make_pair"]
 
 
 class MemoryTransport:
@@ -39,7 +39,7 @@ class MemoryTransport:
         await self.close()
 
 
-def pair() -> tuple[MemoryTransport, MemoryTransport]:
+def make_pair() -> tuple[MemoryTransport, MemoryTransport]:
     """Return two transports that are each other's other end."""
     one, other = MemoryTransport(), MemoryTransport()
     one.other, other.other = other, one

@@ -79,7 +79,7 @@ class _Transfer:
             self.data = codec.encode_frame(frame)
             self.size = len(self.data)
 
-    def cut(self, most: int) -> Frame:
+    def cut_piece(self, most: int) -> Frame:
         """Return the frame itself where it takes at most so many bytes, else its next piece."""
         if not self.data:
             if self.size <= most:
@@ -198,7 +198,7 @@ class Outbox:
         queue = self._queues[call]
         head = queue[0]
         if type(head) is _Transfer:
-            frame: Any = head.cut(most)
+            frame: Any = head.cut_piece(most)
             if frame is head.frame or frame.last:
                 queue.popleft()
                 self._finish_transfer(head)

@@ -40,17 +40,17 @@ class Receiver(Protocol):
         """Take one frame."""
         ...
 
-    def unsent(self, frame: Frame, error: Exception, /) -> None:
+    def handle_unsent(self, frame: Frame, error: Exception, /) -> None:
         """Learn that a frame did not leave, and why: its call has to end, and the others go on.
 
         What it raises ends the link.
         """
         ...
 
-    def goodbye(self, reason: str, /) -> None:
+    def receive_goodbye(self, reason: str, /) -> None:
         """Learn that the peer takes no more calls, or makes none; and why, if it says so."""
         ...
 
-    def ended(self, error: Exception | None, /) -> None:
+    def link_ended(self, error: Exception | None, /) -> None:
         """Learn that the link is down; no frame comes after this."""
         ...

@@ -60,23 +60,23 @@ class _Handler(grpc.GenericRpcHandler):
         if handler_call_details.method != METHOD:
             return None
         return grpc.stream_stream_rpc_method_handler(
-            self._serve, request_deserializer=bytes, response_serializer=bytes
+            self._serve_stream, request_deserializer=bytes, response_serializer=bytes
         )
 
-    async def _serve(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
+    async def _serve_stream(self, _: object, context: aio.ServicerContext[Any, Any]) -> None:
         if self._links >= LINK_LIMIT:
             reason = f"this worker serves {LINK_LIMIT} links already"
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
         self._links += 1
         try:
-            await self._link(context)
+            await self._run_link(context)
         finally:
             self._links -= 1
 
-    async def _link(self, context: aio.ServicerContext[Any, Any]) -> None:
+    async def _run_link(self, context: aio.ServicerContext[Any, Any]) -> None:
         link = Link(_ServerTransport(context), self._name, self._address, self._secret)
         try:
-            await link.open(first=False)
+            await link.exchange_hello(first=False)
         except (CatenaError, ConnectionError, TimeoutError) as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         contextvars.Context().run(link.start, self._accept(link))

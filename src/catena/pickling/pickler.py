@@ -91,7 +91,7 @@ def take_snapshot(gets: Iterable[Callable[[], Any]], *, flat: bool) -> tuple[byt
     """Return what some values, given by what gets them, are now: bytes to be compared later on.
 
     Quicker than to write one after the other. ``flat`` promises that no value holds another one
-    that can change in place. None where that cannot be told: a value is not built in, or it cannot
+    that can change in place. None where that cannot be known: a value is not built in, or it cannot
     be written at all.
     """
     pickler = _local.flat if flat else _Quick()
@@ -100,7 +100,7 @@ def take_snapshot(gets: Iterable[Callable[[], Any]], *, flat: bool) -> tuple[byt
         pickler.dump(list(map(call, gets)))
         return tuple(chunks)
     except Exception:
-        # Whoever asked looks at each value by itself then, and tells what is wrong with it.
+        # Whoever asked looks at each value by itself then, and reports what is wrong with it.
         return None
     finally:
         chunks.clear()

@@ -22,11 +22,11 @@ from catena.wire.v1 import catena_pb2 as pb
 
 __all__ = [
     "Batch",
-    "decode",
     "decode_frame",
+    "decode_message",
     "decode_proxy",
-    "encode",
     "encode_frame",
+    "encode_message",
     "encode_proxy",
 ]
 
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     sent_at_ns: int
 
 
-def encode(batch: Sequence[Frame], sent_at_ns: int = 0) -> bytes:
+def encode_message(batch: Sequence[Frame], sent_at_ns: int = 0) -> bytes:
     """Return the message that carries the frames, in order; its Acks come before all others."""
     message = pb.Batch(sent_at_ns=sent_at_ns)
     add = message.frames.add
@@ -55,7 +55,7 @@ def encode(batch: Sequence[Frame], sent_at_ns: int = 0) -> bytes:
     return message.SerializeToString()
 
 
-def decode(data: bytes) -> Batch:
+def decode_message(data: bytes) -> Batch:
     """Return what a message holds. Raises ProtocolError when it is not one."""
     try:
         message = pb.Batch.FromString(data)
@@ -128,7 +128,7 @@ def _write_task(add: _Add, kind: int, frame: frames.Task) -> None:
         write_manifest(to, drive.manifest)
     if frame.callable or frame.proxy:
         task = to.task
-        task.callable, task.routine = frame.callable, _escape(frame.routine)
+        task.callable, task.routine = frame.callable, _escape_surrogates(frame.routine)
         task.proxy, task.proxy_id = frame.proxy, frame.proxy_id
     if frame.timeout_ns is not None:
         to.task.timeout_ns = frame.timeout_ns
@@ -217,7 +217,7 @@ def _write_part(add: _Add, kind: int, frame: Any) -> None:
     fields = frame._asdict()
     for name, value in fields.items():
         if type(value) is str:
-            fields[name] = _escape(value)
+            fields[name] = _escape_surrogates(value)
     add(call=fields.pop("call"), kind=kind, **{_PARTS[kind]: fields})
 
 
@@ -250,7 +250,7 @@ def _read_unknown(cls: type[frames.Unknown], frame: pb.Frame) -> Frame:
     return cls(frame.call)
 
 
-def _escape(text: str) -> str:
+def _escape_surrogates(text: str) -> str:
     """Return a text that UTF-8 can say."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 

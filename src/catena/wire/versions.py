@@ -21,16 +21,16 @@ __all__ = [
     "NAMES",
     "PROTOCOL",
     "SOFTWARE",
-    "agree",
-    "boot",
-    "hello",
+    "agree_on_capabilities",
+    "make_hello",
+    "read_boot",
 ]
 
 SOFTWARE = "0.1.0.dev0"
 MAJOR, MINOR = 1, 0
 PROTOCOL = f"{MAJOR}.{MINOR}"
 DELTA = "delta"
-"""Manifests may tell what changed since the last frame of the call."""
+"""Manifests may hold only what changed since the last frame of the call."""
 
 NAMES = "names"
 """The first manifest of a call may name a state that the link has carried before."""
@@ -42,7 +42,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @functools.cache
-def boot() -> str:
+def read_boot() -> str:
     """Return a name for this boot of this machine, empty where there is none.
 
     Who names the same one reads the same monotonic clock: a container may have an offset of its
@@ -56,13 +56,13 @@ def boot() -> str:
     return ""
 
 
-def hello(peer: str, secret: bytes = b"") -> Hello:
+def make_hello(peer: str, secret: bytes = b"") -> Hello:
     """Return the first frame that the peer of that name sends; ``secret`` is its pool's."""
     pid = os.getpid()
-    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, pid, boot(), (), secret)
+    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, pid, read_boot(), (), secret)
 
 
-def agree(theirs: Hello, secret: bytes = b"") -> frozenset[str]:
+def agree_on_capabilities(theirs: Hello, secret: bytes = b"") -> frozenset[str]:
     """Return the capabilities both sides have; ``secret`` is what the peer has to know.
 
     Raises VersionRefused when the peer speaks another major version, and PeerRefused when it does

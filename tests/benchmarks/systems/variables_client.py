@@ -125,15 +125,15 @@ class Wire:
 
     def __init__(self) -> None:
         self.out = self.back = 0
-        self._encode: Callable[..., bytes] = codec.encode
-        self._decode: Callable[[bytes], Any] = codec.decode
+        self._encode: Callable[..., bytes] = codec.encode_message
+        self._decode: Callable[[bytes], Any] = codec.decode_message
 
     def __enter__(self) -> Self:
-        codec.encode, codec.decode = self._counted_encode, self._counted_decode
+        codec.encode_message, codec.decode_message = self._counted_encode, self._counted_decode
         return self
 
     def __exit__(self, *_: object) -> None:
-        codec.encode, codec.decode = self._encode, self._decode
+        codec.encode_message, codec.decode_message = self._encode, self._decode
 
     def clear(self) -> None:
         """Forget what was counted."""

@@ -14,8 +14,8 @@ from catena.errors import CatenaError, ProtocolError, WorkerLost
 from catena.events import Dispatch
 from catena.link.link import Link
 from catena.transfer.baseline import Captured
+from catena.wire.call_states import END, TABLE, TO_CALLER, Position
 from catena.wire.frames import Ack, Cancel, Frame, Nack, Next, Send, Throw
-from catena.wire.grammar import END, TABLE, TO_CALLER, Position
 
 __all__ = ["Call", "Host", "Watch"]
 
@@ -140,13 +140,13 @@ class Call(Position):
             # Nothing comes any more: the generator has been closed.
             self.waiter.set_result(None)
         else:
-            self.step(frame.symbol)
+            self.note_sent(frame.symbol)
             self.connection.link.send(frame)
 
     def cancel(self, text: str | None = None) -> None:
         """Send Cancel, with what the task was cancelled with, if the call can be cancelled now."""
-        if self.lost is None and self.allows("cancel"):
-            self.step("cancel")
+        if self.lost is None and self.is_legal("cancel"):
+            self.note_sent("cancel")
             self.connection.link.send(Cancel(self.id, text))
 
     def take_frame(self, frame: Frame) -> None:
@@ -158,7 +158,7 @@ class Call(Position):
                 self.connection.confirm_state(self.captured.manifest.name)
             return
         try:
-            state = self.hear(frame.symbol, TO_CALLER)
+            state = self.note_received(frame.symbol, TO_CALLER)
         except ProtocolError as error:
             self.cancel()
             self.end_refused(error.with_traceback(None))

@@ -169,7 +169,7 @@ class WorkerConnection:
         elif FrameDropped.listeners:
             announce(FrameDropped(frame.call, frame.symbol))
 
-    def unsent(self, frame: Frame, error: Exception) -> None:
+    def handle_unsent(self, frame: Frame, error: Exception) -> None:
         """Fail the call of a frame that cannot leave; nobody else minds."""
         if isinstance(frame, Cancel) and frame.text:
             self.link.send(Cancel(frame.call))
@@ -186,7 +186,7 @@ class WorkerConnection:
         if call is not None:
             call.end_refused(refuse_unsendable(error, what, call.declared.name))
 
-    def goodbye(self, reason: str) -> None:
+    def receive_goodbye(self, reason: str) -> None:
         """Stop sending calls here; those under way go on."""
         self.accepting = False
         self._farewell = reason
@@ -196,7 +196,7 @@ class WorkerConnection:
         self.accepting, self.closed = False, True
         await self.link.close()
 
-    def ended(self, error: Exception | None) -> None:
+    def link_ended(self, error: Exception | None) -> None:
         """Fail every open call."""
         self.accepting = False
         connections.discard(self)

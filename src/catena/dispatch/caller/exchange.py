@@ -114,7 +114,7 @@ async def _reach_worker(
         return await bounds.reach_worker(through, connection)
     connection = connection or await through.reach_worker(declared.name)
     if connection.link.congested:
-        await connection.link.drained()
+        await connection.link.wait_drained()
     return connection
 
 

@@ -18,8 +18,8 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Connection, Dispatcher
 from catena.errors import DispatchTimeout
 from catena.link.link import Link
+from catena.wire.call_states import END
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Result
-from catena.wire.grammar import END
 
 __all__ = ["NO_TIMES", "Bounds", "Timers", "Times", "bounds_of"]
 
@@ -94,7 +94,7 @@ class Bounds(NamedTuple):
                 connection = await reaching
                 worker = connection.worker
                 if connection.link.congested:
-                    await connection.link.drained()
+                    await connection.link.wait_drained()
                 return connection
         except TimeoutError:
             if not waiting.expired():

@@ -72,7 +72,7 @@ class RunningCall:
             gate = session.sessions.link.gate
             if monotonic() > gate.fresh:
                 # The loop was held up: a Cancel may lie in the socket.
-                await gate.passed()
+                await gate.wait_passed()
             if session.cancelled:
                 raise session.make_cancellation()  # noqa: TRY301 - answered like the routine's own
             if Execution.observers or Lease.observers:

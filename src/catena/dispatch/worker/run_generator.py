@@ -75,7 +75,7 @@ class RunningStream:
             gate = session.sessions.link.gate
             if self._generator is None and monotonic() > gate.fresh:
                 # The loop was held up: a Cancel may lie in the socket.
-                await gate.passed()
+                await gate.wait_passed()
             self._observe_drive(frame, driver)
             self._mount_chain(frame.manifest, driver)
             try:

@@ -19,6 +19,7 @@ from catena.events import Endpoints
 from catena.link.link import Link
 from catena.remote_exceptions.pickled import pickle_exception
 from catena.transfer.states.kept import KeptState, KeptStates
+from catena.wire.call_states import END, TO_WORKER, Position
 from catena.wire.frames import (
     Cancel,
     ExceptionFrame,
@@ -31,7 +32,6 @@ from catena.wire.frames import (
     Task,
     Throw,
 )
-from catena.wire.grammar import END, TO_WORKER, Position
 from catena.wire.versions import DELTA
 from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 
@@ -119,7 +119,7 @@ class Session(Position):
         self.task = task
         if task.drive is None:
             super().__init__()
-            self.step(task.symbol)
+            self.note_sent(task.symbol)
         else:
             # The Task has brought its first drive along: two steps in one.
             self.state = "flow sent" if task.stream else "call sent"
@@ -134,7 +134,7 @@ class Session(Position):
     def take_frame(self, frame: Frame) -> None:
         """Take a frame of this call. An illegal one ends it, and says so to the caller."""
         try:
-            state = self.hear(frame.symbol, TO_WORKER)
+            state = self.note_received(frame.symbol, TO_WORKER)
         except ProtocolError as error:
             self._end_broken(error)
             return
@@ -157,7 +157,7 @@ class Session(Position):
         if self.state == END:
             self.running = None
             return
-        ended = self.step(frame.symbol) == END
+        ended = self.note_sent(frame.symbol) == END
         if not ended and frame.symbol == "yield+":
             self.cancelled, self.message = False, None
         self.sessions.link.send(frame)
@@ -168,7 +168,7 @@ class Session(Position):
 
     def send_nack(self, answer: Nack) -> None:
         """Refuse the call before it begins."""
-        self.step("nack")
+        self.note_sent("nack")
         self.sessions.forget_session(self)
         self.sessions.link.send(answer)
 
@@ -202,9 +202,9 @@ def end_in_net(session: Session, error: BaseException) -> None:
     """
     why, name = reason(error), session.sessions.name_of(session.task)
     _log.error("call %d of routine %s could not go on: %s", session.task.call, name, printable(why))
-    if session.allows("exception"):
+    if session.is_legal("exception"):
         session.send_answer(plain_exception(session, error, "it was raised outside of the routine"))
-    elif session.allows("nack"):
+    elif session.is_legal("nack"):
         text = printable(why, TEXT_LIMIT)
         session.send_nack(Nack(session.task.call, NackCode.UNLOADABLE, text))
 

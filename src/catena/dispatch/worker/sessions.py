@@ -158,7 +158,7 @@ class Sessions(ServedLink):
             reason = f"more than {most} calls, or {most_bytes} bytes of them, wait for a drive"
             raise ProtocolError(reason=reason, frame=task.symbol)
 
-    def unsent(self, frame: Frame, error: Exception) -> None:
+    def handle_unsent(self, frame: Frame, error: Exception) -> None:
         """End the call of an answer that cannot leave; its caller learns why.
 
         Raises the error when even so little cannot be sent.
@@ -179,10 +179,10 @@ class Sessions(ServedLink):
         data = pickle_exception(refusal, worker=self.worker, routine=routine)
         self.link.send(ExceptionFrame(frame.call, data, manifest))
 
-    def goodbye(self, reason: str) -> None:
+    def receive_goodbye(self, reason: str) -> None:
         """The caller opens no more calls; the ones it has go on until it closes the stream."""
 
-    def ended(self, _: Exception | None) -> None:
+    def link_ended(self, _: Exception | None) -> None:
         """Cancel every call and close every generator, each in its own context."""
         all_sessions.discard(self)
         sessions, self.open_sessions = self.open_sessions, {}
@@ -210,7 +210,7 @@ class Sessions(ServedLink):
         if isinstance(answer, Nack):
             session.send_nack(answer)
             return
-        session.step("ack")
+        session.note_sent("ack")
         self.link.send(Ack(task.call))
         if task.timeout_ns is not None or task.dispatch_timeout_ns is not None:
             answer = bound_by_time(session, answer)

@@ -14,7 +14,7 @@ _FRAMES = tuple(
         *("next", "send", "throw", "cancel", "ack", "nack"),
         *("yield", "yield+", "return", "return+", "exception"),
     )
-)  # of catena.wire.grammar, which stands higher: a test compares
+)  # of catena.wire.call_states, which stands higher: a test compares
 _PROTOCOL = "1.0"  # of catena.wire.versions, which stands higher: a test compares
 
 _PEERS = Metric(

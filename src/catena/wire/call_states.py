@@ -88,7 +88,7 @@ class Position:
         self.state = NEW
         self.last = "nothing"
 
-    def step(self, symbol: str) -> str:
+    def note_sent(self, symbol: str) -> str:
         """Move on by a frame that is sent here, and return the new state.
 
         Raises ProtocolError that names both frames.
@@ -96,20 +96,20 @@ class Position:
         try:
             self.state = TABLE[self.state][symbol]
         except KeyError:
-            raise self._illegal(symbol) from None
+            raise self._illegal_frame(symbol) from None
         self.last = symbol
         return self.state
 
-    def hear(self, symbol: str, direction: frozenset[str]) -> str:
+    def note_received(self, symbol: str, direction: frozenset[str]) -> str:
         """Move on by a frame that arrives, which must be one of its direction."""
         state = TABLE[self.state].get(symbol)
         if state is None or symbol not in direction:
-            raise self._illegal(symbol)
+            raise self._illegal_frame(symbol)
         self.state = state
         self.last = symbol
         return state
 
-    def allows(self, symbol: str) -> bool:
+    def is_legal(self, symbol: str) -> bool:
         """Say whether a frame would be legal now."""
         return symbol in TABLE[self.state]
 
@@ -117,5 +117,5 @@ class Position:
         """Leave the table: the call is over, however it got there."""
         self.state = END
 
-    def _illegal(self, symbol: str) -> ProtocolError:
+    def _illegal_frame(self, symbol: str) -> ProtocolError:
         return ProtocolError(reason="an illegal frame ends its call", frame=symbol, after=self.last)
