@@ -20,12 +20,12 @@ def register_telemetry() -> None:
 
 
 def _look_for_telemetry() -> None:
-    from catena.telemetry.switch import ensure  # noqa: PLC0415 - `import catena` stays light
+    from catena.telemetry.switch import ensure_recording  # noqa: PLC0415 - `import catena` stays light
 
-    ensure()
+    ensure_recording()
 
 
 def _hand_over_options(environment: dict[str, str], _: str) -> None:
-    from catena.telemetry.switch import handed  # noqa: PLC0415 - `import catena` stays light
+    from catena.telemetry.switch import options_for_workers  # noqa: PLC0415 - `import catena` stays light
 
-    environment.update(handed())
+    environment.update(options_for_workers())

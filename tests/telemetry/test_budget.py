@@ -101,7 +101,7 @@ def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.M
     plain: Any = getattr(Chains, name)
 
     def asking(self: Any, event: Any) -> Any:
-        self._leaves._leaf(event, None).end()
+        self._leaves._begin_leaf(event, None).end()
         return plain(self, event)
 
     with patch.object(Chains, name, asking):
@@ -113,13 +113,13 @@ def test_a_span_of_what_is_not_sampled_is_found(name: str, monkeypatch: pytest.M
 @isolated
 def test_an_instrument_on_the_hot_path_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: an instrument records each mount at once."""
-    plain = Metrics.mounted
+    plain = Metrics.count_mount
 
     def recording_at_once(self: Metrics, event: Any) -> Any:
         self._direct["catena.manifest.size"].record(event.size)
         return plain(self, event)
 
-    with patch.object(Metrics, "mounted", recording_at_once):
+    with patch.object(Metrics, "count_mount", recording_at_once):
         _, instruments = asked(monkeypatch, "call")
 
     assert instruments.total() > 2

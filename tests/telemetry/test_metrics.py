@@ -180,13 +180,13 @@ def test_samples_are_every_sixteenth_and_bounded() -> None:
     def came(count: int) -> None:
         for value in range(count):
             if samples.next_is_kept():
-                samples.keep(("x",), value)
+                samples.keep_value(("x",), value)
 
     came(33)
-    assert [value for _, value in samples.take()] == [0, 16, 32]
+    assert [value for _, value in samples.take_all()] == [0, 16, 32]
     came(16 * (MANY + 10))
-    assert len(samples.take()) == MANY
-    assert samples.take() == []
+    assert len(samples.take_all()) == MANY
+    assert samples.take_all() == []
 
 
 @isolated

@@ -141,19 +141,19 @@ def test_an_attribute_that_is_missing_is_found() -> None:
 
 def test_what_is_never_told_is_found() -> None:
     """Planted: mounts make no span."""
-    with patch.object(spans.Spans, "mount", lambda *_: None):
+    with patch.object(spans.Spans, "begin_mount", lambda *_: None):
         assert "Mount: its span did not arrive" in held().untold()
 
 
 def test_an_id_in_a_label_is_found() -> None:
     """Planted: a metric is told by the id of each token."""
-    plain = metrics.Metrics.count
+    plain = metrics.Metrics.count_event
 
     def count(self: Any, name: str, *labels: str, number: int = 1) -> None:
         by_id = (bytes(8).hex(),) if name == "catena.token.resets" else labels
         plain(self, name, *by_id, number=number)
 
-    with patch.object(metrics.Metrics, "count", count):
+    with patch.object(metrics.Metrics, "count_event", count):
         found = held().findings()
 
     assert [one.rpartition(" (")[0] for one in found] == [

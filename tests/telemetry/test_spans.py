@@ -19,7 +19,7 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.events.carrier import CARRIER_LIMIT
 from catena.telemetry import calls
 from catena.telemetry.facts import status_of
-from catena.telemetry.spans import enter
+from catena.telemetry.spans import enter_execution
 from tests.dispatch.tapped import tapped
 from tests.support import isolated, run
 from tests.telemetry.sdk import Told, telling
@@ -198,7 +198,9 @@ def test_each_chain_that_drives_a_stream_finds_the_execution_current() -> None:
 def test_an_execution_is_made_current_once(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Async generators: also the first step of a stream, and before a hook is called."""
     entered: list[int] = []
-    monkeypatch.setattr(calls, "enter", lambda event: entered.append(0) or enter(event))
+    monkeypatch.setattr(
+        calls, "enter_execution", lambda event: entered.append(0) or enter_execution(event)
+    )
     seen: list[bool] = []
 
     def hook(span: trace.Span, _: Any) -> None:
@@ -531,7 +533,7 @@ def test_a_named_state_carries_the_trace_as_well() -> None:
     with telling() as told:
         manifests = run(work())
 
-    assert [bool(manifest.entries) for manifest in manifests] == [True, False, False]
+    assert [bool(manifest.entries) for manifest in manifests] == [True, True, False]
     assert all("traceparent" in manifest.carrier for manifest in manifests)
     executions = [span for span in told.named("look") if span.kind is SpanKind.SERVER]
     assert len({parent(span) for span in executions}) == 3

@@ -145,8 +145,8 @@ def test_an_unknown_detail_is_told_once() -> None:
     """Bad input: one warning, and the default."""
     program = """
 import logging; logging.basicConfig(format="%(message)s")
-from catena.telemetry.switch import ensure
-configure(); ensure(); ensure()
+from catena.telemetry.switch import ensure_recording
+configure(); ensure_recording(); ensure_recording()
 print(sorted(catena.telemetry.installed()))
 """
     said = python(SDK + POOL + program, CATENA_TELEMETRY="loud")
@@ -195,7 +195,7 @@ def test_uninstalled_tells_no_spans_and_metrics(caplog: pytest.LogCaptureFixture
     """Default: after uninstall there are none, also not after the next look; warnings stay."""
     with telling():
         assert events.Mount in listening()
-    switch.ensure()
+    switch.ensure_recording()
     run(contend())
 
     assert events.Mount not in listening()

@@ -12,7 +12,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
 from catena.telemetry.names import Names
-from catena.telemetry.texts import attribute, json_line, plain, text
+from catena.telemetry.texts import json_line, text, to_attribute, to_plain
 
 LONE = "caf\udce9"
 
@@ -86,7 +86,7 @@ def test_an_attribute_loses_no_batch(value: object) -> None:
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    provider.get_logger("tests").emit(body="x", attributes={"value": attribute(value)})
+    provider.get_logger("tests").emit(body="x", attributes={"value": to_attribute(value)})
 
     request = encode_logs(exporter.get_finished_logs()).SerializeToString()
 
@@ -96,7 +96,7 @@ def test_an_attribute_loses_no_batch(value: object) -> None:
 
 def test_small_numbers_stay_numbers() -> None:
     """An attribute that OTLP has a kind for keeps it."""
-    assert [attribute(one) for one in (3, True, 0.5, Colour.RED, -(1 << 63))] == [
+    assert [to_attribute(one) for one in (3, True, 0.5, Colour.RED, -(1 << 63))] == [
         *(3, True, 0.5, 1, -(1 << 63))
     ]
 
@@ -169,7 +169,7 @@ def test_a_line_is_valid_json(value: object, becomes: object) -> None:
 def test_what_is_too_deep_is_cut() -> None:
     """Bad input: deeper than Python's stack."""
     assert "<held too deep>" in json_line({"value": deep()})
-    assert plain(deep()) == plain(deep())
+    assert to_plain(deep()) == to_plain(deep())
 
 
 def test_a_label_is_a_text_that_exporters_take() -> None:

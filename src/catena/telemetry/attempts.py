@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from catena.events.bus import log_exception, raise_interrupt, run_observing
 from catena.telemetry.tally import losses
 
-__all__ = ["Signal", "attempt", "attempted", "lost"]
+__all__ = ["Signal", "attempt", "count_loss", "make_attempt"]
 
 Signal = Literal["traces", "metrics", "logs"]
 
@@ -36,11 +36,11 @@ def attempt(signal: Signal, work: Callable[..., T], *args: Any) -> T | None:
     try:
         return run_observing(work, *args)
     except BaseException:
-        lost(signal)
+        count_loss(signal)
         return None
 
 
-def attempted(signal: Signal, work: Callable[..., T]) -> Callable[..., T | None]:
+def make_attempt(signal: Signal, work: Callable[..., T]) -> Callable[..., T | None]:
     """Return what attempts ``work`` with the arguments that it is called with."""
 
     def tried(*args: Any) -> T | None:
@@ -49,7 +49,7 @@ def attempted(signal: Signal, work: Callable[..., T]) -> Callable[..., T | None]
     return tried
 
 
-def lost(signal: Signal) -> None:
+def count_loss(signal: Signal) -> None:
     """Count a loss, and log the exception that is being handled, at most once a minute.
 
     Where that is Ctrl-C, it goes on.

@@ -17,10 +17,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from catena.events.bus import raise_interrupt, run_observing
 from catena.events.carrier import CARRIER_LIMIT, OVERSIZED, Carrier
-from catena.telemetry.attempts import lost
+from catena.telemetry.attempts import count_loss
 from catena.telemetry.tally import losses
 
-__all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "State", "UnsampledSpan", "inside"]
+__all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "State", "UnsampledSpan", "add_span"]
 
 SENT = "catena-sent"
 """When the call was sent: nanoseconds since 1970, by the caller's clock."""
@@ -42,7 +42,7 @@ UNTRACED = Context({SPAN: trace.INVALID_SPAN})
 """Stands for the context of a call whose trace nobody keeps; an empty one would count as none."""
 
 
-def inside(span: trace.Span, context: Context) -> Context:
+def add_span(span: trace.Span, context: Context) -> Context:
     """Return ``context`` with a span in it, as ``trace.set_span_in_context`` does, but quicker."""
     return Context({**context, SPAN: span})
 
@@ -89,13 +89,15 @@ class Carriers:
         if asked is not self._seen:
             self._look_at(asked)
         if self._bare:
-            # The tuple that it is: each of its properties is a function.
+            # A SpanContext is a tuple, and unpacking it takes less time than its properties.
             trace_id, span_id, _, flags, state, is_valid = span.get_span_context()
             if is_valid and (state is trace.DEFAULT_TRACE_STATE or not state):
                 return {_PARENT: f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"}
-        return run_observing(self._written, asked, span)
+        return run_observing(self._inject_within_limit, asked, span)
 
-    def _written(self, asked: TextMapPropagator, span: trace.Span) -> dict[str, str] | None:
+    def _inject_within_limit(
+        self, asked: TextMapPropagator, span: trace.Span
+    ) -> dict[str, str] | None:
         # Nothing but the span: what else the current context holds is not for others.
         contexts = [trace.set_span_in_context(span, Context())]
         if self._baggage:
@@ -109,11 +111,11 @@ class Carriers:
                 asked.inject(cast("Any", carrier), context)
             except BaseException:
                 raise_interrupt()
-                # Most likely for the sake of what the next one goes without.
+                # The next context holds less; the propagator may get along with that.
                 if number == 0:
-                    lost("traces")
+                    count_loss("traces")
                 continue
-            if _travels(carrier):
+            if _is_within_limit(carrier):
                 return carrier
             if number == 0:
                 losses.add(("traces", "oversized"))
@@ -130,7 +132,9 @@ class Carriers:
             header = carrier.get(_PARENT, "")
             known = _KNOWN(header)
             if known is not None:
-                span = UnsampledSpan(header) if header[-1] in _EVEN else _span(*known.groups())
+                span = (
+                    UnsampledSpan(header) if header[-1] in _EVEN else _parse_span(*known.groups())
+                )
                 return Context({SPAN: span}), "present"
         fields = {name: value for name, value in carrier.items() if name != SENT}
         if not fields:
@@ -139,12 +143,12 @@ class Carriers:
             context = run_observing(asked.extract, fields, Context())
         except BaseException:
             raise_interrupt()
-            # A propagator of somebody's that a header of somebody's made stumble.
+            # The caller's header made the application's propagator fail.
             return _NOWHERE, "malformed"
         found = trace.get_current_span(context).get_span_context()
         return context, "present" if found.is_valid else "malformed"
 
-    def unsampled(self, carrier: Carrier) -> Context | None:
+    def read_unsampled(self, carrier: Carrier) -> Context | None:
         """Return the context that a plain header describes, where that is of an unsampled trace."""
         header = carrier.get(_PARENT)
         if header is None or header[-1:] not in _EVEN or len(carrier) != 1:
@@ -162,7 +166,7 @@ class Carriers:
             self._last = header, context
         return context
 
-    def link(self, carrier: Carrier | None) -> trace.SpanContext | None:
+    def read_link(self, carrier: Carrier | None) -> trace.SpanContext | None:
         """Return the span that a carrier describes, None without one."""
         if not carrier:
             return None
@@ -175,7 +179,7 @@ class Carriers:
         self._bare = self._plain and not self._baggage
 
 
-def _travels(carrier: dict[str, str]) -> bool:
+def _is_within_limit(carrier: dict[str, str]) -> bool:
     """Say whether a carrier keeps within the limit, and can be written at all."""
     try:
         size = sum(len(f"{name}{value}".encode()) + _FIELD for name, value in carrier.items())
@@ -194,7 +198,7 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
     return type(propagator) is TraceContextTextMapPropagator
 
 
-def _span(trace_id: str, span_id: str, flags: str) -> trace.NonRecordingSpan:
+def _parse_span(trace_id: str, span_id: str, flags: str) -> trace.NonRecordingSpan:
     """Return the span that a header of the standard describes."""
     return trace.NonRecordingSpan(
         trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])

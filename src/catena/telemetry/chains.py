@@ -25,32 +25,32 @@ class Chains:
     def begin(self, event: events.Mount) -> None:
         """Count a mount, and begin its span."""
         if self._metrics is not None:
-            self._metrics.mounted(event)
+            self._metrics.count_mount(event)
         if self._leaves is not None and _is_call_sampled():
-            event.span = attempt("traces", self._leaves.mount, event)
+            event.span = attempt("traces", self._leaves.begin_mount, event)
 
     def end(self, event: events.Mount, error: BaseException | None, at: int) -> None:
         """End the span of a mount."""
         if event.span is not None and self._leaves is not None:
-            attempt("traces", self._leaves.mounted, event)
+            attempt("traces", self._leaves.end_mount, event)
 
     def record_unmounted(self, event: events.Unmounted) -> None:
         """Record that a chain was taken out."""
         if self._metrics is not None:
             self._metrics.unmounted(())
         if self._leaves is not None and _is_call_sampled():
-            attempt("traces", self._leaves.unmounted, event)
+            attempt("traces", self._leaves.record_unmounted, event)
 
     def record_reset(self, event: events.TokenReset) -> None:
         """Record a reset; one that is refused also where there is no trace, as a contention."""
         if self._metrics is not None:
-            self._metrics.count("catena.token.resets", event.outcome)
+            self._metrics.count_event("catena.token.resets", event.outcome)
         if event.outcome == "ok":
             spans, shows = self._leaves, is_sampled_here
         else:
             spans, shows = self._spans, shows_refusals
         if spans is not None and shows():
-            attempt("traces", spans.reset, event)
+            attempt("traces", spans.record_reset, event)
 
 
 def _is_call_sampled() -> bool:

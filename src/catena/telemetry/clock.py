@@ -21,7 +21,7 @@ class _Difference:
         self.found_at = -_EVERY
         self.nanoseconds = 0
 
-    def find(self) -> None:
+    def measure(self) -> None:
         """Read both clocks, between two readings that are close: others may run in between."""
         tightest = _EVERY
         for _ in range(5):
@@ -38,5 +38,5 @@ _difference = _Difference()
 def since_1970(at: int) -> int:
     """Return when the reading ``at`` of ``perf_counter_ns`` was made."""
     if at - _difference.found_at > _EVERY:
-        _difference.find()
+        _difference.measure()
     return at + _difference.nanoseconds

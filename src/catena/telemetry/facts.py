@@ -19,14 +19,14 @@ from catena.telemetry.underway import underway
 
 __all__ = [
     "Facts",
-    "begun",
+    "describe_answered",
+    "describe_begin",
+    "describe_execution",
+    "describe_lease",
+    "describe_mount",
     "error_type",
     "facts_of",
-    "of_lease",
-    "of_mount",
     "outcome_of",
-    "sent",
-    "served_call",
     "status_of",
 ]
 
@@ -70,7 +70,7 @@ def outcome_of(error: BaseException | None, *, messages: bool = False) -> Facts:
     end = end_of(error)
     facts: Facts = {"catena.outcome": end, "rpc.status_code": status_of(error)}
     if end == "failed":
-        facts |= _error(error, messages=messages)
+        facts |= _describe_error(error, messages=messages)
     return facts
 
 
@@ -79,25 +79,25 @@ def facts_of(event: Event, *, messages: bool = False) -> Facts:
     facts = _FACTS[type(event)](event)
     error = getattr(event, "error", None)
     if isinstance(error, BaseException):
-        facts |= _error(error, messages=messages)
+        facts |= _describe_error(error, messages=messages)
     elif messages and isinstance(event, events.EntryLost):
         facts["exception.message"] = text(event.cause)
     return facts
 
 
-def _error(error: BaseException, *, messages: bool) -> Facts:
+def _describe_error(error: BaseException, *, messages: bool) -> Facts:
     facts: Facts = {"error.type": error_type(error)}
     if messages:
         facts["exception.message"] = text(error)
     return facts
 
 
-def begun(event: events.Dispatch | events.Execution) -> Facts:
+def describe_begin(event: events.Dispatch | events.Execution) -> Facts:
     """Return what is known of a call when it begins, for whoever decides whether to sample it."""
     return {"rpc.system.name": "catena", "rpc.method": text(event.routine)}
 
 
-def sent(event: events.Dispatch) -> Facts:
+def describe_answered(event: events.Dispatch) -> Facts:
     """Return what is known of a dispatch when it ends, beside what was when it began."""
     facts: Facts = {"catena.stream": event.stream, "catena.attempts": event.attempts}
     attempt = event.attempt
@@ -113,11 +113,11 @@ def sent(event: events.Dispatch) -> Facts:
     return _with_chain(facts, attempt.chain_id)
 
 
-def _dispatch(event: events.Dispatch) -> Facts:
-    return begun(event) | sent(event)
+def _describe_dispatch(event: events.Dispatch) -> Facts:
+    return describe_begin(event) | describe_answered(event)
 
 
-def served_call(event: events.Execution) -> Facts:
+def describe_execution(event: events.Execution) -> Facts:
     """Return what is known of an execution, all of it when it begins."""
     served = event.served
     worker, caller, version, protocol, address = served.endpoints
@@ -146,7 +146,7 @@ def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:
     return facts
 
 
-def of_mount(event: events.Mount) -> Facts:
+def describe_mount(event: events.Mount) -> Facts:
     """Return what is known of a mount when it ends."""
     facts: Facts = {
         "catena.mount.direction": "to_worker" if event.to_worker else "to_caller",
@@ -155,7 +155,7 @@ def of_mount(event: events.Mount) -> Facts:
     }
     for name, variables in (("set", event.bound), ("reset", event.unbound)):
         if variables:
-            facts[f"catena.vars.{name}"] = _keys(variables)
+            facts[f"catena.vars.{name}"] = _format_keys(variables)
     call = underway.here()
     if call is not None:
         facts["catena.call.id"] = call.call
@@ -163,28 +163,28 @@ def of_mount(event: events.Mount) -> Facts:
     return _with_chain(facts, event.chain_id, event.parent_id)
 
 
-def _of_call(facts: Facts) -> Facts:
+def _with_call(facts: Facts) -> Facts:
     call = underway.here()
     if call is not None:
         facts["catena.call.id"] = call.call
     return facts
 
 
-def _unmounted(event: events.Unmounted) -> Facts:
-    return _of_call(_with_chain({"catena.mount.direction": "out"}, event.chain_id))
+def _describe_unmount(event: events.Unmounted) -> Facts:
+    return _with_call(_with_chain({"catena.mount.direction": "out"}, event.chain_id))
 
 
-def _token_reset(event: events.TokenReset) -> Facts:
-    return _of_call(
+def _describe_reset(event: events.TokenReset) -> Facts:
+    return _with_call(
         {
             "catena.token.id": event.token_id.hex(),
-            "catena.var": _key(event.key),
+            "catena.var": _format_key(event.key),
             "catena.outcome": event.outcome,
         }
     )
 
 
-def of_lease(event: events.Lease) -> Facts:
+def describe_lease(event: events.Lease) -> Facts:
     """Return what is known of a lease."""
     facts: Facts = {
         "catena.lease.id": event.lease_id.hex(),
@@ -196,15 +196,15 @@ def of_lease(event: events.Lease) -> Facts:
     return _with_chain(facts, event.chain_id)
 
 
-def _key(key: Key) -> str:
+def _format_key(key: Key) -> str:
     return text(f"{key[0]}:{key[1]}")
 
 
-def _keys(variables: Iterable[Named]) -> tuple[str, ...]:
-    return tuple([_key(key) for key in sorted([var.key for var in variables])[:_KEYS]])
+def _format_keys(variables: Iterable[Named]) -> tuple[str, ...]:
+    return tuple([_format_key(key) for key in sorted([var.key for var in variables])[:_KEYS]])
 
 
-def _contention(event: events.ContentionRefused) -> Facts:
+def _describe_contention(event: events.ContentionRefused) -> Facts:
     error = event.error
     # A chain is contended within one process: what travels is never shared.
     facts: Facts = {
@@ -213,26 +213,26 @@ def _contention(event: events.ContentionRefused) -> Facts:
         "catena.owner.process": os.getpid(),
         "catena.contender.process": os.getpid(),
     }
-    owner, contender = underway.of(error.chain_id), underway.here()
+    owner, contender = underway.find_call(error.chain_id), underway.here()
     known = {
         "catena.owner.thread": error.owner_thread,
-        "catena.owner.task": _task(error.owner_task),
+        "catena.owner.task": _name_task(error.owner_task),
         "catena.owner.call": owner and owner.call,
         "catena.contender.thread": error.thread,
-        "catena.contender.task": _task(error.task),
+        "catena.contender.task": _name_task(error.task),
         "catena.contender.call": contender and contender.call,
     }
     return facts | {name: value for name, value in known.items() if value is not None}
 
 
-def _task(task: object) -> str | None:
+def _name_task(task: object) -> str | None:
     if isinstance(task, asyncio.Task):
         return text(task.get_name())
     # An error that came from another process names the task as text.
     return None if task is None else text(task)
 
 
-def _serialization(event: events.SerializationFailed) -> Facts:
+def _describe_serialization(event: events.SerializationFailed) -> Facts:
     error = event.error
     facts: Facts = {"catena.serialization.direction": error.doing}
     if error.routine:
@@ -243,13 +243,13 @@ def _serialization(event: events.SerializationFailed) -> Facts:
 
 
 _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
-    events.Dispatch: _dispatch,
-    events.Execution: served_call,
-    events.Mount: of_mount,
-    events.Unmounted: _unmounted,
-    events.TokenReset: _token_reset,
-    events.Lease: of_lease,
-    events.ContentionRefused: _contention,
+    events.Dispatch: _describe_dispatch,
+    events.Execution: describe_execution,
+    events.Mount: describe_mount,
+    events.Unmounted: _describe_unmount,
+    events.TokenReset: _describe_reset,
+    events.Lease: describe_lease,
+    events.ContentionRefused: _describe_contention,
     events.ContentionUnhandled: lambda event: {
         "rpc.method": text(event.routine),
         "catena.call.id": event.call,
@@ -257,7 +257,7 @@ _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
         "catena.chain.id": event.error.chain_id,
         "catena.contention.kind": event.error.kind,
     },
-    events.SerializationFailed: _serialization,
+    events.SerializationFailed: _describe_serialization,
     events.CallNacked: lambda event: {
         "rpc.method": text(event.routine),
         "catena.worker.id": event.worker,
@@ -269,13 +269,13 @@ _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     },
     events.FactoryDisplaced: lambda _: {},
     events.EntryLost: lambda event: {
-        "catena.var": _key(event.key),
+        "catena.var": _format_key(event.key),
         "catena.serialization.direction": "sent" if event.sending else "read",
     },
-    events.ForwardDropped: lambda event: {"catena.var": _key(event.key)},
+    events.ForwardDropped: lambda event: {"catena.var": _format_key(event.key)},
     events.KeysUndeclared: lambda event: {
         "catena.chain.id": event.chain_id.hex(),
-        "catena.vars.set": tuple(map(_key, event.keys[:_KEYS])),
+        "catena.vars.set": tuple(map(_format_key, event.keys[:_KEYS])),
     },
     events.FrameDropped: lambda event: {
         "catena.call.id": event.call,

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import structlog
 from opentelemetry import trace
 
-from catena.telemetry.switch import audit as switch_audit, ensure
+from catena.telemetry.switch import audit as switch_audit, ensure_recording
 from catena.telemetry.texts import json_line, text
 
 __all__ = ["audit", "configure_console", "configure_json", "console_handler", "json_handler"]
@@ -32,14 +32,14 @@ def configure_json(
     ``audit`` turns the records of every mount, reset, lease and call on or off; None leaves that to
     CATENA_AUDIT_LOG. Calling it again replaces what it did before.
     """
-    _configure(json_handler(stream), level, audit=audit)
+    _replace_handler(json_handler(stream), level, audit=audit)
 
 
 def configure_console(
     *, level: Level = logging.INFO, audit: bool | None = None, stream: TextIO | None = None
 ) -> None:
     """Write every record of the process as a line for people; options as for JSON."""
-    _configure(console_handler(stream), level, audit=audit)
+    _replace_handler(console_handler(stream), level, audit=audit)
 
 
 def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
@@ -49,16 +49,16 @@ def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
 
 def json_handler(stream: TextIO | None = None) -> logging.Handler:
     """Return a handler that writes lines of JSON, for a logging configuration of one's own."""
-    return _handler(stream, _json)
+    return _make_handler(stream, _render_json)
 
 
 def console_handler(stream: TextIO | None = None) -> logging.Handler:
     """Return a handler that writes lines for people, in colour where they are on a terminal."""
     target = stream or sys.stderr
-    return _handler(stream, structlog.dev.ConsoleRenderer(colors=target.isatty()))
+    return _make_handler(stream, structlog.dev.ConsoleRenderer(colors=target.isatty()))
 
 
-def _configure(handler: logging.Handler, level: Level, *, audit: bool | None) -> None:
+def _replace_handler(handler: logging.Handler, level: Level, *, audit: bool | None) -> None:
     root = logging.getLogger()
     for one in root.handlers[:]:
         if isinstance(one.formatter, _Formatter):
@@ -67,7 +67,7 @@ def _configure(handler: logging.Handler, level: Level, *, audit: bool | None) ->
     root.setLevel(level)
     if audit is not None:
         switch_audit(audit)
-    ensure()
+    ensure_recording()
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -82,10 +82,10 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
                 "event": text(record.msg),
                 "not_rendered": f"{type(error).__name__}: {text(error)}",
             }
-            return str(self.processors[-1](None, "", _described(record, facts)))
+            return str(self.processors[-1](None, "", _describe_record(record, facts)))
 
 
-def _handler(stream: TextIO | None, renderer: Any) -> logging.Handler:
+def _make_handler(stream: TextIO | None, renderer: Any) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         _Formatter(
@@ -112,15 +112,15 @@ def _with_extra(logger: Any, name: str, facts: Any) -> Any:
     return facts
 
 
-def _json(_: Any, __: str, facts: Any) -> str:
+def _render_json(_: Any, __: str, facts: Any) -> str:
     return json_line(facts)
 
 
 def _with_record(_: Any, __: str, facts: Any) -> Any:
-    return _described(facts["_record"], facts)
+    return _describe_record(facts["_record"], facts)
 
 
-def _described(record: logging.LogRecord, facts: dict[str, Any]) -> dict[str, Any]:
+def _describe_record(record: logging.LogRecord, facts: dict[str, Any]) -> dict[str, Any]:
     """Add what every record has, unless structlog's own processors have."""
     at = datetime.fromtimestamp(record.created, UTC)
     facts.setdefault("timestamp", at.isoformat(timespec="microseconds").replace("+00:00", "Z"))

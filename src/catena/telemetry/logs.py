@@ -19,7 +19,7 @@ from catena import events
 from catena.events.bus import Event, Operation
 from catena.telemetry.catalog import AUDIT, BY_EVENT
 from catena.telemetry.facts import facts_of, outcome_of
-from catena.telemetry.origin import origin
+from catena.telemetry.origin import describe_origin
 from catena.telemetry.rows import Log
 
 __all__ = ["CONTEXT", "Records", "write"]
@@ -34,17 +34,17 @@ class Records:
     def __init__(self, *, messages: bool) -> None:
         self._messages = messages
 
-    def record(self, event: Event, context: Context | None = None) -> None:
+    def record_fact(self, event: Event, context: Context | None = None) -> None:
         """Log a fact; ``context`` is that of its span, without one the current context."""
         for log in BY_EVENT[type(event)].logs:
             write(log, facts_of(event, messages=self._messages), context)
 
-    def begin(self, operation: Operation) -> None:
+    def record_begin(self, operation: Operation) -> None:
         """Log that a lease begins; all other operations are logged when they end."""
         if isinstance(operation, events.Lease):
             write(BY_EVENT[events.Lease].logs[0], facts_of(operation))
 
-    def end(self, operation: Operation, error: BaseException | None) -> None:
+    def record_end(self, operation: Operation, error: BaseException | None) -> None:
         """Log that an operation has ended."""
         log, facts = BY_EVENT[type(operation)].logs[-1], facts_of(operation)
         if isinstance(operation, events.Dispatch | events.Execution):
@@ -59,8 +59,8 @@ def write(log: Log, facts: dict[str, Any], context: Context | None = None) -> No
     logger = logging.getLogger(log.logger)
     if logger.isEnabledFor(log.level):
         if log.logger == AUDIT:
-            facts = origin() | facts
-        _bound(log.logger).log(log.level, log.name, **facts, **{CONTEXT: context})
+            facts = describe_origin() | facts
+        _bind_logger(log.logger).log(log.level, log.name, **facts, **{CONTEXT: context})
 
 
 class _Writer:
@@ -87,7 +87,7 @@ class _Writer:
 
 
 @cache
-def _bound(name: str) -> structlog.stdlib.BoundLogger:
+def _bind_logger(name: str) -> structlog.stdlib.BoundLogger:
     logger = structlog.wrap_logger(
         _Writer(logging.getLogger(name)),
         processors=[_with_span, structlog.stdlib.render_to_log_kwargs],

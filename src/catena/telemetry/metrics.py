@@ -18,7 +18,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from catena import events
 from catena.events.bus import Event, end_of, run_observing
 from catena.standing import Standing, count_now
-from catena.telemetry.attempts import attempted, lost
+from catena.telemetry.attempts import count_loss, make_attempt
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
@@ -57,7 +57,7 @@ class Metrics:
         self._note = self._ended.append
         meter = provider.get_meter("catena", version)
         for one in metrics_of():
-            self._make(meter, one)
+            self._make_instrument(meter, one)
         for one in DROPPED.zero:
             losses.add(one, 0)
         # What each call asks for, with nothing in between.
@@ -78,87 +78,89 @@ class Metrics:
             "catena.links": "links",
         }
 
-    def listeners(self) -> dict[type[Event], Callable[[Any], object]]:
+    def make_listeners(self) -> dict[type[Event], Callable[[Any], object]]:
         """Return what is to be subscribed beside calls; contentions are recorded by hand."""
         listeners: dict[type[Event], Callable[[Any], object]] = {
-            events.ChainForked: self._counting("catena.chain.forks"),
-            events.FactoryDisplaced: self._counting("catena.task_factory.displacements"),
-            events.CallNacked: lambda event: self.count("catena.calls.nacked", event.code),
-            events.FrameDropped: lambda event: self.count("catena.frames.dropped", event.kind),
-            events.EntryLost: lambda event: self.count(
+            events.ChainForked: self._count_each("catena.chain.forks"),
+            events.FactoryDisplaced: self._count_each("catena.task_factory.displacements"),
+            events.CallNacked: lambda event: self.count_event("catena.calls.nacked", event.code),
+            events.FrameDropped: lambda event: self.count_event(
+                "catena.frames.dropped", event.kind
+            ),
+            events.EntryLost: lambda event: self.count_event(
                 "catena.entries.lost", "sent" if event.sending else "read"
             ),
-            events.PeerVersionRefused: self.version_refused,
-            events.SerializationFailed: self.serialization_failed,
+            events.PeerVersionRefused: self.count_version_refused,
+            events.SerializationFailed: self.count_serialization_failure,
             events.LoopTicked: lambda event: self._record_now(
                 "catena.worker.event_loop.lag", event.lag_ns / 1e9
             ),
         }
-        return {event: attempted("metrics", one) for event, one in listeners.items()}
+        return {event: make_attempt("metrics", one) for event, one in listeners.items()}
 
-    def count(self, name: str, *labels: str, number: int = 1) -> None:
+    def count_event(self, name: str, *labels: str, number: int = 1) -> None:
         """Add to a plain number."""
         self._tallies[name].add(labels, number)
 
-    def sending(self, event: events.Dispatch) -> None:
+    def prepare_sending(self, event: events.Dispatch) -> None:
         """Note when a call is sent, and have its payloads measured."""
         event.measured = True
         event.carrier = {**(event.carrier or {}), SENT: str(time_ns())}
 
-    def sent(self, event: events.Dispatch) -> None:
+    def keep_frame_sizes(self, event: events.Dispatch) -> None:
         """Keep the sizes of a call's payloads."""
         sizes = self._samples["catena.frame.size"]
         if event.attempts:
-            sizes.keep(("to_worker", "task"), event.sent_bytes)
+            sizes.keep_value(("to_worker", "task"), event.sent_bytes)
         kind, answers = event.frame
         if answers:
             kind = "exception" if "exception" in kind else "result"
-            sizes.keep(("to_caller", kind), event.received_bytes / answers)
+            sizes.keep_value(("to_caller", kind), event.received_bytes / answers)
 
-    def waited(self, event: events.Execution) -> None:
+    def keep_queue_time(self, event: events.Execution) -> None:
         """Keep how long a call has waited that says when it was sent."""
         sent = event.served.carrier[SENT]
         if sent.isascii() and sent.isdigit():
             waited = max(time_ns() - int(sent[:20]), 0) / 1e9
             queue = self._samples["catena.dispatch.queue.duration"]
-            queue.keep((self._methods(event.routine),), waited)
+            queue.keep_value((self._methods(event.routine),), waited)
 
-    def released(self, leased: Labels, elapsed_ns: int) -> None:
+    def keep_lease_time(self, leased: Labels, elapsed_ns: int) -> None:
         """Keep how long a lease lasted."""
-        self._samples["catena.proxy.lease.duration"].keep(leased, elapsed_ns / 1e9)
+        self._samples["catena.proxy.lease.duration"].keep_value(leased, elapsed_ns / 1e9)
 
-    def mounted(self, event: events.Mount) -> None:
+    def count_mount(self, event: events.Mount) -> None:
         """Count a mount, and keep some of the sizes."""
         direction = _TO_WORKER if event.to_worker else _TO_CALLER
         self._mounts(direction)
         if self._manifests.next_is_kept():
             kind = "whole" if event.whole else "delta"
-            self._manifests.keep((*direction, kind), event.size)
+            self._manifests.keep_value((*direction, kind), event.size)
 
-    def contention(self, event: events.ContentionRefused, context: Context | None) -> None:
+    def count_contention(self, event: events.ContentionRefused, context: Context | None) -> None:
         """Count a contention, in the context of its span."""
         self._record_now("catena.chain.contentions", 1, event.error.kind, context=context)
 
-    def version_refused(self, event: events.PeerVersionRefused) -> None:
+    def count_version_refused(self, event: events.PeerVersionRefused) -> None:
         """Count a peer that was turned away."""
         self._record_now("catena.version.refusals", 1, event.error.local, event.error.remote)
 
-    def serialization_failed(self, event: events.SerializationFailed) -> None:
+    def count_serialization_failure(self, event: events.SerializationFailed) -> None:
         """Count what could not be written or read."""
         kind = self._errors(error_type(event.error))
         self._record_now("catena.serialization.failures", 1, event.error.doing, kind)
 
-    def _counting(self, name: str) -> Callable[[Event], None]:
-        return lambda _: self.count(name)
+    def _count_each(self, name: str) -> Callable[[Event], None]:
+        return lambda _: self.count_event(name)
 
-    def note(self, ended: Ended) -> None:
+    def note_end(self, ended: Ended) -> None:
         """Note how a call ended at one side; the histograms record it when there are more of them.
 
         An error is not kept: its traceback holds what the routine held.
         """
         self._note(ended)
         if len(self._ended) >= _TOGETHER:
-            run_observing(self._record)
+            run_observing(self._record_ended)
 
     def labels_of(self, routine: str, error: BaseException) -> dict[str, str]:
         """Return the labels of a call that was not well done."""
@@ -171,7 +173,7 @@ class Metrics:
             labels["error.type"] = self._errors(error_type(error))
         return labels
 
-    def _record(self) -> None:
+    def _record_ended(self) -> None:
         """Record the calls that have ended in the histograms, one after the other.
 
         Done for each call alone it takes twice the time, and the time of the call.
@@ -188,9 +190,9 @@ class Metrics:
             try:
                 instrument.record(elapsed / 1e9, labels, context)
             except BaseException:
-                lost("metrics")
+                count_loss("metrics")
         for tally in self._quick:
-            tally.settle()
+            tally.add_up()
 
     def _labels_done(self, routine: str) -> dict[str, str]:
         method = self._methods(routine)
@@ -207,7 +209,7 @@ class Metrics:
         record = getattr(instrument, "record", None) or instrument.add
         record(number, labels, context)
 
-    def _make(self, meter: Meter, metric: Metric) -> None:
+    def _make_instrument(self, meter: Meter, metric: Metric) -> None:
         facts = (metric.name, metric.unit, metric.description)
         if metric.kind == "histogram":
             made = meter.create_histogram(
@@ -245,23 +247,23 @@ class Metrics:
         if standing is None:
             read = tally.read()
         else:
-            # What there was once and is no more counts as none.
+            # Labels that existed once and no longer do are reported as 0.
             there = count_now(standing)
             for labels in there:
                 tally.add(labels, 0)
             read = [(labels, there[labels]) for labels, _ in tally.read()]
-        return [Observation(number, _labels(metric.labels, values)) for values, number in read]
+        return [Observation(number, _name_labels(metric.labels, values)) for values, number in read]
 
     def _read_dropped(self, options: CallbackOptions) -> Iterable[Observation]:
         """Record in the histograms what was sampled: they cannot be observed themselves."""
-        self._record()
+        self._record_ended()
         for name, samples in self._samples.items():
             histogram = self._direct[name]
-            for values, value in samples.take():
+            for values, value in samples.take_all():
                 histogram.record(value, dict(zip(self._labels[name], values, strict=True)))
         return self._read(DROPPED, options)
 
 
-def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
+def _name_labels(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
     """Return the labels that say something: an empty one is left out."""
     return {name: value for name, value in zip(names, values, strict=True) if value}

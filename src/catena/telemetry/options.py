@@ -24,9 +24,9 @@ __all__ = [
     "Hooked",
     "Options",
     "as_variables",
-    "asked",
     "detail_of_environment",
     "from_environment",
+    "is_asked_for",
 ]
 
 Detail = Literal["off", "dispatch", "full"]
@@ -61,9 +61,9 @@ def from_environment() -> Options:
     return Options(
         detail_of_environment(),
         logs_only=_is_left_out(),
-        record_messages=asked(MESSAGES),
-        baggage=asked(BAGGAGE),
-        pending=asked(PENDING),
+        record_messages=is_asked_for(MESSAGES),
+        baggage=is_asked_for(BAGGAGE),
+        pending=is_asked_for(PENDING),
     )
 
 
@@ -92,6 +92,6 @@ def as_variables(detail: str | None, switches: Mapping[str, bool | None]) -> dic
     return given | {name: "1" if is_on else "0" for name, is_on in said.items()}
 
 
-def asked(variable: str, in_code: bool | None = None) -> bool:  # noqa: FBT001 - None is neither
+def is_asked_for(variable: str, in_code: bool | None = None) -> bool:  # noqa: FBT001 - None is neither
     """Say whether something is switched on, in code or else by a variable."""
     return os.environ.get(variable, "").lower() in _YES if in_code is None else in_code

@@ -7,10 +7,10 @@ from typing import Any
 
 from catena.standing import worker_id
 
-__all__ = ["origin"]
+__all__ = ["describe_origin"]
 
 
-def origin() -> dict[str, Any]:
+def describe_origin() -> dict[str, Any]:
     """Return the process id and, in a worker, its id."""
     found: dict[str, Any] = {"process.pid": os.getpid()}
     worker = worker_id()

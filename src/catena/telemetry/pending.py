@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
 from catena.events import Dispatch, Execution
 from catena.telemetry.attempts import attempt
-from catena.telemetry.carrier import inside
+from catena.telemetry.carrier import add_span
 from catena.telemetry.facts import Facts
 from catena.telemetry.texts import text
 
@@ -36,7 +36,7 @@ class Pending:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def record(
+    def record_begin(
         self,
         tracer: Tracer,
         event: Dispatch | Execution,
@@ -50,15 +50,15 @@ class Pending:
         # Not of the call's kind: whoever counts calls by their spans counts this one once.
         pending = tracer.start_span(
             text(event.routine),
-            inside(parent, event.context),
+            add_span(parent, event.context),
             kind=SpanKind.INTERNAL,
             attributes={**facts, "catena.pending": True},
             links=[Link(event.span.get_span_context())],
         )
         pending.end()
-        self._hurry()
+        self._flush_soon()
 
-    def _hurry(self) -> None:
+    def _flush_soon(self) -> None:
         if self._flush is None:
             return
         self._waiting.set()
@@ -72,13 +72,13 @@ class Pending:
 
     def _run(self) -> None:
         pause = threading.Event()
-        while self._waiting.wait(_IDLE) or not self._idle():
+        while self._waiting.wait(_IDLE) or not self._end_if_idle():
             pause.wait(_PAUSE)
             self._waiting.clear()
             # Where it fails they leave with the others.
             attempt("traces", self._flush)
 
-    def _idle(self) -> bool:
+    def _end_if_idle(self) -> bool:
         """Say that the thread ends, unless something came at the last moment."""
         with self._lock:
             if self._waiting.is_set():

@@ -7,7 +7,7 @@ from typing import Literal
 
 from catena.events.bus import Event
 
-__all__ = ["Instrument", "Keeping", "Kind", "Log", "Metric", "Row", "Span", "row"]
+__all__ = ["Instrument", "Keeping", "Kind", "Log", "Metric", "Row", "Span", "make_row"]
 
 Kind = Literal["client", "server", "internal"]
 Instrument = Literal["counter", "updown", "gauge", "histogram"]
@@ -66,7 +66,9 @@ class Row:
     attributes: tuple[str, ...] = ()
 
 
-def row(event: type[Event], *parts: Span | Metric | Log, attributes: tuple[str, ...] = ()) -> Row:
+def make_row(
+    event: type[Event], *parts: Span | Metric | Log, attributes: tuple[str, ...] = ()
+) -> Row:
     """Return the row of an event, of what is recorded of it in whatever order."""
     spans = [one for one in parts if isinstance(one, Span)]
     return Row(

@@ -28,25 +28,25 @@ from opentelemetry.trace import (
 from catena import events
 from catena.events.bus import Event, end_of
 from catena.telemetry.attempts import attempt
-from catena.telemetry.carrier import SPAN, Carriers, UnsampledSpan, inside
+from catena.telemetry.carrier import SPAN, Carriers, UnsampledSpan, add_span
 from catena.telemetry.catalog import BY_EVENT
 from catena.telemetry.clock import since_1970
 from catena.telemetry.facts import (
     Facts,
-    begun,
+    describe_answered,
+    describe_begin,
+    describe_execution,
+    describe_lease,
+    describe_mount,
     facts_of,
-    of_lease,
-    of_mount,
     outcome_of,
-    sent,
-    served_call,
 )
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import losses
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
-__all__ = ["Hook", "Spans", "enter", "is_sampled_here", "shows_refusals"]
+__all__ = ["Hook", "Spans", "enter_execution", "is_sampled_here", "shows_refusals"]
 
 Hook = Callable[[Span, Any], object]
 """What an application wants done to the span of a call when it begins."""
@@ -98,11 +98,11 @@ class Spans:
             for event, span in rows.items()
         }
         self._calls = tracers["catena.dispatch"]
-        self._follows = _follows(self._calls)
+        self._follows = _drops_unsampled(self._calls)
         # Reads the header of a trace that its caller dropped, where that settles it here, too.
-        self.unsampled = carriers.unsampled if self._follows else None
+        self.read_unsampled = carriers.read_unsampled if self._follows else None
 
-    def dispatch(self, event: events.Dispatch) -> Span | None:
+    def begin_dispatch(self, event: events.Dispatch) -> Span | None:
         """Begin the span of a call on its caller, and send its trace along.
 
         Returns the span that the call belongs to; one that has to be ended is in the event as well.
@@ -112,7 +112,7 @@ class Spans:
         if outer is not None and self._follows and _is_unsampled(outer):
             event.carrier = self._carriers.write(outer)
             return outer
-        span = self._call(event, current, _CLIENT, begun(event))
+        span = self._begin_call(event, current, _CLIENT, describe_begin(event))
         if span is None:
             # It could not be begun: the trace that it was to be in goes on without it.
             event.carrier = None if outer is None else self._carriers.write(outer)
@@ -121,16 +121,16 @@ class Spans:
         if type(span) is NonRecordingSpan:
             return span
         event.span = span
-        event.context = context = inside(span, current)
+        event.context = context = add_span(span, current)
         if span.is_recording():
             event.sampled = _is_sampled(span)
-            event.enter = partial(_enter, event, context)
-            underway.began(event)
+            event.enter = partial(_enter_dispatch, event, context)
+            underway.add_call(event)
             if self._has_hooks:
                 self._call_hooks(event, outer, self._hooks[0])
         return span
 
-    def execution(self, event: events.Execution) -> None:
+    def begin_execution(self, event: events.Execution) -> None:
         """Begin the span of a call on its worker, as a child of its dispatch."""
         parent, state = self._carriers.read(event.served.carrier)
         outer: Any = parent.get(SPAN)
@@ -139,18 +139,18 @@ class Spans:
             type(outer) is UnsampledSpan or (state == "present" and _is_unsampled(outer))
         ):
             return
-        attributes = served_call(event)
+        attributes = describe_execution(event)
         if state != "present":
             attributes["catena.carrier"] = state
             if state != "absent":
                 losses.add(("traces", state))
-        span = self._call(event, parent, _SERVER, attributes)
+        span = self._begin_call(event, parent, _SERVER, attributes)
         if span is not None:
-            event.context = inside(span, parent)
+            event.context = add_span(span, parent)
             if type(span) is not NonRecordingSpan:
                 event.span, event.origin = span, outer
 
-    def executing(self, event: events.Execution) -> None:
+    def record_execution(self, event: events.Execution) -> None:
         """Record an execution that is current now, and the lease that serves it."""
         span: Span = event.span
         if not span.is_recording():
@@ -161,12 +161,12 @@ class Spans:
             self._call_hooks(event, event.origin, self._hooks[1])
         lease = event.lease if self.full and event.sampled else None
         if lease is not None:
-            event.leasing = attempt("traces", self._lease, lease, event)
+            event.leasing = attempt("traces", self._begin_lease, lease, event)
 
-    def _lease(self, lease: events.Lease, event: events.Execution) -> Span:
-        return self._leaf(lease, of_lease(lease), context=event.context, at=event.began)
+    def _begin_lease(self, lease: events.Lease, event: events.Execution) -> Span:
+        return self._begin_leaf(lease, describe_lease(lease), context=event.context, at=event.began)
 
-    def _call(
+    def _begin_call(
         self, event: _Call, context: Context, kind: SpanKind, attributes: Facts
     ) -> Span | None:
         """Begin a call's span when the call has; None where what observes that raises."""
@@ -174,69 +174,76 @@ class Spans:
         begin = self._calls.start_span
         return attempt("traces", begin, text(event.routine), context, kind, attributes, (), began)
 
-    def dispatched(self, event: events.Dispatch, error: BaseException | None, elapsed: int) -> None:
+    def end_dispatch(
+        self, event: events.Dispatch, error: BaseException | None, elapsed: int
+    ) -> None:
         """End the span of a call on its caller, so many nanoseconds after its begin."""
         underway.calls.pop(id(event), None)
-        self._end(event, sent(event), error, elapsed)
+        self._end_call(event, describe_answered(event), error, elapsed)
 
-    def executed(self, event: events.Execution, error: BaseException | None, elapsed: int) -> None:
+    def end_execution(
+        self, event: events.Execution, error: BaseException | None, elapsed: int
+    ) -> None:
         """End the span of a call on its worker, and that of its lease, likewise."""
         if event.leasing is not None:
             attempt("traces", event.leasing.end, event.began + elapsed)
-        self._end(event, {}, error, elapsed)
+        self._end_call(event, {}, error, elapsed)
 
-    def _end(self, event: _Call, facts: Facts, error: BaseException | None, elapsed: int) -> None:
-        # The two refer to each other: whoever is done lets go, and the collector has no work.
+    def _end_call(
+        self, event: _Call, facts: Facts, error: BaseException | None, elapsed: int
+    ) -> None:
+        # The event and this function refer to each other; without this only the garbage
+        # collector could free them.
         event.enter = None
         span: Span = event.span
         if span.is_recording():
             span.set_attributes(facts | outcome_of(error, messages=self._messages))
         if error is not None and end_of(error) == "failed":
-            span.set_status(self._status(error))
+            span.set_status(self._make_status(error))
         span.end(event.began + elapsed)
 
-    def mount(self, event: events.Mount) -> Span:
+    def begin_mount(self, event: events.Mount) -> Span:
         """Begin the span of a mount, linked to the span that captured the manifest."""
         if event.to_worker:
             call = underway.here()
             origin = call.origin if isinstance(call, events.Execution) else None
             captured = origin and origin.get_span_context()
         else:
-            captured = self._carriers.link(event.carrier)
-        return self._leaf(event, None, () if captured is None else (captured,))
+            captured = self._carriers.read_link(event.carrier)
+        return self._begin_leaf(event, None, () if captured is None else (captured,))
 
-    def unmounted(self, event: events.Unmounted) -> None:
+    def record_unmounted(self, event: events.Unmounted) -> None:
         """Record that a chain was taken out: where the call has its answer, at the end of it."""
         call, at = underway.here(), None
         if isinstance(call, events.Execution) and call.answered:
             at = call.began + call.answered - call.started
-        self._leaf(event, facts_of(event), at=at).end(at)
+        self._begin_leaf(event, facts_of(event), at=at).end(at)
 
-    def reset(self, event: events.TokenReset) -> None:
+    def record_reset(self, event: events.TokenReset) -> None:
         """Record a reset; one that is refused is an error."""
-        span = self._leaf(event, facts_of(event))
+        span = self._begin_leaf(event, facts_of(event))
         if event.outcome != "ok":
             span.set_status(Status(StatusCode.ERROR))
         span.end()
 
-    def contention(self, event: events.ContentionRefused) -> Context | None:
+    def record_contention(self, event: events.ContentionRefused) -> Context | None:
         """Record a contention, linked to the owner's span; return the context of the span.
 
         None where the trace is not sampled.
         """
         if not shows_refusals():
             return None
-        owner = underway.of(event.error.chain_id)
+        owner = underway.find_call(event.error.chain_id)
         linked = () if owner is None or owner.span is None else (owner.span.get_span_context(),)
-        span = self._leaf(event, facts_of(event, messages=self._messages), linked)
-        span.set_status(self._status(event.error))
+        span = self._begin_leaf(event, facts_of(event, messages=self._messages), linked)
+        span.set_status(self._make_status(event.error))
         context = trace.set_span_in_context(span)
         span.end()
         return context if span.get_span_context().trace_flags.sampled else None
 
-    def mounted(self, event: events.Mount) -> None:
+    def end_mount(self, event: events.Mount) -> None:
         """End the span of a mount."""
-        event.span.set_attributes(of_mount(event))
+        event.span.set_attributes(describe_mount(event))
         event.span.end()
 
     def _call_hooks(self, event: _Call, outer: Span | None, hook: Hook | None) -> None:
@@ -244,10 +251,10 @@ class Spans:
         if hook is not None:
             attempt("traces", hook, event.span, event)
         if self._pending is not None and event.sampled:
-            record, facts = self._pending.record, facts_of(event)
+            record, facts = self._pending.record_begin, facts_of(event)
             attempt("traces", record, self._calls, event, outer, facts)
 
-    def _leaf(
+    def _begin_leaf(
         self,
         event: Event,
         attributes: Facts | None,
@@ -259,7 +266,7 @@ class Spans:
         tracer, name, kind = self._leaves[type(event)]
         return tracer.start_span(name, context, kind, attributes, links, at)
 
-    def _status(self, error: BaseException) -> Status:
+    def _make_status(self, error: BaseException) -> Status:
         return Status(StatusCode.ERROR, text(error) if self._messages else None)
 
 
@@ -277,7 +284,7 @@ def shows_refusals() -> bool:
 
 
 def _is_sampled(span: Span) -> bool:
-    # The tuple that it is: each of its properties is a function.
+    # A SpanContext is a tuple; its fourth item, the flags, is read faster than the property.
     return span.get_span_context()[3] & _SAMPLED != 0
 
 
@@ -286,7 +293,7 @@ def _is_unsampled(span: Span) -> bool:
     return known.is_valid and not known.trace_flags & _SAMPLED
 
 
-def _follows(tracer: trace.Tracer) -> bool:
+def _drops_unsampled(tracer: trace.Tracer) -> bool:
     """Say whether the tracer's sampler drops each child of a parent that is not sampled.
 
     That is what the SDK's parent-based sampler does by default, and what it says of itself. It then
@@ -302,7 +309,7 @@ def _follows(tracer: trace.Tracer) -> bool:
     )
 
 
-def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:
+def _enter_dispatch(event: events.Dispatch, context: Context) -> Callable[[], None]:
     """Make a dispatch current; return what undoes it."""
     call, token = underway.enter(event), attach(context)
 
@@ -313,7 +320,7 @@ def _enter(event: events.Dispatch, context: Context) -> Callable[[], None]:
     return leave
 
 
-def enter(event: events.Execution) -> None:
+def enter_execution(event: events.Execution) -> None:
     """Make an execution current in a Context that is its own."""
     underway.enter(event)
     attach(event.context)

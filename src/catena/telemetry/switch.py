@@ -25,9 +25,9 @@ from catena.telemetry.options import (
     Hooked,
     Options,
     as_variables,
-    asked,
     detail_of_environment,
     from_environment,
+    is_asked_for,
 )
 from catena.telemetry.rows import Row
 
@@ -40,7 +40,16 @@ if TYPE_CHECKING:
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
-__all__ = ["Detail", "Hooked", "audit", "ensure", "handed", "install", "installed", "uninstall"]
+__all__ = [
+    "Detail",
+    "Hooked",
+    "audit",
+    "ensure_recording",
+    "install",
+    "installed",
+    "options_for_workers",
+    "uninstall",
+]
 
 _log = logging.getLogger("catena")
 _lock = RLock()
@@ -81,21 +90,21 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
     if detail is not None and detail not in get_args(Detail):
         raise ValueError(f"detail must be one of {', '.join(get_args(Detail))}, it is {detail!r}")
     with _lock:
-        _switch.stop()
+        _switch.cancel_all()
         _switch.off = False
         _switch.options = Options(
             detail or detail_of_environment(),
             tracer_provider,
             meter_provider,
             propagator,
-            asked(MESSAGES, record_messages),
-            asked(BAGGAGE, baggage),
+            is_asked_for(MESSAGES, record_messages),
+            is_asked_for(BAGGAGE, baggage),
             (dispatch_hook, execution_hook),
-            asked(PENDING, pending),
+            is_asked_for(PENDING, pending),
         )
         switches = {MESSAGES: record_messages, BAGGAGE: baggage, PENDING: pending}
         _switch.given = as_variables(detail, switches)
-        _switch.look()
+        _switch.subscribe_possible()
 
 
 def uninstall() -> None:
@@ -105,12 +114,12 @@ def uninstall() -> None:
     nothing had been installed.
     """
     with _lock:
-        _switch.stop()
+        _switch.cancel_all()
         _switch.off = True
-        _switch.look()
+        _switch.subscribe_possible()
 
 
-def handed() -> Mapping[str, str]:
+def options_for_workers() -> Mapping[str, str]:
     """Return the variables that make another process record with the options given to ``install``.
 
     What was left to the environment is not in it: that is inherited.
@@ -125,18 +134,18 @@ def installed() -> frozenset[str]:
         recorded = {
             "traces": _switch.spans is not None,
             "metrics": _switch.metrics is not None,
-            "logs": any(_switch.writes(event) for event in _switch.logged),
+            "logs": any(_switch.would_write(event) for event in _switch.logged),
         }
     return frozenset(name for name, is_recorded in recorded.items() if is_recorded)
 
 
-def ensure() -> None:
+def ensure_recording() -> None:
     """Look whether an SDK, or a logger, is there for what is not recorded yet.
 
     A pool asks when it opens and about once a second, a worker likewise.
     """
     with _lock:
-        _switch.look()
+        _switch.subscribe_possible()
 
 
 def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
@@ -144,7 +153,7 @@ def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
     with _lock:
         _switch.audit = on
         logging.getLogger(AUDIT).setLevel(logging.DEBUG if on else logging.NOTSET)
-        _switch.look()
+        _switch.subscribe_possible()
 
 
 class _Switch:
@@ -163,11 +172,11 @@ class _Switch:
         # Instruments cannot be taken back, so those of a provider are used again.
         self._made: list[Metrics] = []
 
-    def look(self) -> None:
+    def subscribe_possible(self) -> None:
         """Subscribe what has become possible since the last look."""
         options = self.options = self.options or from_environment()
         if self.audit is None:
-            self.audit = asked("CATENA_AUDIT_LOG")
+            self.audit = is_asked_for("CATENA_AUDIT_LOG")
             if self.audit:
                 _show_audit()
         if options.detail == "off":
@@ -175,16 +184,16 @@ class _Switch:
         self._look_at_loggers()
         if self.off or options.logs_only:
             return
-        tracers = _provider("trace", options.tracer_provider) if self.spans is None else None
-        meters = _provider("metrics", options.meter_provider) if self.metrics is None else None
+        tracers = _find_provider("trace", options.tracer_provider) if self.spans is None else None
+        meters = _find_provider("metrics", options.meter_provider) if self.metrics is None else None
         if tracers is not None:
-            self.spans = _spans(tracers, options)
+            self.spans = _make_spans(tracers, options)
         if meters is not None:
-            self.metrics = self._metrics(meters)
+            self.metrics = self._metrics_for(meters)
         if tracers is not None or meters is not None:
-            self._subscribe()
+            self._subscribe_signals()
 
-    def stop(self) -> None:
+    def cancel_all(self) -> None:
         """Cancel every subscription."""
         for one in (*self._subscribed, *self.logged.values()):
             one.cancel()
@@ -195,37 +204,37 @@ class _Switch:
         self.spans = self.metrics = self.options = None
         self.given = {}
 
-    def log(self, event: Event) -> None:
+    def log_fact(self, event: Event) -> None:
         """Log a fact; a contention is recorded in all signals, each pointing at the others."""
         context: Any = None
         if isinstance(event, events.ContentionRefused):
             if self.spans is not None:
-                context = attempt("traces", self.spans.contention, event)
+                context = attempt("traces", self.spans.record_contention, event)
             if self.metrics is not None:
-                attempt("metrics", self.metrics.contention, event, context)
-        if self.writes(type(event)):
-            attempt("logs", self._records().record, event, context)
+                attempt("metrics", self.metrics.count_contention, event, context)
+        if self.would_write(type(event)):
+            attempt("logs", self._make_records().record_fact, event, context)
 
     def begin(self, operation: Operation) -> None:
         """Log the begin of an operation, as an observer."""
-        if self.writes(type(operation)):
-            attempt("logs", self._records().begin, operation)
+        if self.would_write(type(operation)):
+            attempt("logs", self._make_records().record_begin, operation)
 
     def end(self, operation: Operation, error: BaseException | None, at: int) -> None:
         """Log the end of an operation, as an observer."""
-        if self.writes(type(operation)):
-            attempt("logs", self._records().end, operation, error)
+        if self.would_write(type(operation)):
+            attempt("logs", self._make_records().record_end, operation, error)
 
-    def _records(self) -> Records:
+    def _make_records(self) -> Records:
         from catena.telemetry.logs import Records  # noqa: PLC0415 - with the first record
 
         return Records(messages=self.options is not None and self.options.record_messages)
 
-    def writes(self, event: type[Event]) -> bool:
+    def would_write(self, event: type[Event]) -> bool:
         """Say whether some log record of an event would be written."""
-        return any(self._enabled(log.logger, log.level) for log in BY_EVENT[event].logs)
+        return any(self._is_enabled(log.logger, log.level) for log in BY_EVENT[event].logs)
 
-    def _subscribe(self) -> None:
+    def _subscribe_signals(self) -> None:
         """Subscribe spans and metrics."""
         for one in self._subscribed:
             one.cancel()
@@ -246,16 +255,16 @@ class _Switch:
                 subscribe(chains.record_unmounted, events.Unmounted),
             ]
         if metrics is not None:
-            for event, listener in metrics.listeners().items():
+            for event, listener in metrics.make_listeners().items():
                 self._subscribed.append(subscribe(listener, event))
         self._look_at_loggers()
 
-    def _metrics(self, provider: Any) -> Metrics:
+    def _metrics_for(self, provider: Any) -> Metrics:
         from catena.telemetry.metrics import Metrics  # noqa: PLC0415 - with the SDK
 
         known = next((one for one in self._made if one.provider is provider), None)
         if known is None:
-            known = Metrics(provider, _version())
+            known = Metrics(provider, _read_version())
             self._made.append(known)
         known.active = True
         return known
@@ -269,31 +278,31 @@ class _Switch:
                 logger.addHandler(_SILENT)
         for row in CATALOG:
             listening = self.logged.get(row.event)
-            wanted = self._wants(row)
+            wanted = self._is_wanted(row)
             if wanted and listening is None:
                 if issubclass(row.event, Operation):
                     self.logged[row.event] = observe(self, row.event)
                 else:
-                    self.logged[row.event] = subscribe(self.log, row.event)
+                    self.logged[row.event] = subscribe(self.log_fact, row.event)
             elif listening is not None and not wanted:
                 self.logged.pop(row.event).cancel()
 
-    def _wants(self, row: Row) -> bool:
+    def _is_wanted(self, row: Row) -> bool:
         if row.event is events.ContentionRefused and (self.spans or self.metrics):
             return True
-        return self.writes(row.event)
+        return self.would_write(row.event)
 
-    def _enabled(self, name: str, level: int) -> bool:
+    def _is_enabled(self, name: str, level: int) -> bool:
         logger = logging.getLogger(name)
         # Whoever turns all loggers on has not asked for a record of each mount.
         asked = name != AUDIT or self.audit or logger.level != logging.NOTSET
-        return bool(asked) and logger.isEnabledFor(level) and _heard(logger)
+        return bool(asked) and logger.isEnabledFor(level) and _is_handled(logger)
 
 
 _switch = _Switch()
 
 
-def _spans(provider: Any, options: Options) -> Spans:
+def _make_spans(provider: Any, options: Options) -> Spans:
     from catena.telemetry.carrier import Carriers  # noqa: PLC0415 - with the SDK
     from catena.telemetry.pending import Pending  # noqa: PLC0415
     from catena.telemetry.spans import Spans  # noqa: PLC0415
@@ -301,7 +310,7 @@ def _spans(provider: Any, options: Options) -> Spans:
     return Spans(
         provider,
         Carriers(options.propagator, baggage=options.baggage),
-        _version(),
+        _read_version(),
         messages=options.record_messages,
         full=options.detail == "full",
         hooks=options.hooks,
@@ -309,7 +318,7 @@ def _spans(provider: Any, options: Options) -> Spans:
     )
 
 
-def _provider(signal: Literal["trace", "metrics"], given: object) -> object | None:
+def _find_provider(signal: Literal["trace", "metrics"], given: object) -> object | None:
     """Return the provider that was given, or the global one when somebody configured it.
 
     The API's own stand in until then, and live in its own modules.
@@ -334,13 +343,13 @@ def _show_audit() -> None:
     """Turn the audit log on; where nobody handles its records, they go to standard error."""
     logger = logging.getLogger(AUDIT)
     logger.setLevel(logging.DEBUG)
-    if not _heard(logger):
+    if not _is_handled(logger):
         from catena.telemetry.logging import json_handler  # noqa: PLC0415 - when it is asked for
 
         logger.addHandler(json_handler())
 
 
-def _heard(logger: logging.Logger | None) -> bool:
+def _is_handled(logger: logging.Logger | None) -> bool:
     """Say whether somebody handles the records of a logger."""
     while logger is not None:
         if any(one is not _SILENT for one in logger.handlers):
@@ -349,7 +358,7 @@ def _heard(logger: logging.Logger | None) -> bool:
     return False
 
 
-def _version() -> str:
+def _read_version() -> str:
     from importlib import metadata  # noqa: PLC0415 - OpenTelemetry has loaded it
 
     try:

@@ -24,7 +24,7 @@ class Tally:
     """Numbers by their label values; safe from any thread.
 
     ``append`` counts one for the labels it is given, in a single call of C: that needs no lock.
-    Whoever uses it calls ``settle`` now and then, for until then the labels are kept.
+    Whoever uses it calls ``add_up`` now and then, for until then the labels are kept.
     """
 
     def __init__(self, zero: Iterable[Labels] = ()) -> None:
@@ -38,7 +38,7 @@ class Tally:
         with self._lock:
             self._numbers[labels] += number
 
-    def settle(self) -> None:
+    def add_up(self) -> None:
         """Add up what came."""
         came = self._came
         if came:
@@ -50,7 +50,7 @@ class Tally:
 
     def read(self) -> list[tuple[Labels, int]]:
         """Return all numbers."""
-        self.settle()
+        self.add_up()
         with self._lock:
             return list(self._numbers.items())
 
@@ -66,14 +66,14 @@ class Samples:
         self.next_is_kept: Callable[[], bool] = cycle([True] + [False] * (_EVERY - 1)).__next__
         self._kept: list[tuple[Labels, float]] = []
 
-    def keep(self, labels: Labels, value: float) -> None:
+    def keep_value(self, labels: Labels, value: float) -> None:
         """Keep a value that was wanted, unless too many wait."""
         if len(self._kept) < MANY:
             self._kept.append((labels, value))
         else:
             losses.add(("metrics", "samples"))
 
-    def take(self) -> list[tuple[Labels, float]]:
+    def take_all(self) -> list[tuple[Labels, float]]:
         """Return what was kept, and begin anew."""
         kept, self._kept = self._kept, []
         return kept

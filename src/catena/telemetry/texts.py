@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import Any, cast
 
-__all__ = ["attribute", "json_line", "plain", "text"]
+__all__ = ["json_line", "text", "to_attribute", "to_plain"]
 
 _DEEPEST = 24
 _INT64 = 1 << 63
@@ -26,15 +26,15 @@ def text(value: object) -> str:
         found = str.__str__(value if isinstance(value, str) else str(value))
         return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
     except (Exception, SystemExit):
-        return f"<{_kind(value)} without a text>"
+        return f"<{_name_class(value)} without a text>"
 
 
-def attribute(value: object) -> Any:
+def to_attribute(value: object) -> Any:
     """Return a value as attributes of OpenTelemetry may be: plain, or a list of texts."""
     if isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return _number(value)
+        return _fit_number(value)
     if isinstance(value, list | tuple):
         return [text(one) for one in cast("Sequence[object]", value)]
     return text(value)
@@ -42,26 +42,26 @@ def attribute(value: object) -> Any:
 
 def json_line(fields: Mapping[Any, Any]) -> str:
     """Return one line of JSON, sorted by name, that strict parsers take."""
-    return json.dumps(plain(fields), sort_keys=True, allow_nan=False)
+    return json.dumps(to_plain(fields), sort_keys=True, allow_nan=False)
 
 
-def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
+def to_plain(value: Any, within: tuple[int, ...] = ()) -> Any:
     """Return a value as JSON has it: what holds itself, and what is no data, becomes a text."""
     try:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            return _number(value)
+            return _fit_number(value)
         if isinstance(value, float):
-            return float.__float__(value) if math.isfinite(value) else _unreal(value)
+            return float.__float__(value) if math.isfinite(value) else _name_number(value)
         if isinstance(value, Mapping | list | tuple | AbstractSet):
-            return _held(cast("Any", value), within)
+            return _convert_container(cast("Any", value), within)
     except (Exception, SystemExit):
-        return f"<{_kind(cast('object', value))} that cannot be read>"
+        return f"<{_name_class(cast('object', value))} that cannot be read>"
     return text(cast("object", value))
 
 
-def _held(value: Any, within: tuple[int, ...]) -> Any:
+def _convert_container(value: Any, within: tuple[int, ...]) -> Any:
     """Return what holds others."""
     if id(value) in within:
         return "<holds itself>"
@@ -69,38 +69,38 @@ def _held(value: Any, within: tuple[int, ...]) -> Any:
         return "<held too deep>"
     inner = (*within, id(value))
     if isinstance(value, Mapping):
-        return _named(cast("Mapping[Any, Any]", value).items(), inner)
-    found = [plain(one, inner) for one in value]
+        return _convert_items(cast("Mapping[Any, Any]", value).items(), inner)
+    found = [to_plain(one, inner) for one in value]
     # The order of a set is another one in each process.
     return sorted(found, key=json.dumps) if isinstance(value, AbstractSet) else found
 
 
-def _named(items: Iterable[tuple[Any, Any]], within: tuple[int, ...]) -> dict[str, Any]:
+def _convert_items(items: Iterable[tuple[Any, Any]], within: tuple[int, ...]) -> dict[str, Any]:
     """Return items by names; where two keys have one text, the later one gets a mark."""
     found: dict[str, Any] = {}
     for key, value in items:
-        name = _name(key)
+        name = _convert_key(key)
         while name in found:
             name += "'"
-        found[name] = plain(value, within)
+        found[name] = to_plain(value, within)
     return found
 
 
-def _name(key: object) -> str:
+def _convert_key(key: object) -> str:
     if key is None or isinstance(key, bool):
         return _CONSTANTS[key]
     return text(key)
 
 
-def _kind(value: object) -> str:
+def _name_class(value: object) -> str:
     return text(type(value).__name__)
 
 
-def _number(value: int) -> int | str:
+def _fit_number(value: int) -> int | str:
     """Return a number that takes 64 bits at most; a larger one as a text."""
     number = int.__int__(value)
     return number if -_INT64 <= number < _INT64 else text(number)
 
 
-def _unreal(number: float) -> str:
+def _name_number(number: float) -> str:
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

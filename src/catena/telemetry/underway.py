@@ -32,7 +32,7 @@ class Underway:
         self.leave = self._here.reset
         self.here = self._here.get
 
-    def began(self, call: Call) -> None:
+    def add_call(self, call: Call) -> None:
         """Enter a call."""
         calls = self.calls
         calls[id(call)] = call
@@ -40,7 +40,7 @@ class Underway:
             # A stream that was collected when its loop had ended never announces its end.
             del calls[next(iter(calls))]
 
-    def of(self, chain_id: str) -> Call | None:
+    def find_call(self, chain_id: str) -> Call | None:
         """Return a call of a chain, given in hexadecimal; rather one that runs here."""
         sought = bytes.fromhex(chain_id)
         calls = [one for one in tuple(self.calls.values()) if one.chain_id == sought]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from catena import events
 from catena.telemetry.catalog.common import AUDIT, BYTES, DEBUG, INFO, POOL, SECONDS
-from catena.telemetry.rows import Log, Metric, Row, Span, row
+from catena.telemetry.rows import Log, Metric, Row, Span, make_row
 
 __all__ = ["CALLS"]
 
 _CALL = ("rpc.system.name", "rpc.method", "error.type", "rpc.status_code")
 
 CALLS: tuple[Row, ...] = (
-    row(
+    make_row(
         events.Dispatch,
         Span("catena.dispatch", "", "client", detail="dispatch"),
         Metric(
@@ -40,7 +40,7 @@ CALLS: tuple[Row, ...] = (
             *("catena.outcome", "catena.pending", "error.type", "exception.message"),
         ),
     ),
-    row(
+    make_row(
         events.Execution,
         Span("catena.dispatch", "", "server", detail="dispatch"),
         Metric(
@@ -78,7 +78,7 @@ CALLS: tuple[Row, ...] = (
             *("catena.pending", "catena.protocol.version", "error.type", "exception.message"),
         ),
     ),
-    row(
+    make_row(
         events.CallNacked,
         Metric(
             "catena.calls.nacked",

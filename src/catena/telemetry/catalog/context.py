@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catena import events
 from catena.telemetry.catalog.common import AUDIT, BYTES, CONTEXT, DEBUG, ERROR, INFO, WARNING
-from catena.telemetry.rows import Log, Metric, Row, Span, row
+from catena.telemetry.rows import Log, Metric, Row, Span, make_row
 
 __all__ = ["CHAINS"]
 
@@ -15,7 +15,7 @@ _SERIALIZATION = (
 )
 
 CHAINS: tuple[Row, ...] = (
-    row(
+    make_row(
         events.Mount,
         Span("catena.context", "catena.mount"),
         Metric(
@@ -43,7 +43,7 @@ CHAINS: tuple[Row, ...] = (
             *("catena.vars.set", "catena.vars.reset"),
         ),
     ),
-    row(
+    make_row(
         events.Unmounted,
         Span("catena.context", "catena.mount"),
         Metric(
@@ -52,7 +52,7 @@ CHAINS: tuple[Row, ...] = (
         Log("catena.chain.unmounted", DEBUG, AUDIT),
         attributes=("catena.chain.id", "catena.mount.direction", "catena.call.id"),
     ),
-    row(
+    make_row(
         events.TokenReset,
         Span("catena.context", "catena.token.reset"),
         Metric(
@@ -66,13 +66,13 @@ CHAINS: tuple[Row, ...] = (
         Log("catena.token.reset", DEBUG, AUDIT),
         attributes=(*("catena.token.id", "catena.var", "catena.outcome", "catena.call.id"),),
     ),
-    row(
+    make_row(
         events.ChainForked,
         Metric("catena.chain.forks", "counter", "{fork}", "Chains that were forked.", zero=((),)),
         Log("catena.chain.forked", DEBUG, AUDIT),
         attributes=("catena.chain.id", "catena.chain.parent_id"),
     ),
-    row(
+    make_row(
         events.ContentionRefused,
         Span("catena.context", "catena.contention", detail="dispatch"),
         Metric(
@@ -92,7 +92,7 @@ CHAINS: tuple[Row, ...] = (
             *("catena.contender.thread", "catena.contender.task", "catena.contender.call"),
         ),
     ),
-    row(
+    make_row(
         events.ContentionUnhandled,
         Log("catena.chain.contention_unhandled", ERROR, CONTEXT),
         attributes=(
@@ -100,7 +100,7 @@ CHAINS: tuple[Row, ...] = (
             *("catena.contention.kind", "error.type", "exception.message"),
         ),
     ),
-    row(
+    make_row(
         events.FactoryDisplaced,
         Metric(
             "catena.task_factory.displacements",
@@ -112,7 +112,7 @@ CHAINS: tuple[Row, ...] = (
         Log("catena.task_factory.displaced", WARNING, CONTEXT),
         attributes=("error.type", "exception.message"),
     ),
-    row(
+    make_row(
         events.EntryLost,
         Metric(
             "catena.entries.lost",
@@ -125,17 +125,17 @@ CHAINS: tuple[Row, ...] = (
         Log("catena.entry.lost", INFO, CONTEXT),
         attributes=("catena.var", "catena.serialization.direction", "exception.message"),
     ),
-    row(
+    make_row(
         events.ForwardDropped,
         Log("catena.forward.dropped", DEBUG, AUDIT),
         attributes=("catena.var",),
     ),
-    row(
+    make_row(
         events.KeysUndeclared,
         Log("catena.keys.undeclared", INFO, CONTEXT),
         attributes=("catena.chain.id", "catena.vars.set"),
     ),
-    row(
+    make_row(
         events.SerializationFailed,
         Metric(
             "catena.serialization.failures",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catena import events
 from catena.telemetry.catalog.common import AUDIT, DEBUG, INFO, LINK, POOL, SECONDS, WARNING
-from catena.telemetry.rows import Log, Metric, Row, Span, row
+from catena.telemetry.rows import Log, Metric, Row, Span, make_row
 
 __all__ = ["PROCESSES"]
 
@@ -34,7 +34,7 @@ _WORKERS = Metric(
     zero=(("running",), ("exited",)),
 )
 PROCESSES: tuple[Row, ...] = (
-    row(
+    make_row(
         events.Lease,
         Span("catena.proxy", "catena.proxy.lease"),
         Metric(
@@ -69,7 +69,7 @@ PROCESSES: tuple[Row, ...] = (
             *("catena.proxy.cached", "catena.call.id", "catena.chain.id"),
         ),
     ),
-    row(
+    make_row(
         events.FrameDropped,
         Metric(
             "catena.frames.dropped",
@@ -82,19 +82,19 @@ PROCESSES: tuple[Row, ...] = (
         Log("catena.frame.dropped", DEBUG, AUDIT),
         attributes=("catena.call.id", "catena.frame.kind"),
     ),
-    row(
+    make_row(
         events.LinkOpened,
         _PEERS,
         Log("catena.link.opened", INFO, LINK),
         attributes=("catena.peer.id", "catena.peer.version", "catena.protocol.version"),
     ),
-    row(
+    make_row(
         events.LinkClosed,
         _PEERS,
         Log("catena.link.closed", INFO, LINK),
         attributes=("catena.peer.id", "catena.protocol.version", "error.type", "exception.message"),
     ),
-    row(
+    make_row(
         events.PeerVersionRefused,
         Metric(
             "catena.version.refusals",
@@ -111,19 +111,19 @@ PROCESSES: tuple[Row, ...] = (
             *("error.type", "exception.message"),
         ),
     ),
-    row(
+    make_row(
         events.WorkerStarted,
         _WORKERS,
         Log("catena.worker.started", INFO, POOL),
         attributes=("catena.worker.id", "process.pid"),
     ),
-    row(
+    make_row(
         events.WorkerExited,
         _WORKERS,
         Log("catena.worker.exited", INFO, POOL),
         attributes=("catena.worker.id", "process.pid", "catena.exit.code"),
     ),
-    row(
+    make_row(
         events.LoopTicked,
         Metric(
             "catena.worker.event_loop.lag",

@@ -18,7 +18,7 @@ from opentelemetry.context import Context, get_current
 
 from catena.telemetry.catalog import LOGS
 from catena.telemetry.facts import error_type
-from catena.telemetry.texts import attribute, text
+from catena.telemetry.texts import text, to_attribute
 
 __all__ = ["RecordHandler", "attributes_of", "unhandled"]
 
@@ -40,7 +40,7 @@ _SEVERITIES = (
 def attributes_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return the facts that a record carries beside what every record has."""
     return {
-        text(name): attribute(value)
+        text(name): to_attribute(value)
         for name, value in vars(record).items()
         if name not in _STANDARD and name not in _IDS and value is not None
     }
