@@ -42,6 +42,12 @@ _ID = 18
 """How many bytes a token's id takes in a ledger."""
 
 
+def _weigh_value(frame: Send | Throw | Result | ExceptionFrame) -> int:
+    """Return about how many bytes a frame takes on the wire that holds a payload and a chain."""
+    size = SMALL + len(frame.payload)
+    return size if frame.manifest is None else size + _weigh_manifest(frame.manifest)
+
+
 class NackCode(IntEnum):
     """Why a worker refuses a call; the numbers are the proto's."""
 
@@ -117,11 +123,7 @@ class Send(NamedTuple):
 
     symbol = "send"
 
-    @property
-    def weight(self) -> int:
-        """About how many bytes it takes on the wire."""
-        size = SMALL + len(self.payload)
-        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
+    weight = property(_weigh_value)
 
 
 class Throw(NamedTuple):
@@ -133,11 +135,7 @@ class Throw(NamedTuple):
 
     symbol = "throw"
 
-    @property
-    def weight(self) -> int:
-        """About how many bytes it takes on the wire."""
-        size = SMALL + len(self.payload)
-        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
+    weight = property(_weigh_value)
 
 
 class Cancel(NamedTuple):
@@ -203,11 +201,7 @@ class Result(NamedTuple):
         """Whether the routine was cancelled and answered all the same."""
         return self.symbol.endswith("+")
 
-    @property
-    def weight(self) -> int:
-        """About how many bytes it takes on the wire."""
-        size = SMALL + len(self.payload)
-        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
+    weight = property(_weigh_value)
 
 
 class ExceptionFrame(NamedTuple):
@@ -219,11 +213,7 @@ class ExceptionFrame(NamedTuple):
 
     symbol = "exception"
 
-    @property
-    def weight(self) -> int:
-        """About how many bytes it takes on the wire."""
-        size = SMALL + len(self.payload)
-        return size if self.manifest is None else size + _weigh_manifest(self.manifest)
+    weight = property(_weigh_value)
 
 
 class Hello(NamedTuple):
