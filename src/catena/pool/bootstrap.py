@@ -32,7 +32,7 @@ __all__ = [
 BOOTSTRAP = "CATENA_WORKER_BOOTSTRAP"
 
 Edit = Callable[[dict[str, str], str], object]
-"""Changes the environment of a worker that is about to be started; it is told the worker's id."""
+"""Changes the environment of a worker that is about to be started; it is given the worker's id."""
 
 _log = logging.getLogger("catena")
 _edits: list[Edit] = []
@@ -111,7 +111,7 @@ class Bootstrap:
         self._left: Callable[[float], object] | None = left if callable(left) else None
         self._lock = threading.Lock()
         self._ending: threading.Thread | None = None
-        self._told = False
+        self._reported = False
 
     def finish_worker(self, seconds: float) -> None:
         """Do what was left to be done, and wait for it so many seconds at most; from any thread.
@@ -127,8 +127,8 @@ class Bootstrap:
                 )
                 self._ending.start()
         self._ending.join(seconds)
-        if self._ending.is_alive() and not self._told:
-            self._told = True
+        if self._ending.is_alive() and not self._reported:
+            self._reported = True
             sys.stderr.write(f"catena: the worker ended, its bootstrap took over {seconds:.1f} s\n")
 
     def _call_left(self, seconds: float) -> None:

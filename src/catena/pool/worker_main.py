@@ -98,14 +98,14 @@ def _settle_in(facts: dict[str, Any]) -> int:
 
 
 def _call_bootstrap(facts: dict[str, Any]) -> Bootstrap:
-    """Call what is to be called before the worker serves; tell the parent when it raises."""
+    """Call what is to be called before the worker serves; inform the parent when it raises."""
     name = facts["bootstrap"]
     try:
         return Bootstrap(os.environ.get(BOOTSTRAP, "") if name is None else name)
     except Exception as error:
         # With its traceback to the parent, which reports it once, and not by each worker on stderr.
-        told = "".join(traceback.format_exception(error))
-        _report_start(facts["ready"], f"bootstrap: {reason(error)}\n{told}")
+        trace = "".join(traceback.format_exception(error))
+        _report_start(facts["ready"], f"bootstrap: {reason(error)}\n{trace}")
         raise SystemExit(1) from None
 
 

@@ -55,7 +55,7 @@ class RunningCall:
 
     def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel the routine's task."""
-        # A task that has not started is not cancelled but told, because it would never answer.
+        # A task that has not started would never answer a cancellation, so it is asked to end.
         if self._started:
             self._task.cancel(message)
 
