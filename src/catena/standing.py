@@ -1,8 +1,7 @@
-"""What there is in this process now, for whoever wants to know: read each time, never added up.
+"""What there is in this process now: workers, links, calls, leases; and which worker this is.
 
-The core keeps what it has in sets of its own. Here it says how to count it, by the name of what is
-counted, and telemetry asks when numbers are collected: a gauge is right however late it comes. Also
-which worker this process is, if it is one.
+The core keeps what it has in sets of its own. Here it registers how to count them, and telemetry
+counts whenever it collects metrics, so that a gauge is right however late telemetry was set up.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ WORKER = "CATENA_WORKER_ID"
 
 Standing = Literal["workers", "links", "calls", "leases"]
 Numbers = Counter[tuple[str, ...]]
-"""How many there are, by what distinguishes them."""
+"""How many there are, by their labels."""
 
 T = TypeVar("T")
 
 Reader = Callable[[], Iterable[tuple[str, ...]]]
-"""Yields for each one what distinguishes it from others."""
+"""Yields the labels of each one."""
 
 _readers: dict[Standing, Reader] = {}
 

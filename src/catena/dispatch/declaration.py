@@ -70,6 +70,10 @@ class Declaration:
             self._by_reference = data
         return data
 
+    def out_of_time(self) -> TimeoutError:
+        """Return the error of a call whose time is up."""
+        return TimeoutError(f"routine {self.name} ran out of time")
+
     def reduce_wrapper(self, obj: Any, *_: Any) -> Any:
         """Return how the wrapper is pickled; asked by Catena's pickler alone.
 

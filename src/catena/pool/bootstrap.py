@@ -1,8 +1,8 @@
 """What a worker runs before it serves and before it ends, and what its environment says.
 
-A pool knows nothing of telemetry or of whatever else a process wants to have set up: it calls a
-function by its name. The rule: what that left behind to be done at the end is done once, and never
-for longer than the worker has left.
+A pool knows nothing of telemetry or of anything else that a process wants to have set up: it calls
+a function by its name. What that function returns is called once before the worker ends, and gets
+no more time than the worker has left.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def worker_environment(environment: dict[str, str], worker: str) -> dict[str, st
         try:
             edit(environment, worker)
         except Exception:
-            _log.exception("an edit of a worker's environment raised")
+            _log.exception("a function that changes a worker's environment raised")
     return environment
 
 
@@ -114,7 +114,7 @@ class Bootstrap:
         self._reported = False
 
     def finish_worker(self, seconds: float) -> None:
-        """Do what was left to be done, and wait for it so many seconds at most; from any thread.
+        """Call what the bootstrap returned, and wait so many seconds at most; from any thread.
 
         A second call waits for what the first began.
         """
@@ -123,7 +123,7 @@ class Bootstrap:
         with self._lock:
             if self._ending is None:
                 self._ending = threading.Thread(
-                    target=self._call_left, args=(seconds,), name="catena-finish", daemon=True
+                    target=self._call_returned, args=(seconds,), name="catena-finish", daemon=True
                 )
                 self._ending.start()
         self._ending.join(seconds)
@@ -131,10 +131,10 @@ class Bootstrap:
             self._reported = True
             sys.stderr.write(f"catena: the worker ended, its bootstrap took over {seconds:.1f} s\n")
 
-    def _call_left(self, seconds: float) -> None:
+    def _call_returned(self, seconds: float) -> None:
         if self._left is None:
             return
         try:
             self._left(seconds)
         except Exception:
-            _log.exception("what the bootstrap of a worker left to be done raised")
+            _log.exception("the function that a worker's bootstrap returned raised")

@@ -121,15 +121,10 @@ class OutputRelay:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return -1
-        text = pipe.take_lines(data)
-        if text:
-            self._write(text, pipe)
+        self._write_lines(pipe.take_lines(data), pipe)
         if not data:
             pipe.ended = True
-            with self._lock:
-                self._selector.unregister(fd)
-                del self._open[fd]
-            let_go(fd)
+            self._close_pipe(fd)
             return -1
         return len(data)
 
@@ -140,15 +135,18 @@ class OutputRelay:
             while left > 0 and (copied := self._copy_pipe(fd, pipe)) >= 0:
                 left -= copied
             if not pipe.ended:
-                text = pipe.take_lines(b"")
-                if text:
-                    self._write(text, pipe)
-                with self._lock:
-                    self._selector.unregister(fd)
-                    del self._open[fd]
-                let_go(fd)
+                self._write_lines(pipe.take_lines(b""), pipe)
+                self._close_pipe(fd)
 
-    def _write(self, text: str, pipe: Pipe) -> None:
+    def _close_pipe(self, fd: int) -> None:
+        with self._lock:
+            self._selector.unregister(fd)
+            del self._open[fd]
+        let_go(fd)
+
+    def _write_lines(self, text: str, pipe: Pipe) -> None:
+        if not text:
+            return
         name = "stderr" if pipe.error else "stdout"
         try:
             _put(getattr(sys, name, None), text)

@@ -87,7 +87,7 @@ class Worker:
         finally:
             self._forget_ready()
         if said != b"ready":
-            # Until all that it wrote has been read, too: it says most about the reason.
+            # What it printed says most about the cause, so that is read to its end first.
             await self._wait_exit(1.0, lambda: self._errors is None or self._errors.ended)
             raise self._start_error(said.decode("utf-8", "replace") or "it ended")
         _workers.add(self)

@@ -98,7 +98,7 @@ def _settle_in(facts: dict[str, Any]) -> int:
 
 
 def _call_bootstrap(facts: dict[str, Any]) -> Bootstrap:
-    """Call what is to be called before the worker serves; inform the parent when it raises."""
+    """Call the bootstrap before the worker serves; report to the parent when it raises."""
     name = facts["bootstrap"]
     try:
         return Bootstrap(os.environ.get(BOOTSTRAP, "") if name is None else name)
@@ -226,7 +226,8 @@ class _Serving:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace * 0.6):
                 await _wait_idle()
-        # Everybody lets go of the others before anybody cuts: so nobody is cut off.
+        # Workers that call each other end their links gracefully before any server stops: a server
+        # that stops first would break the calls of the others off.
         await self._proxies.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace * 0.2):

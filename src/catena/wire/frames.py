@@ -17,6 +17,7 @@ __all__ = [
     "SMALL",
     "Ack",
     "Cancel",
+    "Drive",
     "ExceptionFrame",
     "Frame",
     "Goodbye",
@@ -299,6 +300,9 @@ class Unknown(NamedTuple):
     symbol = "unknown"
     weight = SMALL
 
+
+Drive = Next | Send | Throw
+"""What makes a generator go on, or a coroutine begin."""
 
 Frame = (
     Task

@@ -6,76 +6,95 @@ How the caller waits for its frames is in ``waiting``.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from collections import OrderedDict
+from itertools import count
+from typing import Any
 
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.payloads import Wire
+from catena.dispatch.payloads import values_for
 from catena.errors import CatenaError, ProtocolError, WorkerLost
-from catena.events import Dispatch
+from catena.events import CallNacked, Dispatch
+from catena.events.bus import announce
 from catena.link.link import Link
 from catena.transfer.baseline import Captured
+from catena.transfer.states.plain import PLAIN
+from catena.transfer.states.sent import SentStates
 from catena.wire.call_states import END, TABLE, TO_CALLER, Position
-from catena.wire.frames import Ack, Cancel, Frame, Nack, Next, Send, Throw
+from catena.wire.frames import Ack, Cancel, Drive, Frame, Nack, NackCode
+from catena.wire.versions import DELTA, NAMES
 
-__all__ = ["Call", "Host", "Watch"]
+__all__ = ["Call", "Watch", "WorkerLink"]
 
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)
+_FUNCTIONS = 1024
 
 
-class Host(Protocol):
-    """The connection that a call is open on."""
+class WorkerLink:
+    """What all calls of one link share at their caller: who serves them, and what it was sent.
 
-    @property
-    def link(self) -> Link:
-        """The link that its frames go over."""
-        ...
+    ``calls`` are those that are open, by their number. ``accepting`` says whether new ones may be
+    sent, ``closed`` that the pool let go of the worker. ``deltas`` says that the worker understands
+    what only says what changed.
+    """
 
-    @property
-    def values(self) -> Wire:
-        """How values are written and read."""
-        ...
+    def __init__(self, link: Link, *, strict: bool) -> None:
+        self.link = link
+        self.values = values_for(strict=strict)
+        self.deltas = DELTA in link.capabilities
+        self.states = SentStates() if NAMES in link.capabilities else PLAIN
+        self.worker = link.peer.peer if link.peer else "?"
+        self.accepting = True
+        self.closed = False
+        self.calls: dict[int, Call] = {}
+        self.proxy_sent = False
+        self._numbers: OrderedDict[bytes, int] = OrderedDict()
+        self._serial = count(1)
 
-    @property
-    def worker(self) -> str:
-        """The name of the worker."""
-        ...
+    def number_code(self, body: bytes) -> tuple[int, bytes]:
+        """Return the link's number of a callable, and its body if the worker has to learn it."""
+        number = self._numbers.get(body)
+        if number is not None:
+            self._numbers.move_to_end(body)
+            return number, b""
+        number = self._numbers[body] = next(self._serial)
+        if len(self._numbers) > _FUNCTIONS:
+            self._numbers.popitem(last=False)
+        return number, body
 
-    @property
-    def closed(self) -> bool:
-        """Whether the pool let go of the worker."""
-        ...
+    def send_anew(self) -> None:
+        """Forget what was sent before: callables, the proxy, states of chains."""
+        self._numbers.clear()
+        self.proxy_sent = False
+        self.states.clear()
 
-    @property
-    def deltas(self) -> bool:
-        """Whether the worker understands what only says what changed."""
-        ...
-
-    @property
-    def calls(self) -> dict[int, Call]:
-        """All calls that are open on it, by their number."""
-        ...
-
-    def confirm_state(self, number: int, /) -> None:
-        """Note that the worker has a state."""
-        ...
-
-    def note_nack(self, call: Call, nack: Nack, /) -> None:
-        """Note that the worker has refused a call."""
-        ...
+    def note_nack(self, call: Call, nack: Nack) -> None:
+        """Note a refusal: what the worker does not know is sent whole the next time."""
+        if CallNacked.listeners:
+            announce(CallNacked(call.declared.name, self.worker, nack.code.name))
+        if call.captured is not None:
+            # The worker keeps nothing of a call that it refused; the next one brings the state.
+            self.states.drop(call.captured.manifest.name)
+        if nack.code is NackCode.UNKNOWN:
+            self.send_anew()
+        elif nack.code is NackCode.DRAINING:
+            self.accepting = False
 
 
-class Watch(Protocol):
-    """What limits the time of a bounded call."""
+class Watch:
+    """Timers that limit one call; ``verdict`` is what they decided, None until they have."""
 
-    @property
-    def verdict(self) -> str | None:
-        """What was decided on the call, None as long as nothing was."""
-        ...
+    __slots__ = ("timers", "verdict")
+
+    def __init__(self) -> None:
+        self.timers: list[asyncio.TimerHandle] = []
+        self.verdict: str | None = None
 
     def stop_timers(self) -> None:
         """Watch no more."""
-        ...
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            timer.cancel()
 
 
 class Call(Position):
@@ -101,7 +120,7 @@ class Call(Position):
 
     def __init__(
         self,
-        connection: Host,
+        connection: WorkerLink,
         id: int,
         declared: Declaration,
         captured: Captured | None,
@@ -133,7 +152,7 @@ class Call(Position):
         """Whether its time is up; only a bounded call has an end to its time."""
         return self.watch is not None and self.watch.verdict is not None
 
-    def send_drive(self, frame: Next | Send | Throw) -> None:
+    def send_drive(self, frame: Drive) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
         self.waiter = self.connection.link.loop.create_future()
         if self.lost is not None or self.refusal is not None or self.expired:
@@ -155,7 +174,7 @@ class Call(Position):
             # Half of all frames that arrive; the rest goes the long way.
             self.state, self.last = acked, frame.symbol
             if self.captured is not None and self.captured.manifest.name:
-                self.connection.confirm_state(self.captured.manifest.name)
+                self.connection.states.confirm(self.captured.manifest.name)
             return
         try:
             state = self.note_received(frame.symbol, TO_CALLER)

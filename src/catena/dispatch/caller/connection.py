@@ -5,38 +5,24 @@ Each open call has a number on its link, and its frames find it by that.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import count
 from typing import Any
 from weakref import WeakSet
 
-from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.call import Call, WorkerLink
 from catena.dispatch.caller.timeouts import NO_TIMES, Bounds, Timers
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.payloads import refuse_unsendable, values_for
+from catena.dispatch.payloads import refuse_unsendable
 from catena.errors import ProtocolError
-from catena.events import Attempt, CallNacked, Dispatch, Endpoints, FrameDropped
+from catena.events import Attempt, Dispatch, Endpoints, FrameDropped
 from catena.events.bus import announce
 from catena.link.link import Link
 from catena.transfer.capture import capture_first
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
-from catena.transfer.states.plain import PLAIN
-from catena.transfer.states.sent import SentStates
-from catena.wire.frames import (
-    Cancel,
-    Frame,
-    Nack,
-    NackCode,
-    Next,
-    Send,
-    Task,
-    Throw,
-)
-from catena.wire.versions import DELTA, NAMES
+from catena.wire.frames import Cancel, Frame, Next, Send, Task, Throw
 
 __all__ = ["WorkerConnection", "connections"]
 
-_FUNCTIONS = 1024
 _CARRIES: dict[type[Any], str] = {
     Task: "the arguments",
     Next: "the chain",
@@ -48,31 +34,17 @@ connections: WeakSet[WorkerConnection] = WeakSet()
 """The caller's side of every link of this process that is up."""
 
 
-class WorkerConnection:
-    """Opens calls on one link and hands each frame that comes to its call.
-
-    ``calls`` are those that are open, by their number.
-    """
+class WorkerConnection(WorkerLink):
+    """Opens calls on one link and hands each frame that comes to its call."""
 
     def __init__(self, link: Link, proxy: tuple[bytes, bytes], *, strict: bool = False) -> None:
-        self.link = link
-        self.values = values_for(strict=strict)
-        self.deltas = DELTA in link.capabilities
-        self.states = SentStates() if NAMES in link.capabilities else PLAIN
-        self.worker = link.peer.peer if link.peer else "?"
+        super().__init__(link, strict=strict)
         version = link.peer.software if link.peer else ""
         self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
-        self.accepting = True
         self._farewell = ""
-        # Whether the pool let go of the worker.
-        self.closed = False
-        self.calls: dict[int, Call] = {}
         self._ids = count(1)
         self._last = 0
         self._proxy_id, self._proxy = proxy
-        self._proxy_sent = False
-        self._numbers: OrderedDict[bytes, int] = OrderedDict()
-        self._serial = count(1)
         connections.add(self)
 
     @property
@@ -102,9 +74,9 @@ class WorkerConnection:
         code = declared.dumps()
         times = NO_TIMES if bounds is None else bounds.times_for(self.link)
         captured = capture_first(self.values, self.states)
-        number, body = self._number_code(code)
-        proxy = b"" if self._proxy_sent else self._proxy
-        self._proxy_sent = True
+        number, body = self.number_code(code)
+        proxy = b"" if self.proxy_sent else self._proxy
+        self.proxy_sent = True
         timers = None if bounds is None else Timers(bounds)
         call = Call(self, next(self._ids), declared, captured, operation, timers)
         self._last = id = call.id
@@ -143,22 +115,6 @@ class WorkerConnection:
             manifest = (manifest or NO_CHAIN).carrying(operation.carrier)
         return manifest
 
-    def confirm_state(self, number: int) -> None:
-        """Note that the worker has a state, because it accepted the call that brought it."""
-        self.states.confirm(number)
-
-    def note_nack(self, call: Call, nack: Nack) -> None:
-        """Note a refusal: what the worker does not know is sent whole the next time."""
-        if CallNacked.listeners:
-            announce(CallNacked(call.declared.name, self.worker, nack.code.name))
-        if call.captured is not None:
-            # The worker keeps nothing of a call that it refused; the next one brings the state.
-            self.states.drop(call.captured.manifest.name)
-        if nack.code is NackCode.UNKNOWN:
-            self._send_anew()
-        elif nack.code is NackCode.DRAINING:
-            self.accepting = False
-
     def receive(self, frame: Frame) -> None:
         """Take a frame that the link brings."""
         call = self.calls.get(frame.call)
@@ -180,7 +136,7 @@ class WorkerConnection:
         call = self.calls.get(frame.call)
         if isinstance(frame, Task):
             # The worker has learnt nothing of what went along.
-            self._send_anew()
+            self.send_anew()
         elif call is not None:
             self.link.send(Cancel(frame.call))
         if call is not None:
@@ -205,20 +161,3 @@ class WorkerConnection:
         calls, self.calls = self.calls, {}
         for call in calls.values():
             call.connection_lost(error or ConnectionError(closed))
-
-    def _send_anew(self) -> None:
-        """Forget what was sent before: callables, the proxy, states of chains."""
-        self._numbers.clear()
-        self._proxy_sent = False
-        self.states.clear()
-
-    def _number_code(self, body: bytes) -> tuple[int, bytes]:
-        """Return the link's number of a callable, and its body if the worker has to learn it."""
-        number = self._numbers.get(body)
-        if number is not None:
-            self._numbers.move_to_end(body)
-            return number, b""
-        number = self._numbers[body] = next(self._serial)
-        if len(self._numbers) > _FUNCTIONS:
-            self._numbers.popitem(last=False)
-        return number, body

@@ -74,8 +74,8 @@ async def send_call(
     """Send a call to a worker and return it with its first answer.
 
     A worker that refuses before the call began is passed over for another one, and one that said
-    that it is busy is not asked again. Raises what says that there is no answer; TimeoutError and
-    DispatchTimeout when the call's bounds are over.
+    that it is busy is not asked again. Raises the error of a call that has no answer, among
+    them TimeoutError and DispatchTimeout when the call's bounds are over.
     """
     bounded = declared.bounded or options.get() is not None
     bounds = bounds_of(declared) if bounded else None

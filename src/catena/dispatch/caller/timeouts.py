@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from catena.context.options import NO_OPTIONS, options
 from catena.dispatch.caller.answers import apply_answer, mount_late
-from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.call import Call, Watch
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Connection, Dispatcher
 from catena.errors import DispatchTimeout
@@ -53,12 +53,8 @@ class Bounds(NamedTuple):
             return None
         left = self.deadline - monotonic()
         if left <= 0:
-            raise self.out_of_time()
+            raise self.declared.out_of_time()
         return left
-
-    def out_of_time(self) -> TimeoutError:
-        """Return the error of a call whose time is up."""
-        return TimeoutError(f"routine {self.declared.name} ran out of time")
 
     def not_accepted(self, worker: str) -> DispatchTimeout:
         """Return the error of a call that no worker accepted in time."""
@@ -99,7 +95,7 @@ class Bounds(NamedTuple):
         except TimeoutError:
             if not waiting.expired():
                 raise
-        raise self.out_of_time() if first == left else self.not_accepted(worker)
+        raise self.declared.out_of_time() if first == left else self.not_accepted(worker)
 
 
 def bounds_of(declared: Declaration) -> Bounds | None:
@@ -117,19 +113,18 @@ def bounds_of(declared: Declaration) -> Bounds | None:
     return Bounds(declared, deadline, hand_over, inherited)
 
 
-class Timers:
-    """The timers of one call; ``verdict`` is what they decided on, None as long as they have not.
+class Timers(Watch):
+    """The timers of one call, and what follows when one of them has fired.
 
     They refer to the call while they run, and it to them, so they are stopped when it ends. The
     error is made where it is raised: it refers to frames, and those to the call.
     """
 
-    __slots__ = ("_bounds", "_running", "verdict")
+    __slots__ = ("_bounds",)
 
     def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
         self._bounds = bounds
-        self._running: list[asyncio.TimerHandle] = []
-        self.verdict: Verdict | None = None
 
     def start_timers(self, call: Call) -> None:
         """Watch a call that was sent; one that could not be is over already."""
@@ -137,16 +132,10 @@ class Timers:
             return
         loop, bounds = call.connection.link.loop, self._bounds
         if bounds.hand_over is not None:
-            self._running.append(loop.call_later(bounds.hand_over, self._end_hand_over, call))
+            self.timers.append(loop.call_later(bounds.hand_over, self._end_hand_over, call))
         if bounds.deadline is not None:
             left = max(bounds.deadline - monotonic(), 0)
-            self._running.append(loop.call_later(left, self._end_time, call))
-
-    def stop_timers(self) -> None:
-        """Watch no more."""
-        running, self._running = self._running, []
-        for timer in running:
-            timer.cancel()
+            self.timers.append(loop.call_later(left, self._end_time, call))
 
     def withdraw_verdict(self) -> float | None:
         """Stop, and take the verdict back; return the deadline, None without one."""
@@ -171,7 +160,7 @@ class Timers:
     def _verdict_error(self, call: Call) -> TimeoutError:
         """Return the error of the verdict."""
         if self.verdict == "late":
-            return self._bounds.out_of_time()
+            return self._bounds.declared.out_of_time()
         return self._bounds.not_accepted(call.connection.worker)
 
     def _raise_late(self, call: Call, frame: ExceptionFrame) -> None:
@@ -199,7 +188,7 @@ class Timers:
             call.cancel()
             loop, grace = call.connection.link.loop, call.declared.cancel_grace
             # Without a last frame the waiting task goes on; the worker cleans up all the same.
-            self._running.append(loop.call_later(grace, call.wake_caller, None))
+            self.timers.append(loop.call_later(grace, call.wake_caller, None))
 
 
 async def _this(connection: Connection) -> Connection:

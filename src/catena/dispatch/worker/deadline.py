@@ -8,47 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from copy import copy
 from time import monotonic, monotonic_ns
 from typing import Any
 
 from catena.context.options import Options, options
-from catena.dispatch.worker.session import AcceptedCall, Session
+from catena.dispatch.declaration import Declaration
+from catena.dispatch.worker.session import Session
 
-__all__ = ["TimeLeft", "bound_by_time"]
-
-
-def bound_by_time(session: Session, accepted: AcceptedCall) -> AcceptedCall:
-    """Return what to run for a call whose Task limits its time: the routine, under its options."""
-    left = TimeLeft(session, accepted.declared.name)
-    declared = copy(accepted.declared)
-    function = declared.function
-
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await left.run(function(*args, **kwargs))
-
-    def stream(*args: Any, **kwargs: Any) -> Any:
-        return _Steps(left, function(*args, **kwargs))
-
-    declared.function = stream if declared.stream else call
-    return accepted._replace(declared=declared)
+__all__ = ["TimeLeft"]
 
 
 class TimeLeft:
     """The options that a call came with, from when it was sent, or else from when it was read."""
 
-    __slots__ = ("_options", "_routine", "_session")
+    __slots__ = ("_declared", "_options", "_session")
 
-    def __init__(self, session: Session, routine: str) -> None:
+    def __init__(self, session: Session, declared: Declaration) -> None:
         task = session.task
         left, hand_over = task.timeout_ns, task.dispatch_timeout_ns
-        self._session, self._routine = session, routine
+        self._session, self._declared = session, declared
         self._options = Options(
             dispatch_timeout=None if hand_over is None else hand_over / 1e9,
             deadline=None if left is None else monotonic() + left / 1e9 - _in_socket(session),
         )
 
-    async def run(self, body: Awaitable[Any]) -> Any:
+    async def run_body(self, body: Awaitable[Any]) -> Any:
         """Await the routine, or a step of it, until it ends or the time is up.
 
         Raises TimeoutError when it was cancelled because the time was up, whatever it returned
@@ -64,17 +48,17 @@ class TimeLeft:
         left = deadline - monotonic()
         if left <= 0:
             _close(body)
-            raise self._error()
+            raise self._declared.out_of_time()
         timer = asyncio.get_running_loop().call_later(left, self._cancel_late)
         try:
             value = await body
         except (asyncio.CancelledError, StopAsyncIteration) as ended:
             if self._late:
-                raise self._error() from ended
+                raise self._declared.out_of_time() from ended
             raise
         else:
             if self._late:
-                raise self._error()
+                raise self._declared.out_of_time()
             return value
         finally:
             timer.cancel()
@@ -84,9 +68,6 @@ class TimeLeft:
     def _late(self) -> bool:
         """Whether the time was up, and nobody cancelled the call for another reason."""
         return self._session.expired and not self._session.cancelled
-
-    def _error(self) -> TimeoutError:
-        return TimeoutError(f"routine {self._routine} ran out of time")
 
     def _cancel_late(self) -> None:
         session = self._session
@@ -108,22 +89,3 @@ def _close(body: Any) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
-
-
-class _Steps:
-    """The generator of a stream; while it is suspended, its caller watches the time."""
-
-    __slots__ = ("_generator", "_left")
-
-    def __init__(self, left: TimeLeft, generator: Any) -> None:
-        self._left = left
-        self._generator = generator
-
-    async def asend(self, value: Any) -> Any:
-        return await self._left.run(self._generator.asend(value))
-
-    async def athrow(self, error: BaseException) -> Any:
-        return await self._left.run(self._generator.athrow(error))
-
-    async def aclose(self) -> None:
-        await self._generator.aclose()

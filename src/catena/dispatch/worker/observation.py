@@ -15,7 +15,7 @@ from catena.events.bus import call_hook
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
 from catena.transfer.mount import unmount
 from catena.transfer.states.kept import KeptStates
-from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wire.frames import Drive, ExceptionFrame, Result
 
 __all__ = ["ExecutionObservation"]
 
@@ -31,9 +31,7 @@ class ExecutionObservation:
 
     __slots__ = ("_execution", "_lease")
 
-    def __init__(
-        self, session: Session, routine: str, contexts: KeptStates, drive: Next | Send | Throw
-    ) -> None:
+    def __init__(self, session: Session, routine: str, contexts: KeptStates, drive: Drive) -> None:
         task, manifest = session.task, drive.manifest or NO_CHAIN
         served = ServedCall(
             task.call,
@@ -57,7 +55,7 @@ class ExecutionObservation:
         """Make the execution known in a further Context that the routine is about to run in."""
         call_hook(self._execution.enter)
 
-    def note_drive(self, frame: Next | Send | Throw) -> None:
+    def note_drive(self, frame: Drive) -> None:
         """Note the next drive."""
         self._execution.drive = frame.symbol
         self._execution.drives += 1

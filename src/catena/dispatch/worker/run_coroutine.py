@@ -17,6 +17,7 @@ from typing import Any
 from catena.dispatch.answers import append_context
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
+from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.observation import ExecutionObservation
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net, plain_exception
 from catena.errors import ChainSerializationError, SerializationError
@@ -26,7 +27,7 @@ from catena.transfer.baseline import Baseline
 from catena.transfer.capture import capture_answer
 from catena.transfer.manifest import Values
 from catena.transfer.mount import unmount
-from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wire.frames import Drive, ExceptionFrame, Result
 from catena.wording import reason
 
 __all__ = ["RunningCall", "answer_exception", "unpickle_arguments"]
@@ -40,27 +41,28 @@ class RunningCall:
     idle = False
 
     def __init__(
-        self, session: Session, accepted: AcceptedCall, frame: Next | Send | Throw
+        self, session: Session, accepted: AcceptedCall, frame: Drive, time: TimeLeft | None
     ) -> None:
         self._started = False
         # Not through the loop's task factory: nothing is forked here, the chain is about to come.
         self._task: asyncio.Task[None] = asyncio.Task(
-            self._run(session, accepted, frame),
+            self._run(session, accepted, frame, time),
             loop=session.sessions.link.loop,
             context=accepted.base.context.copy(),
         )
 
-    def take_drive(self, frame: Next | Send | Throw) -> None:
+    def take_drive(self, frame: Drive) -> None:
         """A coroutine is driven once, when it starts: the grammar knows no other drive."""
 
     def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel the routine's task."""
-        # A task that has not started would never answer a cancellation, so it is asked to end.
+        # A task that was cancelled before its first step would never answer: it looks at the
+        # session's flag instead.
         if self._started:
             self._task.cancel(message)
 
     async def _run(
-        self, session: Session, accepted: AcceptedCall, frame: Next | Send | Throw
+        self, session: Session, accepted: AcceptedCall, frame: Drive, time: TimeLeft | None
     ) -> None:
         self._started = True
         declared, contexts, base = accepted
@@ -80,7 +82,8 @@ class RunningCall:
             if frame.manifest is not None:
                 baseline = contexts.enter(frame.manifest, base, self._task)
             args, kwargs = unpickle_arguments(task.payload, declared)
-            value = await declared.function(*args, **kwargs)
+            body = declared.function(*args, **kwargs)
+            value = await (body if time is None else time.run_body(body))
             payload = pickle_payload(value, "the result", declared.name)
             manifest, _ = capture_answer(contexts.values, baseline, whole=session.sessions.whole)
             symbol = "return+" if session.cancelled else "return"

@@ -8,13 +8,14 @@ When another chain takes over the stream, it gets a Context and a task of its ow
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from time import monotonic
 from typing import Any
 
 from catena.context.chain import current
 from catena.dispatch.answers import mount_frame
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
+from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.observation import ExecutionObservation
 from catena.dispatch.worker.run_coroutine import answer_exception, unpickle_arguments
 from catena.dispatch.worker.session import AcceptedCall, Session, end_in_net
@@ -25,21 +26,22 @@ from catena.transfer.capture import capture_answer
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.mount import unmount
 from catena.transfer.states.kept import KeptState
-from catena.wire.frames import ExceptionFrame, Next, Result, Send, Throw
+from catena.wire.frames import Drive, ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
 __all__ = ["ChainDriver", "RunningStream"]
-
-Drive = Next | Send | Throw
 
 
 class RunningStream:
     """Runs an async generator for a session; one step is outstanding at most."""
 
-    def __init__(self, session: Session, accepted: AcceptedCall, frame: Drive) -> None:
+    def __init__(
+        self, session: Session, accepted: AcceptedCall, frame: Drive, time: TimeLeft | None
+    ) -> None:
         self.session = session
         self.idle = False
         self._declared = accepted.declared
+        self._time = time
         self._contexts = accepted.contexts
         self._base: KeptState | None = accepted.base
         self._generator: AsyncGenerator[Any, Any] | None = None
@@ -155,25 +157,30 @@ class RunningStream:
             chain.home.keeps_pins = True
 
     async def _advance_generator(self, frame: Drive) -> Any:
-        generator = self._generator
-        if self.session.cancelled:
+        if not self.session.cancelled:
+            step = self._begin_step(frame)
+        elif self._generator is not None:
             # The Cancel came before this step had begun: it begins by being cancelled.
-            if generator is None:
-                raise self.session.make_cancellation()
-            return await generator.athrow(self.session.make_cancellation())
+            step = self._generator.athrow(self.session.make_cancellation())
+        else:
+            raise self.session.make_cancellation()
+        return await (step if self._time is None else self._time.run_body(step))
+
+    def _begin_step(self, frame: Drive) -> Awaitable[Any]:
+        name = self._declared.name
+        generator = self._generator
         if generator is None:
             args, kwargs = unpickle_arguments(self.session.task.payload, self._declared)
             generator = self._generator = self._declared.function(*args, **kwargs)
         match frame:
             case Next():
-                return await generator.asend(None)
+                return generator.asend(None)
             case Send():
-                value = unpickle_payload(frame.payload, "the sent value", self._declared.name)
-                return await generator.asend(value)
+                return generator.asend(unpickle_payload(frame.payload, "the sent value", name))
             case Throw():
-                what, routine = "the thrown exception", self._declared.name
-                error = unpickle_payload(frame.payload, what, routine, unpickle_exception)
-                return await generator.athrow(error)
+                what = "the thrown exception"
+                error = unpickle_payload(frame.payload, what, name, unpickle_exception)
+                return generator.athrow(error)
 
     async def _close_quietly(self, error: BaseException) -> None:
         """Close a generator whose step failed outside of it; what that raises joins the error."""

@@ -20,18 +20,7 @@ from catena.link.link import Link
 from catena.remote_exceptions.pickled import pickle_exception
 from catena.transfer.states.kept import KeptState, KeptStates
 from catena.wire.call_states import END, TO_WORKER, Position
-from catena.wire.frames import (
-    Cancel,
-    ExceptionFrame,
-    Frame,
-    Nack,
-    NackCode,
-    Next,
-    Result,
-    Send,
-    Task,
-    Throw,
-)
+from catena.wire.frames import Cancel, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
 from catena.wire.versions import DELTA
 from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 
@@ -64,7 +53,7 @@ class Running(Protocol):
 
     idle: bool
 
-    def take_drive(self, frame: Next | Send | Throw, /) -> None:
+    def take_drive(self, frame: Drive, /) -> None:
         """Go on to the next yield."""
         ...
 
@@ -88,7 +77,7 @@ class ServedLink:
         self.open_sessions: dict[int, Session] = {}
         self.functions: Learnt[int, Declaration] = Learnt(*FUNCTIONS)
 
-    def begin_call(self, session: Session, drive: Next | Send | Throw) -> None:
+    def begin_call(self, session: Session, drive: Drive) -> None:
         """Accept a call at its first drive and run it, or refuse it."""
         raise NotImplementedError
 
@@ -138,19 +127,16 @@ class Session(Position):
         except ProtocolError as error:
             self._end_broken(error)
             return
-        match frame:
-            case Next() | Send() | Throw():
-                if self.running is None:
-                    self.sessions.begin_call(self, frame)
-                else:
-                    self.running.take_drive(frame)
-            case Cancel():
-                self.cancelled, self.message = True, frame.text
-                idle = state == "flow closing"
-                if self.running is not None and (idle or not self.expired):
-                    self.running.cancel(frame.text, idle=idle)
-            case _:
-                pass
+        if isinstance(frame, Cancel):
+            self.cancelled, self.message = True, frame.text
+            idle = state == "flow closing"
+            if self.running is not None and (idle or not self.expired):
+                self.running.cancel(frame.text, idle=idle)
+        elif isinstance(frame, Drive):
+            if self.running is None:
+                self.sessions.begin_call(self, frame)
+            else:
+                self.running.take_drive(frame)
 
     def send_answer(self, frame: Result | ExceptionFrame) -> None:
         """Send an answer; the last one ends the session."""

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.payloads import refuse_unsendable, values_for
-from catena.dispatch.worker.deadline import bound_by_time
+from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.learnt import Learnt
 from catena.dispatch.worker.numbers import AHEAD, Overtaken
 from catena.dispatch.worker.run_coroutine import RunningCall
@@ -30,18 +30,7 @@ from catena.remote_exceptions.pickled import pickle_exception
 from catena.standing import copy_members, count_with
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptStates
-from catena.wire.frames import (
-    Ack,
-    ExceptionFrame,
-    Frame,
-    Nack,
-    NackCode,
-    Next,
-    Result,
-    Send,
-    Task,
-    Throw,
-)
+from catena.wire.frames import Ack, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
 from catena.wording import TEXT_LIMIT, reason
 
 __all__ = ["Sessions", "all_sessions"]
@@ -203,7 +192,7 @@ class Sessions(ServedLink):
         super().forget_session(session)
         self._undriven.pop(session.task.call, None)
 
-    def begin_call(self, session: Session, drive: Next | Send | Throw) -> None:
+    def begin_call(self, session: Session, drive: Drive) -> None:
         """Accept a call at its first drive and run it, or refuse it."""
         task = session.task
         answer = self.admit_call(task, drive.manifest)
@@ -212,10 +201,10 @@ class Sessions(ServedLink):
             return
         session.note_sent("ack")
         self.link.send(Ack(task.call))
-        if task.timeout_ns is not None or task.dispatch_timeout_ns is not None:
-            answer = bound_by_time(session, answer)
+        bounded = task.timeout_ns is not None or task.dispatch_timeout_ns is not None
+        time = TimeLeft(session, answer.declared) if bounded else None
         kind = RunningStream if task.stream else RunningCall
-        session.running = kind(session, answer, drive)
+        session.running = kind(session, answer, drive, time)
 
     def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
