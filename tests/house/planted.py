@@ -131,14 +131,14 @@ def _remember(batch: list[Frame]) -> bytes:
 
 def _in_batches(change: Callable[[list[Frame]], list[Frame]]) -> Any:
     """Let the codec return other frames of a message."""
-    return returning(codec, "decode", lambda one: one._replace(frames=change(one.frames)))
+    return returning(codec, "decode_message", lambda one: one._replace(frames=change(one.frames)))
 
 
 keep(
     "a yield is written as a return",
     given(
         codec,
-        "encode",
+        "encode_message",
         each(lambda one: one._replace(symbol="return") if type(one) is Result else one),
     ),
     a_message,
@@ -148,7 +148,7 @@ keep(
     "a Task loses its first drive",
     given(
         codec,
-        "encode",
+        "encode_message",
         each(lambda one: one._replace(drive=None) if type(one) is Task else one),
     ),
     a_message,
@@ -156,12 +156,12 @@ keep(
 )
 keep(
     "call ids are cut to 32 bits",
-    given(codec, "encode", each(lambda one: one._replace(call=one.call % 2**32))),
+    given(codec, "encode_message", each(lambda one: one._replace(call=one.call % 2**32))),
     a_message,
 )
 keep(
     "a manifest without a chain is written as none",
-    given(codec, "encode", each(_without_empty_manifest)),
+    given(codec, "encode_message", each(_without_empty_manifest)),
     a_message,
     a_frame,
 )
@@ -237,7 +237,7 @@ keep(
 )
 keep(
     "a message ends in bytes that nobody needs",
-    returning(codec, "encode", lambda encoded: encoded + coding.NEWS),
+    returning(codec, "encode_message", lambda encoded: encoded + coding.NEWS),
     cut_short,
 )
 

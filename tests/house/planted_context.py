@@ -278,7 +278,7 @@ keep(
 )
 keep(
     "entries are sorted by their values",
-    patch.object(diff, "_by_key", lambda entry: entry.value),
+    patch.object(diff, "_KEY", lambda entry: entry.value),
     order_of_sets,
 )
 keep(

@@ -44,7 +44,7 @@ class _Untyped:
     def __getattr__(self, name: str) -> Any:
         return getattr(codec, name)
 
-    def decode(self, data: bytes) -> Any:
+    def decode_message(self, data: bytes) -> Any:
         """Return what a message holds. Raises LookupError."""
         try:
             return codec.decode_message(data)
