@@ -40,7 +40,7 @@ def tell(to: Pending, times: int = 1) -> None:
     for _ in range(times):
         event = Dispatch("call", stream=False)
         event.span, event.context = tracer.start_span("call"), Context()
-        to.record(tracer, event, None, {})
+        to.record_begin(tracer, event, None, {})
 
 
 def test_many_are_flushed_together() -> None:

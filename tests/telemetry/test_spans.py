@@ -668,7 +668,7 @@ def test_both_sides_of_a_contention_are_named() -> None:
         "the owner",
         "the intruder",
     )
-    for side in ("owner", "intruder"):
+    for side in ("owner", "contender"):
         assert facts[f"catena.{side}.process"] > 0
         assert facts[f"catena.{side}.thread"] > 0
     assert facts["catena.contender.call"] == 1
