@@ -190,7 +190,9 @@ def test_hooks_see_span_and_event(tracers: TracerProvider, exporter: InMemorySpa
     CatenaInstrumentor().instrument(
         tracer_provider=tracers,
         dispatch_hook=lambda span, event: span.set_attribute("ours", f"to {event.routine}"),
-        execution_hook=lambda span, event: span.set_attribute("ours", f"of {event.worker}"),
+        execution_hook=lambda span, event: span.set_attribute(
+            "ours", f"of {event.served.endpoints.worker}"
+        ),
     )
     call()
 
