@@ -231,7 +231,9 @@ keep(
 keep(
     "a message is known by its first bytes",
     patch.multiple(
-        codec, encode=_remember, decode=lambda data: _known.get(data[:8]) or _decode(data)
+        codec,
+        encode_message=_remember,
+        decode_message=lambda data: _known.get(data[:8]) or _decode(data),
     ),
     cut_short,
 )

@@ -150,7 +150,7 @@ class Sizes:
 
     def watched(self) -> Any:
         """Watch the frames that this process sends and gets, while a step is open."""
-        return patch.multiple(codec, encode=self._sent, decode=self._got)
+        return patch.multiple(codec, encode_message=self._sent, decode_message=self._got)
 
     def _sent(self, batch: list[Frame], sent_at_ns: int = 0) -> bytes:
         for frame in batch:
