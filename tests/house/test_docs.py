@@ -130,7 +130,7 @@ def unpromised(signatures: str) -> list[str]:
     The two markers of "no value" have none to show.
     """
     return re.findall(
-        r"(?<![.\w])_(?!NOT_GIVEN)[a-zA-Z]\w*|= (?!MISSING\b|_NOT_GIVEN\b)_?[A-Z][A-Z_]+\b",
+        r"(?<![.\w])_[a-zA-Z]\w*|= (?!MISSING\b|NOT_GIVEN\b)_?[A-Z][A-Z_]+\b",
         signatures,
     )
 
