@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn, Self, SupportsIndex, cast
 
 from catena.context.binding import Binding
@@ -118,10 +117,13 @@ class BaseToken:
 
     def hold_inner_tokens(self, loads: Callable[[bytes], Any], data: bytes) -> None:
         """Decode an old value that came with tokens inside of it: they live as long as this one."""
-        if self._old is not None and self._old.held is None:
+        if self._old is None or self._old.held is not None:
+            return
+        try:
+            self._old = self._old._replace(held=loads(data))
+        except Exception:
             # Whoever asks for the old value gets the error.
-            with suppress(Exception):
-                self._old = self._old._replace(held=loads(data))
+            return
 
     @property
     def id(self) -> bytes:
@@ -147,6 +149,11 @@ class BaseToken:
             # As ``get`` does it: from now on somebody can change the value in place.
             self._before.expose(self._var, old)
         return self.MISSING if old is UNSET else old
+
+    @property
+    def variable(self) -> Variable:
+        """The variable that was set."""
+        return self._var
 
     @property
     def used(self) -> bool:

@@ -326,7 +326,7 @@ class Token(BaseToken, Generic[T]):
     @property
     def var(self) -> ContextVar[T]:
         """The variable that was set."""
-        return cast("ContextVar[T]", self._var)
+        return cast("ContextVar[T]", self.variable)
 
     def __enter__(self) -> Token[T]:
         return self
@@ -343,7 +343,7 @@ class Token(BaseToken, Generic[T]):
         self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
     ) -> tuple[Any, ...]:
         old = self.note_departure(dumps, loads)
-        return restore_token, (self.id, self._var, loads, old.data, old.flaw, self._used)
+        return restore_token, (self.id, self.variable, loads, old.data, old.flaw, self.used)
 
 
 def restore_token(

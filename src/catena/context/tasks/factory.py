@@ -22,7 +22,7 @@ from catena.context.ownership import (
     take_ownership,
 )
 
-__all__ = ["NOBODY", "ForkingFactory", "LoopRecord", "known_loops"]
+__all__ = ["NOBODY", "ForkingFactory", "Loop", "LoopRecord", "known_loops"]
 
 Coro = Coroutine[Any, Any, Any]
 Loop = asyncio.AbstractEventLoop
