@@ -300,10 +300,9 @@ class Link:
                 # Nothing is left unread: what begins soon need not wait.
                 self.gate.fresh = monotonic() + LATE_SECONDS
                 for frame in frames:
-                    if frame.call and type(frame) is not Piece:
-                        receive(frame)
-                    else:
-                        self._take_frame(frame)
+                    is_whole = frame.call and type(frame) is not Piece
+                    take = receive if is_whole else self._take_frame
+                    take(frame)
         except Exception as reason:
             error = reason
         if isinstance(error, ProtocolError):

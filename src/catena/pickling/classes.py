@@ -188,18 +188,26 @@ def _without_init_subclass(bases: Iterable[Any]) -> Generator[None]:
     undo: list[tuple[Any, Any]] = []
     with _creating:
         try:
-            for base in bases:
-                if isinstance(getattr(base.__init_subclass__, "__func__", None), FunctionType):
-                    old = base.__dict__.get("__init_subclass__")
-                    type.__setattr__(base, "__init_subclass__", _stand_in(base, old, me))
-                    undo.append((base, old))
+            for base in filter(_has_init_subclass, bases):
+                old = base.__dict__.get("__init_subclass__")
+                type.__setattr__(base, "__init_subclass__", _stand_in(base, old, me))
+                undo.append((base, old))
             yield
         finally:
             for base, old in undo:
-                if old is None:
-                    type.__delattr__(base, "__init_subclass__")
-                else:
-                    type.__setattr__(base, "__init_subclass__", old)
+                _put_back(base, old)
+
+
+def _put_back(base: Any, old: Any) -> None:
+    if old is None:
+        type.__delattr__(base, "__init_subclass__")
+    else:
+        type.__setattr__(base, "__init_subclass__", old)
+
+
+def _has_init_subclass(base: Any) -> bool:
+    """Say whether Python code would run when a class is derived from this one."""
+    return isinstance(getattr(base.__init_subclass__, "__func__", None), FunctionType)
 
 
 def _stand_in(base: Any, old: Any, thread: int) -> Any:

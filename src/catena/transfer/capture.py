@@ -25,7 +25,7 @@ Each function runs in the Context that it is about, and asks the guard first.
 
 from __future__ import annotations
 
-from catena.context.chain import UNMOUNTED, Chain, State, current
+from catena.context.chain import UNMOUNTED, State, current
 from catena.context.guard import admit
 from catena.context.home import Home
 from catena.context.ledger import CallLedger
@@ -46,9 +46,10 @@ def capture_first(values: Values, states: SentStates | PlainStates) -> Captured 
     ``lost`` entry, with a SerializationWarning. Raises ChainContention when somebody else runs the
     chain, and ChainSerializationError in strict mode or when the chain exceeds a limit.
     """
-    chain = _admit_current()
-    if chain is None:
+    chain = current.get()
+    if chain is None or chain is UNMOUNTED:
         return None
+    chain = admit(chain)
     ensure_task_factory(chain.task)
     return _with_tokens(states.describe(chain, values), chain.home)
 
@@ -59,9 +60,10 @@ def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
     Without a baseline, or when another chain drives than the one that its frame named, the whole
     chain. Returns None and raises as ``capture_first``.
     """
-    chain = _admit_current()
-    if chain is None:
+    chain = current.get()
+    if chain is None or chain is UNMOUNTED:
         return None
+    chain = admit(chain)
     ensure_task_factory(chain.task)
     if baseline is None or baseline.chain_id != chain.id:
         return _with_tokens(PLAIN.describe(chain, values), chain.home)
@@ -79,9 +81,10 @@ def capture_answer(
     Forward-only variables stay out, variables that were reset here are named. ``whole`` repeats
     what did not change, for a peer that knows no deltas. Raises as ``capture_first``.
     """
-    chain = _admit_current()
-    if chain is None:
+    chain = current.get()
+    if chain is None or chain is UNMOUNTED:
         return None, None
+    chain = admit(chain)
     home, state = chain.home, chain.state
     everything = whole or baseline is None
     is_as_it_was = baseline is not None and state is baseline.state and state.is_untouched
@@ -97,12 +100,6 @@ def capture_answer(
     manifest, now = _with_token_news(manifest, now, home)
     has_news = block or everything or manifest.spent or manifest.live
     return (manifest if has_news else None), now
-
-
-def _admit_current() -> Chain | None:
-    """Return the chain that runs here, None without one. Raises ChainContention."""
-    chain = current.get()
-    return None if chain is None or chain is UNMOUNTED else admit(chain)
 
 
 def _changes_since(
