@@ -195,9 +195,12 @@ async def resets() -> None:
     """What was sent is reset."""
     token, other = mark.set({"a": 1}), size.set(1)
     await _call(look)
+    await _call(look)
     mark.reset(token)
     await _call(look)
+    await _call(look)
     size.reset(other)
+    await _call(look)
     await _call(look)
 
 
@@ -219,6 +222,7 @@ async def left_early() -> None:
     stream = count(3)
     await anext(stream)
     await stream.aclose()
+    await _call(look)
     await _call(look)
 
 
@@ -256,6 +260,8 @@ async def lost() -> None:
     """A value that cannot be written."""
     size.set(Unwritable())
     color.set("kept")
+    await _call(look)
+    await _call(look)
     await _call(look)
     await _call(touch, "then")
 
