@@ -41,6 +41,9 @@ SECONDS = 10.0
 
 NOTHING = Spec("value", "", "", by_value=False)
 
+FROZEN_EVERY = 50
+"""After so many calls that left nothing, what there is then is looked at no more."""
+
 HEAVY_SECONDS = 300.0
 """How much longer a call with a gigabyte may take."""
 
@@ -117,6 +120,12 @@ async def settle_in_there() -> None:
 
 
 @catena.routine
+async def freeze_there() -> None:
+    """Let the worker mind only what is made from now on."""
+    gc.freeze()
+
+
+@catena.routine
 async def left_there() -> Left:
     """Count on the worker."""
     return left()
@@ -133,6 +142,7 @@ class Life:
         self._runner = asyncio.Runner()
         self._pool: catena.WorkerPool | None = None
         self._before: tuple[Left, Left] | None = None
+        self._calls = 0
 
     def live(self, seen: Seen, plan: Plan) -> None:
         """Make one call and look at what is left. Raises AssertionError for a broken promise."""
@@ -140,6 +150,10 @@ class Life:
             if self._pool is None:
                 self._enter()
             self._runner.run(self._live(seen, plan))
+            self._calls += 1
+            if self._calls % FROZEN_EVERY == 0:
+                self._runner.run(self._freeze())
+                self._before = self._runner.run(_left())
         except BaseException as error:
             self.leave()
             if isinstance(error, AssertionError):
@@ -178,6 +192,16 @@ class Life:
             await _run_plan(plan)
         await left_there()
         await asyncio.sleep(0.05)
+
+    async def _freeze(self) -> None:
+        """Let both processes mind only what is made from now on.
+
+        Nothing of a call is left at this moment. What the law itself keeps of its examples would
+        make each further count slower.
+        """
+        gc.freeze()
+        await asyncio.wait_for(freeze_there(), SECONDS)
+        await asyncio.sleep(0.01)
 
     async def _live(self, seen: Seen, plan: Plan) -> None:
         seen[await self._outcome(plan)] += 1
