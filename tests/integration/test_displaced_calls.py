@@ -58,7 +58,7 @@ def test_a_call_is_refused_before_anything_is_sent(here: str) -> None:
         with recording(Dispatch) as recorded, pytest.raises(catena.TaskFactoryDisplaced):
             await paint("blue")
         [dispatch] = recorded.of(Dispatch)
-        assert (dispatch.worker, dispatch.call) == ("", 0)
+        assert (dispatch.attempt, dispatch.call) == (None, 0)
         assert color.get() == "red"
         catena.install_task_factory()
         assert await paint("blue") == ("red", "blue")
