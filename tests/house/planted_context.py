@@ -157,12 +157,20 @@ keep(
     patch.object(SentStates, "_is_worth_a_name", lambda *_: True),
     set_then_call,
     one_of_many,
+    sent_again,
+    a_large_value,
+)
+keep(
+    "a new state passes for one that was sent before",
+    patch.object(State, "was_sent", True),
+    set_then_call,
 )
 keep(
     "no state is ever named",
     patch.object(SentStates, "_is_worth_a_name", lambda *_: False),
     sent_again,
     a_large_value,
+    one_of_many,
 )
 keep(
     "a value that can change is opened once for all calls",
