@@ -27,7 +27,7 @@ LONG_FLOORS = {
     **{f"depth {depth}": 3_000 for depth in range(3)},
     **{f"outcome: {what}": 200 for what in OUTCOMES},
 }
-RARE_FLOORS = {"a gigabyte": 10, "outcome: RemoteError": 50}
+RARE_FLOORS = {"a gigabyte": 10, "outcome: RemoteError": 10}
 """What only the long count is sure to meet."""
 
 # Some hooks come up only once or twice in so few calls, so nothing can be asked of them here.
