@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(options, out=out)
         return Counts()
 
-    monkeypatch.setattr(collect, "_collect", run)
+    monkeypatch.setattr(collect, "_run_collector", run)
     return found
 
 

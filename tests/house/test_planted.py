@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,28 @@ def test_a_law_that_is_broken_says_with_what() -> None:
     assert met != once
     with pytest.raises(AssertionError, match="large: 0 of 5"):
         reached(Seen(), its.law.floors)
+
+
+def test_what_a_law_meets_does_not_depend_on_what_is_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Constants of modules that happen to be imported are no examples."""
+    from hypothesis import strategies as st
+
+    met: list[int] = []
+
+    @law(st.integers(), examples=200, floors={})
+    def anything(_: Seen, number: int) -> None:
+        met.append(number)
+
+    anything()
+    once, met[:] = list(met), []
+    (tmp_path / "full_of_numbers.py").write_text("NUMBERS = (123_457, 765_431, 987_653)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "full_of_numbers", import_module("full_of_numbers"))
+    anything()
+
+    assert met == once
 
 
 def _files() -> Iterator[Path]:

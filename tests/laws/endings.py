@@ -41,6 +41,9 @@ SECONDS = 10.0
 
 NOTHING = Spec("value", "", "", by_value=False)
 
+OPENED = ("argument", "keyword", "closure", "result", "yielded", "sent")
+"""Places of values that are opened by nothing but the call itself."""
+
 FROZEN_EVERY = 50
 """After so many calls that left nothing, what there is then is looked at no more."""
 
@@ -261,7 +264,14 @@ def _word(error: BaseException, plan: Plan) -> str:
     if plan.place == "raised" and plan.ending == "ended":
         assert _says(error, name_of(plan.spec)), f"{reason(error)} hides what was raised: {plan}"
     kind = "its own class" if _is_hostile(error) else class_name(error)
+    assert kind == "SerializationError" or not _resists_opening(plan), f"{kind} of {plan}"
     return f"outcome: {kind}"
+
+
+def _resists_opening(plan: Plan) -> bool:
+    """Say whether a value of the call cannot be opened where it arrives."""
+    hostile = plan.spec.kind == "value" and plan.spec.hook == "opening"
+    return hostile and plan.ending == "ended" and plan.place in OPENED
 
 
 def _says(error: BaseException, name: str) -> bool:
