@@ -10,8 +10,6 @@ from __future__ import annotations
 from catena.events.bus import on_poll
 from catena.pool.bootstrap import on_spawn
 
-__all__ = ["register_telemetry"]
-
 
 def register_telemetry() -> None:
     """Have telemetry asked whenever observers are looked for, and whenever a worker is started."""

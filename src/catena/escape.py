@@ -5,8 +5,6 @@ A terminal obeys control characters, a log believes line breaks, and UTF-8 has n
 
 from __future__ import annotations
 
-__all__ = ["printable"]
-
 _MOST = 200
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["INSTALL", "Facts", "install_command", "numbers_of", "rebuild_error", "show_task"]
-
 INSTALL = "pip install ."
 """The one install command, run in a checkout: nothing is published yet."""
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 from itertools import count
 
-__all__ = ["ID_BYTES", "Key", "new_id"]
-
 Key = tuple[str, str]
 """A variable's identity in every process: namespace and name."""
 

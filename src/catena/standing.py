@@ -12,18 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 from weakref import WeakSet
 
-__all__ = [
-    "WORKER",
-    "Numbers",
-    "Reader",
-    "Standing",
-    "adopt_id",
-    "copy_members",
-    "count_now",
-    "count_with",
-    "worker_id",
-]
-
 WORKER = "CATENA_WORKER_ID"
 
 Standing = Literal["workers", "links", "calls", "leases"]

@@ -9,8 +9,6 @@ import os
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-__all__ = ["address_of", "unix_target"]
-
 _UNIX = "unix:"
 
 

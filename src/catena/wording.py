@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["TEXT_LIMIT", "class_name", "full_name", "reason", "text_of"]
-
 TEXT_LIMIT = 4096
 """The most characters of a text that is quoted in an error of ours."""
 

@@ -18,7 +18,7 @@ import pytest
 
 import catena
 from catena.dispatch.declaration import declaration_of
-from catena.pickling import pickler
+from catena.pickling import pickler, references
 from tests.dispatch.ends import connected
 from tests.support import run
 
@@ -169,8 +169,8 @@ def test_a_bound_routine_is_copied_and_pickled_like_a_bound_method() -> None:
         assert asyncio.run(again.local(2)) == 3
     for dumps, loads in ((pickle.dumps, pickle.loads), (pickler.dumps, pickler.loads)):
         assert declaration_of(loads(dumps(Child.same))) is declaration_of(Child.same)
-    assert pickler.find_reference(declaration_of(Child.named).wrapper)
-    assert pickler.find_reference(declaration_of(Child.same).wrapper)
+    assert references.find_reference(declaration_of(Child.named).wrapper)
+    assert references.find_reference(declaration_of(Child.same).wrapper)
 
 
 def test_a_bound_routine_crosses_and_keeps_self() -> None:
@@ -220,9 +220,9 @@ def test_a_decorator_above_a_method_finds_the_function() -> None:
     assert Decorated.through.__name__ == "through"  # type: ignore[attr-defined]
     assert inspect.iscoroutinefunction(Decorated.through.__wrapped__)  # type: ignore[attr-defined]
     wrapper = declaration_of(Decorated.through).wrapper
-    name = pickler.find_reference(wrapper)
+    name = references.find_reference(wrapper)
     assert name is not None
-    assert pickler.load_reference(name) is wrapper
+    assert references.load_reference(name) is wrapper
 
 
 def _through(function: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.pickling import pickler
+from catena.pickling import pickler, references
 from tests.pickling.elsewhere import Elsewhere, elsewhere
 
 __all__ = ["elsewhere"]
@@ -86,9 +86,9 @@ def test_importable_callables_go_by_reference(obj: Any) -> None:
 
 def test_a_reference_names_what_importing_yields() -> None:
     """D3: a reference is given when importing it yields this very object."""
-    assert pickler.find_reference(json.dumps) == "json:dumps"
-    assert pickler.find_reference(Importable.method) == f"{__name__}:Importable.method"
-    assert pickler.load_reference(f"{__name__}:Importable.method") is Importable.method
+    assert references.find_reference(json.dumps) == "json:dumps"
+    assert references.find_reference(Importable.method) == f"{__name__}:Importable.method"
+    assert references.load_reference(f"{__name__}:Importable.method") is Importable.method
 
 
 def test_what_importing_does_not_yield_has_no_reference() -> None:
@@ -101,15 +101,15 @@ def test_what_importing_does_not_yield_has_no_reference() -> None:
     in_main = types.FunctionType(local.__code__, {}, "f")
     in_main.__module__, in_main.__qualname__ = "__main__", "f"
     for one in (local, lambda: 0, shadowed, in_main, 5, "text"):
-        assert pickler.find_reference(one) is None
+        assert references.find_reference(one) is None
 
 
 def test_what_cannot_be_resolved_says_so() -> None:
     """D3: a reference to what is not there is an ImportError or an AttributeError."""
     with pytest.raises(ModuleNotFoundError):
-        pickler.load_reference("no_such_module:f")
+        references.load_reference("no_such_module:f")
     with pytest.raises(AttributeError):
-        pickler.load_reference("json:no_such_name")
+        references.load_reference("json:no_such_name")
 
 
 def test_lambdas_and_closures_go_by_value(elsewhere: Elsewhere) -> None:

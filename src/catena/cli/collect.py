@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from catena.collect import Receiver
     from catena.collect.intake import Counts
 
-__all__ = ["command"]
-
 _FAILED, _USAGE = 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -21,8 +21,6 @@ from catena.demo.report import show_report, to_json
 from catena.demo.run import ContextLost, Progress, run_demo
 from catena.errors import CatenaError, install_command
 
-__all__ = ["command"]
-
 T = TypeVar("T")
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["CommandEnded", "report_line"]
-
 
 class CommandEnded(Exception):
     """Ends a command with an exit code; each line of ``text`` says why."""

@@ -15,8 +15,6 @@ from rich.markdown import Markdown
 
 from catena.cli.ending import CommandEnded
 
-__all__ = ["command", "read_sections"]
-
 _HEADING = re.compile(r"^## (\w+) \{ #[\w-]+ \}\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _UNKNOWN = 2

@@ -17,8 +17,6 @@ from rich.text import Text
 
 from catena.cli.ending import report_line
 
-__all__ = ["show_progress"]
-
 LINE_SECONDS = 5.0
 """Seconds between two lines of one phase where there is no terminal."""
 

@@ -12,9 +12,6 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["LineFile", "list_generations"]
-
-
 _log = logging.getLogger("catena.collect")
 
 

@@ -16,8 +16,6 @@ from catena.collect.otlp import Refused, count_items, to_line
 from catena.collect.registry import Limits, Registry
 from catena.grpc_loading import grpc
 
-__all__ = ["Counts", "Intake"]
-
 _log = logging.getLogger("catena.collect")
 
 

@@ -24,11 +24,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from catena.grpc_loading import grpc
 
-__all__ = [
-    "SIGNALS", "Malformed", "Refused", "count_items", "from_bytes", "from_json", "iterate_items",
-    "read_attributes", "read_number", "read_points", "read_value", "to_line",
-]  # fmt: skip
-
 SIGNALS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,

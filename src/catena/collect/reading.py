@@ -15,8 +15,6 @@ from typing import Any
 from catena.collect import otlp
 from catena.collect.files import list_generations
 
-__all__ = ["LogRecord", "Point", "Recording", "Span"]
-
 _TEMPORALITIES = ("UNSPECIFIED", "DELTA", "CUMULATIVE")
 _PLAIN = {"KeyValue": otlp.read_attributes, "AnyValue": otlp.read_value}
 """Messages that stand for plain values, and what reads them."""

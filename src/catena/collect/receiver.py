@@ -18,8 +18,6 @@ from catena.collect.intake import Counts, Intake
 from catena.collect.registry import Limits
 from catena.collect.servers import Address, make_server, parse_address
 
-__all__ = ["Receiver", "receiving"]
-
 _DEADLINE = 30.0
 
 

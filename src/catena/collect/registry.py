@@ -22,8 +22,6 @@ from catena.collect import otlp, series
 from catena.collect.series import Series, Unusable
 from catena.collect.translate import Labels, family_name, make_labels, to_text, unit_words
 
-__all__ = ["REASONS", "Limits", "Registry"]
-
 REASONS: tuple[str, ...] = ("series", "instances", "name", "type", "point", "temporality")
 """Why a data point may be dropped.
 

@@ -25,8 +25,6 @@ from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnk
 from catena.collect.otlp import read_number
 from catena.collect.translate import Labels, label_name, to_text
 
-__all__ = ["Counter", "ExponentialHistogram", "Histogram", "Series", "Summary", "Unusable"]
-
 _Key = tuple[str, Labels]
 """Which sample of a series: what is added to the name, and the label that is added, if any."""
 _Values = dict[_Key, float]

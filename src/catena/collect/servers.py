@@ -36,8 +36,6 @@ from catena.errors import AddressRefused
 from catena.grpc_loading import grpc
 from catena.targets import unix_target
 
-__all__ = ["Address", "GrpcServer", "HttpServer", "make_server", "parse_address"]
-
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _PARSERS = {_PROTOBUF: from_bytes, _JSON: from_json}
 _MAX_LENGTH = "grpc.max_receive_message_length"

@@ -14,8 +14,6 @@ from typing import Any
 
 from catena.collect.otlp import read_value
 
-__all__ = ["Labels", "family_name", "label_name", "make_labels", "to_text", "unit_words"]
-
 Labels = tuple[tuple[str, str], ...]
 """Names and values, sorted by name."""
 

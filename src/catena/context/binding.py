@@ -17,8 +17,6 @@ from typing import Any
 from catena.context.variable import Variable
 from catena.ids import Key
 
-__all__ = ["LAZY", "Binding", "LazyValues"]
-
 
 class LazyValues:
     """Values of one call that are still the bytes they came as; each is decoded when first read.

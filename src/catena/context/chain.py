@@ -19,8 +19,6 @@ from catena.context.home import Home, held_chain
 from catena.context.variable import Variable
 from catena.ids import Key
 
-__all__ = ["EMPTY", "HIDDEN", "UNMOUNTED", "Chain", "State", "current"]
-
 
 class State(dict[Variable, Binding]):
     """What is bound, by variable; never changed once it is part of a chain, equal when identical.

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["NOT_GIVEN", "check_name", "find_declaring_frame", "namespace_of", "not_one_argument"]
-
 NOT_GIVEN: Any = object()
 """Stands for an argument that was not given, where every value is one."""
 

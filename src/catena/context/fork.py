@@ -13,8 +13,6 @@ from catena.events import ChainForked
 from catena.events.bus import announce
 from catena.ids import new_id
 
-__all__ = ["fork_here"]
-
 
 def fork_here(chain: Chain, task: asyncio.Task[Any] | None = None) -> Chain:
     """Give the current Context a chain of its own that continues ``chain``, and return it.

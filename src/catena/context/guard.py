@@ -21,8 +21,6 @@ from catena.context.ownership import (
 from catena.context.tasks.displacement import note_unforked
 from catena.events.bus import is_observing
 
-__all__ = ["admit"]
-
 
 def admit(chain: Chain, *, reading: bool = False) -> Chain:
     """Let the running code act on the current chain; return the chain it acts on.

@@ -13,8 +13,6 @@ from weakref import ref
 
 from catena.context.ledger import Ledger
 
-__all__ = ["Home", "Pin", "context_of", "held_chain"]
-
 held_chain: contextvars.ContextVar[Any] = contextvars.ContextVar("catena.chain", default=None)
 """Holds the chain of each Context; ``chain.current`` is the same variable under its full type."""
 

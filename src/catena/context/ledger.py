@@ -30,17 +30,6 @@ from weakref import WeakSet, WeakValueDictionary, ref
 
 from catena.errors import ChainSerializationError
 
-__all__ = [
-    "LEDGER_LIMIT",
-    "CallLedger",
-    "CrossedToken",
-    "Ids",
-    "Ledger",
-    "departures",
-    "spent_elsewhere",
-    "tokens",
-]
-
 LEDGER_LIMIT = 4096
 """The most ids of one kind that a manifest may carry."""
 

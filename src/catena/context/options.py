@@ -10,8 +10,6 @@ import contextvars
 from types import TracebackType
 from typing import NamedTuple, Self
 
-__all__ = ["NO_OPTIONS", "Options", "RuntimeContext", "checked_seconds", "options"]
-
 
 class Options(NamedTuple):
     """What holds for calls made here; None is what nobody has set.

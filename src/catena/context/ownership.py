@@ -15,17 +15,6 @@ from catena.context.home import Home
 from catena.errors import ChainContention
 from catena.events import announced
 
-__all__ = [
-    "announce_contention",
-    "is_unowned",
-    "new_chain",
-    "running_loop",
-    "running_task",
-    "take_ownership",
-    "task_of",
-    "thread_is_alive",
-]
-
 # Unlike the public ones they do not raise, and are no Python code on 3.11.
 running_loop: Callable[[], asyncio.AbstractEventLoop | None] = getattr(  # noqa: B009
     asyncio, "_get_running_loop"

@@ -12,8 +12,6 @@ from weakref import WeakValueDictionary
 from catena.context.variable import Variable
 from catena.ids import Key
 
-__all__ = ["find", "lock", "variables"]
-
 lock = threading.RLock()
 variables: WeakValueDictionary[Key, Variable] = WeakValueDictionary()
 

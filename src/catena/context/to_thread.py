@@ -10,8 +10,6 @@ from catena.context.chain import UNMOUNTED, current
 from catena.context.fork import fork_here
 from catena.context.guard import admit
 
-__all__ = ["to_thread"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -24,8 +24,6 @@ from catena.events import announced
 from catena.ids import new_id
 from catena.wording import reason
 
-__all__ = ["TOKEN_MARK", "BaseToken", "OldValue"]
-
 TOKEN_MARK = b"restore_token"
 """In the bytes of whatever holds a token: pickle names the function that makes it again."""
 

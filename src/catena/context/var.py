@@ -36,8 +36,6 @@ from catena.events import TokenReset
 from catena.events.bus import announce
 from catena.ids import Key, new_id
 
-__all__ = ["ContextVar", "Token", "receive_variable", "restore", "restore_token"]
-
 T = TypeVar("T")
 D = TypeVar("D")
 V = TypeVar("V")

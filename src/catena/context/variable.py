@@ -11,8 +11,6 @@ from typing import Any, Literal, Protocol
 
 from catena.ids import Key
 
-__all__ = ["MISSING", "UNREAD", "UNSET", "Propagation", "Variable"]
-
 Propagation = Literal["both", "forward"]
 
 

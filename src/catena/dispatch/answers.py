@@ -9,8 +9,6 @@ from catena.transfer.baseline import Baseline
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.mount import mount
 
-__all__ = ["append_context", "mount_frame"]
-
 
 def mount_frame(
     manifest: ChainManifest | None,

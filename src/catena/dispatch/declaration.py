@@ -9,11 +9,9 @@ from typing import Any, cast
 
 from catena.errors import SerializationError
 from catena.events import announced
-from catena.pickling import pickler
+from catena.pickling import pickler, references
 from catena.pickling.blame import locate_unsendable
 from catena.wording import reason
-
-__all__ = ["Declaration", "declaration_of", "dump_arguments"]
 
 
 def _accept_anything(*_: Any, **__: Any) -> None:
@@ -64,9 +62,9 @@ class Declaration:
             raise announced(
                 SerializationError(what="the code", routine=self.name, cause=cause)
             ) from error
-        name = pickler.find_reference(self.wrapper)
+        name = references.find_reference(self.wrapper)
         if name is not None:
-            self._module, self._spec = pickler.module_of(name)
+            self._module, self._spec = references.module_of(name)
             self._by_reference = data
         return data
 
@@ -81,9 +79,9 @@ class Declaration:
         """
         if obj is not self.wrapper:
             return NotImplemented
-        name = pickler.find_reference(self.wrapper)
+        name = references.find_reference(self.wrapper)
         if name is not None:
-            return pickler.load_reference, (name,)
+            return references.load_reference, (name,)
         # In two steps, because the function may refer to its own wrapper.
         options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill

@@ -9,8 +9,6 @@ from typing import Any, Protocol
 
 from catena.link.link import Link
 
-__all__ = ["Connection", "Dispatcher", "dispatcher"]
-
 
 class Connection(Protocol):
     """A way to one worker."""

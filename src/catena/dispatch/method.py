@@ -11,8 +11,6 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, cast
 
-__all__ = ["Bound", "Method", "in_class"]
-
 _WAYS = frozenset({"local"})
 """The attributes of a routine that are called with its arguments."""
 

@@ -17,16 +17,6 @@ from catena.pickling import pickler
 from catena.wire import manifests
 from catena.wording import reason
 
-__all__ = [
-    "LENIENT",
-    "STRICT",
-    "Wire",
-    "pickle_payload",
-    "refuse_unsendable",
-    "unpickle_payload",
-    "values_for",
-]
-
 
 class Wire:
     """The port ``Values`` of the context floor, as the wire fills it."""

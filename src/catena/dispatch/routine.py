@@ -19,8 +19,6 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.method import Method, in_class
 from catena.dispatch.stub import mark_async, stub_of
 
-__all__ = ["Routine", "dress_wrapper", "make_wrapper", "routine"]
-
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 MYPY = False

@@ -12,8 +12,6 @@ from catena.dispatch.caller.stream import streams
 from catena.dispatch.worker.sessions import all_sessions
 from catena.link.link import links
 
-__all__ = ["Statistics", "statistics"]
-
 
 @dataclass(frozen=True, slots=True)
 class Statistics:

@@ -12,8 +12,6 @@ from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["mark_async", "stub_of"]
-
 _VARIABLE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 

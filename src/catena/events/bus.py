@@ -32,28 +32,6 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar
 
-__all__ = [
-    "End",
-    "Event",
-    "Listener",
-    "Observer",
-    "Operation",
-    "Outcome",
-    "Subscription",
-    "announce",
-    "call_hook",
-    "detach_failed",
-    "end_of",
-    "is_observing",
-    "log_exception",
-    "observe",
-    "on_poll",
-    "poll",
-    "raise_interrupt",
-    "run_observing",
-    "subscribe",
-]
-
 _log = logging.getLogger("catena")
 _lock = threading.Lock()
 

@@ -13,17 +13,6 @@ from catena.events.bus import Event, Operation
 from catena.events.carrier import NO_CARRIER, Carrier
 from catena.ids import new_id
 
-__all__ = [
-    "Attempt",
-    "CallNacked",
-    "Dispatch",
-    "Endpoints",
-    "Execution",
-    "FrameDropped",
-    "Lease",
-    "ServedCall",
-]
-
 
 class Endpoints(NamedTuple):
     """Who is at the two ends of a link, the same for all its calls.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["CARRIER_LIMIT", "NO_CARRIER", "OVERSIZED", "Carrier"]
-
 Carrier = Mapping[str, str]
 """An opaque map, such as the headers of a trace, that travels beside a chain."""
 

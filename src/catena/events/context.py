@@ -10,17 +10,6 @@ from catena.events.bus import Event, Operation
 from catena.events.carrier import NO_CARRIER, Carrier
 from catena.ids import ID_BYTES, Key
 
-__all__ = [
-    "ChainForked",
-    "EntryLost",
-    "ForwardDropped",
-    "KeysUndeclared",
-    "Mount",
-    "Named",
-    "TokenReset",
-    "Unmounted",
-]
-
 
 class Named(Protocol):
     """A variable, as far as it has a name."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from catena.events.bus import Event
 
-__all__ = ["LinkClosed", "LinkOpened", "LoopTicked", "WorkerExited", "WorkerStarted"]
-
 
 @dataclass(frozen=True, slots=True)
 class LinkOpened(Event):

@@ -14,16 +14,6 @@ from catena.errors import (
 )
 from catena.events.bus import Event, announce
 
-__all__ = [
-    "ContentionRefused",
-    "ContentionUnhandled",
-    "FactoryDisplaced",
-    "PeerVersionRefused",
-    "SerializationFailed",
-    "announce_unhandled_contention",
-    "announced",
-]
-
 E = TypeVar("E", bound=CatenaError)
 
 _members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__

@@ -12,8 +12,6 @@ from catena.link.link import Link
 from catena.link.service import EOF, METHOD, OPTIONS
 from catena.targets import address_of
 
-__all__ = ["connect"]
-
 _GONE = (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError)
 """What gRPC raises on a stream that has ended."""
 

@@ -11,8 +11,6 @@ from collections import deque
 
 from catena.link.outbox import Outbox
 
-__all__ = ["HIGH_WATER", "Congestion"]
-
 HIGH_WATER = 8 << 20
 """How many bytes may be queued before senders wait."""
 

@@ -13,8 +13,6 @@ import contextvars
 from collections import deque
 from time import monotonic
 
-__all__ = ["LATE_SECONDS", "Gate", "patience"]
-
 LATE_SECONDS = 0.02
 """A loop that was away for longer may have missed a Cancel."""
 

@@ -29,8 +29,6 @@ from catena.wire import codec, versions
 from catena.wire.frames import Frame, Goodbye, Hello, Piece, Ping, Pong, Unknown
 from catena.wording import reason
 
-__all__ = ["HELLO_SECONDS", "Link", "links"]
-
 _log = logging.getLogger("catena")
 
 HELLO_SECONDS = 10.0

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["MemoryTransport", "make_pair"]
-
 
 class MemoryTransport:
     """One end of a pair; what is written here is read there."""

@@ -26,8 +26,6 @@ from catena.errors import ProtocolError
 from catena.wire import codec
 from catena.wire.frames import Frame, Piece
 
-__all__ = ["FRAME_LIMIT", "FrameTooLong", "Joiner", "Outbox"]
-
 PIECE_BYTES = 64 << 10
 """A longer frame is cut while others have something to send."""
 

@@ -7,8 +7,6 @@ from typing import Any, Protocol
 
 from catena.wire.frames import Frame
 
-__all__ = ["Receiver", "Transport"]
-
 
 class Transport(Protocol):
     """What carries messages; gRPC's client and server sides and the memory link are transports."""

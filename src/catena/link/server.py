@@ -15,8 +15,6 @@ from catena.link.ports import Receiver
 from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING
 from catena.targets import address_of
 
-__all__ = ["Server"]
-
 _GONE = (aio.AioRpcError, aio.BaseError, asyncio.InvalidStateError)
 """What gRPC raises on a stream that has ended."""
 

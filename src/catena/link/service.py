@@ -10,8 +10,6 @@ from typing import Any
 from catena.grpc_loading import aio
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = ["EOF", "LINK_LIMIT", "METHOD", "OPTIONS", "SERVICE", "SERVING"]
-
 EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 """What gRPC reads at the end of a stream."""
 

@@ -12,8 +12,6 @@ from typing import Any, cast
 
 from catena.pickling import pickler
 
-__all__ = ["locate_unsendable"]
-
 _TRIES = 500
 _DEPTH = 10
 _INSIDE: dict[Any, dict[str, str]] = {

@@ -20,8 +20,6 @@ from typing import Any, cast
 
 from catena.pickling import origins
 
-__all__ = ["reduce_class", "reduce_member"]
-
 _MADE_ANEW = ("_abc_impl", "__annotate_func__", "__firstlineno__")
 """Attributes that the interpreter makes for each class, or that are set last."""
 

@@ -15,8 +15,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Identity", "fill_arrived", "identity_of", "recall_object", "with_identity"]
-
 Setter = Callable[[Any, Any], Any]
 
 

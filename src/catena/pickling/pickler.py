@@ -24,20 +24,9 @@ import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 from catena.pickling import reducers
 from catena.pickling.classes import reduce_class, reduce_member
 from catena.pickling.origins import with_identity
-from catena.pickling.references import find_reference, load_reference, module_of
+from catena.pickling.references import find_reference, load_reference
 from catena.pickling.structs import is_struct, reduce_struct
 from catena.wording import reason
-
-__all__ = [
-    "PROTOCOL",
-    "Thorough",
-    "dumps",
-    "find_reference",
-    "load_reference",
-    "loads",
-    "module_of",
-    "take_snapshot",
-]
 
 PROTOCOL = 5
 

@@ -24,16 +24,6 @@ from typing import Any, NoReturn, cast
 from catena.pickling import origins
 from catena.pickling.references import MAIN, is_importable
 
-__all__ = [
-    "REDUCERS",
-    "is_dispatcher",
-    "is_file",
-    "named",
-    "reduce_dispatcher",
-    "reduce_file",
-    "without_getattr",
-]
-
 Reduced = str | tuple[Any, ...]
 
 

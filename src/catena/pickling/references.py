@@ -17,8 +17,6 @@ from typing import Any, NamedTuple, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
-__all__ = ["MAIN", "Module", "find_reference", "is_importable", "load_reference", "module_of"]
-
 MAIN = ("__main__", "__mp_main__")
 """What a worker's own main module would be taken for."""
 

@@ -12,8 +12,6 @@ from typing import Any, cast
 
 from catena.pickling import origins
 
-__all__ = ["is_struct", "reduce_struct"]
-
 
 def is_struct(cls: Any) -> bool:
     """Say whether a class is a ``msgspec.Struct``."""

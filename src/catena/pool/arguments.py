@@ -8,8 +8,6 @@ from typing import Literal, cast, get_args
 
 from catena.pickling.references import find_reference
 
-__all__ = ["Loop", "checked_bootstrap", "checked_loop", "checked_number", "checked_patience"]
-
 Loop = Literal["auto", "asyncio", "uvloop"]
 
 

@@ -18,17 +18,6 @@ from typing import Any, cast
 from catena.errors import WorkerStartError
 from catena.standing import WORKER
 
-__all__ = [
-    "BOOTSTRAP",
-    "WORKER",
-    "Bootstrap",
-    "Edit",
-    "check_started_as",
-    "import_function",
-    "on_spawn",
-    "worker_environment",
-]
-
 BOOTSTRAP = "CATENA_WORKER_BOOTSTRAP"
 
 Edit = Callable[[dict[str, str], str], object]

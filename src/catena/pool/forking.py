@@ -30,8 +30,6 @@ from catena.proxy.balance import proxies
 from catena.remote_exceptions.pickled import unpickle_exception
 from catena.wire.frames import ExceptionFrame, Frame
 
-__all__ = ["check_grpc", "fork_lock", "in_child", "pool_opened"]
-
 _log = logging.getLogger("catena")
 _DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 # The application did not load gRPC there, and a fork that is refused says all there is to say.

@@ -16,8 +16,6 @@ from time import perf_counter_ns
 from catena.events import LoopTicked
 from catena.events.bus import announce, poll
 
-__all__ = ["SECONDS", "Heartbeat"]
-
 SECONDS = 1.0
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["held", "hold_descriptor", "let_go"]
-
 held: set[int] = set()
 
 

@@ -16,14 +16,6 @@ from typing import Any
 from catena.errors import WorkerStartError
 from catena.grpc_loading import wanted
 
-__all__ = [
-    "parent_arguments",
-    "parent_environment",
-    "parent_path",
-    "restored_environment",
-    "worker_command",
-]
-
 _ROOT = str(Path(__file__).parents[2])
 _PYTHON = re.compile(r"python|pypy|graalpy", re.IGNORECASE)
 

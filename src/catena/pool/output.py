@@ -17,8 +17,6 @@ from typing import Any
 
 from catena.pool.held import hold_descriptor, let_go
 
-__all__ = ["OutputRelay", "Pipe"]
-
 _LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20
 _CHUNK = 65536

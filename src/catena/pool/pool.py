@@ -32,8 +32,6 @@ from catena.pool.process import Worker
 from catena.pool.socket_dir import SocketDirectory, remove_stale
 from catena.proxy.balance import Proxy
 
-__all__ = ["Loop", "WorkerPool"]
-
 
 class WorkerPool:
     """Worker processes on this machine, for the time of an ``async with`` block.

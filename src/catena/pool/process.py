@@ -29,9 +29,6 @@ from catena.pool.output import OutputRelay, Pipe
 from catena.standing import copy_members, count_with
 from catena.targets import unix_target
 
-__all__ = ["Worker"]
-
-
 _workers: WeakSet[Worker] = WeakSet()
 """Those that came up and of which nobody has taken note yet that they ended."""
 _ended: Counter[str] = Counter()

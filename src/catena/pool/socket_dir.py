@@ -19,8 +19,6 @@ from pathlib import Path
 
 from catena.pool.held import hold_descriptor, let_go
 
-__all__ = ["PATH_LIMIT", "SocketDirectory", "is_ours", "remove_abandoned", "remove_stale"]
-
 PATH_LIMIT = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
 

@@ -34,8 +34,6 @@ from catena.standing import adopt_id, worker_id
 from catena.targets import unix_target
 from catena.wording import reason
 
-__all__ = ["main"]
-
 _CLEAN_UP = 0.8
 """The share of its time that a worker has for routines and links; its bootstrap has the rest."""
 _LEAST = 0.3

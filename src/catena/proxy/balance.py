@@ -25,8 +25,6 @@ from catena.events import announced
 from catena.link.client import connect
 from catena.wire import codec
 
-__all__ = ["Member", "Proxy", "proxies"]
-
 proxies: WeakSet[Proxy] = WeakSet()
 """Every proxy of this process that was not closed."""
 

@@ -8,8 +8,6 @@ from catena.errors import ProtocolError
 from catena.proxy.balance import Proxy
 from catena.wire import codec
 
-__all__ = ["PROXY_MOST", "ProxyTable"]
-
 PROXY_MOST = 256
 """How many pools a worker process knows a way to."""
 

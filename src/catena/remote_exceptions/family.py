@@ -41,8 +41,6 @@ from catena.remote_exceptions.record import (
 )
 from catena.wording import full_name, reason, text_of
 
-__all__ = ["Family"]
-
 _DEPTH = 32
 # Characters of a safe_repr that is needed only where a pickle cannot be opened.
 _FALLBACK = 1024

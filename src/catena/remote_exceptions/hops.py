@@ -15,8 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from catena.remote_exceptions.native import traceback_of
 
-__all__ = ["Frame", "Hop", "RemoteTraceback", "frames_of", "prepend_hop"]
-
 T = TypeVar("T")
 
 Frame = tuple[str, int, str, str]

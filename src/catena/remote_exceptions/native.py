@@ -11,29 +11,6 @@ import builtins
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple, cast
 
-__all__ = [
-    "Field",
-    "args_of",
-    "attributes_of",
-    "cause_of",
-    "context_of",
-    "fields_of",
-    "hooks_of",
-    "is_sealed",
-    "make_bare",
-    "members_of",
-    "message_of",
-    "notes_of",
-    "set_args",
-    "set_cause",
-    "set_context",
-    "set_field",
-    "set_notes",
-    "set_suppresses_context",
-    "suppresses_context",
-    "traceback_of",
-]
-
 _base: Any = BaseException.__dict__
 _group: Any = BaseExceptionGroup.__dict__
 _mro: Any = type.__dict__["__mro__"].__get__

@@ -25,8 +25,6 @@ from catena.remote_exceptions.native import attributes_of, notes_of, set_notes
 from catena.remote_exceptions.rebuilding import is_users_note, rebuild_exceptions
 from catena.remote_exceptions.record import Part, Record
 
-__all__ = ["Hop", "RemoteTraceback", "merge_returned", "pickle_exception", "unpickle_exception"]
-
 
 def pickle_exception(error: BaseException, *, worker: str, routine: str, mark: str = "") -> bytes:
     """Return an exception, with its family, as bytes; this never fails for a strange exception.

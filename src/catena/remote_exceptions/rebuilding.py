@@ -40,8 +40,6 @@ from catena.remote_exceptions.record import (
 )
 from catena.wording import class_name, reason
 
-__all__ = ["is_users_note", "make_waiting", "rebuild_exceptions"]
-
 _PASSES = 6
 # Characters of what a note of ours says.
 _REMARK = 300

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from catena.wording import class_name, full_name
 
-__all__ = ["Part", "Record", "Shown", "digest_text", "is_called", "safe_repr", "text_or_none"]
-
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 

@@ -13,8 +13,6 @@ from typing import Any, Literal, TypeVar
 from catena.events.bus import log_exception, raise_interrupt, run_observing
 from catena.telemetry.tally import losses
 
-__all__ = ["Signal", "attempt", "count_loss", "make_attempt"]
-
 Signal = Literal["traces", "metrics", "logs"]
 
 T = TypeVar("T")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ATTRIBUTES", "LABELS"]
-
 ATTRIBUTES: Mapping[str, str] = {
     "catena.attempts": "How many workers the call was sent to.",
     "catena.call.end": "Which end of a call recorded it: `caller` or `worker`.",

@@ -17,8 +17,6 @@ from catena.telemetry.metrics import Metrics
 from catena.telemetry.spans import Spans, enter_execution
 from catena.telemetry.underway import underway
 
-__all__ = ["Dispatches", "Executions"]
-
 
 class Dispatches:
     """Records calls at their caller."""

@@ -20,8 +20,6 @@ from catena.events.carrier import CARRIER_LIMIT, OVERSIZED, Carrier
 from catena.telemetry.attempts import count_loss
 from catena.telemetry.tally import losses
 
-__all__ = ["SENT", "SPAN", "UNTRACED", "Carriers", "State", "UnsampledSpan", "add_span"]
-
 SENT = "catena-sent"
 """When the call was sent: nanoseconds since 1970, by the caller's clock."""
 

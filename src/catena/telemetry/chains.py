@@ -11,8 +11,6 @@ from catena.telemetry.metrics import Metrics
 from catena.telemetry.spans import Spans, is_sampled_here, shows_refusals
 from catena.telemetry.underway import underway
 
-__all__ = ["Chains"]
-
 
 class Chains:
     """Records mounts, unmounts and resets; below ``full`` only refused resets have spans."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from time import perf_counter_ns, time_ns
 
-__all__ = ["since_1970"]
-
 _EVERY = 1_000_000_000
 """Nanoseconds after which the difference is taken anew, because the system's clock is corrected."""
 

@@ -17,19 +17,6 @@ from catena.ids import Key
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
-__all__ = [
-    "Facts",
-    "describe_answered",
-    "describe_begin",
-    "describe_execution",
-    "describe_lease",
-    "describe_mount",
-    "error_type",
-    "facts_of",
-    "outcome_of",
-    "status_of",
-]
-
 Facts = dict[str, Any]
 
 _KEYS = 100

@@ -17,8 +17,6 @@ from opentelemetry import trace
 from catena.telemetry.switch import audit as switch_audit, ensure_recording
 from catena.telemetry.texts import json_line, text
 
-__all__ = ["audit", "configure_console", "configure_json", "console_handler", "json_handler"]
-
 Level = int | str
 
 _EXTRA = structlog.stdlib.ExtraAdder()

@@ -22,8 +22,6 @@ from catena.telemetry.facts import facts_of, outcome_of
 from catena.telemetry.origin import describe_origin
 from catena.telemetry.rows import Log
 
-__all__ = ["CONTEXT", "Records", "write"]
-
 CONTEXT = "catena_context"
 """Under this name a record may bring the context it belongs to; it is not written."""
 

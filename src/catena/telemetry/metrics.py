@@ -26,8 +26,6 @@ from catena.telemetry.names import OTHER, Names
 from catena.telemetry.rows import Metric
 from catena.telemetry.tally import Labels, Samples, Tally, losses
 
-__all__ = ["Ended", "Metrics"]
-
 Ended = tuple[Any, int, str, dict[str, str] | None, Context]
 """Instrument, nanoseconds, routine, labels where it was not well done, and the call's context."""
 

@@ -7,8 +7,6 @@ import logging
 from catena.telemetry.tally import losses
 from catena.telemetry.texts import text
 
-__all__ = ["OTHER", "Names"]
-
 OTHER = "_OTHER"
 
 _log = logging.getLogger("catena")

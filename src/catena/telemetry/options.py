@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import Span, TracerProvider
 
-__all__ = [
-    "BAGGAGE",
-    "MESSAGES",
-    "PENDING",
-    "Detail",
-    "Hooked",
-    "Options",
-    "as_variables",
-    "detail_of_environment",
-    "from_environment",
-    "is_asked_for",
-]
-
 Detail = Literal["off", "dispatch", "full"]
 Hooked = Callable[["Span", Any], object]
 """Called with the recorded span of a call that begins, and its event."""

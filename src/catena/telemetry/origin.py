@@ -7,8 +7,6 @@ from typing import Any
 
 from catena.standing import worker_id
 
-__all__ = ["describe_origin"]
-
 
 def describe_origin() -> dict[str, Any]:
     """Return the process id and, in a worker, its id."""

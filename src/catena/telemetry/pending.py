@@ -19,8 +19,6 @@ from catena.telemetry.carrier import add_span
 from catena.telemetry.facts import Facts
 from catena.telemetry.texts import text
 
-__all__ = ["Pending"]
-
 _PAUSE = 0.05
 """Seconds that a first pending span waits for others, so that many leave together."""
 _IDLE = 5.0

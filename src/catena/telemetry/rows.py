@@ -7,8 +7,6 @@ from typing import Literal
 
 from catena.events.bus import Event
 
-__all__ = ["Instrument", "Keeping", "Kind", "Log", "Metric", "Row", "Span", "make_row"]
-
 Kind = Literal["client", "server", "internal"]
 Instrument = Literal["counter", "updown", "gauge", "histogram"]
 Keeping = Literal["plain", "sampled", "direct"]

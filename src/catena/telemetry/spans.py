@@ -46,8 +46,6 @@ from catena.telemetry.tally import losses
 from catena.telemetry.texts import text
 from catena.telemetry.underway import underway
 
-__all__ = ["Hook", "Spans", "enter_execution", "is_sampled_here", "shows_refusals"]
-
 Hook = Callable[[Span, Any], object]
 """What an application wants done to the span of a call when it begins."""
 

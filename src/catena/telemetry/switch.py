@@ -40,17 +40,6 @@ if TYPE_CHECKING:
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
-__all__ = [
-    "Detail",
-    "Hooked",
-    "audit",
-    "ensure_recording",
-    "install",
-    "installed",
-    "options_for_workers",
-    "uninstall",
-]
-
 _log = logging.getLogger("catena")
 _lock = RLock()
 _LOGGERS = {log.logger for row in CATALOG for log in row.logs}

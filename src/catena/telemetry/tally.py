@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from itertools import cycle
 from threading import Lock
 
-__all__ = ["MANY", "Labels", "Samples", "Tally", "losses"]
-
 MANY = 1024
 """So many samples are kept between two collections; further ones are dropped."""
 

@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import Any, cast
 
-__all__ = ["json_line", "text", "to_attribute", "to_plain"]
-
 _DEEPEST = 24
 _INT64 = 1 << 63
 _CONSTANTS: dict[Any, str] = {None: "null", True: "true", False: "false"}

@@ -11,8 +11,6 @@ import contextvars
 
 from catena.events import Dispatch, Execution
 
-__all__ = ["Underway", "underway"]
-
 Call = Dispatch | Execution
 
 _MOST = 65536

@@ -10,8 +10,6 @@ from typing import TypeVar
 from catena import events
 from catena.events.bus import Event, Operation, Outcome, end_of, observe, subscribe
 
-__all__ = ["Recording", "recording"]
-
 E = TypeVar("E", bound=Event)
 
 

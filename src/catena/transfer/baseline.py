@@ -10,8 +10,6 @@ from catena.context.chain import State
 from catena.context.ledger import CallLedger
 from catena.transfer.manifest import ChainManifest
 
-__all__ = ["NOTHING", "Baseline", "Captured"]
-
 NOTHING: Mapping[Any, Any] = {}
 
 

@@ -36,8 +36,6 @@ from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.states.plain import PLAIN, PlainStates
 from catena.transfer.states.sent import SentStates
 
-__all__ = ["capture_answer", "capture_drive", "capture_first"]
-
 
 def capture_first(values: Values, states: SentStates | PlainStates) -> Captured | None:
     """Return the current chain for the first drive frame of a call; None when it is unarmed.

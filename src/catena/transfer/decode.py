@@ -25,8 +25,6 @@ from catena.transfer.manifest import (
 )
 from catena.transfer.problems import Problems, describe_problem
 
-__all__ = ["STUB_LIMIT", "Bound", "DecodedEntries", "decode_entries", "unpack_entries"]
-
 STUB_LIMIT = 1024
 """How many variables that nobody has declared here one manifest may bring."""
 

@@ -28,8 +28,6 @@ from catena.transfer.manifest import (
 )
 from catena.transfer.problems import Problems, describe_problem, warn_or_raise
 
-__all__ = ["ManifestDiff", "count_bytes", "is_fixed"]
-
 _FIXED = frozenset({str, bytes, int, float, bool, type(None)})
 _LOST = b""
 _KEY = itemgetter(0)

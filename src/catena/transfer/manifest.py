@@ -14,17 +14,6 @@ from typing import Any, NamedTuple, Protocol
 from catena.events.carrier import NO_CARRIER, Carrier
 from catena.ids import Key
 
-__all__ = [
-    "ENTRY_LIMIT",
-    "MANIFEST_LIMIT",
-    "NO_CHAIN",
-    "VALUE_LIMIT",
-    "ChainManifest",
-    "Entry",
-    "EntryKind",
-    "Values",
-]
-
 
 class EntryKind(IntEnum):
     """What an entry says of its variable."""

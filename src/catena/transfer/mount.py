@@ -29,8 +29,6 @@ from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entrie
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.problems import warn_or_raise
 
-__all__ = ["bind_forward", "check_manifest", "mount", "mount_first", "unmount"]
-
 _ID_SIZES = (0, ID_BYTES)
 _undeclared: set[Key] = set()
 _UNDECLARED = 4096

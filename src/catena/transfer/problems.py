@@ -15,8 +15,6 @@ from catena.events.bus import announce, is_observing, run_observing
 from catena.ids import Key
 from catena.wording import reason
 
-__all__ = ["Problems", "describe_problem", "warn_of_unread", "warn_or_raise"]
-
 Problems = list[SerializationWarning]
 
 

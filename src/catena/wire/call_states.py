@@ -33,8 +33,6 @@ from __future__ import annotations
 
 from catena.errors import ProtocolError
 
-__all__ = ["DRIVES", "END", "NEW", "TABLE", "TO_CALLER", "TO_WORKER", "Position"]
-
 NEW = "new"
 END = "end"
 

@@ -20,16 +20,6 @@ from catena.wire.frames import Frame, NackCode
 from catena.wire.manifests import read_manifest, write_manifest
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = [
-    "Batch",
-    "decode_frame",
-    "decode_message",
-    "decode_proxy",
-    "encode_frame",
-    "encode_message",
-    "encode_proxy",
-]
-
 
 class Batch(NamedTuple):
     """What a message holds: its frames, Acks first.

@@ -13,29 +13,6 @@ from typing import NamedTuple
 
 from catena.transfer.manifest import ChainManifest
 
-__all__ = [
-    "SMALL",
-    "Ack",
-    "Cancel",
-    "Drive",
-    "ExceptionFrame",
-    "Frame",
-    "Goodbye",
-    "Hello",
-    "Nack",
-    "NackCode",
-    "Next",
-    "Piece",
-    "Ping",
-    "Pong",
-    "Result",
-    "Send",
-    "Task",
-    "Throw",
-    "Unknown",
-]
-
-
 SMALL = 32
 """About how many bytes a frame takes that carries nothing."""
 

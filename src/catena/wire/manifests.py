@@ -15,15 +15,6 @@ from catena.events.carrier import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire.v1 import catena_pb2 as pb
 
-__all__ = [
-    "decode_manifest",
-    "encode_manifest",
-    "pack_entries",
-    "read_manifest",
-    "unpack_entries",
-    "write_manifest",
-]
-
 _TRACE = "traceparent"
 _TRACE_LIMIT = 256
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)

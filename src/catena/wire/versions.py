@@ -13,19 +13,6 @@ from catena.escape import printable
 from catena.events import announced
 from catena.wire.frames import Hello
 
-__all__ = [
-    "CAPABILITIES",
-    "DELTA",
-    "MAJOR",
-    "MINOR",
-    "NAMES",
-    "PROTOCOL",
-    "SOFTWARE",
-    "agree_on_capabilities",
-    "make_hello",
-    "read_boot",
-]
-
 SOFTWARE = "0.1.0.dev0"
 MAJOR, MINOR = 1, 0
 PROTOCOL = f"{MAJOR}.{MINOR}"

@@ -36,8 +36,6 @@ from catena.context.tasks.reachable import find_reachable
 from catena.errors import TaskFactoryDisplaced
 from catena.events import announced
 
-__all__ = ["check_task_factory", "ensure_task_factory", "install_task_factory", "note_unforked"]
-
 _lock = Lock()
 
 

@@ -22,8 +22,6 @@ from catena.context.ownership import (
     take_ownership,
 )
 
-__all__ = ["NOBODY", "ForkingFactory", "Loop", "LoopRecord", "known_loops"]
-
 Coro = Coroutine[Any, Any, Any]
 Loop = asyncio.AbstractEventLoop
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from types import CodeType, CoroutineType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any, TypeVar, cast
 
-__all__ = ["find_reachable"]
-
 T = TypeVar("T")
 
 _LIMIT = 500

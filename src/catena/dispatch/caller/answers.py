@@ -14,8 +14,6 @@ from catena.remote_exceptions.pickled import unpickle_exception
 from catena.transfer.baseline import Baseline
 from catena.wire.frames import ExceptionFrame, Frame, Result
 
-__all__ = ["apply_answer", "mount_late"]
-
 
 def apply_answer(
     call: Call, frame: Frame, baseline: Baseline | None

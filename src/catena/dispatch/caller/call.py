@@ -23,8 +23,6 @@ from catena.wire.call_states import END, TABLE, TO_CALLER, Position
 from catena.wire.frames import Ack, Cancel, Drive, Frame, Nack, NackCode
 from catena.wire.versions import DELTA, NAMES
 
-__all__ = ["Call", "Watch", "WorkerLink"]
-
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)
 _FUNCTIONS = 1024

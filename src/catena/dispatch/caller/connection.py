@@ -21,8 +21,6 @@ from catena.transfer.capture import capture_first
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
 from catena.wire.frames import Cancel, Frame, Next, Send, Task, Throw
 
-__all__ = ["WorkerConnection", "connections"]
-
 _CARRIES: dict[type[Any], str] = {
     Task: "the arguments",
     Next: "the chain",

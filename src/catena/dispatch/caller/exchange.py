@@ -20,8 +20,6 @@ from catena.events import Dispatch, announced
 from catena.wire.frames import Frame, Nack, NackCode
 from catena.wording import TEXT_LIMIT
 
-__all__ = ["ELSEWHERE", "Dispatching", "begin_dispatch", "make_dispatch", "no_pool", "send_call"]
-
 Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
 """Runs a routine on a worker, with its positional and its named arguments."""
 

@@ -29,8 +29,6 @@ from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import Frame, Next, Result, Send, Throw
 
-__all__ = ["Stream", "streams"]
-
 T = TypeVar("T")
 
 _marks = itertools.count()

@@ -21,8 +21,6 @@ from catena.link.link import Link
 from catena.wire.call_states import END
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Result
 
-__all__ = ["NO_TIMES", "Bounds", "Timers", "Times", "bounds_of"]
-
 _MOST = 2**64 - 1
 _HANDING_OVER = ("call sent", "flow sent")
 

@@ -19,8 +19,6 @@ from catena.dispatch.caller.timeouts import Timers
 from catena.wire.frames import ExceptionFrame, Frame, Result
 from catena.wording import TEXT_LIMIT
 
-__all__ = ["await_after_cancel", "await_answer", "frame_or_raise"]
-
 _PROMPT = 0.1
 """Seconds that a caller who is cancelled once more still waits for a last frame on its way."""
 

@@ -15,8 +15,6 @@ from catena.context.options import Options, options
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.worker.session import Session
 
-__all__ = ["TimeLeft"]
-
 
 class TimeLeft:
     """The options that a call came with, from when it was sent, or else from when it was read."""

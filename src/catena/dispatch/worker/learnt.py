@@ -10,8 +10,6 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TypeVar
 
-__all__ = ["Learnt"]
-
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 

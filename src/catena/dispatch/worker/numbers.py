@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-__all__ = ["AHEAD", "Overtaken"]
-
 AHEAD = 65536
 """How far a call's number may be ahead of the highest so far."""
 

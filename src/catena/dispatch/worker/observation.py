@@ -17,8 +17,6 @@ from catena.transfer.mount import unmount
 from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import Drive, ExceptionFrame, Result
 
-__all__ = ["ExecutionObservation"]
-
 _BUILT, _CACHED = ("fields", "built"), ("fields", "cached")
 
 

@@ -30,8 +30,6 @@ from catena.transfer.mount import unmount
 from catena.wire.frames import Drive, ExceptionFrame, Result
 from catena.wording import reason
 
-__all__ = ["RunningCall", "answer_exception", "unpickle_arguments"]
-
 
 class RunningCall:
     """Runs a coroutine routine in one task."""

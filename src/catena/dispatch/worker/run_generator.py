@@ -29,8 +29,6 @@ from catena.transfer.states.kept import KeptState
 from catena.wire.frames import Drive, ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
-__all__ = ["ChainDriver", "RunningStream"]
-
 
 class RunningStream:
     """Runs an async generator for a session; one step is outstanding at most."""

@@ -24,16 +24,6 @@ from catena.wire.frames import Cancel, Drive, ExceptionFrame, Frame, Nack, NackC
 from catena.wire.versions import DELTA
 from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 
-__all__ = [
-    "FUNCTIONS",
-    "AcceptedCall",
-    "Running",
-    "ServedLink",
-    "Session",
-    "end_in_net",
-    "plain_exception",
-]
-
 _log = logging.getLogger("catena")
 
 FUNCTIONS = (2048, 64 << 20)

@@ -33,8 +33,6 @@ from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import Ack, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
 from catena.wording import TEXT_LIMIT, reason
 
-__all__ = ["Sessions", "all_sessions"]
-
 PROXIES = (64, 16 << 20)
 """How many ways to a pool, and of how many bytes: 16 MiB."""
 

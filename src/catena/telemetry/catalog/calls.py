@@ -6,8 +6,6 @@ from catena import events
 from catena.telemetry.catalog.common import AUDIT, BYTES, DEBUG, INFO, POOL, SECONDS
 from catena.telemetry.rows import Log, Metric, Row, Span, make_row
 
-__all__ = ["CALLS"]
-
 _CALL = ("rpc.system.name", "rpc.method", "error.type", "rpc.status_code")
 
 CALLS: tuple[Row, ...] = (

@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "AUDIT",
-    "AUDITED",
-    "BYTES",
-    "CONTEXT",
-    "DEBUG",
-    "ERROR",
-    "INFO",
-    "LINK",
-    "POOL",
-    "SECONDS",
-    "WARNING",
-]
-
 AUDIT = "catena.audit"
 """The logger of every mount, reset, lease and call; one switch turns it on."""
 

@@ -6,8 +6,6 @@ from catena import events
 from catena.telemetry.catalog.common import AUDIT, BYTES, CONTEXT, DEBUG, ERROR, INFO, WARNING
 from catena.telemetry.rows import Log, Metric, Row, Span, make_row
 
-__all__ = ["CHAINS"]
-
 _ANY, _CHAIN = "catena.errors.SerializationError", "catena.errors.ChainSerializationError"
 _SERIALIZATION = (
     *(("sent", _ANY), ("read", _ANY), ("loaded", _ANY)),

@@ -6,8 +6,6 @@ from catena import events
 from catena.telemetry.catalog.common import AUDIT, DEBUG, INFO, LINK, POOL, SECONDS, WARNING
 from catena.telemetry.rows import Log, Metric, Row, Span, make_row
 
-__all__ = ["PROCESSES"]
-
 _FRAMES = tuple(
     (symbol,)
     for symbol in (

@@ -41,8 +41,6 @@ from catena.transfer.mount import bind_forward, check_manifest, mount_first
 from catena.transfer.problems import describe_problem, warn_of_unread, warn_or_raise
 from catena.transfer.states.sent import STATES, STATES_BYTES
 
-__all__ = ["KeptState", "KeptStates"]
-
 
 class KeptState:
     """One state, in a Context that is copied for each call.

@@ -10,8 +10,6 @@ from catena.transfer.baseline import NOTHING, Baseline, Captured
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 
-__all__ = ["PLAIN", "PlainStates"]
-
 
 class PlainStates:
     """Does what ``SentStates`` does, and remembers nothing."""

@@ -42,8 +42,6 @@ from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.states.snapshot import Snapshot, matches, take_snapshot
 
-__all__ = ["SHORT_BYTES", "SHORT_ENTRIES", "STATES", "STATES_BYTES", "SentState", "SentStates"]
-
 STATES = 256
 """How many states a sender names on one link; a receiver keeps twice as many."""
 

@@ -12,8 +12,6 @@ from catena.context.chain import State
 from catena.transfer.diff import is_fixed
 from catena.transfer.manifest import Values
 
-__all__ = ["Snapshot", "is_flat", "matches", "take_snapshot"]
-
 _FLAT = frozenset({list, set, bytearray})
 
 

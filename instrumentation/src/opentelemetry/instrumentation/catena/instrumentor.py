@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
 
-    from catena.telemetry.switch import Detail, Hooked
+    from catena.telemetry.options import Detail, Hooked
 
 __all__ = ["CatenaInstrumentor"]
 
