@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
 
 import catena
-from catena.errors import VersionRefused
-from catena.events import Execution, FrameDropped
+from catena.errors import SerializationWarning, VersionRefused
+from catena.events import Dispatch, Execution, FrameDropped
 from catena.link.link import Link
 from catena.link.memory import make_pair
 from catena.pickling import pickler
 from catena.remote_exceptions.pickled import unpickle_exception
 from catena.testing import recording
-from catena.transfer.manifest import ChainManifest, EntryKind
+from catena.transfer.manifest import NO_CHAIN, ChainManifest, Entry, EntryKind
 from catena.wire import codec, frames, versions
-from catena.wire.frames import Ack, Frame, Hello, Next, Result
+from catena.wire.frames import Ack, Frame, Hello, Next, Result, Task
 from catena.wire.manifests import unpack_entries
 from catena.wire.v1 import catena_pb2 as pb
 from tests.compat.future import (
@@ -116,7 +118,14 @@ def hello_of(major: int = 1, *, secret: bytes = b"", boot: str = "") -> bytes:
     return message(frame(0, HELLO, data(11, later("Hello", *fields))))
 
 
-def entry(name: str, value: object, kind: int = 1, policy: int = 0, raw: bytes = b"") -> bytes:
+def entry(
+    name: str,
+    value: object,
+    kind: int = 1,
+    policy: int = 0,
+    raw: bytes = b"",
+    default: bytes = b"",
+) -> bytes:
     """Return an Entry of a variable of this module."""
     fields = (
         data(1, "tests.future"),
@@ -124,17 +133,22 @@ def entry(name: str, value: object, kind: int = 1, policy: int = 0, raw: bytes =
         number(3, kind),
         data(4, raw or pickler.dumps(value)),
         number(5, policy),
+        data(6, default) if default else b"",
     )
     return data(1, later("Entry", *fields))
 
 
-def manifest(*some: bytes, chain_id: bytes = ID, delta: bool = False) -> bytes:
+def manifest(
+    *some: bytes, chain_id: bytes = ID, delta: bool = False, base: int = 0, name: int = 0
+) -> bytes:
     """Return the field of a frame that holds a manifest with these entries."""
     fields = (
         data(1, chain_id),
         number(3, delta),
         data(4, later("Entries", *some)),
         data(5, later("Ledgers", data(1, b"s" * 18), data(2, b"l" * 18))) if chain_id else b"",
+        number(7, base),
+        number(8, name),
     )
     return data(4, later("Manifest", *fields))
 
@@ -384,28 +398,108 @@ def test_the_time_since_a_call_was_made_counts() -> None:
 # ---- chains
 
 
-def test_variables_that_nobody_declared_go_on_to_nested_calls() -> None:
-    """V2: a worker that does not know a key keeps its value, and hands it on."""
-    value = pickler.dumps("of a later release")
+VALUES = {
+    "a value": pickler.dumps("of a later release"),
+    "a list": pickler.dumps(["of a later release"]),
+    # A module that is not here, which only a later release has.
+    "of a class that is not here": b"ccatena_of_a_later_release\nValue\n.",
+    "no pickle": b"\xff\x00 another serializer",
+}
+
+
+@asynccontextmanager
+async def middle() -> AsyncIterator[tuple[Hand, Hand]]:
+    """Yield the hands of a caller and of a worker, between which a worker calls on."""
+    async with (
+        caller_and_hand() as (caller, next_hand),
+        hand_and_sessions(Through(caller)) as (hand, _),
+    ):
+        yield hand, next_hand
+
+
+def _sent_of(drive: Any) -> dict[str, Entry]:
+    return {one.key[1]: one for one in unpack_entries(drive.manifest.entries)}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_variables_that_nobody_declared_go_on_to_nested_calls(kind: str) -> None:
+    """V2: a worker that does not know a key keeps its value, and hands it on as it came."""
+    value = VALUES[kind]
+    some = (entry("color", "red"), entry(f"later {kind}", None, raw=value, default=value))
 
     async def main() -> None:
-        async with (
-            caller_and_hand() as (caller, next_hand),
-            hand_and_sessions(Through(caller)) as (hand, _),
-        ):
-            some = (entry("color", "red"), entry("of a later release", None, raw=value))
-            hand.message(message(opening(1, look_further, manifest(*some))))
-            task = await next_hand.frame()
+        async with middle() as (hand, next_hand):
+            # As a state that gets a number, which the next call builds on.
+            for call, chain in enumerate((manifest(*some, name=1), manifest(base=1)), 1):
+                hand.message(message(opening(call, look_further, chain)))
+                task = await next_hand.frame()
+                if not isinstance(task, Task):
+                    task = await next_hand.frame()
+                drive: Any = await next_hand.frame()
+                sent = _sent_of(drive).get(f"later {kind}")
+                if sent is not None or call == 1:
+                    assert sent is not None
+                    assert (sent.kind, sent.value, sent.default) == (EntryKind.VALUE, value, value)
+                else:
+                    assert drive.manifest.base
+                answer = Result(task.call, pickler.dumps(("a", "b", "c")))
+                await next_hand.send(Ack(task.call), answer)
+                _, last = await _answers(hand)
+                assert pickler.loads(last.payload) == ("a", "b", "c")
+                assert last.manifest is None or last.manifest.entries == b""
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SerializationWarning)
+        run(main())
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_variables_that_nobody_declared_come_back_from_nested_calls(kind: str) -> None:
+    """V2: what a worker of a later release sets reaches the caller that knows it."""
+    value = VALUES[kind]
+
+    async def main() -> None:
+        async with middle() as (hand, next_hand):
+            hand.message(message(opening(1, look_further, manifest(entry("color", "red")))))
+            task: Any = await next_hand.frame()
             drive: Any = await next_hand.frame()
-            sent = {one.key[1]: one for one in unpack_entries(drive.manifest.entries)}
-            assert sent["of a later release"].value == value
-            assert sent["of a later release"].kind is EntryKind.VALUE
-            answer = Result(task.call, pickler.dumps(("a", "b", "c")))
+            brought = later("Entries", entry(f"set {kind}", None, raw=value))
+            chain = ChainManifest(drive.manifest.chain_id, entries=brought, whole=False)
+            answer = Result(task.call, pickler.dumps(("a", "b", "c")), chain)
             await next_hand.send(Ack(task.call), answer)
             _, last = await _answers(hand)
-            assert pickler.loads(last.payload) == ("a", "b", "c")
+            assert _sent_of(last)[f"set {kind}"].value == value
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SerializationWarning)
+        run(main())
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_a_carrier_goes_on_to_nested_calls(observed: bool) -> None:
+    """V2: also where nobody observes, or somebody who knows nothing of carriers."""
+
+    async def main() -> None:
+        async with middle() as (hand, next_hand):
+            with recording(Dispatch) if observed else nullcontext():
+                for call, chain in ((1, manifest(entry("color", "red"))), (2, data(4, b""))):
+                    hand.message(message(opening(call, look_further, chain, data(15, _CARRIER))))
+                    await _answer_nested(next_hand, {"a": "1", "": ""})
+                    await _answers(hand)
+                hand.message(message(opening(3, look_further)))
+                await _answer_nested(next_hand, {})
 
     run(main())
+
+
+async def _answer_nested(hand: Hand, carrier: dict[str, str]) -> None:
+    """Answer the next call, which came with a carrier."""
+    task: Any = await hand.frame()
+    if not isinstance(task, Task):
+        task = await hand.frame()
+    drive: Any = await hand.frame()
+    assert dict((drive.manifest or NO_CHAIN).carrier) == carrier
+    await hand.send(Ack(task.call), Result(task.call, pickler.dumps(("a", "b", "c"))))
 
 
 def test_a_carrier_arrives_as_it_was_sent() -> None:

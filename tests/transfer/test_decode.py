@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import warnings
 from itertools import count
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import catena
 from catena.context import registry
-from catena.dispatch.payloads import LENIENT
+from catena.dispatch.payloads import LENIENT, values_for
 from catena.events import ForwardDropped, KeysUndeclared
 from catena.testing import recording
 from catena.transfer import decode, diff
@@ -238,15 +239,35 @@ def test_a_declaration_without_a_default_takes_the_one_that_travelled() -> None:
     assert (declared.default, early.default) == ("theirs", "mine")
 
 
-def test_a_default_that_cannot_be_read_costs_the_default() -> None:
-    """C12, M2: with a warning; the value is there."""
+def test_a_default_that_cannot_be_read_goes_on_as_it_came() -> None:
+    """C12, V2: without a warning, for who declares the variable brings a default of its own."""
     key, scope = unheard(), Scope()
-
-    with pytest.warns(catena.SerializationWarning) as caught:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", catena.SerializationWarning)
         scope.mount(manifest_of(stub_of(key, 7, default=BAD)), to_worker=True)
 
-    assert warned(caught) == [(key, "read")]
     assert keys_of(scope) == {key: 7}
+    assert entries_of(scope.capture(to_worker=True))[key].default == BAD
+    assert catena.ContextVar[int](key[1], namespace=key[0], default=2).default == 2
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_value_that_nobody_here_can_read_goes_on_until_somebody_asks(strict: bool) -> None:
+    """V2, M2: bytes of an undeclared variable travel on; who declares and reads it is warned."""
+    key, scope = unheard(), Scope(values=values_for(strict=strict))
+    bad = Entry(key, EntryKind.VALUE, BAD)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", catena.SerializationWarning)
+        scope.mount(manifest_of(bad), to_worker=True)
+        assert entries_of(scope.capture(to_worker=True)) == {key: bad}
+        assert entries_of(scope.capture(to_worker=False)) == {}
+
+    declared = catena.ContextVar[int](key[1], namespace=key[0], default=2)
+
+    with pytest.warns(catena.SerializationWarning) as caught:
+        assert scope.get(declared) == "unset"
+    assert warned(caught) == [(key, "read")]
+    assert entries_of(scope.capture(to_worker=True))[key].value == BAD
 
 
 # ---- what stays undeclared is announced

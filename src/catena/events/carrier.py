@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
 
 Carrier = Mapping[str, str]
@@ -15,3 +16,7 @@ NO_CARRIER: Carrier = {}
 
 OVERSIZED: Carrier = MappingProxyType({})
 """Stands for a carrier that came and exceeded the limit; distinguished by identity."""
+
+relayed: ContextVar[Carrier | None] = ContextVar("catena.relayed_carrier", default=None)
+"""What the call that runs here came with; its own calls take it along, unread, unless an observer
+has another one for them."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from catena.context.binding import Binding
+from catena.context.binding import Binding, LazyValues
 from catena.context.registry import find
 from catena.context.var import receive_variable
-from catena.context.variable import MISSING, UNSET, Variable
+from catena.context.variable import MISSING, UNREAD, Variable
 from catena.errors import ChainSerializationError
 from catena.events import ForwardDropped
 from catena.events.bus import announce
 from catena.ids import Key
-from catena.transfer.diff import is_fixed
+from catena.transfer.diff import is_fixed, keep_default
 from catena.transfer.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -23,7 +23,7 @@ from catena.transfer.manifest import (
     EntryKind,
     Values,
 )
-from catena.transfer.problems import Problems, describe_problem
+from catena.transfer.problems import Problems, describe_problem, warn_of_unread
 
 STUB_LIMIT = 1024
 """How many variables that nobody has declared here one manifest may bring."""
@@ -54,11 +54,30 @@ class DecodedEntries:
         """The variables that are bound or unbound."""
         return {*self.bindings, *self.unbound}
 
-    def bind(self, var: Variable, value: Any, binding: Binding, data: bytes) -> None:
-        """Have a variable get a value, which came as these bytes."""
+    def decode_value(self, var: Variable, data: bytes, values: Values) -> bool:
+        """Have a variable get the value that some bytes stand for; say whether it does.
+
+        What nobody has declared here needs no reader here: where its bytes cannot be decoded, they
+        are kept, and go on to the next process as they came.
+        """
+        try:
+            if len(data) > VALUE_LIMIT:
+                raise ValueError(f"its {len(data)} bytes exceed {VALUE_LIMIT}")  # noqa: TRY301
+            value = values.loads(data)
+        except Exception as error:
+            if var.declared or len(data) > VALUE_LIMIT:
+                self.problems.append(describe_problem(var.key, error, "read"))
+                return False
+            value = UNREAD
+        fixed = value is not UNREAD and is_fixed(value)
+        binding = Binding(fixed, None if fixed else values.dumps)
+        if value is UNREAD:
+            encoded = {var: data}
+            binding.lazy = LazyValues(encoded, {}, values.loads, values.dumps, warn_of_unread)
         self.bound.append((var, value, binding, data))
         self.bindings[var] = binding
-        self.fixed = self.fixed and bool(binding.fixed)
+        self.fixed = self.fixed and fixed
+        return True
 
 
 def unpack_entries(manifest: ChainManifest, values: Values) -> tuple[Entry, ...]:
@@ -107,11 +126,7 @@ def _decode_entry(
 ) -> None:
     """Add what an entry does to its variable."""
     if entry.kind is EntryKind.VALUE:
-        value = _decode_value(entry, values, found)
-        if value is not UNSET:
-            fixed = is_fixed(value)
-            binding = Binding(fixed, None if fixed else values.dumps)
-            found.bind(var, value, binding, entry.value)
+        if found.decode_value(var, entry.value, values):
             return
         found.unread.append((var, entry.value))
     if to_worker or entry.kind is EntryKind.RESET:
@@ -129,17 +144,10 @@ def _stub_of(entry: Entry, values: Values, found: DecodedEntries) -> Variable | 
     if entry.default is not None:
         try:
             default = values.loads(entry.default)
-        except Exception as error:
-            found.problems.append(describe_problem(entry.key, error, "read"))
-    return receive_variable(entry.key, default, "forward" if entry.forward else "both")
-
-
-def _decode_value(entry: Entry, values: Values, found: DecodedEntries) -> Any:
-    """Return an entry's value, UNSET when it cannot be decoded."""
-    try:
-        if len(entry.value) > VALUE_LIMIT:
-            raise ValueError(f"its {len(entry.value)} bytes exceed {VALUE_LIMIT}")  # noqa: TRY301
-        return values.loads(entry.value)
-    except Exception as error:
-        found.problems.append(describe_problem(entry.key, error, "read"))
-        return UNSET
+        except Exception:
+            # Only who declares the variable reads a default: here its bytes go on as they came.
+            default = MISSING
+    var = receive_variable(entry.key, default, "forward" if entry.forward else "both")
+    if entry.default is not None and var.default is MISSING:
+        keep_default(var, entry.default)
+    return var

@@ -46,6 +46,11 @@ def is_fixed(value: Any) -> bool:
         return False
 
 
+def keep_default(var: Variable, data: bytes) -> None:
+    """Keep a default that cannot be decoded here, for processes that the variable goes on to."""
+    _defaults[var] = (MISSING, data)
+
+
 def count_bytes(value: bytes) -> int:
     """Return how many bytes an encoded value counts for in the tables of a link."""
     return 64 + len(value)
@@ -204,9 +209,9 @@ def _entry_of(var: Variable, data: bytes, values: Values) -> Entry:
 
 
 def _default_of(var: Variable, values: Values) -> bytes | None:
-    if var.default is MISSING:
-        return None
     known = _defaults.get(var)
+    if var.default is MISSING:
+        return None if known is None else known[1]
     if known is None or known[0] is not var.default:
         try:
             data = values.dumps(var.default)

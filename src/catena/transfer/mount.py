@@ -19,7 +19,7 @@ from catena.context.home import Home
 from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
 from catena.context.ownership import running_task
 from catena.context.tasks.displacement import check_task_factory
-from catena.context.variable import UNSET, Variable
+from catena.context.variable import UNREAD, UNSET, Variable
 from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
 from catena.events.bus import announce
@@ -138,7 +138,9 @@ def bind_forward(manifest: ChainManifest, values: Values) -> None:
     found = decode_entries(entries, values, to_worker=True)
     warn_or_raise(found.problems, strict=values.strict)
     for var, value, _, _ in found.bound:
-        var.backing.set(value)
+        # A value of an undeclared variable that could not be decoded has no chain to wait in.
+        if value is not UNREAD:
+            var.backing.set(value)
 
 
 def unmount() -> None:

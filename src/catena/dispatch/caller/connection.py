@@ -16,6 +16,7 @@ from catena.dispatch.payloads import refuse_unsendable
 from catena.errors import ProtocolError
 from catena.events import Attempt, Dispatch, Endpoints, FrameDropped
 from catena.events.bus import announce
+from catena.events.carrier import relayed
 from catena.link.link import Link
 from catena.transfer.capture import capture_first
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
@@ -64,9 +65,10 @@ class WorkerConnection(WorkerLink):
     ) -> Call:
         """Send a call's Task and its first drive frame, together, and return the call.
 
-        The carrier of its ``operation`` goes along, also when there is no chain. Raises what
-        capturing the chain raises, SerializationError for the callable, and TimeoutError when the
-        time of its ``bounds`` is up; nothing has been sent then.
+        The carrier of its ``operation`` goes along, also when there is no chain; without an
+        operation, the carrier that the running call came with. Raises what capturing the chain
+        raises, SerializationError for the callable, and TimeoutError when the time of its
+        ``bounds`` is up; nothing has been sent then.
         """
         # First what may fail, then the chain, then the number: either counts as sent from then on.
         code = declared.dumps()
@@ -80,8 +82,11 @@ class WorkerConnection(WorkerLink):
         self._last = id = call.id
         self.calls[id] = call
         manifest = None if captured is None else captured.manifest
+        carrier = relayed.get() if operation is None else operation.carrier
+        if carrier:
+            manifest = (manifest or NO_CHAIN).carrying(carrier)
         if operation is not None:
-            manifest = self._note_attempt(operation, id, manifest, payload)
+            self._note_attempt(operation, id, manifest, payload)
         self.link.send(
             Task(
                 id,
@@ -102,16 +107,13 @@ class WorkerConnection(WorkerLink):
 
     def _note_attempt(
         self, operation: Dispatch, id: int, manifest: ChainManifest | None, payload: bytes
-    ) -> ChainManifest | None:
-        """Note an attempt in the operation of its call; return the manifest with its carrier."""
+    ) -> None:
+        """Note an attempt in the operation of its call."""
         chain_id = b"" if manifest is None else manifest.chain_id
         operation.attempt = Attempt(id, self.endpoints, chain_id)
         operation.attempts += 1
         if operation.measured:
             operation.sent_bytes = len(payload)
-        if operation.carrier:
-            manifest = (manifest or NO_CHAIN).carrying(operation.carrier)
-        return manifest
 
     def receive(self, frame: Frame) -> None:
         """Take a frame that the link brings."""

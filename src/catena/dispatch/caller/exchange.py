@@ -17,6 +17,7 @@ from catena.dispatch.dispatcher import Connection, Dispatcher, dispatcher
 from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
+from catena.events.carrier import relayed
 from catena.wire.frames import Frame, Nack, NackCode
 from catena.wording import TEXT_LIMIT
 
@@ -62,6 +63,7 @@ def make_dispatch(declared: Declaration) -> Dispatching:
 def begin_dispatch(declared: Declaration) -> Dispatch:
     """Return the operation of a call that begins now."""
     operation = Dispatch(declared.name, declared.stream)
+    operation.carrier = relayed.get()
     operation.begin()
     return operation
 

@@ -25,20 +25,21 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from catena.context.binding import LAZY, Binding, LazyValues
+from catena.context.binding import LAZY, LazyValues
 from catena.context.chain import EMPTY, UNMOUNTED, State, current
 from catena.context.ledger import spent_elsewhere
 from catena.context.token import TOKEN_MARK
 from catena.context.variable import UNREAD, UNSET, Variable
 from catena.errors import ChainSerializationError
 from catena.events import announced
+from catena.events.carrier import relayed
 from catena.ids import Key
 from catena.transfer.baseline import Baseline
 from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
 from catena.transfer.diff import count_bytes
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.mount import bind_forward, check_manifest, mount_first
-from catena.transfer.problems import describe_problem, warn_of_unread, warn_or_raise
+from catena.transfer.problems import warn_of_unread, warn_or_raise
 from catena.transfer.states.sent import STATES, STATES_BYTES
 
 
@@ -132,14 +133,9 @@ class KeptState:
         """
         encoded = self.lazy | self.eager if values.strict else self.eager
         changed = found.mentioned if encoded else ()
-        loads, dumps = values.loads, values.dumps
         for var, data in encoded.items():
-            if var in changed:
-                continue
-            try:
-                found.bind(var, loads(data), Binding(False, dumps), data)
-            except Exception as error:
-                found.problems.append(describe_problem(var.key, error, "read"))
+            if var not in changed:
+                found.decode_value(var, data, values)
 
 
 class KeptStates:
@@ -182,6 +178,8 @@ class KeptStates:
         """
         if manifest is None:
             return None
+        if manifest.carrier:
+            relayed.set(manifest.carrier)
         try:
             check_manifest(manifest)
             if manifest.chain_id:
