@@ -1,6 +1,6 @@
 """Payloads: arguments, results and exceptions as bytes, and the errors that say what would not be.
 
-Also the port through which the context floor writes and reads the values of variables.
+Also the port through which ``transfer`` encodes and decodes the values of variables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from catena.wording import reason
 
 
 class Wire:
-    """The port ``Values`` of the context floor, as the wire fills it."""
+    """The port ``Values`` of ``transfer``, filled by pickling."""
 
     __slots__ = ("strict",)
 

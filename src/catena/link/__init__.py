@@ -1,4 +1,4 @@
-"""Floor 4: the stream between two processes. It moves frames and knows nothing of calls.
+"""The stream between two processes. It moves frames and knows nothing of calls.
 
 The only sockets of the core are here.
 """

@@ -1,4 +1,4 @@
-"""The test kit for applications: record what the seam announces, connect ends without sockets."""
+"""The test kit for applications: record the events that the core announces."""
 
 from __future__ import annotations
 

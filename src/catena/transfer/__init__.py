@@ -1,4 +1,4 @@
-"""Floor 3: how a chain becomes a manifest, and how it comes back.
+"""How a chain becomes a manifest, and how a manifest becomes a chain again.
 
 ``capture`` asks the guard and hands the chain to what a link has carried (``states``), which says
 what of it has to travel; ``diff`` finds out what that is. ``decode`` and ``mount`` do the same

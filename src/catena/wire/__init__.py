@@ -1,4 +1,4 @@
-"""Floor 3: frames as values, their bytes, their legal order, and how Python objects become bytes.
+"""Frames: as values, as bytes, and which frame may follow which.
 
 No sockets and no event loop here: everything takes values and returns values.
 """
