@@ -20,10 +20,9 @@ from catena.context import registry
 from catena.context.chain import current
 from catena.context.var import receive_variable
 from catena.dispatch.payloads import LENIENT
-from catena.transfer.capture import capture_first
+from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.transfer.mount import mount
-from catena.transfer.states.plain import PLAIN
 from tests.support import LOOPS, isolated, run, variable
 
 ID = bytes(range(16))
@@ -161,7 +160,7 @@ def test_get_does_not_arm() -> None:
     """C4: reading a default leaves the context unarmed: no chain, nothing to capture."""
     assert variable(default=1).get() == 1
     assert current.get() is None
-    assert capture_first(LENIENT, PLAIN) is None
+    assert capture_drive(LENIENT, None) is None
 
 
 @isolated
@@ -311,7 +310,7 @@ def test_a_stub_is_relayed_with_its_policy_and_its_default() -> None:
     block = LENIENT.pack([entry])
     mount(ChainManifest(ID, entries=block), LENIENT, to_worker=True)
 
-    sent = capture_first(LENIENT, PLAIN)
+    sent = capture_drive(LENIENT, None)
 
     assert sent is not None
     assert LENIENT.unpack(sent.manifest.entries) == (entry,)
@@ -322,11 +321,11 @@ def test_the_default_of_the_declaration_travels_from_then_on() -> None:
     """C12: a stub that was sent on before its declaration is not sent on with the old default."""
     stub = receive_variable(unheard("corrected"), "old", "both")
     stub.set(1)
-    capture_first(LENIENT, PLAIN)
+    capture_drive(LENIENT, None)
     declared = catena.ContextVar("corrected", namespace="stubs", default="new")
     declared.set(2)
 
-    sent = capture_first(LENIENT, PLAIN)
+    sent = capture_drive(LENIENT, None)
 
     assert sent is not None
     (entry,) = LENIENT.unpack(sent.manifest.entries)

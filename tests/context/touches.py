@@ -8,10 +8,9 @@ from typing import Any
 import catena
 from catena.context.chain import current
 from catena.dispatch.payloads import LENIENT
-from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.capture import capture_answer, capture_drive
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.mount import mount
-from catena.transfer.states.plain import PLAIN
 
 __all__ = ["TOUCHES", "facts_here"]
 
@@ -23,8 +22,7 @@ TOUCHES: dict[str, Callable[[Var], Any]] = {
     "get with a default": lambda var: var.get("default"),
     "set": lambda var: var.set("intruder"),
     "reset of no token": lambda var: var.reset(object()),  # type: ignore[arg-type]
-    "capture": lambda _: capture_first(LENIENT, PLAIN),
-    "capture of a later drive": lambda _: capture_drive(LENIENT, None),
+    "capture": lambda _: capture_drive(LENIENT, None),
     "capture of an answer": lambda _: capture_answer(LENIENT, None),
     "mount": lambda _: mount(INCOMING, LENIENT, to_worker=True),
     "mount of an answer": lambda _: mount(INCOMING, LENIENT, to_worker=False),

@@ -19,8 +19,7 @@ __all__ = ["CHECKS"]
 
 CHECKS = (dispatches, a_stream)
 
-_note_spent, _for_new_call = Ledger.note_spent, Ledger.for_new_call
-_for_next_frame = Ledger.for_next_frame
+_note_spent, _for_frame = Ledger.note_spent, Ledger.for_frame
 _LAST = 16
 
 
@@ -36,22 +35,23 @@ def _spend_for_good(self: Ledger, id: bytes, **options: Any) -> None:
     self.spent[id] = Always()  # type: ignore[assignment]
 
 
-def _new_call_for_good(self: Ledger, **options: Any) -> Any:
-    spent, live, call = _for_new_call(self, **options)
-    _hoard.append(call)
+def _call_for_good(self: Ledger, known: CallLedger | None, **options: Any) -> Any:
+    spent, live, call = _for_frame(self, known, **options)
+    if known is None:
+        _hoard.append(call)
     return spent, live, call
 
 
-def _all_of_it(self: Ledger, call: CallLedger, **options: Any) -> Any:
-    known = tuple(call.known)
-    spent, live = _for_next_frame(self, call, **options)
-    return spent, (*known, *live)[-_LAST:]
+def _all_of_it(self: Ledger, call: CallLedger | None, **options: Any) -> Any:
+    known = () if call is None else tuple(call.known)
+    spent, live, call = _for_frame(self, call, **options)
+    return spent, (*known, *live)[-_LAST:] if known else live, call
 
 
 _hoard: list[Any] = []
 
 dropping_nothing = patch.object(Ledger, "note_spent", _spend_for_good)
-sending_all = patch.object(Ledger, "for_next_frame", _all_of_it)
+sending_all = patch.object(Ledger, "for_frame", _all_of_it)
 
 
 @catena.routine
@@ -73,7 +73,7 @@ class Hoarding(ExitStack):
 
     def __enter__(self) -> Self:
         self.callback(_hoard.clear)
-        self.enter_context(patch.object(Ledger, "for_new_call", _new_call_for_good))
+        self.enter_context(patch.object(Ledger, "for_frame", _call_for_good))
         return self
 
 

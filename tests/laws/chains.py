@@ -19,7 +19,7 @@ from catena.context.fork import fork_here
 from catena.context.variable import UNREAD, UNSET
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.baseline import Baseline, Captured
-from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.capture import capture_answer, capture_drive
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.mount import mount
 from catena.transfer.states.kept import KeptStates
@@ -173,8 +173,8 @@ class Chains:
     def look(self) -> None:
         """Capture in both directions, which changes nothing."""
         run = self.top.context.run
-        first = run(capture_first, LENIENT, PLAIN)
-        assert run(capture_first, LENIENT, PLAIN) == first
+        first = run(capture_drive, LENIENT, None)
+        assert run(capture_drive, LENIENT, None) == first
         answer = run(capture_answer, LENIENT, None)
         assert run(capture_answer, LENIENT, None) == answer
         self.seen["looked at a chain"] += first is not None
@@ -317,13 +317,13 @@ class Chains:
 
     def _first(self, caller: Scope) -> Captured | None:
         """Capture the first frame of a call, again when the worker does not know its base."""
-        captured = caller.context.run(capture_first, LENIENT, self.sent)
+        captured = caller.context.run(capture_drive, LENIENT, None, self.sent)
         if captured is None or self.kept.find_base(captured.manifest) is not None:
             return captured
         self.sent.clear()
         self.pending.clear()
         self.seen["a base that was forgotten"] += 1
-        return caller.context.run(capture_first, LENIENT, self.sent)
+        return caller.context.run(capture_drive, LENIENT, None, self.sent)
 
     def _begin(self, call: Call, caller: Scope) -> None:
         call.there, call.back = caller.known(), call.worker.known()

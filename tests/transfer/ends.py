@@ -9,11 +9,10 @@ import catena
 from catena.context.chain import UNMOUNTED, Chain, current
 from catena.dispatch.payloads import LENIENT, Wire
 from catena.transfer.baseline import Baseline, Captured
-from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.capture import capture_answer, capture_drive
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.transfer.mount import mount
 from catena.transfer.states.kept import KeptState, KeptStates
-from catena.transfer.states.plain import PLAIN
 from catena.transfer.states.sent import SentStates
 
 __all__ = [
@@ -88,7 +87,7 @@ class Scope:
         if not to_worker:
             answer, self.serving = self.run(capture_answer, self.values, self.serving)
             return ChainManifest(chain.id, whole=False) if answer is None else answer
-        captured = self.run(capture_first, self.values, PLAIN)
+        captured = self.run(capture_drive, self.values, None)
         assert captured is not None
         self.calling = captured.baseline
         return captured.manifest
@@ -127,7 +126,7 @@ class Link:
 
     def capture(self, caller: Scope) -> Captured:
         """Capture the first frame of a call."""
-        captured = caller.run(capture_first, LENIENT, self.sent)
+        captured = caller.run(capture_drive, LENIENT, None, self.sent)
         assert captured is not None
         return captured
 

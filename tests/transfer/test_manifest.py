@@ -9,10 +9,9 @@ import sys
 
 from catena.context.chain import current
 from catena.dispatch.payloads import LENIENT
-from catena.transfer.capture import capture_first
+from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.transfer.mount import mount
-from catena.transfer.states.plain import PLAIN
 from catena.wire.manifests import decode_manifest, encode_manifest
 from tests.support import isolated, variable
 
@@ -21,7 +20,7 @@ ID = bytes(range(16))
 PROGRAM = """
 import catena
 from catena.transfer.manifest import ChainManifest
-from catena.transfer.capture import capture_answer, capture_first
+from catena.transfer.capture import capture_answer, capture_drive
 from catena.transfer.mount import mount
 from catena.transfer.states.plain import PLAIN
 from catena.dispatch.payloads import LENIENT
@@ -38,7 +37,7 @@ for var in variables:
     token = var.set([var.name, {"n": 1, "none": None}])
     if var.name == "echo":
         var.reset(token)
-for captured in (capture_first(LENIENT, PLAIN).manifest, capture_answer(LENIENT, None)[0]):
+for captured in (capture_drive(LENIENT, None).manifest, capture_answer(LENIENT, None)[0]):
     captured = captured._replace(
         carrier={name: "x" for name in names},
         spent=tuple({name.encode() for name in names}),
@@ -74,7 +73,7 @@ def test_entries_are_sorted_by_key() -> None:
     for var in variables:
         var.set(1)
 
-    captured = capture_first(LENIENT, PLAIN)
+    captured = capture_drive(LENIENT, None)
 
     assert captured is not None
     keys = [entry.key for entry in LENIENT.unpack(captured.manifest.entries)]
@@ -122,7 +121,7 @@ def test_capturing_names_the_chain_and_its_parent() -> None:
     mount(ChainManifest(ID, parent_id=bytes(16)), LENIENT, to_worker=True)
     var.set(1)
 
-    captured = capture_first(LENIENT, PLAIN)
+    captured = capture_drive(LENIENT, None)
 
     assert captured is not None
     manifest = captured.manifest

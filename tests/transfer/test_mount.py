@@ -13,11 +13,10 @@ from catena.context.chain import current
 from catena.dispatch.payloads import LENIENT
 from catena.events import Mount
 from catena.testing import recording
-from catena.transfer.capture import capture_first
+from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import EntryKind
 from catena.transfer.mount import mount, unmount
 from catena.transfer.states.kept import KeptStates
-from catena.transfer.states.plain import PLAIN
 from tests.support import run, variable
 from tests.transfer.ends import (
     ID,
@@ -218,7 +217,7 @@ def test_an_empty_chain_id_arms_nothing(to_worker: bool) -> None:
     armed.mount(manifest_of(id=b""), to_worker=to_worker)
 
     assert unarmed.chain is None
-    assert unarmed.run(capture_first, LENIENT, PLAIN) is None
+    assert unarmed.run(capture_drive, LENIENT, None) is None
     assert (armed.chain, armed.get(var)) == (before, 1)
 
 

@@ -14,7 +14,7 @@ import catena
 from catena.context.chain import State
 from catena.context.fork import fork_here
 from catena.dispatch.payloads import LENIENT
-from catena.transfer.capture import capture_first
+from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import EntryKind
 from catena.transfer.states.sent import SentStates
 from tests.support import variable
@@ -168,7 +168,7 @@ def test_what_was_sent_keeps_no_value_and_no_variable() -> None:
     sent, caller = SentStates(short=0), Scope()
     var, value = variable(), Value()
     caller.set(var, (value,))
-    assert caller.run(capture_first, LENIENT, sent) is not None
+    assert caller.run(capture_drive, LENIENT, None, sent) is not None
     gone = [weakref.ref(var), weakref.ref(value)]
     del caller, var, value
     gc.collect()
@@ -183,7 +183,7 @@ def test_a_state_with_something_lost_in_it_gets_no_name() -> None:
     caller.set(variable(), threading.Lock())
 
     with pytest.warns(catena.SerializationWarning):
-        captured = caller.run(capture_first, LENIENT, sent)
+        captured = caller.run(capture_drive, LENIENT, None, sent)
 
     assert captured is not None
     assert (numbers_of(captured.manifest), len(sent)) == ((0, 0), 0)
@@ -191,4 +191,4 @@ def test_a_state_with_something_lost_in_it_gets_no_name() -> None:
 
 def test_an_unarmed_context_names_nothing() -> None:
     """C4: where no chain is there is nothing to send."""
-    assert contextvars.Context().run(capture_first, LENIENT, SentStates()) is None
+    assert contextvars.Context().run(capture_drive, LENIENT, None, SentStates()) is None

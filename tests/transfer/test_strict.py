@@ -20,7 +20,7 @@ from catena.events import EntryLost, SerializationFailed
 from catena.pickling import pickler
 from catena.remote_exceptions.pickled import pickle_exception
 from catena.testing import recording
-from catena.transfer.capture import capture_first
+from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.transfer.states.sent import SentStates
 from catena.wire.frames import ExceptionFrame, Result
@@ -210,10 +210,10 @@ def test_a_refused_chain_is_not_counted_as_sent(how: str) -> None:
     token = scope.set(variable(), Lock())
 
     with refusing(how) as values, pytest.raises(ChainSerializationError):
-        scope.run(capture_first, values, sent)
+        scope.run(capture_drive, values, None, sent)
     assert len(sent) == 0
     scope.run(token.var.reset, token)
-    captured = scope.run(capture_first, LENIENT, sent)
+    captured = scope.run(capture_drive, LENIENT, None, sent)
 
     assert captured is not None
     assert entries_of(captured.manifest).keys() == {good.key}

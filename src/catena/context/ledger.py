@@ -24,7 +24,7 @@ id is alive here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 from weakref import WeakSet, WeakValueDictionary, ref
 
@@ -78,9 +78,9 @@ class CallLedger:
 
     __slots__ = ("__weakref__", "known", "number", "unsent")
 
-    def __init__(self, known: Iterable[bytes] = ()) -> None:
+    def __init__(self) -> None:
         self.number = 0
-        self.known = set(known)
+        self.known: set[bytes] = set()
         self.unsent: list[bytes] = []
 
 
@@ -143,37 +143,35 @@ class Ledger:
 
     # ``here`` is whether the running code is in the ledger's very Context: in a copy no id is live.
 
-    def for_new_call(self, *, here: bool = True) -> tuple[Ids, Ids, CallLedger]:
-        """Return what a call's first frame takes along: ids spent and live, and the call's ledger.
+    def for_frame(
+        self, call: CallLedger | None, *, here: bool = True
+    ) -> tuple[Ids, Ids, CallLedger]:
+        """Return what a frame takes along: the ids spent and live, and the ledger of its call.
 
-        Raises ChainSerializationError when they are too many.
+        Of a call's first frame, which has no ledger yet, these are all ids; of a later one those
+        that the other side does not know yet. Raises ChainSerializationError, and counts nothing as
+        sent, when they are too many.
         """
         if here:
             self._sort_arrivals()
-        spent, live = _check_limits(tuple(self.spent), tuple(self.live) if here else ())
-        call = CallLedger(live)
-        call.number = next(departures) if here else 0
-        self.calls.add(call)
-        return spent, live, call
-
-    def for_next_frame(self, call: CallLedger, *, here: bool = True) -> tuple[Ids, Ids]:
-        """Return what the other side of a call does not know yet: the ids spent and live.
-
-        Raises ChainSerializationError, and counts nothing as sent, when they are too many.
-        """
-        if here:
-            self._sort_arrivals()
-        self.calls.add(call)
-        # All that left since, known ones too: a caller forgets ids whose tokens it does not hold.
         # First copied: a token may be collected, and forgotten, while the copy is sifted.
-        live = tuple(self.live) if here else ()
-        live = tuple(id for id in live if _last_departure(id) > call.number)
-        spent, live = _check_limits(tuple(call.unsent), live)
+        spent, live = tuple(self.spent), tuple(self.live) if here else ()
+        if call is None:
+            call = CallLedger()
+        else:
+            # All that left since, known ones too: a caller forgets ids whose tokens it lacks.
+            spent, live = call.unsent, [id for id in live if _last_departure(id) > call.number]
+        self.calls.add(call)
+        for ids in (spent, live):
+            if len(ids) > LEDGER_LIMIT:
+                raise ChainSerializationError(
+                    cause=f"{len(ids)} tokens have crossed, at most {LEDGER_LIMIT} do", doing="sent"
+                )
         call.unsent = []
+        call.known.update(live)
         if here:
             call.number = next(departures)
-        call.known.update(live)
-        return spent, live
+        return tuple(spent), tuple(live), call
 
     def receive(
         self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool, here: bool = True
@@ -240,13 +238,3 @@ def _remover_from(table: dict[bytes, Any], id: bytes) -> Callable[[object], None
             del table[id]
 
     return forget_token
-
-
-def _check_limits(spent: Ids, live: Ids) -> tuple[Ids, Ids]:
-    """Return the ids. Raises ChainSerializationError when there are more than may travel."""
-    for ids in (spent, live):
-        if len(ids) > LEDGER_LIMIT:
-            raise ChainSerializationError(
-                cause=f"{len(ids)} tokens have crossed, at most {LEDGER_LIMIT} do", doing="sent"
-            )
-    return spent, live

@@ -37,10 +37,14 @@ from catena.transfer.states.plain import PLAIN, PlainStates
 from catena.transfer.states.sent import SentStates
 
 
-def capture_first(values: Values, states: SentStates | PlainStates) -> Captured | None:
-    """Return the current chain for the first drive frame of a call; None when it is unarmed.
+def capture_drive(
+    values: Values, baseline: Baseline | None, states: SentStates | PlainStates = PLAIN
+) -> Captured | None:
+    """Return the current chain for a drive frame; None when it is unarmed.
 
-    ``states`` are those that the link has carried. A value that cannot be encoded becomes a
+    A later frame has what changed since ``baseline``. Without one, as in a call's first frame, or
+    when another chain drives than the one that its frame named, it is the whole chain, as the
+    ``states`` that the link has carried describe it. A value that cannot be encoded becomes a
     ``lost`` entry, with a SerializationWarning. Raises ChainContention when somebody else runs the
     chain, and ChainSerializationError in strict mode or when the chain exceeds a limit.
     """
@@ -49,26 +53,12 @@ def capture_first(values: Values, states: SentStates | PlainStates) -> Captured 
         return None
     chain = admit(chain)
     ensure_task_factory(chain.task)
-    return _with_tokens(states.describe(chain, values), chain.home)
-
-
-def capture_drive(values: Values, baseline: Baseline | None) -> Captured | None:
-    """Return the current chain for a later drive frame: what changed since ``baseline``.
-
-    Without a baseline, or when another chain drives than the one that its frame named, the whole
-    chain. Returns None and raises as ``capture_first``.
-    """
-    chain = current.get()
-    if chain is None or chain is UNMOUNTED:
-        return None
-    chain = admit(chain)
-    ensure_task_factory(chain.task)
     if baseline is None or baseline.chain_id != chain.id:
-        return _with_tokens(PLAIN.describe(chain, values), chain.home)
+        return _with_tokens(states.describe(chain, values), chain.home, None)
     diff = _changes_since(baseline, chain.state, values, to_worker=True)
     manifest = ChainManifest(chain.id, chain.parent, diff.pack_entries(), False)
-    now = Baseline(chain.id, chain.state, diff.written, baseline.ledger)
-    return Captured(*_with_token_news(manifest, now, chain.home))
+    captured = Captured(manifest, Baseline(chain.id, chain.state, diff.written))
+    return _with_tokens(captured, chain.home, baseline.ledger or CallLedger())
 
 
 def capture_answer(
@@ -77,7 +67,7 @@ def capture_answer(
     """Return the current chain for an answer, None when nothing changed since ``baseline``.
 
     Forward-only variables stay out, variables that were reset here are named. ``whole`` repeats
-    what did not change, for a peer that knows no deltas. Raises as ``capture_first``.
+    what did not change, for a peer that knows no deltas. Raises as ``capture_drive``.
     """
     chain = current.get()
     if chain is None or chain is UNMOUNTED:
@@ -94,8 +84,8 @@ def capture_answer(
     now = Baseline(chain_id, state, diff.written, call)
     if not (block or everything) and home.ledger is None:
         return None, now
-    manifest = ChainManifest(chain.id, chain.parent, block, everything)
-    manifest, now = _with_token_news(manifest, now, home)
+    captured = Captured(ChainManifest(chain.id, chain.parent, block, everything), now)
+    manifest, now = _with_tokens(captured, home, call or CallLedger())
     has_news = block or everything or manifest.spent or manifest.live
     return (manifest if has_news else None), now
 
@@ -119,27 +109,15 @@ def _changes_since(
     return diff
 
 
-# Both look at the ledger when the values have been written, for one of them may have held the first
-# token that crossed.
+def _with_tokens(captured: Captured, home: Home, call: CallLedger | None) -> Captured:
+    """Return a frame with what its call's other side must know of tokens; None is a new ``call``.
 
-
-def _with_tokens(captured: Captured, home: Home) -> Captured:
-    """Return what a call begins with, together with what it must know of tokens."""
+    Called when the values have been written: one of them may have held the first token to cross.
+    """
     if home.ledger is None:
         return captured
-    spent, live, call = home.ledger.for_new_call(here=home.is_here())
+    spent, live, call = home.ledger.for_frame(call, here=home.is_here())
     return Captured(
         captured.manifest._replace(spent=spent, live=live),
         captured.baseline._replace(ledger=call),
     )
-
-
-def _with_token_news(
-    manifest: ChainManifest, now: Baseline, home: Home
-) -> tuple[ChainManifest, Baseline]:
-    """Return how a call goes on, together with what its other side does not know of tokens yet."""
-    if home.ledger is None:
-        return manifest, now
-    call = now.ledger or CallLedger()
-    spent, live = home.ledger.for_next_frame(call, here=home.is_here())
-    return manifest._replace(spent=spent, live=live), now._replace(ledger=call)

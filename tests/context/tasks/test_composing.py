@@ -15,8 +15,7 @@ import catena
 from catena.dispatch.payloads import LENIENT
 from catena.events import ChainForked, FactoryDisplaced
 from catena.testing import recording
-from catena.transfer.capture import capture_first
-from catena.transfer.states.plain import PLAIN
+from catena.transfer.capture import capture_drive
 from tests.context.later import (
     CALLING,
     Hiding,
@@ -42,7 +41,7 @@ def test_a_factory_that_calls_ours_is_left_alone(wrap: Any, loop: str) -> None:
         buried = bury(wrap)
         with recording(FactoryDisplaced) as recorded:
             var.set(2)
-            capture_first(LENIENT, PLAIN)
+            capture_drive(LENIENT, None)
             catena.install_task_factory()
         assert running.get_task_factory() is buried
         with recording(ChainForked) as forks:

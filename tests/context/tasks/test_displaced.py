@@ -13,9 +13,8 @@ import catena
 from catena.dispatch.payloads import LENIENT
 from catena.events import FactoryDisplaced
 from catena.testing import recording
-from catena.transfer.capture import capture_answer, capture_drive, capture_first
+from catena.transfer.capture import capture_answer, capture_drive
 from catena.transfer.mount import mount
-from catena.transfer.states.plain import PLAIN
 from tests.context.later import (
     Stashing,
     bury,
@@ -30,8 +29,7 @@ from tests.support import LOOPS, run, variable
 
 TOUCHES: dict[str, Callable[[catena.ContextVar[Any]], Any]] = {
     "set": lambda var: var.set("new"),
-    "dispatch": lambda _: capture_first(LENIENT, PLAIN),
-    "step of a stream": lambda _: capture_drive(LENIENT, None),
+    "dispatch": lambda _: capture_drive(LENIENT, None),
 }
 
 

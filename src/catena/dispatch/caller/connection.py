@@ -18,7 +18,7 @@ from catena.events import Attempt, Dispatch, Endpoints, FrameDropped
 from catena.events.bus import announce
 from catena.events.carrier import relayed
 from catena.link.link import Link
-from catena.transfer.capture import capture_first
+from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
 from catena.wire.frames import Cancel, Frame, Next, Send, Task, Throw
 
@@ -73,7 +73,7 @@ class WorkerConnection(WorkerLink):
         # First what may fail, then the chain, then the number: either counts as sent from then on.
         code = declared.dumps()
         times = NO_TIMES if bounds is None else bounds.times_for(self.link)
-        captured = capture_first(self.values, self.states)
+        captured = capture_drive(self.values, None, self.states)
         number, body = self.number_code(code)
         proxy = b"" if self.proxy_sent else self._proxy
         self.proxy_sent = True
