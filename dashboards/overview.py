@@ -1,4 +1,4 @@
-"""The board that shows every metric of the catalog once, and the six figures to look at first.
+"""The board: six figures to look at first, then graphs of every metric of the catalog.
 
 Titles and order are written here; names, units, labels and descriptions come from the catalog.
 """
@@ -65,7 +65,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number, and from which value on it is coloured; never, where that is None."""
+    """One number, and the value from which it is red; it never is where ``warn`` is None."""
 
     title: str
     metric: str
@@ -77,7 +77,7 @@ class Figure:
 FIGURES = (
     Figure("Calls", CALLS, rate(CALLS), "reqps"),
     Figure("Calls that failed", CALLS, error_ratio(CALLS), "percentunit", 0.01),
-    Figure("99 % of calls take at most", CALLS, quantile(CALLS, 0.99), "s"),
+    Figure("Call duration, 99th percentile", CALLS, quantile(CALLS, 0.99), "s"),
     Figure("Calls running", ACTIVE, level(ACTIVE)),
     Figure("Workers by state", WORKERS, level(WORKERS, "catena.state")),
     Figure("Contentions", CONTENTIONS, within(CONTENTIONS), warn=0.5),
@@ -108,7 +108,11 @@ def calls_panel(title: str, metric: str, *by: str) -> Panel:
     """Return the graph of how many values a histogram of calls counts."""
     names = " ".join(legend(one) for one in by)
     return Panel(
-        title, metric, (Query(rate(metric, *by), names),), "reqps", "How many calls ended."
+        title,
+        metric,
+        (Query(rate(metric, *by), names),),
+        "reqps",
+        "How many calls ended per second.",
     )
 
 
@@ -117,7 +121,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Calls",
         (
             calls_panel("Calls by routine", CALLS, "rpc.method"),
-            calls_panel("Calls by how they ended", CALLS, "rpc.status_code", "error.type"),
+            calls_panel("Calls by status and error", CALLS, "rpc.status_code", "error.type"),
             panel_of("How long the caller waited", CALLS),
             panel_of("How long the routine took on its worker", WORK),
             panel_of("Time from sending to start", "catena.dispatch.queue.duration"),
@@ -136,20 +140,20 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel_of("Token resets", "catena.token.resets", "catena.outcome"),
             panel_of("Size of manifests", "catena.manifest.size", "catena.direction"),
             panel_of(
-                "Not written or read",
+                "Serialization failures",
                 "catena.serialization.failures",
                 "catena.direction",
                 "error.type",
             ),
             panel_of("Variables left out", "catena.entries.lost", "catena.direction"),
-            panel_of("Task factory displaced", "catena.task_factory.displacements"),
+            panel_of("Task factories displaced", "catena.task_factory.displacements"),
         ),
     ),
     (
         "Proxies",
         (
             panel_of("Leases", "catena.proxy.leases", "catena.source", "catena.outcome"),
-            panel_of("Leases held", "catena.proxy.lease.active", "catena.source"),
+            panel_of("Leases not yet released", "catena.proxy.lease.active", "catena.source"),
             panel_of("Duration of leases", "catena.proxy.lease.duration", "catena.outcome"),
         ),
     ),
@@ -164,7 +168,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel_of("Protocol versions refused", "catena.version.refusals"),
             panel_of("Frames dropped", "catena.frames.dropped", "catena.kind"),
             panel_of(
-                "Items lost, by reason",
+                "Telemetry lost, by reason",
                 "catena.telemetry.dropped",
                 "catena.signal",
                 "catena.reason",
@@ -179,7 +183,7 @@ def board() -> Any:
     made = (
         dashboard.Dashboard("Catena: overview")
         .uid("catena-overview")
-        .description("Calls, context, proxies and processes; every metric of Catena's catalog.")
+        .description("Calls, context, proxies and processes: every metric of Catena's catalog.")
         .tags(["catena"])
         .time("now-1h", "now")
         .refresh("30s")

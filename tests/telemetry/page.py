@@ -22,20 +22,20 @@ HEAD = """\
 
 <!-- Written by `python -m tests.telemetry.page` from the catalog; edits are lost. -->
 
-What Catena records of itself, as [OpenTelemetry](https://opentelemetry.io) spans and metrics and as
-log records. It is on as soon as the application has configured an SDK: a pool looks for one when it
-opens and about once a second afterwards, a worker likewise. Without an SDK nothing listens, and
-what happens costs one attribute test each time. The [events](events.md) that all of this is made
-from can be had directly, too.
+Catena records spans and metrics for [OpenTelemetry](https://opentelemetry.io), and log records. It
+begins to record spans and metrics as soon as the application has configured an SDK: a pool looks
+for one when it opens and about once a second afterwards, a worker likewise. Without an SDK nothing
+listens, and each event costs one attribute test. All of this is made from [events](events.md), to
+which you can also subscribe directly.
 
-One call is a story of five or six spans, which a trace view shows from top to bottom:
+One call makes five spans or more, which a trace view shows from top to bottom:
 
 ```text
 shop.basket.price            CLIENT    its caller waits, all attempts included
 ├─ shop.basket.price         SERVER    its worker runs it
-│  ├─ catena.proxy.lease               the pool that its nested calls would go through
+│  ├─ catena.proxy.lease               the pool that its nested calls go through
 │  ├─ catena.mount           to_worker the variables that came along
-│  ├─ catena.token.reset     ok        one that the routine reset, if it did
+│  ├─ catena.token.reset     ok        for each token that the routine reset
 │  └─ catena.mount           out       its chain leaves the worker
 └─ catena.mount              to_caller the variables that came back, if one changed
 ```
@@ -55,12 +55,12 @@ $ CATENA_TELEMETRY=dispatch python app.py
 ```
 
 With `dispatch` a call has the two spans that a call has in any RPC system: one of the kind CLIENT
-at its caller, one of the kind SERVER at its worker. Choose it where calls are many and spans are
-paid for, or where traces are read for who called whom and how long it took. Choose `full` where a
-trace has to show what became of context variables: which chain was mounted where, what each mount
-set, which token was spent. Contentions and refused resets have their spans either way, also outside
-of any trace. Metrics and log records are the same with both, so nothing is lost that an alert
-needs.
+at its caller, one of the kind SERVER at its worker. Choose it when you make many calls and pay for
+spans, or when you read traces only to see who called whom and how long it took. Choose `full` when
+a trace has to show what became of context variables: which chain was mounted where, which variables
+each mount set, which token was spent. Contentions and refused resets have spans with both, also
+outside of any trace. Metrics and log records are the same with both, so alerts do not depend on the
+choice.
 
 ## Switch it on and off
 
@@ -80,71 +80,74 @@ needs.
       heading_level: 3
 
 `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=catena` leaves Catena out as `opentelemetry-instrument`
-leaves other libraries out: no spans and no metrics, unless code asks for them by `install()` or by
-`CatenaInstrumentor().instrument()`. Catena's warnings still reach the loggers, as they do where no
-telemetry was ever configured, and after `uninstall()`.
+leaves other libraries out: there are no spans and no metrics, unless code asks for them by
+`install()` or by `CatenaInstrumentor().instrument()`. Catena's warnings still reach the loggers, as
+they do without any telemetry, and after `uninstall()`.
 
 ## What it costs
 
-A span that is recorded takes 13 to 27 µs, which is what the SDK itself needs. A call has two at
-`dispatch` and five to seven at `full`: its dispatch, its execution, the lease of the proxy, the
-mount on the worker, the unmount there, the mount of the answer if that changed anything, and
-those of the resets that the routine makes. Where the trace is not sampled, the tracer is asked for
-the sampling decision where the trace begins, and for nothing else: calls and executions in a trace
-that is not sampled ask nobody, because the SDK's parent-based sampler would repeat what the parent
-says. Any other sampler is asked once at either end of each call. A call that is not sampled is
-only counted. Its durations have no exemplars that name a trace, whatever filter the SDK has: nobody
-keeps that trace.
+A span that is recorded takes 13 to 27 µs, which is the time that the SDK itself needs. A call has
+two spans at `dispatch` and five to seven at `full`: its dispatch, its execution, the lease of the
+proxy, the mount on the worker, the unmount there, the mount of the answer if the routine changed a
+variable, and one for each reset that the routine makes.
 
-A worker answers first and records then: its observers see the end of a call when the answer has
-left. Durations are those from before that, and a span ends when its call did: it lasts
-as long as the metric says.
+In a trace that is not sampled, the sampler is asked once, where the trace begins. Calls and
+executions in that trace do not ask it, because the SDK's parent-based sampler would repeat the
+decision of the parent. Any other sampler is asked once at either end of each call. A call that is
+not sampled is only counted. Its durations never have exemplars, whatever exemplar filter the SDK
+has, because they would name a trace that nobody keeps.
 
-What that comes to is measured beside the bare SDK in [Benchmarks](benchmarks.md#telemetry). With
-one call in flight, which took 0.71 ms without an SDK on that machine, 0.07 ms were added within a
-trace that is not sampled, and 0.11 ms where a call begins such a trace: the bare SDK takes as much
-to drop it and to record two durations. 0.30 ms were added at `dispatch` and 0.51 ms at `full`; the
-same spans and records made by hand took 0.31 and 0.48 ms. Under load the share is larger, because a
-call without an SDK costs little: a hundred in flight take 2.2 times as long when none of them is
-sampled, and 2.5 times when each begins its trace. Who needs that
-throughput sets `CATENA_TELEMETRY=off`, or configures no SDK in those processes.
+A worker sends the answer first and records the call afterwards: its observers see the end of a call
+when the answer has left. Recording is not part of the recorded duration, and a span ends at the
+moment at which its call ended, so it lasts as long as the metric says.
 
-The trace travels beside the manifest of a call, through the propagator that the application has
-configured, and so does the time of sending, which says how long a call waited. Baggage stays
-behind unless `install(baggage=True)` or `CATENA_BAGGAGE=1` says otherwise. What is to travel
-beyond 8 KiB goes without baggage, and if need be without the `tracestate`; the parent arrives. What
-arrives malformed, or beyond 8 KiB, never fails a call: its span begins a trace of its own, and
-`catena.carrier` says why. All of that is counted in `catena.telemetry.dropped`.
+[Benchmarks](benchmarks.md#telemetry) compare this with the bare SDK. With one call in flight, a
+call took 0.71 ms without an SDK on that machine. Telemetry added 0.07 ms within a trace that is not
+sampled, and 0.11 ms where a call begins such a trace; the bare SDK takes as much to drop the trace
+and to record two durations. It added 0.30 ms at `dispatch` and 0.51 ms at `full`; the same spans
+and records made by hand took 0.31 and 0.48 ms. Under load the share is larger, because a call
+without an SDK costs little: a hundred in flight take 2.2 times as long when none of them is
+sampled, and 2.5 times when each begins its trace. If you need that throughput, set
+`CATENA_TELEMETRY=off`, or configure no SDK in those processes.
 
-Texts that no exporter can encode, because they hold half a surrogate pair (such as a file name that
-is no UTF-8), arrive with a backslash: `caf\\udce9`. Integers beyond 64 bits arrive as texts.
+The trace context travels beside the manifest of a call, through the propagator that the application
+has configured. So does the time of sending, from which the worker computes how long a call waited.
+Baggage does not travel unless `install(baggage=True)` or `CATENA_BAGGAGE=1` allows it. When all of
+this takes more than 8 KiB, it goes without baggage, and if need be without the `tracestate`; the
+parent always arrives. A trace context that arrives malformed or with more than 8 KiB never fails a
+call: the call's span begins a trace of its own, and `catena.carrier` says why. All of that is
+counted in `catena.telemetry.dropped`.
 
-Values of variables, arguments, results and credentials are in no signal. Errors are recorded by
-their class; their texts, which may quote values, only with `install(record_messages=True)` or
+A text that no exporter can encode, because it holds half a surrogate pair (such as a file name that
+is not UTF-8), is recorded with a backslash escape: `caf\\udce9`. Integers beyond 64 bits are
+recorded as texts.
+
+Values of variables, arguments, results and credentials are in no signal. Of an error the class is
+recorded; its text, which may quote values, only with `install(record_messages=True)` or
 `CATENA_RECORD_MESSAGES=1`.
 
-What is given to `install` in code holds for the workers that are started afterwards, too. Hooks,
+The options given to `install` in code hold for the workers that are started afterwards, too. Hooks,
 providers and propagators stay in their process;
-[how to instrument workers](../how-to/instrument.md#workers) says where they are given there.
+[how to instrument workers](../how-to/instrument.md#workers) says how to set them in workers.
 
-## What observes it
+## Hooks, handlers and what they raise
 
 Hooks, samplers, span processors, propagators, log handlers and filters run within the code that
-they observe, and may read variables there. They are refused nothing: a reader that is another
-thread, or another task, sees the values and makes no contention. When an execution begins its chain
-has not been mounted, so variables have their defaults; when it ends, what the routine left in them.
-Whoever sets a variable there takes part, and can be refused.
+they observe, and may read variables there. Reading never causes a contention: also from another
+thread or task they see the values. When an execution begins, its chain has not been mounted, so
+variables have their defaults; when it ends, they have the values that the routine left. Code that
+*sets* a variable there is treated like any other code, and can be refused.
 
-What one of them raises costs one signal of one event: that span, that measurement or that record.
-It is counted in `catena.telemetry.dropped`, with the signal and the reason `raised`, and logged at
-most once a minute for each signal; the next one is recorded again. That holds for whatever it is,
-SystemExit as well; only Ctrl-C goes on to the application.
+When one of them raises, one signal of one event is lost: that span, that measurement or that
+record. The loss is counted in `catena.telemetry.dropped`, with the signal and the reason `raised`,
+and logged at most once a minute for each signal; the next event is recorded again. That holds for
+any exception, also for SystemExit; only Ctrl-C is passed on to the application.
 
 ## Logs
 
-The records go to the standard library's loggers, under the names in the tables: the message is the
-event's name, the attributes are extra fields, `trace_id` and `span_id` name the span. Catena
-configures no logging. `catena.logging` does it for applications that want that:
+The records go to the standard library's loggers. The sections below name the logger of each. The
+message is the event's name, the attributes are extra fields, `trace_id` and `span_id` name the
+span. Catena itself configures no logging. Applications can have `catena.logging` do it:
 
 ::: catena.logging.configure_json
     options:
@@ -158,16 +161,16 @@ configures no logging. `catena.logging` does it for applications that want that:
     options:
       heading_level: 3
 
-`CATENA_AUDIT_LOG=1` turns the logger `catena.audit` on from outside. While it is off, nobody
-listens on its account. Each of its records carries `process.pid` and, in a worker,
-`catena.worker.id`, so that many processes can write to one file. In a record that names the worker
-of a call, as `catena.call.dispatched` does, the id is that one's. What others put on a record, such
-as a `trace_id` of their own, is left alone.
+`CATENA_AUDIT_LOG=1` turns the logger `catena.audit` on from outside. While it is off, its records
+cost nothing. Each of them carries `process.pid` and, in a worker, `catena.worker.id`, so that many
+processes can write to one file. In a record that names the worker of a call, as
+`catena.call.dispatched` does, `catena.worker.id` is that worker and not the writer. Fields that
+other code puts on a record, such as a `trace_id` of its own, are not replaced.
 
-A line of JSON is valid whatever a record holds: keys become texts, numbers that JSON has no word
-for become `"NaN"` or `"Infinity"`, what holds itself is cut, and a record whose arguments do not
-fit its message says so in `not_rendered`. Records that structlog hands over through its
-`ProcessorFormatter` keep their traceback and name the current span.
+A line of JSON is valid whatever a record holds: keys become texts, numbers that JSON cannot express
+become `"NaN"` or `"Infinity"`, an object that contains itself is cut off, and a record whose
+arguments do not fit its message says so in `not_rendered`. Records that structlog hands over
+through its `ProcessorFormatter` keep their traceback and name the current span.
 
 ## Conventions
 
@@ -175,31 +178,33 @@ Names follow version 1.45 of OpenTelemetry's [semantic
 conventions](https://github.com/open-telemetry/semantic-conventions/tree/v1.45.0/docs/rpc) where
 they have one: `rpc.system.name` is `catena`, `rpc.method` is the routine's full name, and
 `rpc.status_code` says how a call ended (up to 1.44 the conventions called it
-`rpc.response.status_code`). `server.address` is the path of the worker's socket: known when the
-span of an execution begins, and when that of a dispatch ends, because only then it is settled which
-worker took the call. Everything else, labels included, lives under `catena.`. Of a name that the
-application decides, such as `rpc.method`, so many values are kept, and further ones become
-`_OTHER`.
+`rpc.response.status_code`). `server.address` is the path of the worker's socket. It is set when the
+span of an execution begins, but only when the span of a dispatch ends, because only then is it
+known which worker took the call. All other names, those of labels included, begin with `catena.`.
+A label whose values the application decides, such as `rpc.method`, keeps a limited number of them,
+and further ones become `_OTHER` ([Labels](#labels) has the limits).
 
-Only Catena's own records have an event name. What an application logs has none, whatever its text
-looks like. `exception.type` names the class with its module.
+Only Catena's own records have an event name. Records of the application have none, whatever their
+text looks like. `exception.type` names the class with its module.
 
 ## How numbers are kept
 
-Numbers on hot paths are counted in the process and read when metrics are collected (`plain`).
-Refusals are counted as they come (`direct`), so that their counters carry exemplars; of calls the
-duration is recorded so, once at either end. Sizes and waiting times are `sampled`: every
-sixteenth is kept, at most 1024 between two collections. Durations of calls wait until sixteen have
-come, or until metrics are collected, and are recorded together, each in the context of its own
-call. Series of a small enumeration begin at zero, so that the first contention is an increase.
-Links, workers, calls under way and leases are not added up but looked at when metrics are
-collected, so they are right in a provider that comes late, or comes back.
+The column "kept" of the [metrics](#metrics) says how a number gets into its metric. Numbers on hot
+paths are counted in the process and read when metrics are collected (`plain`). Refusals are
+recorded as they happen (`direct`), so that their counters carry exemplars, and so are the durations
+of calls, once at either end. Sizes and waiting times are `sampled`: every sixteenth is kept, at
+most 1024 between two collections. Durations of calls are held back until there are sixteen of them,
+or until metrics are collected, and are then recorded together, each in the context of its own call.
+Where the values of a label are a small enumeration, all its series begin at zero, so that the first
+contention is an increase. Links, workers, calls under way and leases are counted anew whenever
+metrics are collected, so the numbers are right also in a provider that was configured late or a
+second time.
 
-Which version a peer will be refused for is not known before. `catena.version.refusals` begins with
-one series at zero, whose `catena.version.local` is the version here and whose
-`catena.version.remote` is empty; Prometheus has no label for that. The first refusal makes a series
-of its own that begins at one, so whoever asks whether there was one sums over the versions there
-first:
+The version of a peer that will be refused cannot be known in advance. So `catena.version.refusals`
+begins with one series at zero, whose `catena.version.local` is the version here and whose
+`catena.version.remote` is empty; Prometheus shows it without that label. The first refusal makes a
+series of its own that begins at one. To ask whether there was a refusal, sum over the remote
+versions first:
 
 ```text
 increase((sum without (catena_version_remote) (catena_version_refusals_total))[10m:30s])

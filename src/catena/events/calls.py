@@ -53,7 +53,7 @@ class ServedCall(NamedTuple):
 
 
 class Dispatch(Operation):
-    """One call of a routine, seen by its caller, all attempts; for a stream, the whole stream.
+    """One call of a routine, seen by its caller, with all attempts; or one whole stream.
 
     ``attempt`` is the last of ``attempts``, None before the call is sent; ``answer`` is the kind of
     the last of ``answers``.
@@ -105,7 +105,7 @@ class Dispatch(Operation):
 class Execution(Operation):
     """One call of a routine, seen by the worker that runs it, from before its chain is mounted.
 
-    So variables have their defaults when it begins, and what the routine left in them when it ends.
+    So variables have their defaults when it begins, and the routine's values when it ends.
     ``served`` is the call as it came, ``drive`` the kind of the last of ``drives``. ``leased`` says
     where the proxy that serves the call was found and whether it was ``built`` or ``cached``, None
     without one; ``lease`` ends with the execution, and is announced to those who observe leases
@@ -195,7 +195,7 @@ class CallNacked(Event):
 
 @dataclass(frozen=True, slots=True)
 class FrameDropped(Event):
-    """A frame came for a call that had ended here: it crossed the end on its way."""
+    """A frame came for a call that had ended here in the meantime."""
 
     call: int
     kind: str

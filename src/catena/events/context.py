@@ -24,9 +24,9 @@ class Mount(Operation):
     """A manifest is put into the current context, on the worker or back on the caller.
 
     It is announced when it is done, so its observers find the values that came. ``size`` is how
-    many bytes its entries take, ``whole`` whether it describes all of the chain and not what
-    changed, ``carrier`` what came with it; ``bound`` and ``unbound`` are the variables concerned;
-    ``span`` is for an observer to assign.
+    many bytes its entries take, ``whole`` whether it describes all of the chain and not only
+    changes, ``carrier`` the carrier that came with it; ``bound`` and ``unbound`` are the variables
+    that the mount set and unset; ``span`` is for an observer to assign.
     """
 
     span: Any = None
@@ -112,7 +112,7 @@ class ForwardDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeysUndeclared(Event):
-    """A chain ends on a worker where nobody declared these variables; once for each key."""
+    """A chain ended on a worker where these variables were never declared; once for each key."""
 
     chain_id: bytes
     keys: tuple[Key, ...]

@@ -29,14 +29,14 @@ class LinkClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoopTicked(Event):
-    """The event loop of a pool or a worker came to its timer, so many nanoseconds late."""
+    """The timer of a pool's or a worker's event loop fired, late by some nanoseconds."""
 
     lag_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted(Event):
-    """A spawned worker listens."""
+    """A worker process of this pool accepts connections."""
 
     worker: str
     pid: int
@@ -44,7 +44,7 @@ class WorkerStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerExited(Event):
-    """A spawned worker has ended; a negative code is the signal that ended it."""
+    """A worker process of this pool has ended; a negative code is the signal that ended it."""
 
     worker: str
     pid: int

@@ -21,14 +21,14 @@ _members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 @dataclass(frozen=True, slots=True)
 class ContentionRefused(Event):
-    """A second runner was kept from a chain."""
+    """A second thread or task was refused a chain that another one is running."""
 
     error: ChainContention
 
 
 @dataclass(frozen=True, slots=True)
 class ContentionUnhandled(Event):
-    """A contention ended a routine: announced at its worker, and where its caller raises it again.
+    """A contention ended a routine: announced at the worker, and where the caller raises it again.
 
     ``error`` is the first one where an exception group holds it.
     """
@@ -41,7 +41,7 @@ class ContentionUnhandled(Event):
 
 @dataclass(frozen=True, slots=True)
 class FactoryDisplaced(Event):
-    """A loop's task factory was replaced by one that drops copy-on-fork.
+    """A loop's task factory was replaced by one that does not give created tasks their copies.
 
     Announced each time that the error is raised; once for each displacement when a mount finds it,
     and once when the completion of a task does.

@@ -1,4 +1,4 @@
-"""The attributes that spans and log records carry, by name, each with what it says.
+"""The attributes of spans and log records and the labels of metrics, each with its meaning.
 
 The same fact has the same name everywhere. Values of variables, arguments, results and credentials
 are in none of them; the text of an error is only where messages are recorded.
@@ -20,19 +20,20 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.contender.process": "The process of the contender.",
     "catena.contender.task": "The name of the task that was refused the chain, if any.",
     "catena.contender.thread": "The thread that was refused the chain.",
-    "catena.contention.kind": "Whether the two differ in their `thread` or in their `task`.",
+    "catena.contention.kind": "Whether owner and contender are two threads (`thread`) or two tasks "
+    "(`task`).",
     "catena.exit.code": "The exit code of a worker process; negative for a signal.",
     "catena.frame.kind": "The kind of the frame that was being processed.",
     "catena.frame.seq": "The number of that frame in its direction, from 1.",
     "catena.lease.id": "One use of a proxy, 16 bytes in hexadecimal.",
     "catena.manifest.bytes": "How many bytes the entries of the manifest took.",
-    "catena.manifest.kind": "`whole` or `delta`.",
+    "catena.manifest.kind": "`whole` (all of the chain) or `delta` (only changes).",
     "catena.mount.direction": "`to_worker`, `to_caller`, or `out` for an unmount.",
     "catena.nack.code": "Why a worker refused a call.",
     "catena.outcome": "`done`, `failed`, `cancelled` or `abandoned`; of a reset `ok`, `used`, "
     "`foreign` or `orphan`.",
     "catena.owner.call": "The call that the owner of the chain works for or waits for.",
-    "catena.owner.process": "The process of the owner; a chain is contended within one.",
+    "catena.owner.process": "The process of the owner, always that of the contender, too.",
     "catena.owner.task": "The name of the task that runs the chain, where there is one.",
     "catena.owner.thread": "The thread that runs the chain.",
     "catena.peer.id": "The process on the other side of a link.",
@@ -43,10 +44,11 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
     "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",
     "catena.proxy.source": "Where a worker found the proxy: `fields` of the Task.",
-    "catena.serialization.direction": "`sent`, `read` or `loaded`.",
+    "catena.serialization.direction": "Where it failed: when it was to be `sent`, when it was "
+    "`read`, or when the routine was `loaded`.",
     "catena.stream": "Whether the routine is an async generator.",
     "catena.token.id": "The token, 16 bytes in hexadecimal.",
-    "catena.var": "The key of the variable.",
+    "catena.var": "The key of the variable: its namespace and its name.",
     "catena.vars.reset": "The keys of the variables that were unbound, at most a hundred.",
     "catena.vars.set": "The keys of the variables that were bound, at most a hundred.",
     "catena.version.local": "The protocol version here.",
@@ -65,14 +67,14 @@ ATTRIBUTES: Mapping[str, str] = {
 LABELS: Mapping[str, str] = {
     "rpc.system.name": "`catena`, the system of every call.",
     "catena.nack.code": "Why a worker refused a call: a small enumeration of the protocol.",
-    "catena.direction": "The direction in which it went.",
+    "catena.direction": "The direction, such as `sent` or `read`, `to_worker` or `to_caller`.",
     "error.type": "The class of the error; the first 100 classes, then `_OTHER`.",
-    "catena.kind": "Which sort of thing it is.",
+    "catena.kind": "The kind of what is counted: of a frame, a manifest or a contention.",
     "catena.version.local": "Major and minor version of the protocol here.",
     "catena.outcome": "How it ended, or how it was obtained.",
     "catena.reason": "Why telemetry was lost.",
-    "catena.version.remote": "Major and minor version of the protocol there; empty where none is "
-    "meant yet.",
+    "catena.version.remote": "Major and minor version of the protocol there; empty before the "
+    "first refusal.",
     "rpc.method": "The routine; the first 500 names, then `_OTHER`.",
     "rpc.status_code": "How the call ended, in the words of gRPC.",
     "catena.signal": "What was lost: `traces`, `metrics` or `logs`.",

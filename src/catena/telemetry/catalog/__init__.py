@@ -1,4 +1,4 @@
-"""The catalog: ONE table, a row for each event of the core, and what each signal records of it.
+"""The catalog: one table with a row for each event of the core, and what each signal records of it.
 
 Spans, metrics and logs are made from it; documentation, boards and tests are checked against it.
 It is data and nothing else.
@@ -29,7 +29,7 @@ DROPPED = Metric(
         ("logs", "raised"),
     ),
 )
-"""Of no event: telemetry records it of itself."""
+"""Belongs to no event: telemetry counts its own losses."""
 
 CATALOG: tuple[Row, ...] = (*CALLS, *CHAINS, *PROCESSES)
 

@@ -45,7 +45,7 @@ CALLS: tuple[Row, ...] = (
             "rpc.server.call.duration",
             "histogram",
             "s",
-            "How long a call took on its worker, mounting of its chain included.",
+            "How long a call took on its worker, including the mount of its chain.",
             _CALL,
             keeping="direct",
             boundaries=SECONDS,
@@ -54,7 +54,8 @@ CALLS: tuple[Row, ...] = (
             "catena.dispatch.queue.duration",
             "histogram",
             "s",
-            "Time from sending a call to its start, by both clocks, of one call in sixteen.",
+            "Time from sending a call to its start on the worker, by the clocks of both processes;"
+            " one call in sixteen is measured.",
             ("rpc.method",),
             keeping="sampled",
             boundaries=SECONDS,

@@ -77,7 +77,7 @@ CHAINS: tuple[Row, ...] = (
             "catena.chain.contentions",
             "counter",
             "{refusal}",
-            "Threads and tasks that were refused a chain that another one runs.",
+            "How often a thread or a task was refused a chain because another one runs it.",
             ("catena.kind",),
             keeping="direct",
             zero=(("thread",), ("task",)),
