@@ -8,14 +8,18 @@ from weakref import ref
 
 import pytest
 
-from catena.context.chain import Chain, State, current
-from catena.context.fork import fork_here
+from catena.context.chain import EMPTY, Chain, State, current
 from catena.context.home import Home
-from catena.context.ownership import new_chain
+from catena.context.ownership import fork_here, place_chain
 from catena.context.registry import find
 from tests.support import isolated, variable
 
 ID = bytes(range(16))
+
+
+def fresh_chain() -> Chain:
+    """Put a chain into the current Context, which no task owns."""
+    return place_chain(ID, b"", EMPTY, None)
 
 
 @isolated
@@ -32,7 +36,7 @@ def test_a_value_lives_in_its_backing_variable() -> None:
 def test_every_set_and_reset_makes_another_chain() -> None:
     """C3: a chain never changes; the one from before still says what was bound before."""
     var = variable()
-    empty = new_chain(ID)
+    empty = fresh_chain()
 
     token = var.set(1)
     bound = current.get()
@@ -51,13 +55,13 @@ def test_every_set_and_reset_makes_another_chain() -> None:
 def test_a_chain_is_immutable() -> None:
     """C3: no field can be assigned."""
     with pytest.raises(AttributeError):
-        new_chain(ID).state = State()  # type: ignore[misc]
+        fresh_chain().state = State()  # type: ignore[misc]
 
 
 @isolated
 def test_chains_are_equal_only_when_identical() -> None:
     """C3: identity equality, and a hash that agrees with it."""
-    chain = new_chain(ID)
+    chain = fresh_chain()
     twin = Chain(*chain)
 
     assert chain == chain  # noqa: PLR0124 - equality with itself is the point
@@ -84,7 +88,7 @@ def test_every_set_makes_another_binding_and_a_reset_brings_the_old_one_back() -
 @isolated
 def test_home_is_the_context_it_was_made_in() -> None:
     """T5: a copy of the Context is not home, and asking there leaves home what it was."""
-    chain = new_chain(ID)
+    chain = fresh_chain()
     home = chain.home
 
     assert home.is_here()
@@ -115,7 +119,7 @@ def test_the_proof_keeps_no_context() -> None:
     gc.disable()
     try:
         for _ in range(3):
-            contextvars.copy_context().run(lambda: forked(new_chain(ID)))
+            contextvars.copy_context().run(lambda: forked(fresh_chain()))
         assert [one() for one in gone] == [None] * 3
     finally:
         gc.enable()

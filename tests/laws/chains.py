@@ -15,7 +15,7 @@ from typing import Any
 
 import catena
 from catena.context.chain import Chain, current
-from catena.context.fork import fork_here
+from catena.context.ownership import fork_here
 from catena.context.variable import UNREAD, UNSET
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.baseline import Baseline, Captured

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any, cast
 from unittest.mock import patch
 
-from catena.context.chain import Chain, current
+from catena.context import ownership
+from catena.context.chain import Chain, State, current
 from catena.context.ledger import Ledger, tokens
 from catena.context.var import ContextVar, Token
 from catena.dispatch.worker import run_coroutine as running
@@ -22,14 +23,15 @@ __all__ = ["FAULTS", "Planted", "plant_what_is_asked_for"]
 
 _ASKED_FOR = "CATENA_TEST_FAULT"
 _answer, _with_tokens = running.capture_answer, capture._with_tokens
-_undo, _fork, _set, _reset = Token._undo_set, Chain.fork, ContextVar.set, ContextVar._undo_set
+_undo, _place = Token._undo_set, ownership.place_chain
+_set, _reset = ContextVar.set, ContextVar._undo_set
 
 
 def _accept(self: Token[Any], home: Any) -> bool:
     if _undo(self, home):
         return True
     if self._native is None:
-        self._var.backing.set(self._load_crossed_value())
+        self.variable.backing.set(self._load_crossed_value())
     return self._native is None
 
 
@@ -37,9 +39,12 @@ def _accept_none(self: Ledger, one: bytes) -> bool:
     return False
 
 
-def _fork_with_ids(self: Chain, chain_id: bytes, thread: int, task: Any, home: Any) -> Chain:
-    home.ledger = self.home.ledger
-    return _fork(self, chain_id, thread, task, home)
+def _place_with_ids(chain_id: bytes, parent: bytes, state: State, task: Any) -> Chain:
+    forked_from = current.get()
+    chain = _place(chain_id, parent, state, task)
+    if forked_from is not None and forked_from.id == parent:
+        chain.home.ledger = forked_from.home.ledger
+    return chain
 
 
 def _other_order(self: ContextVar[Any], chain: Chain | None, token: Token[Any]) -> str:
@@ -70,7 +75,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
     ),
     "every crossed token is accepted": lambda: patch.object(Token, "_undo_set", _accept),
     "no crossed token is accepted": lambda: patch.object(Ledger, "is_live", _accept_none),
-    "a fork keeps the live ids": lambda: patch.object(Chain, "fork", _fork_with_ids),
+    "a fork keeps the live ids": lambda: patch.object(ownership, "place_chain", _place_with_ids),
     "the variable is checked before the use": lambda: patch.object(
         ContextVar, "_undo_set", _other_order
     ),

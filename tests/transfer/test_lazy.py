@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.fork import fork_here
+from catena.context.ownership import fork_here
 from catena.dispatch.payloads import LENIENT
 from tests.support import run, variable
 from tests.transfer.ends import Link, Scope, entries_of

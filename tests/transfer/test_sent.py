@@ -12,7 +12,7 @@ import pytest
 
 import catena
 from catena.context.chain import State
-from catena.context.fork import fork_here
+from catena.context.ownership import fork_here
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import EntryKind

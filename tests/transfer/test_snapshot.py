@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import catena
-from catena.context.fork import fork_here
+from catena.context.ownership import fork_here
 from catena.dispatch.payloads import LENIENT
 from catena.transfer.states.snapshot import is_flat
 from tests.support import variable

@@ -107,10 +107,6 @@ class Chain(NamedTuple):
     home: Home
     state: State
 
-    def owned_by(self, thread: int, task: ref[Any] | None) -> Chain:
-        """Return the same state with another owner."""
-        return Chain(self.id, self.parent, thread, task, self.home, self.state)
-
     def bind(self, var: Variable, binding: Binding) -> Chain:
         """Return the chain after a set."""
         return self.with_state(self.state.merge({var: binding}, ()))
@@ -122,10 +118,6 @@ class Chain(NamedTuple):
     def with_state(self, state: State) -> Chain:
         """Return the same branch in another state."""
         return Chain(self.id, self.parent, self.thread, self.task, self.home, state)
-
-    def fork(self, id: bytes, thread: int, task: ref[Any] | None, home: Home) -> Chain:
-        """Return a branch of its own in the same state, which names this one as parent."""
-        return Chain(id, self.id, thread, task, home, self.state)
 
     __hash__ = object.__hash__
     __eq__ = object.__eq__

@@ -10,12 +10,6 @@ from typing import Any
 NOT_GIVEN: Any = object()
 """Stands for an argument that was not given, where every value is one."""
 
-_UNKNOWN = (
-    "ContextVar() got an unexpected keyword argument '{}'"
-    if sys.version_info >= (3, 13)
-    else "'{}' is an invalid keyword argument for ContextVar()"
-)
-
 
 def find_declaring_frame() -> FrameType:
     """Return the frame that declares a variable: the caller of the caller."""
@@ -32,23 +26,6 @@ def namespace_of(frame: FrameType) -> str:
     if module == "__main__" and (spec := names.get("__spec__")) is not None:
         module = spec.name
     return module.partition(".")[0]
-
-
-def check_name(args: tuple[Any, ...], unknown: dict[str, Any]) -> str:
-    """Return the name that a declaration gives; raise as the stdlib does for a wrong one."""
-    match args:
-        case ():
-            raise TypeError("ContextVar() takes exactly 1 positional argument (0 given)")
-        case (_, _, *_):
-            raise TypeError(f"ContextVar() takes at most 1 positional argument ({len(args)} given)")
-        case _:
-            pass
-    for keyword in unknown:
-        raise TypeError(_UNKNOWN.format(keyword))
-    (name,) = args
-    if not isinstance(name, str):
-        raise TypeError("context variable name must be a str")
-    return name
 
 
 def not_one_argument(method: str, first: object, rest: tuple[object, ...]) -> TypeError:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from threading import get_ident
 
 from catena.context.chain import UNMOUNTED, Chain
-from catena.context.fork import fork_here
 from catena.context.ownership import (
     announce_contention,
+    fork_here,
     is_unowned,
     running_loop,
     take_ownership,

@@ -7,7 +7,6 @@ deadline is a monotonic time here and leaves the process as time left only: no c
 from __future__ import annotations
 
 import contextvars
-from types import TracebackType
 from typing import NamedTuple, Self
 
 
@@ -71,12 +70,7 @@ class RuntimeContext:
         options.set(self._inner)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # A generator may be closed in another Context than it began in: nothing was set there.
         if options.get() is self._inner:
             options.set(self._outer)

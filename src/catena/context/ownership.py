@@ -1,4 +1,7 @@
-"""Whose a chain is: which thread and task run here, and whether a chain's owner still runs it."""
+"""Whose a chain is: which thread and task run here, and whether a chain's owner still runs it.
+
+A fork is a branch of the call tree: it gets the values that were there, on a chain of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from types import FrameType
 from typing import Any, Literal
 from weakref import ref
 
-from catena.context.chain import EMPTY, Chain, current
+from catena.context.chain import Chain, State, current
 from catena.context.home import Home
 from catena.errors import ChainContention
-from catena.events import announced
+from catena.events import ChainForked, announced
+from catena.events.bus import announce
+from catena.ids import new_id
 
 # Unlike the public ones they do not raise, and are no Python code on 3.11.
 running_loop: Callable[[], asyncio.AbstractEventLoop | None] = getattr(  # noqa: B009
@@ -71,14 +76,26 @@ def announce_contention(
 
 def take_ownership(chain: Chain, task: asyncio.Task[Any] | None) -> Chain:
     """Make the running thread, and the task, the owner of the current chain; return it."""
-    owned = chain.owned_by(get_ident(), task and ref(task))
+    owner = task and ref(task)
+    owned = Chain(chain.id, chain.parent, get_ident(), owner, chain.home, chain.state)
     current.set(owned)
     return owned
 
 
-def new_chain(id: bytes) -> Chain:
-    """Put a fresh chain into the current Context, owned by whoever runs here, and return it."""
-    task, home = running_task(), Home()
-    chain = Chain(id, b"", get_ident(), task and ref(task), home, EMPTY)
+def place_chain(id: bytes, parent: bytes, state: State, task: asyncio.Task[Any] | None) -> Chain:
+    """Make a chain, owned by the running thread and a task, at home in the current Context."""
+    home = Home()
+    chain = Chain(id, parent, get_ident(), task and ref(task), home, state)
     home.take_context(chain)
     return chain
+
+
+def fork_here(chain: Chain, task: asyncio.Task[Any] | None = None) -> Chain:
+    """Give the current Context a chain of its own that continues ``chain``, and return it.
+
+    Without a task it has no owner yet: the first task that touches it claims it.
+    """
+    forked = place_chain(new_id(), chain.id, chain.state, task)
+    if ChainForked.listeners:
+        announce(ChainForked(forked.id, chain.id))
+    return forked

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from catena.context.chain import UNMOUNTED, current
-from catena.context.fork import fork_here
 from catena.context.guard import admit
+from catena.context.ownership import fork_here
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, Self, SupportsIndex, cast
+from typing import Any, NamedTuple, NoReturn, Self, SupportsIndex
 
 from catena.context.binding import Binding
 from catena.context.chain import current
 from catena.context.home import Home, Pin
 from catena.context.ledger import departures, tokens
-from catena.context.registry import lock
 from catena.context.variable import UNREAD, UNSET, Variable
 from catena.errors import SerializationError
 from catena.events import announced
@@ -50,21 +49,23 @@ class BaseToken:
 
     __slots__ = (
         "__weakref__",
-        "_before",
         "_home",
         "_id",
         "_native",
         "_old",
         "_pin",
         "_used",
-        "_var",
+        "before",
+        "variable",
     )
 
-    _var: Variable
+    variable: Variable
+    """The variable that was set."""
+    before: Binding | None
+    """The binding before the set, None when the variable had no value."""
     _native: contextvars.Token[Any] | None
     _used: bool
     _id: bytes | None
-    _before: Binding | None
     _home: Home | None
     _pin: Pin | None
     _old: OldValue | None
@@ -77,9 +78,9 @@ class BaseToken:
     def mint(
         cls,
         var: Variable,
-        native: contextvars.Token[Any] | None,
-        before: Binding | None,
-        home: Home | None,
+        native: contextvars.Token[Any] | None = None,
+        before: Binding | None = None,
+        home: Home | None = None,
         id: bytes | None = None,
         old: OldValue | None = None,
     ) -> Self:
@@ -88,30 +89,15 @@ class BaseToken:
         One that came from another process has an ``id`` and the ``old`` value that came along.
         """
         token = object.__new__(cls)
-        token._var = var
+        token.variable = var
         token._native = native
-        token._before = before
+        token.before = before
         token._home = home
         token._pin = home.share_pin() if home is not None and home.keeps_pins else None
         token._used = False
         token._id = id
         token._old = old
         return token
-
-    @classmethod
-    def restore(
-        cls, id: bytes, var: Variable, loads: Callable[[bytes], Any], old: bytes | None, flaw: str
-    ) -> Self:
-        """Return the token of an id that came: the one that is alive here, or a new one."""
-        with lock:
-            known = cast("Self | None", tokens.get(id))
-            if known is None:
-                old_value = OldValue(loads, old, flaw)
-                known = tokens[id] = cls.mint(var, None, None, None, id, old_value)
-        # Outside of the lock, which the tokens inside of the old value take in their turn.
-        if old and TOKEN_MARK in old:
-            known.hold_inner_tokens(loads, old)
-        return known
 
     def hold_inner_tokens(self, loads: Callable[[bytes], Any], data: bytes) -> None:
         """Decode an old value that came with tokens inside of it: they live as long as this one."""
@@ -141,17 +127,12 @@ class BaseToken:
             value = self._load_crossed_value()
             return self.MISSING if value is UNSET else value
         old = self._native.old_value
-        if self._before is not None:
+        if self.before is not None:
             if old is UNREAD:
-                old = self._read_lazy_value(self._before)
+                old = self._read_value(self.before.read_value, self.variable)
             # As ``get`` does it: from now on somebody can change the value in place.
-            self._before.expose(self._var, old)
+            self.before.expose(self.variable, old)
         return self.MISSING if old is UNSET else old
-
-    @property
-    def variable(self) -> Variable:
-        """The variable that was set."""
-        return self._var
 
     @property
     def used(self) -> bool:
@@ -162,11 +143,6 @@ class BaseToken:
     def departure(self) -> int:
         """The number of its last departure to another process, 0 when there was none."""
         return 0 if self._old is None else self._old.departure
-
-    @property
-    def before(self) -> Binding | None:
-        """The binding before the set, None when the variable had no value."""
-        return self._before
 
     def mark_used(self) -> None:
         """Note that a reset has spent this token, here or in another process."""
@@ -194,7 +170,7 @@ class BaseToken:
         """
         if self._native is None or self._used:
             return False
-        backing = self._var.backing
+        backing = self.variable.backing
         value = backing.get()
         try:
             backing.reset(self._native)
@@ -206,7 +182,7 @@ class BaseToken:
     def _undo_set(self, home: Home | None) -> bool:
         if self._native is not None:
             try:
-                self._var.backing.reset(self._native)
+                self.variable.backing.reset(self._native)
             except ValueError:
                 pass
             else:
@@ -218,9 +194,9 @@ class BaseToken:
             return False
         if not (home.ledger.is_live(self._id) and home.is_here()):
             return False
-        self._var.backing.set(self._load_crossed_value())
+        self.variable.backing.set(self._load_crossed_value())
         # What is bound now is another object than the one from before the set.
-        self._before = None
+        self.before = None
         return True
 
     def _load_crossed_value(self) -> Any:
@@ -230,20 +206,17 @@ class BaseToken:
             return UNSET
         if old.flaw:
             raise self._announce_unreadable(old.flaw)
-        try:
-            return old.loads(old.data)
-        except Exception as error:
-            raise self._announce_unreadable(reason(error)) from error
+        return self._read_value(old.loads, old.data)
 
-    def _read_lazy_value(self, before: Binding) -> Any:
+    def _read_value(self, read: Callable[[Any], Any], source: Any) -> Any:
         """Return the value from before the set, which nobody may have read yet."""
         try:
-            return before.read_value(self._var)
+            return read(source)
         except Exception as error:
             raise self._announce_unreadable(reason(error)) from error
 
     def _announce_unreadable(self, cause: str) -> SerializationError:
-        what = f"the old value of a token of {self._var!r}"
+        what = f"the old value of a token of {self.variable!r}"
         return announced(SerializationError(what=what, cause=cause, doing="read"))
 
     def __eq__(self, other: object) -> bool:
@@ -256,7 +229,7 @@ class BaseToken:
 
     def __repr__(self) -> str:
         used = " used" if self._used else ""
-        return f"<Token{used} var={self._var!r} at {id(self):#x}>"
+        return f"<Token{used} var={self.variable!r} at {id(self):#x}>"
 
     def note_departure(
         self, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]
@@ -267,7 +240,7 @@ class BaseToken:
             tokens[self.id] = self
         self._old = self._old._replace(departure=next(departures))
         # Elsewhere no token of a forward-only variable may be reset, so no ledger needs it.
-        if self._home is not None and self._var.propagate == "both":
+        if self._home is not None and self.variable.propagate == "both":
             self._home.open_ledger().note_departure(self)
             chain = current.get()
             if chain is not None and chain.id and chain.home is not self._home:
@@ -285,13 +258,13 @@ class BaseToken:
             return OldValue(loads, None)
         # For a value that holds this very token, which is written without it there.
         self._old = OldValue(loads, b"", "it is inside of itself")
-        before = self._before
+        before = self.before
         try:
             if value is UNREAD and before is not None:
-                unread = before.unread_bytes(self._var)
+                unread = before.unread_bytes(self.variable)
                 if unread is not None:
                     return OldValue(loads, unread)
-                value = before.read_value(self._var)
+                value = before.read_value(self.variable)
             data = dumps(value)
         except Exception as error:
             # The token crosses all the same; only a reset there needs the value.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from types import GenericAlias, TracebackType
+from types import GenericAlias
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,12 +24,13 @@ from typing import (
 
 from catena.context import declaring, registry
 from catena.context.binding import Binding
-from catena.context.chain import HIDDEN, Chain, State, current
+from catena.context.chain import EMPTY, HIDDEN, Chain, State, current
 from catena.context.declaring import NOT_GIVEN
 from catena.context.guard import admit
-from catena.context.ownership import new_chain
+from catena.context.ledger import tokens
+from catena.context.ownership import place_chain, running_task
 from catena.context.tasks.displacement import ensure_task_factory
-from catena.context.token import BaseToken
+from catena.context.token import TOKEN_MARK, BaseToken, OldValue
 from catena.context.variable import MISSING, UNREAD, UNSET, Propagation
 from catena.errors import ContextVarCollision
 from catena.events import TokenReset
@@ -90,7 +91,8 @@ class ContextVar(Generic[T]):
         propagate: Propagation = "both",
         **unknown: Any,
     ) -> ContextVar[T]:
-        name = declaring.check_name(args, unknown)
+        # The stdlib's class takes the same name or says, in its own words, what is wrong with it.
+        name = contextvars.ContextVar[Any](*args, **unknown).name
         if propagate not in ("both", "forward"):
             raise ValueError(f"propagate must be 'both' or 'forward', not {propagate!r}")
         frame = declaring.find_declaring_frame()
@@ -183,7 +185,7 @@ class ContextVar(Generic[T]):
         if rest or value is NOT_GIVEN:
             raise declaring.not_one_argument("set", value, rest)
         chain = current.get()
-        chain = new_chain(new_id()) if chain is None else admit(chain)
+        chain = place_chain(new_id(), b"", EMPTY, running_task()) if chain is None else admit(chain)
         ensure_task_factory(chain.task)
         current.set(chain.bind(self, Binding()))
         # To bind has made the state anew.
@@ -329,12 +331,7 @@ class Token(BaseToken, Generic[T]):
     def __enter__(self) -> Token[T]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.var.reset(self)
 
     def __catena_reduce__(
@@ -353,7 +350,14 @@ def restore_token(
     used: bool,  # noqa: FBT001 - a pickle calls this
 ) -> Token[Any]:
     """Return the token that a pickled reference names: the one that is alive here, or a new one."""
-    known = cast("Token[Any]", Token.restore(id, var, loads, old, flaw))
+    with registry.lock:
+        known = cast("Token[Any] | None", tokens.get(id))
+        if known is None:
+            known = Token[Any].mint(var, id=id, old=OldValue(loads, old, flaw))
+            tokens[id] = known
+    # Outside of the lock, which the tokens inside of the old value take in their turn.
+    if old and TOKEN_MARK in old:
+        known.hold_inner_tokens(loads, old)
     if used:
         known.mark_used()
     return known

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from threading import get_ident
 from typing import Any
-from weakref import ref
 
 from catena.context.chain import EMPTY, Chain, State, current
 from catena.context.guard import admit
-from catena.context.home import Home
 from catena.context.ledger import LEDGER_LIMIT, CallLedger, spent_elsewhere
-from catena.context.ownership import running_task
+from catena.context.ownership import place_chain, running_task
 from catena.context.tasks.displacement import check_task_factory
 from catena.context.variable import UNREAD, UNSET, Variable
 from catena.errors import ChainSerializationError
@@ -66,7 +63,9 @@ def mount_first(
     unbound = () if found is None else found.unbound
     if found is not None:
         state = _apply_entries(state, found, unbound)
-    chain = _arm_chain(manifest, state, task or running_task())
+    task = task or running_task()
+    check_task_factory(task)
+    chain = place_chain(manifest.chain_id, manifest.parent_id, state, task)
     # Not before all is in its place: till then the Context has an earlier call's values.
     if Mount.observers:
         _announce_mount(manifest, state, unbound, to_worker=True)
@@ -108,11 +107,11 @@ def mount(
     call = _receive_tokens(manifest, chain, call, to_worker=to_worker)
     found = decode_entries(unpack_entries(manifest, values), values, to_worker=to_worker)
     warn_or_raise(found.problems, strict=values.strict)
+    task = running_task() if chain is None else chain.task and chain.task()
+    check_task_factory(task)
     if chain is None:
-        chain = _arm_chain(manifest, EMPTY, running_task())
+        chain = place_chain(manifest.chain_id, manifest.parent_id, EMPTY, task)
         call = _receive_tokens(manifest, chain, call, to_worker=to_worker)
-    else:
-        check_task_factory(chain.task and chain.task())
     before = chain.state
     is_anew = to_worker and manifest.whole
     unbound = [*found.unbound, *(set(before) - found.mentioned)] if is_anew else found.unbound
@@ -172,17 +171,6 @@ def _receive_tokens(
     spent, live, here = manifest.spent, manifest.live, home.is_here()
     home.open_ledger().receive(spent, live, call, to_worker=to_worker, here=here)
     return call
-
-
-def _arm_chain(manifest: ChainManifest, state: State, task: asyncio.Task[Any] | None) -> Chain:
-    """Put a chain of the sender's id into the current Context, which holds its state."""
-    check_task_factory(task)
-    home = Home()
-    chain = Chain(
-        manifest.chain_id, manifest.parent_id, get_ident(), task and ref(task), home, state
-    )
-    home.take_context(chain)
-    return chain
 
 
 def _apply_entries(before: State, found: DecodedEntries, unbound: Iterable[Variable]) -> State:

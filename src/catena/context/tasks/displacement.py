@@ -22,7 +22,7 @@ import asyncio
 import functools
 from threading import Lock
 from typing import Any
-from weakref import ref
+from weakref import finalize, ref
 
 from catena.context.ownership import running_loop, running_task
 from catena.context.tasks.factory import (
@@ -62,8 +62,8 @@ def install_task_factory(loop: Loop | None = None) -> None:
             return
         ours: Any = ForkingFactory(loop, top)
         loop.set_task_factory(ours)
-        key = id(loop)
-        known_loops[key] = LoopRecord(ref(loop, lambda _: known_loops.pop(key, None)), ref(ours))
+        known_loops[id(loop)] = LoopRecord(ref(ours))
+        finalize(loop, known_loops.pop, id(loop), None)
 
 
 def ensure_task_factory(owner: ref[asyncio.Task[Any]] | None) -> None:
@@ -78,14 +78,8 @@ def ensure_task_factory(owner: ref[asyncio.Task[Any]] | None) -> None:
     if loop is None:
         return
     top: Any = loop.get_task_factory()
-    # Ours on top, or below one that is known to call it, costs no further call.
-    if type(top) is ForkingFactory or (
-        (known := known_loops.get(id(loop))) is not None
-        and (ours := known.ours()) is not None
-        and ours.above is top
-    ):
-        return
-    if _lacks_ours(loop, top):
+    # Ours on top, as nearly always, costs no further call.
+    if type(top) is not ForkingFactory and _lacks_ours(loop, top):
         task = running_task()
         if task is None or not task.cancelling():
             raise announced(_displacement_error(loop, top))
@@ -97,9 +91,9 @@ def check_task_factory(task: asyncio.Task[Any] | None) -> None:
     if loop is None:
         return
     top: Any = loop.get_task_factory()
-    if type(top) is ForkingFactory:
+    if type(top) is ForkingFactory or not _lacks_ours(loop, top):
         return
-    if _lacks_ours(loop, top) and known_loops[id(loop)].announced != id(top):
+    if known_loops[id(loop)].announced != id(top):
         known_loops[id(loop)].announced = id(top)
         announced(_displacement_error(loop, top))
 

@@ -10,13 +10,14 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, cast
 from weakref import ref
 
 from catena.context.chain import UNMOUNTED, Chain, current
-from catena.context.fork import fork_here
 from catena.context.ownership import (
     announce_contention,
+    fork_here,
     is_unowned,
     running_task,
     take_ownership,
@@ -85,6 +86,7 @@ class ForkingFactory:
             known.ours = cast("ref[ForkingFactory]", ref(self))
 
 
+@dataclass
 class LoopRecord:
     """What is known of a loop that the factory was installed on.
 
@@ -92,13 +94,9 @@ class LoopRecord:
     announced, and the one that was reported to the loop's exception handler.
     """
 
-    __slots__ = ("announced", "loop", "ours", "reported")
-
-    def __init__(self, loop: ref[Loop], ours: ref[ForkingFactory]) -> None:
-        self.loop = loop
-        self.ours = ours
-        self.announced = 0
-        self.reported = 0
+    ours: ref[ForkingFactory]
+    announced: int = 0
+    reported: int = 0
 
 
 known_loops: dict[int, LoopRecord] = {}
