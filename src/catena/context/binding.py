@@ -12,12 +12,14 @@ read few of many values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from catena.context.variable import Variable
 from catena.ids import Key
 
 
+@dataclass(slots=True, eq=False)
 class LazyValues:
     """Values of one call that are still the bytes they came as; each is decoded when first read.
 
@@ -27,23 +29,13 @@ class LazyValues:
     those that somebody asked for. ``report`` is called with a key and the error when a read fails.
     """
 
-    __slots__ = ("bindings", "decoded", "dumps", "encoded", "loads", "report", "written")
-
-    def __init__(
-        self,
-        encoded: Mapping[Variable, bytes],
-        written: dict[Variable, bytes],
-        loads: Callable[[bytes], Any],
-        dumps: Callable[[Any], bytes],
-        report: Callable[[Key, Exception], None],
-    ) -> None:
-        self.encoded = encoded
-        self.written = written
-        self.loads = loads
-        self.dumps = dumps
-        self.report = report
-        self.decoded: dict[Variable, Any] = {}
-        self.bindings: dict[Variable, Binding] = {}
+    encoded: Mapping[Variable, bytes]
+    written: dict[Variable, bytes]
+    loads: Callable[[bytes], Any]
+    dumps: Callable[[Any], bytes]
+    report: Callable[[Key, Exception], None]
+    decoded: dict[Variable, Any] = field(default_factory=dict[Variable, Any])
+    bindings: dict[Variable, Binding] = field(default_factory=dict[Variable, "Binding"])
 
     def binding_of(self, var: Variable) -> Binding:
         """Return the one binding of a value that is here."""

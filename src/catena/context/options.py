@@ -45,23 +45,21 @@ class RuntimeContext:
     Constructing raises ValueError for a negative number or NaN; entering twice RuntimeError.
     """
 
-    __slots__ = ("_entered", "_inner", "_outer", "dispatch_timeout", "timeout")
+    __slots__ = ("_inner", "_outer", "dispatch_timeout", "timeout")
 
     def __init__(
         self, *, timeout: float | None = None, dispatch_timeout: float | None = None
     ) -> None:
         self.timeout = checked_seconds("timeout", timeout)
         self.dispatch_timeout = checked_seconds("dispatch_timeout", dispatch_timeout)
-        self._entered = False
         self._inner: Options | None = None
         self._outer: Options | None = None
 
     def __enter__(self) -> Self:
-        if self._entered:
+        if self._inner is not None:
             raise RuntimeError("a RuntimeContext is entered once; make another one")
-        self._entered = True
-        outer = self._outer = options.get()
-        around = outer or NO_OPTIONS
+        self._outer = options.get()
+        around = self._outer or NO_OPTIONS
         self._inner = Options(
             around.timeout if self.timeout is None else self.timeout,
             around.dispatch_timeout if self.dispatch_timeout is None else self.dispatch_timeout,

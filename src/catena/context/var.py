@@ -99,15 +99,16 @@ class ContextVar(Generic[T]):
         key = (declaring.namespace_of(frame) if namespace is None else namespace, name)
         declared_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         with registry.lock:
-            known = _find(key)
-            if known is None:
-                return cls._register_new(key, default, propagate, declared_at)
-            earlier = known._take_declaration(default, propagate, declared_at)  # noqa: SLF001
+            var = _find(key) or cls._register_stub(key, propagate)
+            earlier = var._declared_at  # noqa: SLF001
             if earlier is None:
-                return known
+                var._declared_at, var._propagate = declared_at, propagate  # noqa: SLF001
+                if default is not MISSING:
+                    var._default = default  # noqa: SLF001
+                return var
             # A traceback keeps its frames, and a prompt keeps the last traceback: were the variable
             # in one of them, deleting its name would not free its key.
-            del known
+            del var
         raise ContextVarCollision(namespace=key[0], name=key[1], declared_at=earlier)
 
     if not TYPE_CHECKING:
@@ -261,27 +262,14 @@ class ContextVar(Generic[T]):
         if self._declared_at is None and self._default is MISSING:
             self._default = default
 
-    def _take_declaration(
-        self, default: Any, propagate: Propagation, declared_at: str
-    ) -> str | None:
-        """Make a stub the declared variable; return where it was declared if it is one already."""
-        if self._declared_at is not None:
-            return self._declared_at
-        self._declared_at = declared_at
-        self._propagate = propagate
-        if default is not MISSING:
-            self._default = default
-        return None
-
     @classmethod
-    def _register_new(
-        cls, key: Key, default: Any, propagate: Propagation, declared_at: str | None
-    ) -> ContextVar[T]:
+    def _register_stub(cls, key: Key, propagate: Propagation) -> ContextVar[T]:
+        """Make the variable of a key, which nobody has declared yet."""
         var = object.__new__(cls)
         var._key = key
-        var._default = default
+        var._default = MISSING
         var._propagate = propagate
-        var._declared_at = declared_at
+        var._declared_at = None
         var.backing = contextvars.ContextVar(f"catena:{key[0]}:{key[1]}", default=UNSET)
         registry.variables[key] = var
         return var
@@ -371,9 +359,7 @@ def _find(key: Key) -> ContextVar[Any] | None:
 def receive_variable(key: Key, default: Any, propagate: Propagation) -> ContextVar[Any]:
     """Return the variable of a key that came over the wire; a stub when nobody declared it yet."""
     with registry.lock:
-        known = _find(key)
-        if known is None:
-            return ContextVar[Any]._register_new(key, default, propagate, None)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        known = _find(key) or ContextVar[Any]._register_stub(key, propagate)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         known.assume_default(default)
         return known
 

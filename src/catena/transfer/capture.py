@@ -30,7 +30,7 @@ from catena.context.guard import admit
 from catena.context.home import Home
 from catena.context.ledger import CallLedger
 from catena.context.tasks.displacement import ensure_task_factory
-from catena.transfer.baseline import NOTHING, Baseline, Captured
+from catena.transfer.baseline import Baseline, Captured
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.states.plain import PLAIN, PlainStates
@@ -101,7 +101,7 @@ def _changes_since(
     """Return what the other side of a call lacks of a state."""
     diff = ManifestDiff(values, to_worker=to_worker)
     if baseline is None:
-        diff.add_state(state, NOTHING, NOTHING)
+        diff.add_state(state)
     elif state is not baseline.state or whole:
         diff.add_state(state, baseline.state.by_key, baseline.written, whole=whole)
     elif not state.fixed:

@@ -73,32 +73,18 @@ class ManifestDiff:
 
     def add_changes_in_place(self, state: State, written: Mapping[Binding, bytes]) -> None:
         """Add what was changed in place in a state that the other side has."""
-        dumps, to_worker, lazy = self._values.dumps, self._to_worker, state.lazy
         # Of lazy values, those that nobody has read are as they came.
-        asked = state.items() if lazy is None else (*lazy.bindings.items(),)
+        asked = state.items() if state.lazy is None else (*state.lazy.bindings.items(),)
         for var, binding in asked:
-            if binding.fixed or binding.fingerprint is not None:
-                continue
-            if to_worker or var.propagate == "both":
-                known, value = written.get(binding), var.backing.get()
-                try:
-                    data = _LOST if value is UNREAD else dumps(value)
-                except Exception:
-                    # Reported below, where it is written once more.
-                    data = _LOST
-                # Most are as they were: one call for each is enough.
-                if data == known and value is not UNREAD:
-                    continue
-                if data == _LOST or len(data) > VALUE_LIMIT:
-                    data = self._encode_value(var, binding, known)
-                self._add_if_changed(var, binding, known, data)
+            if not binding.fixed and (self._to_worker or var.propagate == "both"):
+                self._add_if_changed(var, binding, written.get(binding))
         self.written = {**written, **self._written} if self.entries else written
 
     def add_state(
         self,
         state: State,
-        since: Mapping[Key, Binding],
-        written: Mapping[Binding, bytes],
+        since: Mapping[Key, Binding] = NOTHING,
+        written: Mapping[Binding, bytes] = NOTHING,
         *,
         whole: bool = False,
     ) -> None:
@@ -122,8 +108,8 @@ class ManifestDiff:
                 self._add_value(var, binding)
                 continue
             known = written.get(binding)
-            if not (binding.fixed or binding.fingerprint is not None):
-                self._add_if_changed(var, binding, known, self._encode_value(var, binding, known))
+            if not binding.fixed:
+                self._add_if_changed(var, binding, known)
             if known is not None:
                 self._written.setdefault(binding, known)
         self.written = self._written
@@ -139,10 +125,11 @@ class ManifestDiff:
                 self._written[binding] = data
         self.entries.append(_entry_of(var, data, self._values))
 
-    def _add_if_changed(
-        self, var: Variable, binding: Binding, known: bytes | None, data: bytes
-    ) -> None:
-        """Add a value that user code holds, if it was changed in place."""
+    def _add_if_changed(self, var: Variable, binding: Binding, known: bytes | None) -> None:
+        """Add a value if it was changed in place, which only user code that holds it can do."""
+        if binding.fingerprint is not None:
+            return
+        data = self._encode_value(var, binding, known)
         if data != (binding.written if known is None else known):
             self._written[binding] = data
             self.entries.append(_entry_of(var, data, self._values))

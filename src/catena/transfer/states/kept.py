@@ -66,11 +66,6 @@ class KeptState:
         self.sizes: dict[Key, int] = {}
         self.size = 0
 
-    @property
-    def has_undecoded(self) -> bool:
-        """Whether something is decoded for each call, at its mount or later."""
-        return bool(self.lazy or self.eager)
-
     def derive(self, found: DecodedEntries) -> KeptState:
         """Return the state that follows when a manifest has changed this one."""
         changeable = [var for var, _, binding, _ in found.bound if not binding.fixed]
@@ -205,8 +200,7 @@ class KeptStates:
         if manifest.name and len(found.problems) == len(found.unread):
             kept = base.derive(found)
         state = base.state_of_call(values, found.mentioned if base.lazy else ())
-        if base.has_undecoded:
-            base.decode_eager(values, found)
+        base.decode_eager(values, found)
         if found.problems:
             warn_or_raise(found.problems, strict=values.strict)
         baseline = mount_first(manifest, state, found, task)

@@ -6,7 +6,7 @@ It is the reference as well: a chain sent by its name must arrive as one sent th
 from __future__ import annotations
 
 from catena.context.chain import Chain
-from catena.transfer.baseline import NOTHING, Baseline, Captured
+from catena.transfer.baseline import Baseline, Captured
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 
@@ -19,7 +19,7 @@ class PlainStates:
     def describe(self, chain: Chain, values: Values) -> Captured:
         """Return a chain as a manifest that says all of it."""
         diff = ManifestDiff(values, to_worker=True)
-        diff.add_state(chain.state, NOTHING, NOTHING)
+        diff.add_state(chain.state)
         manifest = ChainManifest(chain.id, chain.parent, diff.pack_entries())
         return Captured(manifest, Baseline(chain.id, chain.state, diff.written))
 

@@ -37,7 +37,7 @@ from weakref import ref
 from catena.context.binding import Binding
 from catena.context.chain import Chain, State
 from catena.ids import Key
-from catena.transfer.baseline import NOTHING, Baseline, Captured
+from catena.transfer.baseline import Baseline, Captured
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.states.snapshot import Snapshot, matches, take_snapshot
@@ -64,19 +64,6 @@ class SentState:
     many bytes each entry took. ``snapshot`` is what its values were that can change, None before
     one was taken. It is ``usable`` once the receiver has it for certain.
     """
-
-    __slots__ = (
-        "bindings",
-        "chain_id",
-        "number",
-        "place",
-        "size",
-        "sizes",
-        "snapshot",
-        "state",
-        "usable",
-        "written",
-    )
 
     def __init__(
         self,
@@ -149,15 +136,15 @@ class SentStates:
             base = None
         diff = ManifestDiff(values, to_worker=True)
         if base is None:
-            diff.add_state(state, NOTHING, NOTHING)
+            diff.add_state(state)
         else:
             diff.add_state(state, base.bindings, base.written)
         block = diff.pack_entries()
         # One that is on its way already would only take another number.
-        if is_named or not (block or base is None) or not self._is_worth_a_name(state, diff, block):
-            state.was_sent = True
-            return self._captured(chain, diff, block, base, None)
-        return self._captured(chain, diff, block, base, self._name_state(chain, diff, base))
+        is_new = not is_named and bool(block or base is None)
+        names = is_new and self._is_worth_a_name(state, diff, block)
+        state.was_sent = state.was_sent or not names
+        return self._captured(chain, diff, block, base, names=names)
 
     def _describe_changed(self, chain: Chain, values: Values, base: SentState) -> Captured:
         """Describe a state whose values may have been changed in place since they were sent."""
@@ -165,33 +152,23 @@ class SentStates:
         diff = ManifestDiff(values, to_worker=True)
         diff.add_changes_in_place(chain.state, base.written)
         block = diff.pack_entries()
-        if block:
-            return self._captured(chain, diff, block, base, self._name_state(chain, diff, base))
-        if not diff.problems:
+        if not (block or diff.problems):
             base.snapshot = snapshot
-        return self._captured(chain, diff, block, base, None)
+        return self._captured(chain, diff, block, base, names=bool(block))
 
     def _is_worth_a_name(self, state: State, diff: ManifestDiff, block: bytes) -> bool:
         """Say whether to name a state: it was sent before, or much of it had to be written."""
         return state.was_sent or len(diff.entries) > self._short or len(block) > SHORT_BYTES
 
-    def _name_state(
-        self, chain: Chain, diff: ManifestDiff, base: SentState | None
-    ) -> SentState | None:
-        """Give a state a number, unless something in it was lost: both would not keep the same."""
-        if diff.problems:
-            return None
-        sizes = diff.measure_entries(dict(base.sizes) if base else {})
-        return self.keep_state(chain.state, chain.id, diff.written, sizes)
-
-    @staticmethod
     def _captured(
-        chain: Chain,
-        diff: ManifestDiff,
-        block: bytes,
-        base: SentState | None,
-        named: SentState | None,
+        self, chain: Chain, diff: ManifestDiff, block: bytes, base: SentState | None, *, names: bool
     ) -> Captured:
+        """Return what was written, which ``names`` the state by a number if both can keep it."""
+        named = None
+        # If something in it was lost, both would not keep the same.
+        if names and not diff.problems:
+            sizes = diff.measure_entries(dict(base.sizes) if base else {})
+            named = self.keep_state(chain.state, chain.id, diff.written, sizes)
         numbers = base.number if base else 0, named.number if named else 0
         return Captured(
             ChainManifest(chain.id, chain.parent, block, True, *numbers),
