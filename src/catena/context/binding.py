@@ -60,6 +60,7 @@ class LazyValues:
         self.written[var] = came if came == written else written
 
 
+@dataclass(slots=True, eq=False)
 class Binding:
     """That a variable was given a value, once: by a set, or by a mount.
 
@@ -70,18 +71,10 @@ class Binding:
     they share the value.
     """
 
-    __slots__ = ("fingerprint", "fixed", "lazy", "written")
-
-    def __init__(
-        self,
-        fixed: bool | None = None,  # noqa: FBT001 - by position, for one is made for every value
-        fingerprint: Callable[[Any], bytes] | None = None,
-        lazy: LazyValues | None = None,
-    ) -> None:
-        self.fixed = fixed
-        self.fingerprint = fingerprint
-        self.lazy = lazy
-        self.written: bytes | None = None
+    fixed: bool | None = None
+    fingerprint: Callable[[Any], bytes] | None = None
+    lazy: LazyValues | None = None
+    written: bytes | None = None
 
     def read_value(self, var: Variable) -> Any:
         """Return the lazy value. Raises LookupError where there is none, and what decoding does."""

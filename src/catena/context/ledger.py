@@ -76,8 +76,6 @@ class CallLedger:
     ``number`` is when a frame last took ids along, among the departures of tokens.
     """
 
-    __slots__ = ("__weakref__", "known", "number", "unsent")
-
     def __init__(self) -> None:
         self.number = 0
         self.known: set[bytes] = set()
@@ -93,8 +91,6 @@ class Ledger:
     are tokens that left the process and have yet to prove that they were minted in this very
     Context.
     """
-
-    __slots__ = ("__weakref__", "calls", "crossing", "fresh", "live", "spent")
 
     def __init__(self) -> None:
         self.live: dict[bytes, ref[CrossedToken] | None] = {}

@@ -49,13 +49,11 @@ def install_task_factory(loop: Loop | None = None) -> None:
 
     Raises RuntimeError when no loop is given and none is running.
     """
+    loop = loop or running_loop()
     if loop is None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise RuntimeError(
-                "catena.install_task_factory() needs a loop: call it where one runs, or pass it"
-            ) from None
+        raise RuntimeError(
+            "catena.install_task_factory() needs a loop: call it where one runs, or pass it"
+        )
     with _lock:
         top: Any = loop.get_task_factory()
         if type(top) is ForkingFactory or not _has_displaced_ours(loop, top):

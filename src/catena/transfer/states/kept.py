@@ -55,8 +55,6 @@ class KeptState:
     has read none of the lazy values yet. ``size`` is how many bytes all entries count for.
     """
 
-    __slots__ = ("context", "eager", "lazy", "size", "sizes", "state", "unread", "written")
-
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
         self.context = context
         self.state = self.unread = state
@@ -140,8 +138,6 @@ class KeptStates:
     leases: it says whether a call of this pool has been seen here before.
     """
 
-    __slots__ = ("_kept", "_size", "leased", "plain", "values")
-
     def __init__(self, context: contextvars.Context, values: Values) -> None:
         self.values = values
         self.leased = False
@@ -153,11 +149,10 @@ class KeptStates:
         """Return what a call's first manifest builds on, None when that is not known (any more)."""
         if manifest is None or not manifest.base:
             return self.plain
-        try:
+        state = self._kept.get(manifest.base)
+        if state is not None:
             self._kept.move_to_end(manifest.base)
-        except KeyError:
-            return None
-        return self._kept[manifest.base]
+        return state
 
     def enter(
         self,
