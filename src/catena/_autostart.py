@@ -1,8 +1,8 @@
-"""Where the core and telemetry meet: whoever opens a pool gives telemetry the occasion to begin.
+"""The connection between the core and telemetry: opening a pool starts telemetry.
 
-The package root imports this; telemetry is imported when the first pool opens. The options that
-telemetry was given in code reach workers from here, too: neither the pool nor telemetry knows the
-other.
+The package root imports this module; telemetry is imported when the first pool opens. This module
+also passes the options that telemetry was given in code to workers, so that neither the pool nor
+telemetry has to import the other.
 """
 
 from __future__ import annotations

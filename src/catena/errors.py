@@ -6,28 +6,29 @@
       CatenaError
         SerializationError          something could not be written or read
           ChainSerializationError   ... namely a chain
-        ChainContention             two runners on one chain
-        ContextVarCollision         two live variables of one key
-        TaskFactoryDisplaced        created tasks are not forked any more; also a RuntimeError
-        NoPool                      a routine called outside every pool
-          ForkedPool                ... or beside one that the parent of this process opened
-        ForkRefused                 a fork that would crash; also a RuntimeError
+        ChainContention             two threads or tasks on one chain
+        ContextVarCollision         two live variables with the same key
+        TaskFactoryDisplaced        created tasks get no copy any more; also a RuntimeError
+        NoPool                      a routine was called where no pool is open
+          ForkedPool                ... or in a child that was forked from the pool's process
+        ForkRefused                 a fork whose child would crash; also a RuntimeError
         WorkerLost                  the worker went away during a call
         DispatchTimeout             no worker accepted a call in time; also a TimeoutError
-        Busy                        every worker refused a call for what it has to do already
+        Busy                        every worker refused a call because it is overloaded
         WorkerStartError            a worker did not come up
         VersionRefused              the peer speaks another major version
         PeerRefused                 the peer does not know the pool's secret
         ProtocolError               the peer sent what the grammar does not allow
         RemoteError                 stands in for a remote exception that could not be rebuilt
-        AddressRefused              nobody can, or should, listen at an address
+        AddressRefused              an address at which one cannot, or should not, listen
     Warning
       CatenaWarning
         SerializationWarning        one entry of a chain was left out
 
-An error is its facts: keyword arguments that become attributes. The text is derived from them and
-ends with the command that prints cause and remedy, which the page ``docs/reference/errors.md`` has
-for each class; the representation shows the facts, and the whole pickles.
+An error is made from its facts: keyword arguments that become attributes. The text is derived from
+them and ends with the command that prints cause and remedy, which the page
+``docs/reference/errors.md`` has for each class. The representation shows the facts, and every error
+can be pickled.
 """
 
 from __future__ import annotations
@@ -65,16 +66,16 @@ __all__ = [
 
 
 class CatenaError(Facts, Exception):
-    """Root of every error that Catena raises of its own accord."""
+    """Base class of every error that Catena itself raises."""
 
 
 class CatenaWarning(Facts, Warning):
-    """Root of every warning that Catena gives."""
+    """Base class of every warning that Catena gives."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SerializationError(CatenaError):
-    """Something could not be written for the wire or read from it.
+    """An argument, a result, a routine or a chain could not be pickled or unpickled.
 
     ``what`` names it (an argument, the result, the routine), ``routine`` the routine it belongs
     to, ``cause`` is the reason as text; the original exception, where there is one, is
@@ -97,8 +98,8 @@ class SerializationError(CatenaError):
 class ChainSerializationError(SerializationError):
     """A chain could not be written or read; ``warnings`` lists what was wrong, entry by entry.
 
-    When it was raised in place of a result, that is ``value``; it stays behind when the error is
-    pickled.
+    When it was raised in place of a result, the result is ``value``, which is left out when the
+    error is pickled.
     """
 
     what: str = "a chain"
@@ -112,7 +113,7 @@ class ChainSerializationError(SerializationError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ChainContention(CatenaError):
-    """A second runner touched a chain that is being run; ``kind`` says whether thread or task.
+    """A second thread or task (``kind`` says which) touched a chain that another one runs.
 
     ``owner_thread`` and ``thread`` are thread ids, ``owner_task`` and ``task`` the tasks (their
     representations once the error was pickled), None where there is none.
@@ -129,7 +130,7 @@ class ChainContention(CatenaError):
         if self.kind == "thread":
             return (
                 f"chain {self.chain_id} belongs to thread {self.owner_thread} and was touched in"
-                f" thread {self.thread}; use catena.to_thread to take a copy of it along"
+                f" thread {self.thread}; use catena.to_thread to give the thread a copy of it"
             )
         return (
             f"chain {self.chain_id} is run by {show_task(self.owner_task)} and was touched by"
@@ -146,7 +147,7 @@ class ChainContention(CatenaError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ContextVarCollision(CatenaError):
-    """A key ``(namespace, name)`` was declared while another variable of that key is alive."""
+    """A key ``(namespace, name)`` was declared while another variable with that key is alive."""
 
     namespace: str
     name: str
@@ -154,7 +155,7 @@ class ContextVarCollision(CatenaError):
 
     def text(self) -> str:
         return (
-            f"a ContextVar {self.name!r} of namespace {self.namespace!r} is alive already, declared"
+            f"a ContextVar {self.name!r} of namespace {self.namespace!r} exists already, declared"
             f" at {self.declared_at}; use that one, delete it first (`del` its name before the cell"
             " runs again), or pass another name or namespace="
         )
@@ -162,7 +163,7 @@ class ContextVarCollision(CatenaError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TaskFactoryDisplaced(CatenaError, RuntimeError):
-    """A task factory that was installed after Catena's does not call it, so no created task forks.
+    """A later task factory does not call Catena's, so created tasks get no chain of their own.
 
     ``loop`` and ``factory`` are the representations of the loop and of the factory it has now,
     ``"None"`` for the standard library's own.
@@ -181,7 +182,7 @@ class TaskFactoryDisplaced(CatenaError, RuntimeError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class NoPool(CatenaError):
-    """A routine was called where no pool is open, or where it cannot be used."""
+    """A routine was called where no pool is open, or where the open pool cannot be used."""
 
     routine: str
     reason: str = ""
@@ -199,7 +200,7 @@ class NoPool(CatenaError):
 class ForkedPool(NoPool):
     """The pool belongs to process ``opened_by``, from which this one was forked.
 
-    ``routine`` is what was called, empty where the pool itself was to be left or entered.
+    ``routine`` is the routine that was called, empty when the pool itself was left or entered.
     """
 
     opened_by: int
@@ -214,7 +215,7 @@ class ForkedPool(NoPool):
     def text(self) -> str:
         if self.routine:
             return super().text()
-        return f"the pool cannot be used here: {self.reason}; open a pool of its own here"
+        return f"the pool cannot be used here: {self.reason}; open another pool in this process"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -239,8 +240,8 @@ class WorkerLost(CatenaError):
     """The worker went away while it had the call; whether the call had begun is ``begun``.
 
     True: its acceptance had arrived. None: unknown, so it was not sent again. False: it certainly
-    had not begun, and no other worker was left to try. ``closed`` says that the worker is well, and
-    that it was the pool here that closed under the call.
+    had not begun, and no other worker was left to try. ``closed`` says that the worker did not
+    fail: the pool was closed in this process while the call was open.
     """
 
     worker: str
@@ -277,7 +278,7 @@ class DispatchTimeout(CatenaError, TimeoutError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Busy(CatenaError):
-    """Every worker refused a call for what it has to do already; the call has not begun.
+    """Every worker refused a call because it is overloaded; the call has not begun.
 
     ``worker`` names those that refused, ``reason`` is what the last of them gave as its reason.
     """
@@ -335,7 +336,7 @@ class PeerRefused(CatenaError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ProtocolError(CatenaError):
-    """The peer sent what may not be sent there; ``frame`` and ``after`` name both frames."""
+    """The peer sent a ``frame`` that may not follow the frame ``after``, or broke a limit."""
 
     reason: str
     frame: str = ""
@@ -363,7 +364,7 @@ class RemoteError(CatenaError):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class AddressRefused(CatenaError):
-    """An ``address`` cannot be listened at, or should not be; ``cause`` says why."""
+    """The receiver cannot, or should not, listen at ``address``; ``cause`` says why."""
 
     address: str
     cause: str

@@ -1,6 +1,7 @@
-"""Text of a peer, or of a user, made fit for a line of ours: a log, an error's text, a repr.
+"""Escaping text of a peer or a user for one line of output: in a log, an error's text, a repr.
 
-A terminal obeys control characters, a log believes line breaks, and UTF-8 has no lone surrogates.
+Control characters would command a terminal, line breaks would forge lines of a log, and UTF-8
+cannot encode lone surrogates.
 """
 
 from __future__ import annotations

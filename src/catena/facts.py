@@ -1,4 +1,4 @@
-"""What the errors and warnings of ``catena.errors`` are made of."""
+"""The base of the errors and warnings of ``catena.errors``: facts, and a text made from them."""
 
 from __future__ import annotations
 

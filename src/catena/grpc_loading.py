@@ -1,12 +1,12 @@
-"""gRPC, loaded in the environment that Catena needs: every import of it in the core is this one.
+"""Importing gRPC with the environment that Catena needs; the core imports gRPC only here.
 
-gRPC reads these variables when it is first imported in a process, and never again. So they are set
-around that import, and are afterwards as they were:
+gRPC reads its environment variables when it is first imported in a process, and never again. So
+they are set for that import and restored afterwards:
 
 - its fork support is turned off, because the handlers that it registers end forked children at
   random while a link is open;
-- its core writes nothing but errors, unless the user asked for something else: it would log
-  every peer that said goodbye.
+- its core logs nothing but errors, unless the user asked for something else, because it would
+  log every peer that closes a link.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What there is in this process now: workers, links, calls, leases; and which worker this is.
+"""How many workers, links, calls and leases this process has now, and which worker it is.
 
-The core keeps what it has in sets of its own. Here it registers how to count them, and telemetry
-counts whenever it collects metrics, so that a gauge is right however late telemetry was set up.
+The core keeps these objects in sets of its own. Here it registers functions that count them;
+telemetry calls these whenever it collects metrics, so a gauge is right however late telemetry was
+set up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What can be said of a stranger's object, whatever stands in the way: nothing here ever raises.
+"""Describing objects that are not Catena's, for texts of errors: nothing here ever raises.
 
-A class is named without asking its metaclass, and a text that cannot be had is replaced by the
-name of what came in its place.
+A class is named without asking its metaclass. When a text cannot be had because that raises, the
+name of the exception stands in its place.
 """
 
 from __future__ import annotations

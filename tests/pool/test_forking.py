@@ -63,7 +63,7 @@ def test_a_child_cannot_use_the_pool_and_says_so(tmp_path: Path) -> None:
 
     whose = f"this process was forked from process {said.pop('opener')}, which opened the pool"
     leaving = said.pop("leaving")
-    assert f"the pool cannot be used here: {whose}; open a pool of its own here" in leaving
+    assert f"the pool cannot be used here: {whose}; open another pool in this process" in leaving
     for where, text in said.items():
         assert f"cannot be dispatched: {whose}; open one with" in text, where
 

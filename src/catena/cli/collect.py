@@ -29,8 +29,8 @@ _FAILED, _USAGE = 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _EPILOG = """\
-An ADDRESS is HOST:PORT, where port 0 takes any, or unix:PATH, or "off". Without --out and without
---metrics the lines go to standard output. Applications find it with
+An ADDRESS is HOST:PORT, where port 0 takes any free port, or unix:PATH, or "off". Without --out
+and without --metrics the lines go to standard output. For applications set
 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317.
 
 \b
@@ -46,8 +46,8 @@ _NUMBER: dict[str, Any] = {"metavar": "N", "type": click.IntRange(min=1)}
 
 
 @click.command("collect", epilog=_EPILOG)
-@click.option("--listen", default="127.0.0.1:4317", help="For gRPC.", **_ADDRESS)
-@click.option("--listen-http", default="127.0.0.1:4318", help="For HTTP.", **_ADDRESS)
+@click.option("--listen", default="127.0.0.1:4317", help="Listen here for gRPC.", **_ADDRESS)
+@click.option("--listen-http", default="127.0.0.1:4318", help="Listen here for HTTP.", **_ADDRESS)
 @click.option("--metrics", default="off", help="Serve /metrics here.", **_ADDRESS)
 @click.option(
     "--out", metavar="FILE", help='Append the lines to this file; "-" is standard output.'
@@ -56,27 +56,27 @@ _NUMBER: dict[str, Any] = {"metavar": "N", "type": click.IntRange(min=1)}
     "--rotate-bytes",
     default=100 << 20,
     show_default="100 MiB",
-    help="Begin a new file before this one is larger.",
+    help="Begin a new file before the current one grows beyond N bytes.",
     **_NUMBER,
 )
 @click.option(
     "--keep",
     default=10,
     show_default=True,
-    help="How many older files are kept, as FILE.1, FILE.2, …",
+    help="Keep N older files, as FILE.1, FILE.2, …",
     **_NUMBER,
 )
 @click.option(
     "--insecure",
     is_flag=True,
-    help="Allow addresses that other machines can reach; whoever reaches them is believed.",
+    help="Allow addresses that other machines can reach; telemetry from anybody is accepted.",
 )
 def command(out: str | None, **options: Any) -> None:
     """Receive spans, metrics and logs from OpenTelemetry's exporters, over gRPC and HTTP.
 
     Each request becomes one line of JSON, as a collector's file exporter writes it. With --metrics
     the metrics are also served at http://ADDRESS/metrics, with exemplars, for Prometheus to scrape.
-    Ctrl-C and SIGTERM end it when everything that arrived is written.
+    After Ctrl-C or SIGTERM it writes everything that it has acknowledged, and ends.
     """
     for name in ("listen", "listen_http", "metrics"):
         options[name] = None if options[name] == "off" else options[name]

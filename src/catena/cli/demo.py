@@ -1,4 +1,4 @@
-"""``catena demo``: its options, its exit codes, and what it says when it does not end well.
+"""``catena demo``: its options, its exit codes, and its messages when it fails.
 
 Its one rule: whatever ends the run, its workers are gone when the command returns.
 """

@@ -1,4 +1,4 @@
-"""The command line entry: which commands there are, and what their ends mean as exit codes.
+"""The entry of the command line: which commands there are, and their exit codes.
 
 Its one rule: a command's module is imported when that command is asked for, so ``catena --help``
 waits for none of them.

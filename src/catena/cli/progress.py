@@ -1,7 +1,7 @@
 """Showing on standard error how far a command is: a moving line on a terminal, lines elsewhere.
 
-Its one rule: a command is asked how far it is and shows nothing by itself, so that it can be busy
-for as long as it likes.
+Its one rule: this module asks the command how far it is; the command itself shows nothing, so it
+may be busy for any length of time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What receives telemetry: OTLP in, JSON lines and OpenMetrics out.
+"""The receiver of telemetry: OTLP in, JSON lines and OpenMetrics out.
 
 The core does not use it, and it is not a full collector: it samples nothing, changes nothing and
-forwards nothing. Its one rule: whatever arrives, the next request is served.
+forwards nothing. Its one rule: whatever arrives, the next request is still served.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A file of lines that survives its writer: appended to, rotated, and never torn twice.
+"""A file of lines that stays readable when its writer crashes: appended to, and rotated.
 
-The rule: what was handed to ``write`` and returned stands in the file as a whole line, with
-nothing else on that line.
+The rule: when ``write`` has returned, its text is in the file as a whole line, with nothing else on
+that line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happens to a request, by whichever protocol it came: it is written, shown, and counted.
+"""What happens to a request of either protocol: it is written, shown, and counted.
 
 The rule: a request that could not be written was not received. Its sender gets an error and sends
 it again, so nothing of it is shown or counted.

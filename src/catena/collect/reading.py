@@ -1,8 +1,8 @@
 """Reading the lines back: spans, data points and log records as plain values.
 
 It reads what a collector's file exporter writes as well. The rule: every field of an OTLP message
-is an attribute of the same name. Ids are hex, attributes dicts, enums words such as CLIENT, and a
-number that is not there is None; what is called otherwise is said where it is made.
+is an attribute of the same name. Ids are hex, attributes are dicts, enums are words such as CLIENT,
+and a number that is missing is None; the classes below document the exceptions.
 """
 
 from __future__ import annotations

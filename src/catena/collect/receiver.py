@@ -1,4 +1,4 @@
-"""The receiver: servers, file and registry, opened together and closed in the other order.
+"""The receiver: servers, file and registry, opened together and closed in reverse order.
 
 Its one rule: when its block has been left, everything that was acknowledged is written.
 """

@@ -1,7 +1,7 @@
 """Every series of every process that sends metrics; a process that is silent is dropped.
 
-The rule: whatever arrives, the page for the scraper stays valid. What has no place on it is dropped
-and counted by reason: ``catena_collect_dropped_total``.
+The rule: whatever arrives, the page for the scraper stays valid. Series and points that it cannot
+show are dropped and counted by reason: ``catena_collect_dropped_total``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The servers of a receiver: OTLP over gRPC and over HTTP, and the page that a scraper reads.
 
-Whoever reaches one of them is believed, so an address that other machines can reach is refused
-unless it was explicitly allowed.
+They accept telemetry from anybody who can reach them, so an address that other machines can reach
+is refused unless it was explicitly allowed.
 
-The rule: a body is counted while it is read and while it is unpacked, so that a small one cannot
-become a large one. gRPC has threads and not the event loop: an exporter that blocks the loop of the
-process that it shares with the receiver is served all the same.
+The rule: the size of a body is checked while it is read and while it is decompressed, so that a
+small body cannot become a large one. The gRPC server runs in threads, not on the event loop: an
+exporter in the same process that blocks the loop is served all the same.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Bindings: that a variable was given a value, once; and values that are still bytes.
+"""Bindings: each records that a variable was given a value once; and values that are still bytes.
 
-A set makes a binding, and so does a mount. The same binding means the same object: that is how two
-states are compared without a look at their values. What the object holds may have been changed in
-place, and only by somebody to whom it was exposed: a binding therefore notes, when its value is
-first read, how this process writes it, and later writings are compared with that.
+A set makes a binding, and so does a mount. The same binding means the same object, so two states
+are compared without comparing their values. The object may have been changed in place, but only by
+code that has read it. So a binding keeps the bytes to which this process encodes its value when the
+value is first read, and later encodings are compared with those.
 
-Values that arrived and can change stay the bytes they came as until somebody reads them: most calls
-read few of many values.
+A value that arrived and can change stays bytes until it is first read, because most calls read only
+a few of many values.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A chain holds no values. It says which variables are bound, who runs it and where it came from; the
 values live in the variables' own backing ``contextvars.ContextVar``. Its one rule: a chain never
-changes. Every set and reset makes another chain, and another binding of the one variable that it is
-about; so the same binding means the same object, and two states are compared without their values.
-Two chains are equal only when identical.
+changes. Every set and reset makes another chain, with another binding of the one variable that it
+changes; so the same binding means the same object, and two states are compared without their
+values. Two chains are equal only when identical.
 """
 
 from __future__ import annotations

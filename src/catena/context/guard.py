@@ -1,7 +1,8 @@
-"""The contention guard: a chain is never run by two runners at once.
+"""The contention guard: a chain is never used by two threads or tasks at once.
 
-It is asked before anything changes: by ``get``, ``set``, ``reset``, capture and mount. The common
-case, the owner itself, is two comparisons; everything else is decided here, thread first.
+``get``, ``set``, ``reset``, capture and mount ask it before they change anything. In the common
+case, when the owner itself asks, it takes two comparisons; everything else is decided here, first
+by the thread and then by the task.
 """
 
 from __future__ import annotations

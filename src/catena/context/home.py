@@ -1,7 +1,7 @@
 """Home: proof of the one Context that a chain was put into.
 
-The current chain is held in ONE stdlib context variable, so it follows every copy that asyncio
-makes of a Context. A chain's ``Home`` distinguishes the original from such a copy.
+The current chain is held in a single stdlib context variable, so every copy that asyncio makes of a
+Context holds the same chain. A chain's ``Home`` distinguishes the original from such a copy.
 """
 
 from __future__ import annotations

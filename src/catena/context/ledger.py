@@ -1,7 +1,7 @@
 """Token ledgers: which tokens that have crossed to another process may be reset in a Context.
 
-The problem: a token may be reset once, in the Context where it was minted; but its copies may be in
-several processes, and each of them has to refuse what the stdlib would refuse.
+The problem: a token may be reset once, in the Context in which it was made; but copies of it may be
+in several processes, and each process has to refuse every reset that the stdlib would refuse.
 
 The idea: each Context keeps a ledger of ids. An id is *live* while its token may be reset there; a
 fork starts without any. An id that was reset is *spent*. A frame takes along the ids that have

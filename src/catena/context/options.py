@@ -1,7 +1,8 @@
 """``RuntimeContext``: options for the calls of a block, which the routines called inherit.
 
-They are kept in ONE stdlib context variable, so created tasks and threads take them along. A
-deadline is a monotonic time here and leaves the process as time left only: no clocks are compared.
+They are kept in a single stdlib context variable, so created tasks and threads inherit them. Within
+the process a deadline is a monotonic time; it is sent as the time that is left, so clocks of
+different processes are never compared.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whose a chain is: which thread and task run here, and whether a chain's owner still runs it.
+"""Who owns a chain: which thread and task are running, and whether its owner still runs it.
 
-A fork is a branch of the call tree: it gets the values that were there, on a chain of its own.
+A fork is a branch of the call tree: it gets the current values, on a chain of its own.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def thread_is_alive(thread: int) -> bool:
 def announce_contention(
     chain: Chain, kind: Literal["thread", "task"], task: asyncio.Task[Any] | None
 ) -> ChainContention:
-    """Announce that the running thread and task were kept from a chain; return the error."""
+    """Announce that the running thread and task were refused a chain; return the error."""
     owner: object = chain.task and chain.task()
     return announced(
         ChainContention(

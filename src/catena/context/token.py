@@ -1,10 +1,11 @@
-"""Tokens: what ``set`` returns and ``reset`` takes back once, and how they cross to processes.
+"""Tokens: ``set`` returns one, ``reset`` accepts it once, and it can travel to other processes.
 
-A token wraps the stdlib token of the variable's backing, which proves the Context it was minted in.
-One that came from another process has none; there the ledger of its Context says whether it opens.
+A token wraps the stdlib token of the variable's backing, which proves in which Context it was made.
+A token that came from another process has no stdlib token; there the ledger of the Context says
+whether it may be reset.
 
-``BaseToken`` has all of it except what only ``ContextVar`` can give: ``Token``, beside that class,
-adds the variable's type.
+``BaseToken`` has everything but the type of the variable, which ``Token``, beside ``ContextVar``,
+adds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``ContextVar``: the stdlib's context variable, whose value goes along to workers and comes back.
 
 The value lives in a stdlib variable of its own, the backing, so that copies, forks and callbacks
-see it exactly where they would see a stdlib variable's. What is added is the index of what is
-bound (the chain) and the guard that is asked first.
+see it exactly where they would see a stdlib variable's. ``ContextVar`` adds to it the record of
+bound variables (the chain) and the guard, which is asked first.
 """
 
 from __future__ import annotations

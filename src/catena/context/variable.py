@@ -1,7 +1,7 @@
-"""What a context variable is to those who keep its value, send it or compare it.
+"""A context variable as seen by the code that keeps, sends or compares its value.
 
-``Variable`` stands below the chain, which indexes variables, and below ``ContextVar``, which knows
-chains: so neither has to import the other.
+Both the chain, which records variables, and ``ContextVar``, which knows chains, import ``Variable``
+from here; so neither has to import the other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The routines of the demo: they find files, read one, and measure one large function.
 
-All that they share with their caller is two context variables. ``run_id`` goes along with every
-call. ``journal`` goes along and comes back: each routine adds what it did to it, on whatever worker
-it runs, and its caller reads it there as after a call of its own process.
+They share two context variables with their caller and nothing else. ``run_id`` goes along with
+every call. ``journal`` goes along and comes back: each routine, on whatever worker it runs, adds an
+entry for its work, and the caller reads the entry as after a local call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a routine dispatches through: a port that the pool fills and binds in a variable of ours."""
+"""The port through which a routine dispatches; the pool implements it and sets it in a variable."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """A routine that is declared in a class: bound to an instance, it keeps it in ``local`` as well.
 
-A bound method answers for every attribute with what its function has, and a function cannot know
-what it is bound to. So such a routine stands in the class as an object of its own, which passes for
-the function; what it binds passes for a bound method. Both hand on whatever they are asked.
+A bound method takes every attribute from its function, and a function cannot know to which instance
+it is bound. So a routine in a class is an object of its own, which looks like the function, and
+binding it gives an object that looks like a bound method. Both pass on attributes that they do not
+have.
 """
 
 from __future__ import annotations

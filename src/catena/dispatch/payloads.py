@@ -1,4 +1,4 @@
-"""Payloads: arguments, results and exceptions as bytes, and the errors that say what would not be.
+"""Payloads: arguments, results and exceptions as bytes, and the errors for what cannot be pickled.
 
 Also the port through which ``transfer`` encodes and decodes the values of variables.
 """

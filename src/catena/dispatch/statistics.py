@@ -1,4 +1,4 @@
-"""How many of our objects are alive here: what must be zero when nothing is under way."""
+"""How many objects of Catena are alive in this process: zero when nothing is under way."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The stub of a function: the same signature, which takes its arguments and does nothing.
 
-A routine asks it at each call, so that a missing or a surplus argument is refused there, in the
-function's own words, and not where the call is awaited or on the worker.
+A routine calls it first, so that a missing or a surplus argument is refused where the call is made,
+with the text that the function itself would give, and not where the call is awaited or on the
+worker.
 """
 
 from __future__ import annotations

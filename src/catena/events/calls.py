@@ -41,7 +41,7 @@ class ServedCall(NamedTuple):
 
     ``call`` is its number on the link, ``proxy_id`` the pool that nested calls go to (empty without
     one), ``chain_id`` and ``parent_id`` the chain that came along and the one that this was forked
-    from (both empty for an unarmed call), ``carrier`` what an observer at the caller sent along.
+    from (both empty for a call without a chain), ``carrier`` what an observer at the caller sent.
     """
 
     call: int
@@ -89,7 +89,7 @@ class Dispatch(Operation):
 
     @property
     def chain_id(self) -> bytes:
-        """The chain that was taken along, empty for an unarmed call."""
+        """The chain that was taken along, empty for a call without a chain."""
         return b"" if self.attempt is None else self.attempt.chain_id
 
     @property
@@ -145,7 +145,7 @@ class Execution(Operation):
 
     @property
     def chain_id(self) -> bytes:
-        """The chain that came along, empty for an unarmed call."""
+        """The chain that came along, empty for a call without a chain."""
         return self.served.chain_id
 
     @property

@@ -1,7 +1,8 @@
-"""Congestion: who sends much waits until less is queued, in turn.
+"""Congestion: senders of large frames wait, in turn, until less is queued.
 
-A frame can always be queued, because nothing that sends may wait for room. So whoever can wait does
-so before it makes another frame, and each goes on only when the one before it has sent.
+A frame can always be queued, because code that sends a frame may not wait for room. So senders that
+can wait do so before they make another frame, and each goes on only when the one before it has
+sent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The gate: what begins late waits until the frames that lie in the socket have been read.
+"""The gate: a call that begins late waits until the frames waiting in the socket have been read.
 
-A routine that blocks the event loop keeps its link from reading, and holds up the calls that came
-before. One of them may have been cancelled meanwhile, and the Cancel lies in the socket. So a call
-that begins long after its link last read waits here. And the reader, when it finds that a message
-is old, reads on until one is new before it hands any out.
+A routine that blocks the event loop keeps its link from reading, and delays calls that have arrived
+but not begun. One of them may have been cancelled in the meantime, and its Cancel is still unread
+in the socket. So a call that begins long after its link last read waits here. And when the reader
+finds that a message is old, it reads on until it gets a new one, before it hands out any.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The link: frames out and frames in, whatever carries them.
+"""The link: frames out and frames in, over any transport.
 
-A writer gathers what one turn of the event loop queues into one message, a reader hands each frame
-to the receiver. Both run in an empty Context, so nothing of a caller's context sticks to the link.
-Hello goes first, both ways, with a deadline. A frame that cannot leave fails its own call and
-nothing else: it is encoded here, before gRPC has it.
+A writer gathers the frames that one turn of the event loop queues into one message, a reader hands
+each frame to the receiver. Both run in an empty Context, so the link keeps nothing of a caller's
+context alive. Hello goes first, both ways, with a deadline. A frame that cannot be encoded fails
+its own call and nothing else, because it is encoded here, before gRPC gets it.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
-"""What waits to be sent, and how it is cut into messages; what arrives in pieces, put together.
+"""Frames that wait to be sent, cut into messages; and frames that arrive in pieces, put together.
 
-Small frames leave in order. A long frame is cut only as finely as others need it. While one call
-has the link to itself, its frames of up to WHOLE_BYTES leave as they are, and longer ones in pieces
-of that size. As soon as a frame of another call is queued beside what waits, long frames are cut
-into pieces of PIECE_BYTES that take turns, so that a large payload delays nobody else; and so they
-are for the next SHARED_MESSAGES messages. The later frames of a call always wait behind its long
-ones. Only so many transfers are under way at a time that the other side keeps them within its
-limits, whatever is queued here.
+Small frames leave in order. A long frame is cut into small pieces only when other calls have
+something to send. While one call has the link to itself, its frames of up to WHOLE_BYTES leave
+whole, and longer ones in pieces of that size. As soon as a frame of another call is queued, too,
+long frames are cut into pieces of PIECE_BYTES that take turns, so that a large payload delays no
+other call; this goes on for the next SHARED_MESSAGES messages. The later frames of a call always
+wait behind its long ones. The number of transfers at a time is limited, so that the other side can
+keep them within its limits, however much is queued here.
 
 Cutting costs copies. A payload that leaves whole is copied six times between the pickle and the
-unpickler: here into a protobuf message, from that into bytes and from those into gRPC's; there from
-gRPC's into bytes, from those into a message and from that into the payload. In pieces it is copied
-twelve times: here the frame is encoded (two copies) and sliced before, there its pieces are taken
-out, gathered and decoded (three) before the payload is read.
+unpickler: at the sender into a protobuf message, then into bytes, then into gRPC's buffer; at the
+receiver from gRPC's buffer into bytes, then into a message, then into the payload. In pieces it is
+copied twelve times: the sender also encodes the frame (two copies) and slices it before, and the
+receiver also takes out the pieces, gathers and decodes them (three copies) before the payload is
+read.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Objects as bytes: what is built in, code and classes by value, and what stands in their way."""
+"""Objects as bytes: built-in types, code and classes by value, and why pickling failed."""

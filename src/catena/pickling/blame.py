@@ -1,6 +1,6 @@
-"""What exactly cannot be sent: the way from code or a value down to the part that pickling refused.
+"""Which part cannot be sent: the path from code or a value down to the part that does not pickle.
 
-It is asked after a failure only, and tries the parts one by one.
+This is computed only after a failure, by trying the parts one by one.
 """
 
 from __future__ import annotations

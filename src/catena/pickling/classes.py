@@ -1,9 +1,9 @@
-"""Classes by value: put together from what they are, not defined a second time.
+"""Classes by value: put together from their parts, not defined a second time.
 
-Where a class arrives, neither a metaclass's own ``__new__`` and ``__init__`` run nor
-``__init_subclass__`` and ``__set_name__``: what they did is in the class's attributes, which all
-travel. Members of an enum are made bare and filled, so that what their ``__new__`` gave them is
-there as well.
+Where a class arrives, neither the metaclass's own ``__new__`` and ``__init__`` run nor
+``__init_subclass__`` and ``__set_name__``: their effects are in the attributes of the class, which
+all travel. Members of an enum are made without their ``__new__`` and then given their attributes,
+so that the effects of ``__new__`` are there as well.
 """
 
 from __future__ import annotations

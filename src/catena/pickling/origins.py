@@ -1,9 +1,9 @@
 """Where code that travels by value was defined, so that each process keeps what is its own.
 
-Whatever goes by value (a function, a class, a type variable, a module …) gets an identity, which
-goes along. Whoever reads it and defined it has its own object, untouched by what arrived. Elsewhere
-a class is made once and brought up to date whenever its definer sends it; a function is made anew
-each time, with the globals that came with it.
+Every object that goes by value (a function, a class, a type variable …) gets an identity,
+which goes along. The process that defined the object gets its own object back, unchanged. In other
+processes a class is made once and brought up to date whenever the defining process sends it; a
+function is made anew each time, with the globals that came with it.
 """
 
 from __future__ import annotations

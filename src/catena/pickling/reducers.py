@@ -1,8 +1,8 @@
 """How single objects of the standard library go by value, and which cannot.
 
-What pickle writes as a name that only this process knows (a type variable, a cached function …) is
-made anew from its parts. What stands for something of this process (an open file, a variable of
-``contextvars``) is refused, with the remedy.
+Objects that pickle writes as a name that only this process knows (a type variable, a cached
+function …) are made anew from their parts. Objects that stand for a resource of this process (an
+open file, a variable of ``contextvars``) are refused, with the remedy.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What travels as a name: an object that a worker gets by importing the module that defines it.
+"""Objects that travel as a name: a worker gets them by importing the module that defines them.
 
-A module counts as importable when the import system finds it again, at the place where this process
-has it from. What has been loaded some other way (a script, a plugin from a path, a test under
-``--import-mode=importlib``), what was registered with ``cloudpickle.register_pickle_by_value``, and
-what was loaded anew by ``importlib.reload`` goes by value.
+A module counts as importable when the import system finds it again, at the place from which this
+process loaded it. A module that was loaded some other way (a script, a plugin from a path, a test
+under ``--import-mode=importlib``), one that was registered with
+``cloudpickle.register_pickle_by_value``, and one that was loaded anew by ``importlib.reload`` goes
+by value.
 """
 
 from __future__ import annotations

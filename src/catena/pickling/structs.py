@@ -1,6 +1,6 @@
 """Classes of msgspec by value: their metaclass is written in C and makes them from annotations.
 
-It keeps what it needs to know where no attribute shows it, so such a class is declared again.
+The metaclass keeps data that no attribute shows, so such a class is declared again on the worker.
 """
 
 from __future__ import annotations

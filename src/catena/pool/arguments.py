@@ -1,4 +1,4 @@
-"""What a WorkerPool may be given: a wrong argument is refused where it is written, by its name."""
+"""The arguments of ``WorkerPool``: a wrong one is refused by name when the pool is constructed."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What a forked child has of its parent's pools: nothing that keeps any of them alive.
+"""Forked children: a child keeps nothing that would keep its parent's pools alive.
 
-A child inherits every file descriptor: the ends of pipes that mean that somebody lives, sockets,
-locks. They are replaced with the null device there, and not closed: whoever has one may close it
-once more, and its number must not be somebody else's by then. Everything that leads to a worker
-refuses with ForkedPool, and a child that leaves the routine in which it was forked ends.
+A child inherits every file descriptor: sockets, locks, and the ends of pipes by which processes
+know that another one lives. In the child they are replaced with the null device, not closed: their
+holders may close them once more, and the number must not belong to another file by then. Every way
+to a worker raises ForkedPool, and a child that leaves the routine in which it was forked ends.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The heartbeat of a loop that serves a pool: once a second it lets attendants look around.
+"""The heartbeat of a loop that serves a pool: once a second it polls and measures its delay.
 
-So telemetry that is configured late is found, and a loop that is kept busy shows by how late the
-beat comes. A thread of its own keeps the time: a timer of the loop would stand at the head of the
-loop's queue, and asyncio lets go of a cancelled timer, and of the variables in its Context, only
-when it comes to the head.
+So an SDK that is configured late is found, and a busy loop is seen by how late the beat comes. A
+thread of its own keeps the time: a timer of the loop would stay at the head of the loop's queue,
+and asyncio drops a cancelled timer, with the variables in its Context, only when that comes to the
+head.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Heartbeat:
         self._over = Event()
 
     def start(self) -> None:
-        """Let attendants look now, and go on beating."""
+        """Call ``poll`` now, and go on beating."""
         poll()
         loop = asyncio.get_running_loop()
         Thread(target=self._keep_time, args=(loop,), name="catena-heartbeat", daemon=True).start()

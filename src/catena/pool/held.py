@@ -1,6 +1,6 @@
 """The file descriptors by which processes of a pool know that others live.
 
-Whoever makes one holds it here, so that no forked child keeps it: see ``catena.pool.forking``.
+They are all registered here, so that no forked child keeps one: see ``catena.pool.forking``.
 """
 
 from __future__ import annotations

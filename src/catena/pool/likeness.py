@@ -1,7 +1,7 @@
-"""What makes a worker its parent's likeness: interpreter, flags, environment, path, arguments.
+"""What a worker inherits from its parent: interpreter, flags, environment, path, arguments.
 
-It is what multiprocessing's spawn hands over, except for the main module, which a worker never
-runs.
+These are the things that multiprocessing's spawn hands over, except for the main module, which a
+worker never runs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What workers print appears on the parent's streams, in whole lines.
+"""The output of workers appears on the parent's streams, in whole lines.
 
 One thread reads the pipes of all workers of a pool. It writes to whatever ``sys.stdout`` and
-``sys.stderr`` are at that moment, so captured output is captured. Whatever such a stream does, the
-thread reads on, for a worker whose pipe is full stands still; what is lost is logged.
+``sys.stderr`` are at that moment, so code that captures output captures that of workers, too. Even
+when such a stream raises, the thread reads on, because a worker whose pipe is full would stand
+still; lost lines are logged.
 """
 
 from __future__ import annotations

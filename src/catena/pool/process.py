@@ -1,8 +1,8 @@
 """One worker process: how it is started, how it says that it is ready, and how it is ended.
 
-It is started as its parent's likeness; the rest of what it needs is written to its standard input,
-which stays open: when that ends, the parent is gone or done, and the worker ends too, however it
-was left.
+It inherits what ``likeness`` lists; everything else that it needs is written to its standard input,
+which stays open. When its standard input ends, the parent has died or closed the pool, and the
+worker ends too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The worker process: ``python -m catena.pool.worker_main``, started by a pool and by nobody else.
 
-It reads what it needs from its standard input, serves links until that ends, and is gone soon
-after, even when a routine blocks its event loop. Its bootstrap is called before and after.
+It reads its settings from its standard input, serves links until that input ends, and ends soon
+after, even when a routine blocks its event loop. Its bootstrap is called before it serves, and the
+function that the bootstrap returned after that.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The way to a pool's workers: which one takes the next call, and the ways a worker knows."""
+"""The proxy of a pool: which worker takes the next call, and which proxies a worker has met."""

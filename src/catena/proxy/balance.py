@@ -1,8 +1,9 @@
-"""The proxy: what a scope dispatches through, and how a worker's nested calls find the same pool.
+"""The proxy: a scope dispatches through it, and nested calls on a worker find the same pool by it.
 
-It knows the members of a pool and connects to each when it is first needed. They are taken in turn;
-of the one whose turn it is and its neighbour, the one with fewer open calls is taken. So a blocked
-worker is avoided, and calls that follow the answers of one message leave in one message again.
+It knows the members of a pool and connects to each when it is first needed. They take turns; the
+member whose turn it is and the next one are compared, and the one with fewer open calls gets the
+call. So a blocked worker is avoided, and calls that follow the answers of one message again leave
+together in one message.
 """
 
 from __future__ import annotations

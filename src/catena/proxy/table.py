@@ -1,4 +1,4 @@
-"""The ways to pools that a worker process has met, by the id of the pool."""
+"""The proxies that a worker process has met, by the id of their pool."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Exceptions as bytes: taken apart into rows, put together again, and proved to be the same."""
+"""Exceptions as bytes: taken apart into rows, put together again, and compared."""

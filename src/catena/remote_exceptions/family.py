@@ -1,8 +1,9 @@
 """An exception and all exceptions that it holds, taken apart.
 
-Whatever refers to an exception, as its cause, its context, a member of a group, an argument or
-something deep in an attribute, refers to its place in one list. So each is taken apart once, alone,
-and in the order of its distance: circles end, and what resists costs itself.
+Every reference to an exception (a cause, a context, a member of a group, an argument, or one deep
+in an attribute) becomes its position in one list. So each exception is taken apart once, by itself,
+the nearest first: cycles end, and an exception that cannot be taken apart does not affect the
+others.
 """
 
 from __future__ import annotations

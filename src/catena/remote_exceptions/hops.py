@@ -1,7 +1,8 @@
-"""Where a remote exception comes from: the hops of its way, as data and as a note to be read.
+"""Where a remote exception comes from: the hops that it took, as data and as a note for people.
 
-The note, ``RemoteTraceback``, is extended by a further hop instead of being quoted: every frame is
-shown once, the hops in order, the innermost last. It is bounded, as is what it is made from.
+A further hop extends the note, ``RemoteTraceback``, instead of quoting it: every frame is shown
+once, the hops in order, the innermost last. The length of the note is limited, and so are the data
+from which it is made.
 """
 
 from __future__ import annotations

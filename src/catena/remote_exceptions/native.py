@@ -1,8 +1,8 @@
-"""What the interpreter itself keeps of an exception, read and set without asking its class.
+"""The parts of an exception that the interpreter keeps, read and set without code of its class.
 
 A class may refuse assignment, have a property by the name ``args``, or raise from ``__getattr__``.
-Nothing of that is run here: everything goes through descriptors of the builtin classes, and a class
-is looked through without its metaclass.
+No such code is run here: everything goes through descriptors of the builtin classes, and the
+attributes of a class are found without its metaclass.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """Exceptions on the wire: their own class here, and a remote traceback that a person can read.
 
-What ends a routine and what is handed on as a value, in a list or on another exception, goes
-through here alike. An exception is taken apart into rows of builtins, and with it its cause, its
-context, its notes, the members of a group and every exception that one of these holds. Each comes
-back by the first of these steps that works, and a later step says why the earlier ones did not:
+An exception that ends a routine and one that is passed as a value, in a list or on another
+exception, are treated alike here. An exception is taken apart into rows of builtins, and with it
+its cause, its context, its notes, the members of a group and every exception that one of these
+holds. Each comes back by the first of these steps that works, and a later step says why the earlier
+ones did not:
 
 1. whole: as its class pickles it, where that has a way of its own; otherwise its class, its
    ``args``, its attributes and what builtin classes keep besides, without a constructor of Python;
-2. rebuilt: its class, with what of these can be brought here;
+2. rebuilt: its class, with those of these parts that can travel;
 3. replaced: ``RemoteError`` with the name and the message of the original.
 
-What has come is compared with what was recorded, so that a wrong pickle goes on to the next step.
-No method of a strange class is trusted: whatever it raises, the others arrive.
+The exception that arrives is compared with what was recorded, so that one that pickled itself
+wrongly goes on to the next step. Methods of the exception's class are not trusted: whatever they
+raise, the other exceptions arrive.
 """
 
 from __future__ import annotations

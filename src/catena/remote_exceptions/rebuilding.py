@@ -1,8 +1,8 @@
-"""Exceptions put together again, each by the first step that works and proves right.
+"""Exceptions put together again, each by the first step whose result passes a comparison.
 
-Proof is what came against what was recorded: the class, the arguments and the attributes where they
-are plain data, and the text. An exception that fails it goes on to its next step, and all are put
-together anew, since others may hold it.
+The comparison is between what arrived and what was recorded: the class, the arguments and the
+attributes where they are plain data, and the text. An exception that fails it goes on to its next
+step, and all are put together anew, since others may hold it.
 """
 
 from __future__ import annotations

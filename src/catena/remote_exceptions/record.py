@@ -1,4 +1,4 @@
-"""One exception, taken apart: rows of builtins, and what can be said of an object on its way.
+"""One exception, taken apart into rows of builtins.
 
 Rows may grow: a reader takes the fields that it knows, and a field that is missing has its default.
 """

@@ -1,7 +1,8 @@
-"""Attempts: what an application's observers may spoil, each signal and each call by itself.
+"""Attempts: calling code of the application that may raise, so that only one signal is lost.
 
-A sampler, a propagator, a span processor, a hook, a log handler: what one of them raises costs that
-one signal of that one call. It is counted, logged from time to time, and tried again the next time.
+When a sampler, a propagator, a span processor, a hook or a log handler raises, that one signal of
+that one call is lost. The loss is counted, logged from time to time, and the code is called again
+the next time.
 """
 
 from __future__ import annotations

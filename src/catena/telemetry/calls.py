@@ -1,7 +1,7 @@
 """The observers of calls: one for each end, which records spans and metrics together.
 
-A call pays for everybody who observes it, so what both signals want to know of it is found out
-once; either may be absent. Most calls are not sampled, and of those only the numbers are recorded.
+Every observer makes a call slower, so one observer finds out once what both signals need; either
+signal may be absent. Most calls are not sampled, and of those only the numbers are recorded.
 """
 
 from __future__ import annotations

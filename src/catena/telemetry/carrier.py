@@ -1,6 +1,6 @@
 """The carrier: trace context on its way to the other end of a call, through any propagator.
 
-Whatever arrives, a call goes on: what cannot be read is noted and counts as absent.
+Whatever arrives, a call goes on: a context that cannot be read is recorded and treated as absent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""When something was, in nanoseconds since 1970: what operations read, as spans have to say it.
+"""Converting the times of operations to nanoseconds since 1970, which spans need.
 
-An operation reads ``perf_counter_ns``. Both clocks of one machine differ by the same in all of its
-processes, so what one process saw within a call of another one shows within it, too.
+An operation reads ``perf_counter_ns``. The difference between the two clocks is the same in all
+processes of a machine, so the span of a nested call lies within the span of its caller.
 """
 
 from __future__ import annotations

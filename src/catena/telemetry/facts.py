@@ -1,6 +1,6 @@
-"""What an event says, as attributes: once, so that its span and its log records agree.
+"""The facts of an event as attributes, made once, so that its span and its log records agree.
 
-Ids become hexadecimal here, and keys text. What is not known is left out.
+Ids become hexadecimal here, and keys text. Facts that are not known are left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """``catena.logging``: ready configurations for applications, and the audit switch.
 
-The library itself configures nothing. These set the handler of the root logger, because an
-application that calls them asks for that: its own records are rendered in the same way.
+The library itself configures no logging. These functions set the handler of the root logger,
+because an application calls them for that purpose: its own records are then rendered in the same
+way.
 """
 
 from __future__ import annotations

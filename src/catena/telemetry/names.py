@@ -1,4 +1,4 @@
-"""Label values whose number somebody else decides: the first so many are kept, the rest is one."""
+"""Limiting label values that the application decides: the first are kept, all others are one."""
 
 from __future__ import annotations
 

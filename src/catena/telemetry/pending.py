@@ -1,9 +1,9 @@
-"""Pending spans: a call in flight is seen before it ends, also when no process records its end.
+"""Pending spans: a call in flight is visible before it ends, also when its end is never recorded.
 
-A pending span shows one call when it begins. It has an id of its own and the parent of the
-call's real span, to which it is linked, and ends at once. Where that one has no parent it is the
-parent itself, for a trace is only gone on with through a parent. The rule: it leaves the process
-soon, and nobody waits for that.
+A pending span shows one call when it begins. It has an id of its own and the parent of the call's
+real span, to which it is linked, and ends at once. Where the real span has no parent, it is itself
+the parent, because only through a parent can a span be in the same trace. The rule: a pending span
+is exported soon, and no call waits for that.
 """
 
 from __future__ import annotations

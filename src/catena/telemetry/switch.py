@@ -1,7 +1,8 @@
-"""The switch: who listens, from when on, and in how much detail.
+"""The switch: what telemetry records, from when on, and in how much detail.
 
-It imports neither OpenTelemetry nor structlog. The one is imported when the application has, which
-is a condition of its having configured an SDK; the other with the first record that is written.
+It imports neither OpenTelemetry nor structlog. OpenTelemetry is imported only when the application
+has imported it, without which it cannot have configured an SDK; structlog with the first log
+record.
 """
 
 from __future__ import annotations

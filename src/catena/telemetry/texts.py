@@ -1,8 +1,8 @@
-"""Texts and values as every exporter and every JSON parser takes them.
+"""Texts and values in a form that every exporter and every JSON parser accepts.
 
-A lone surrogate in one text, or a number beyond 64 bits, costs a whole batch of telemetry: encoders
-refuse it after the batch was made. So whatever comes from elsewhere passes here on its way out. The
-rule: nothing here raises, whatever a value does when it is looked at.
+A lone surrogate in one text, or a number beyond 64 bits, would cost a whole batch of telemetry,
+because encoders refuse it when the batch has been made. So every value that does not come from
+Catena is converted here first. The rule: nothing here raises, whatever the methods of a value do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which calls are under way in this process, and which one the running code belongs to.
 
-A contention names the calls of both sides, and only whoever watches calls knows them. What
-belongs to the running code is found through one context variable of the standard library, which
-created tasks inherit. So an ended call may still be found there, by what outlives it.
+A contention names the calls of both sides, which only the observers of calls know. The call of the
+running code is found through one context variable of the standard library, which created tasks
+inherit. So a task that outlives its call may still find that call there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """How a chain becomes a manifest, and how a manifest becomes a chain again.
 
-``capture`` asks the guard and hands the chain to what a link has carried (``states``), which says
-what of it has to travel; ``diff`` finds out what that is. ``decode`` and ``mount`` do the same
-backwards. Nothing here opens a socket or pickles; values are encoded through the port ``Values``.
+``capture`` asks the guard, then compares the chain with the states that the link has carried
+(``states``), and sends only what is missing on the other side, which ``diff`` finds. ``decode`` and
+``mount`` do the reverse. Nothing here opens a socket or pickles; values are encoded through the
+port ``Values``.
 """

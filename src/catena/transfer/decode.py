@@ -1,4 +1,4 @@
-"""What the entries of a manifest say, decoded: all of it before a mount changes anything."""
+"""Decoding the entries of a manifest: all of them, before a mount changes anything."""
 
 from __future__ import annotations
 

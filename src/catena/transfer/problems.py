@@ -1,7 +1,7 @@
-"""What is wrong with single entries: collected one by one, reported together.
+"""Failures of single entries of a chain: collected one by one, reported together.
 
-A bad entry costs that entry, with a warning. In strict mode, or where a warnings filter makes an
-error of that warning, all of them together refuse the chain.
+A bad entry is left out, with a warning. In strict mode, or where a warnings filter turns that
+warning into an error, one error for all bad entries refuses the chain.
 """
 
 from __future__ import annotations

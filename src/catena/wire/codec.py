@@ -1,10 +1,10 @@
 """The codec: frames to the bytes of one message and back.
 
 One table has a row for each kind of frame: its number on the wire, its class, what writes it and
-what reads it. Bytes are moved and never unpickled. The link encodes and decodes and gRPC moves the
-bytes: so there is one description of the wire and no service stub, and a frame that cannot be
-encoded is the link's to handle. Texts that are only for people are written with what UTF-8 cannot
-say escaped.
+what reads it. Payloads are passed on and never unpickled. The link encodes and decodes, and gRPC
+only moves the bytes: so there is one description of the wire format and no service stub, and the
+link handles a frame that cannot be encoded. In texts that are only for people, characters that
+UTF-8 cannot encode are escaped.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The frames: one message of a call each, as values.
 
 ``call`` is the link's number of the call, 0 for the frames of the link itself. ``symbol`` is the
-word under which the grammar knows the frame, ``weight`` is about how many bytes it takes on the
-wire. They are named tuples because eight of them are made for every dispatch and a frozen dataclass
-takes three times as long.
+word by which the grammar knows the frame, ``weight`` is roughly how many bytes it takes on the
+wire. Frames are named tuples because eight of them are made for every dispatch and a frozen
+dataclass takes three times as long.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The version of the protocol and the software, and what two peers make of each other's."""
+"""The versions of the protocol and of the software, and whether those of two peers fit."""
 
 from __future__ import annotations
 

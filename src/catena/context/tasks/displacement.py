@@ -1,19 +1,20 @@
 """Displacement: whether the factory of a loop, if it is a later one, still calls Catena's.
 
-Catena's factory is installed where it never was. A factory that somebody installs later either
-calls it or has displaced it. Which of the two is decided without calling that factory, since only
-real tasks come out of one:
+Catena's factory is installed on a loop that never had it. A factory that is installed later either
+calls Catena's or has displaced it. Which of the two is found out without calling that factory,
+since a call would create a real task:
 
 - It calls ours: then ours runs, sees it on top of the loop, and notes it. That is proof.
 - It holds ours (``find_reachable`` finds it in closures, attributes, ``functools.partial``, globals
-  it names): it is believed to call it, until a task comes to light that it made without a fork.
-  ``asyncio.Task`` itself, which asks no factory, makes such a task too; so proof outweighs this,
-  also when it comes later, and a factory that calls ours now and then counts as calling it.
+  it names): it is assumed to call ours, until a task is found that was made without a fork.
+  ``asyncio.Task`` itself, which asks no factory, makes such a task too; so the proof above
+  outweighs this, also when it comes later, and a factory that calls ours only sometimes counts as
+  calling it.
 - Neither: it has displaced ours. So has a loop whose factory was taken away.
 
 A factory that hides ours where ``find_reachable`` does not look, and has made no task yet when a
-variable is set, is taken for one that displaced it. Installing once more helps there as well: ours
-then stands above it, and two of ours fork a task once.
+variable is set, is taken for one that displaced it. Installing ours once more helps there as well:
+it then wraps that factory, and although ours is called twice, a task is forked only once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The task factory: it forks the chain for each task that is created from an armed context.
 
-It is on every loop that an armed context has been on (``displacement`` sees to that). Tasks of
-unarmed contexts it leaves alone, and it wraps neither coroutines nor tasks.
+A context is armed when it has a chain: a variable was set in it, or a chain was mounted there. The
+factory is on every loop on which an armed context has run (``displacement`` sees to that). It
+changes nothing for tasks of unarmed contexts, and wraps neither coroutines nor tasks.
 """
 
 from __future__ import annotations

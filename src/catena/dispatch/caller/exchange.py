@@ -1,4 +1,4 @@
-"""One call: from the caller's arguments to a worker's answer, whatever bounds or observes it."""
+"""One call, from the caller's arguments to a worker's answer, with its limits and observers."""
 
 from __future__ import annotations
 

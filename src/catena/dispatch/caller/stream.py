@@ -1,4 +1,4 @@
-"""The caller's end of an async-generator routine: pull-based, one step outstanding.
+"""The caller's end of an async-generator routine: it asks for one value at a time.
 
 It behaves as a local async generator does, from the first ``anext`` that starts it to the texts of
 its errors. A stream that is collected while it is suspended sends Cancel and nothing else.

@@ -1,8 +1,9 @@
 """The caller's bounds of a call: how long it may run, and how long its hand-over may take.
 
-Timers of the loop watch a bounded call, no task of its own. What they do when they fire is what
-a cancelled caller does: send Cancel and wait, at most the grace, for the last frame. The task that
-waits is not cancelled for it, so a cancellation is always one that came from outside, and wins.
+Timers of the loop watch a bounded call, not a task of its own. When they fire, they do the same as
+a cancelled caller: send Cancel and wait, at most the grace, for the last frame. The task that waits
+is not cancelled for that. So every cancellation of that task came from outside, and it takes
+precedence over the timeout.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How a caller waits for an answer, and what it does when it is cancelled meanwhile.
 
-It never waits without a way out: a frame comes, or the link ends and says so, or the timers of a
-bounded call fire, or the caller is cancelled. Then the routine is cancelled, too, and its answer
-awaited, at most the grace: its exception, or its answer in spite of the Cancel, is returned as a
-local await would have it. An answer that only crossed the Cancel is mounted, and the cancellation
-goes on.
+Every wait ends: a frame comes, or the link ends and reports it, or the timers of a bounded call
+fire, or the caller is cancelled. In the last case the routine is cancelled, too, and the caller
+waits for its answer, at most the grace. The routine's exception, or an answer that it gave in spite
+of the Cancel, is returned as from a local await. An answer that was sent before the Cancel arrived
+is mounted, and the cancellation goes on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The worker's part of a deadline: the routine inherits it, and is cancelled when it has passed.
 
-The caller watches too, and is usually first. Whoever is second does not cancel again: that would
-cut short the clean-up which the first has started. What is late before it begins never begins.
+The caller watches too, and usually cancels first. The second of the two does not cancel again: that
+would cut short the clean-up which the first cancellation has started. A call whose deadline passes
+before it begins never begins.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What a worker has learnt on a link and keeps by number: the least recently used goes first.
+"""Values that a worker has received on a link and keeps by number, up to a limit.
 
-What is forgotten is asked for again (a Nack), so a limit costs time and never a call.
+The least recently used is dropped first. The worker asks for a dropped value again (by a Nack), so
+the limit costs time, but never a call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a worker announces of a call: its execution, and the lease of the proxy that serves it.
 
-An observer may leave a carrier and hooks in the execution: here is where the carrier is sent, and
-the hooks are called in the Context that they are about.
+An observer may leave a carrier and hooks in the execution: this module sends the carrier, and calls
+each hook in the Context that it concerns.
 """
 
 from __future__ import annotations

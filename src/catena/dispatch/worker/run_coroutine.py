@@ -3,9 +3,9 @@
 The order is the point: values are mounted in the right Context before anything is unpickled, and
 the chain is captured while the result is still alive.
 
-What a routine raises, and what writing it down raises, never leaves the task of its call:
-``answer_exception`` answers with a plain frame where the exception resists, and ``end_in_net`` ends
-the call for whatever else is raised around it.
+An exception of the routine, or one that is raised while that is pickled, never leaves the task of
+the call: ``answer_exception`` answers with a plain frame where the exception cannot be pickled, and
+``end_in_net`` ends the call when anything else is raised.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One call on the worker: its session, from the first drive to the last answer.
 
-A session follows the grammar, and hands drives and cancellations to what runs. Whatever happens to
-the routine, it sends one last frame, unless the link is gone: ``end_in_net`` catches what nobody
-else did.
+A session follows the grammar, and hands drives and cancellations to the routine. Whatever happens
+to the routine, it sends one last frame, unless the link is gone: ``end_in_net`` catches every
+exception that was not caught before.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a link has carried: both sides keep it under numbers, so that it is named and not sent."""
+"""The states that a link has carried, kept on both sides, so that only their numbers are sent."""

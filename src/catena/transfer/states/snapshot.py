@@ -1,7 +1,7 @@
-"""Snapshots: what the values of a state were when they were last compared, all of them at once.
+"""Snapshots: the values of a state as they were when they were last compared, all of them at once.
 
-Most calls change nothing in place. To find that out, one snapshot of all values is quicker than to
-write one after the other; what changed, if something did, is found out by itself.
+Most calls change nothing in place. One snapshot of all values finds that out faster than encoding
+one value after the other; only when it differs are the values compared one by one.
 """
 
 from __future__ import annotations
