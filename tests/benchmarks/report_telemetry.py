@@ -53,23 +53,25 @@ ROW: Final = Variant("uvloop", 1, "telemetry", TELEMETRY)
 COUNTED: Final = Variant("asyncio", 0, INSTRUCTIONS, TELEMETRY)
 
 METHOD: Final = (
-    "- Telemetry: Catena alone, one worker, uvloop, a routine that does nothing but check one",
-    "  variable. A block is one client process with its worker that goes through all modes, forth",
-    f"  and back: twice with one call in flight, then once with 100. There are at least {PAIRS}",
-    "  repeats; a cell is the median between the quartiles. CPU time is that of both processes,",
-    "  with the export of every span that the calls have made.",
-    "- The SDK has a batch processor with its defaults but a queue in which nothing is dropped,",
-    "  and an exporter that serialises spans as OTLP in the process and drops the bytes; metrics",
-    "  are collected and serialised once a second. No logger is on.",
-    "- The bare SDK makes the spans of a call by hand, on the side where Catena would, with the",
-    "  names, attributes and links that Catena's have had in the same processes, and records one",
-    "  duration a side; nobody listens to Catena then. What Catena adds is (sampled - bare) /",
-    "  (bare - no SDK).",
-    "- What is not sampled has a sampler that drops each trace that begins: within a trace, the",
-    "  client has attached a span of that kind once; by hand, a root is begun at the caller.",
-    "- Guard tests are counted by what stands in for subscribers on both sides, and one is timed",
-    "  in a loop, less that loop. Callgrind counts instructions of calls over a link inside one",
-    "  process, where a call is smaller than a real one.",
+    "- Telemetry: Catena alone, one worker, uvloop, a routine that only checks one variable.",
+    "  A block is one client process with its worker that goes through all modes, forth and",
+    f"  back: twice with one call in flight, then once with 100. There are at least {PAIRS}",
+    "  repeats; a cell is the median, with the quartiles. CPU time is that of both processes,",
+    "  and includes the export of every span that the calls have made.",
+    "- The SDK has a batch processor with its defaults, except for a queue in which nothing",
+    "  is dropped, and an exporter that serialises spans as OTLP in the process and drops the",
+    "  bytes; metrics are collected and serialised once a second. No logger is on.",
+    '- In the mode "bare SDK" the spans of a call are made by hand, on the side on which',
+    "  Catena would make them, with the names, attributes and links that Catena's spans had",
+    "  in the same processes, and one duration is recorded on each side; nobody listens to",
+    "  Catena then. The share that Catena adds is (sampled - bare) / (bare - no SDK).",
+    '- In the modes "not sampled" a sampler drops each trace that begins. "Within a trace"',
+    "  means that the client has attached an unsampled span once; by hand, a root span is",
+    "  begun at the caller for each call.",
+    "- To count guard tests, objects that count take the place of the subscribers on both",
+    "  sides; the time of one test is measured in a loop, less the time of the empty loop.",
+    "  Callgrind counts the instructions of calls over a link inside one process, where a",
+    "  call takes fewer of them than a real one.",
 )
 
 
@@ -79,7 +81,7 @@ def section(samples: Sequence[Sample]) -> list[str]:
     if not any(sample.variant == ROW for sample in samples):
         return ["Not measured in this run."]
     return [
-        "How many per cent of the call without an SDK are added:",
+        "What telemetry adds to a call, in per cent of the call without an SDK:",
         "",
         *table(
             ["recorded", *(WORDS[load] for load in LOADS)],
