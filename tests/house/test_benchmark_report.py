@@ -149,7 +149,7 @@ def test_the_page_tells_ratios_targets_versions_loops_and_settings() -> None:
     assert "`.bench-results/sample.json`" in page
     assert "## Context variables\n\nNot measured in this run." in page
     assert "## Micro costs\n\nNot measured in this run." in page
-    assert "bare echo's figure Catena reaches: not measured in this run." in page
+    assert "Catena relative to the bare echo: not measured in this run." in page
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_heading() -> None:

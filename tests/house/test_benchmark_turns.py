@@ -147,7 +147,7 @@ def test_the_page_says_how_long_and_how_often() -> None:
     words = " ".join(line.strip() for line in METHOD)
 
     assert {1 / 8: "an eighth", 1 / 4: "a quarter"}[COMPARED[ALONE]] + " of it with one" in words
-    assert {1 / 8: "an eighth", 1 / 4: "a quarter"}[COMPARED[MANY]] + " with 100" in words
+    assert {1 / 8: "an eighth", 1 / 4: "a quarter"}[COMPARED[MANY]] + " of it with 100" in words
     assert {6: "six rounds", 8: "eight rounds"}[ROUNDS] in words
     assert {2: "two calls of each task"}[LEAST] in words
     assert {1 / 50: "a fiftieth of a second in each round"}[VALUES_SECONDS] in words

@@ -20,8 +20,9 @@ class LineFile:
 
     Before the file grows beyond ``rotate_bytes`` it becomes ``path.1``, what was ``path.1`` becomes
     ``path.2``, and so on; ``keep`` of them are kept, the oldest is removed. A line that is longer
-    than that has a file of its own. Of a file whose last line a killed writer left without its end,
-    that line is ended, so that those after it can be read; a warning is logged.
+    than ``rotate_bytes`` gets a file of its own. When a killed writer has left the last line
+    without its end, the line is ended, so that the lines after it can be read, and a warning is
+    logged.
     """
 
     def __init__(self, path: Path | str, *, rotate_bytes: int = 100 << 20, keep: int = 10) -> None:

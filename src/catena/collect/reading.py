@@ -38,9 +38,9 @@ class LogRecord(SimpleNamespace):
 
 @dataclass(slots=True)
 class Recording:
-    """What a receiver wrote, in its order; ``add`` may be the sink of one.
+    """The telemetry that a receiver wrote, in its order; pass ``add`` to a receiver as ``out``.
 
-    ``unread`` has the lines that are no OTLP: what a killed writer left behind.
+    ``unread`` has the lines that are not OTLP, such as a part of one that a killed writer left.
     """
 
     spans: list[Span] = field(default_factory=list[Span])

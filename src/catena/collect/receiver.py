@@ -25,10 +25,11 @@ class Receiver:
     """Receives OTLP while its ``async with`` block runs.
 
     ``listen`` is the address for gRPC, ``listen_http`` that for HTTP, ``metrics`` that of the page
-    ``/metrics``: ``HOST:PORT`` (port 0 takes any), ``unix:PATH``, or None for none. Addresses that
-    other machines can reach want ``insecure``. ``out`` is a file for the lines, which is rotated
-    (see LineFile), or a callable that gets each line; it is called from several threads, never from
-    two at once. ``clock`` gives the seconds by which silent processes are forgotten.
+    ``/metrics``: ``HOST:PORT`` (port 0 takes any free port), ``unix:PATH``, or None for none.
+    Addresses that other machines can reach are refused without ``insecure``. ``out`` is a file for
+    the lines, which is rotated (see LineFile), or a callable that gets each line; it is called from
+    several threads, never from two at once. ``clock`` gives the seconds by which silent processes
+    are forgotten.
 
     Entering raises AddressRefused or, for the file, OSError; nothing stays open then.
     """
@@ -104,7 +105,7 @@ class Receiver:
 
 @contextmanager
 def receiving(**options: Any) -> Generator[Receiver]:
-    """Receive while the block runs; the options and what may be raised are those of Receiver.
+    """Receive while the block runs; options and exceptions are those of Receiver.
 
     Made for code that blocks, such as exporters of the process itself: the receiver runs in a
     thread with an event loop of its own.

@@ -51,10 +51,10 @@ _log = logging.getLogger("catena.collect")
 class Limits:
     """Bounds of one receiver.
 
-    ``message_bytes`` holds for one request, before and after it is unpacked. ``series`` is how many
-    series one process may have, ``instances`` how many processes are kept. ``silence`` is after how
-    many seconds without metrics a process is forgotten, ``grace`` how many seconds requests that
-    are being served get when the receiver stops, ``read`` how long the body of one may take.
+    ``message_bytes`` limits one request, before and after decompression. ``series`` is how many
+    series one process may have, ``instances`` how many processes are kept. A process that has sent
+    no metrics for ``silence`` seconds is forgotten. Requests that are being served when the
+    receiver stops get ``grace`` seconds. The body of a request may take ``read`` seconds to arrive.
     """
 
     message_bytes: int = 16 << 20

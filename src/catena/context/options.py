@@ -34,14 +34,15 @@ options: contextvars.ContextVar[Options | None] = contextvars.ContextVar(
 class RuntimeContext:
     """Options for every call that a ``with`` block makes, whatever it awaits in between.
 
-    ``timeout`` is how many seconds each call may take, from the ``await`` (of a stream from its
-    first step) to its end; what the routine calls in turn inherits the time left. On expiry the
-    routine is cancelled, its end awaited for its ``cancel_grace`` at most, and TimeoutError raised.
-    ``dispatch_timeout`` is how many seconds a worker may take to accept a call; on expiry it is
-    cancelled and fails with DispatchTimeout. Calls that the routine makes inherit it.
+    ``timeout`` is how many seconds each call may take, from the ``await`` (for a stream from its
+    first step) to its end; calls that the routine makes in turn inherit the time that is left. On
+    expiry the routine is cancelled, its end is awaited for at most its ``cancel_grace``, and
+    TimeoutError is raised. ``dispatch_timeout`` is how many seconds a worker may take to accept a
+    call; on expiry the call is cancelled and fails with DispatchTimeout. Calls that the routine
+    makes inherit it.
 
-    What is left out is inherited from the block around, or else is the routine's own option.
-    ``math.inf`` lifts the routine's own. A deadline that was inherited is never extended.
+    An option that is left out is inherited from the block around this one, or else is the routine's
+    own. ``math.inf`` removes the routine's own limit. An inherited deadline is never extended.
 
     Constructing raises ValueError for a negative number or NaN; entering twice RuntimeError.
     """

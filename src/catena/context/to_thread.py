@@ -20,7 +20,7 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     The function sees the caller's variables on a chain of its own; what it sets stays there. From a
     context where no variable was set this is ``asyncio.to_thread``.
 
-    Raises ChainContention when somebody else runs the chain.
+    Raises ChainContention when another thread or task runs the chain.
     """
     chain = current.get()
     if chain is not None and chain is not UNMOUNTED:

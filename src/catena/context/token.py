@@ -121,8 +121,8 @@ class BaseToken:
     def old_value(self) -> Any:
         """The value before the set, or ``Token.MISSING`` when there was none.
 
-        Raises SerializationError when the token came from another process and the value did not,
-        or the value did and cannot be read.
+        Raises SerializationError when the token came from another process but the value could not
+        be sent, or cannot be unpickled here.
         """
         if self._native is None:
             value = self._load_crossed_value()

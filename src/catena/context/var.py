@@ -155,7 +155,7 @@ class ContextVar(Generic[T]):
     @overload
     def get(self, default: D, /) -> T | D: ...
     def get(self, default: Any = MISSING, /, *rest: object) -> Any:
-        """Return the value: the one set here, else ``default``, else the declared default.
+        """Return the value that was set, else ``default``, else the declared default.
 
         Raises LookupError, whose argument is the variable, when there is none of the three, and
         ChainContention when another thread or task runs the chain.
@@ -180,8 +180,8 @@ class ContextVar(Generic[T]):
     def set(self, value: T = NOT_GIVEN, /, *rest: object) -> Token[T]:
         """Set the value in the current context and return the token that undoes it.
 
-        The first set arms the context: it mints the chain that later dispatches take along.
-        Raises ChainContention when another thread or task runs the chain.
+        The first set in a context makes the chain that later calls take along. Raises
+        ChainContention when another thread or task runs the chain.
         """
         if rest or value is NOT_GIVEN:
             raise declaring.not_one_argument("set", value, rest)
@@ -198,8 +198,9 @@ class ContextVar(Generic[T]):
         """Restore the value from before the ``set`` that returned the token.
 
         Raises, with the stdlib's texts, TypeError for anything but a token, RuntimeError for a used
-        one, ValueError for one of another variable or another Context; ChainContention first of
-        all. A refused reset changes nothing.
+        token, ValueError for a token of another variable or another Context. Before all of these,
+        it raises ChainContention when another thread or task runs the chain. A refused reset
+        changes nothing.
         """
         if rest or token is NOT_GIVEN:
             raise declaring.not_one_argument("reset", token, rest)
@@ -298,7 +299,7 @@ class ContextVar(Generic[T]):
 
 @final
 class Token(BaseToken, Generic[T]):
-    """What ``ContextVar.set`` returns; ``ContextVar.reset`` takes it back, once.
+    """The object that ``ContextVar.set`` returns; ``ContextVar.reset`` accepts it once.
 
     ``var`` is the variable, ``old_value`` the value before the set or ``Token.MISSING``. Tokens are
     equal when their ids are. A token is a context manager that resets when it is left.

@@ -94,14 +94,14 @@ def routine(
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
 ) -> Any:
-    """Make calls of an async function, or an async generator, run on a worker.
+    """Make an async function, or an async generator, run on a worker when it is called.
 
-    ``name`` is what errors and telemetry call it (by default module and qualified name);
-    ``cancel_grace`` how many seconds a cancelled caller waits for the routine's end. ``timeout``
-    and ``dispatch_timeout`` are what RuntimeContext explains, for calls that are made where neither
-    a block nor an inherited option sets them. The decorated function keeps its signature; its
-    attribute ``local`` is the original, for a method bound to the same instance. (A classmethod's
-    is the plain function, to which the class is given.)
+    ``name`` is the routine's name in errors and telemetry (by default module and qualified name).
+    ``cancel_grace`` is how many seconds a cancelled caller waits for the routine's end. ``timeout``
+    and ``dispatch_timeout`` are explained at RuntimeContext; they hold for calls for which neither
+    a block nor an inherited option sets them. The decorated function keeps its signature. Its
+    attribute ``local`` is the original function; for a method it is bound to the same instance.
+    (For a classmethod it is the plain function, to which you pass the class.)
 
     Raises TypeError for anything but a coroutine function or an async-generator function, and
     ValueError for a negative number of seconds.

@@ -17,9 +17,9 @@ from catena.link.link import links
 class Statistics:
     """Counts of live objects in one process.
 
-    ``calls`` opened here and not ended, ``sessions`` run here for others, ``streams`` started here
-    and not closed, ``links`` that are up, ``transfers`` that have arrived in part, ``chains`` and
-    ``tokens`` that something still refers to.
+    ``calls``: opened here and not ended. ``sessions``: calls that run here for other processes.
+    ``streams``: started here and not closed. ``links``: open ones. ``transfers``: frames that have
+    arrived in part. ``chains`` and ``tokens``: those to which something still refers.
     """
 
     calls: int

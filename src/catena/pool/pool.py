@@ -34,19 +34,20 @@ from catena.proxy.balance import Proxy
 
 
 class WorkerPool:
-    """Worker processes on this machine, for the time of an ``async with`` block.
+    """Worker processes on this machine that live as long as an ``async with`` block.
 
-    ``spawn`` is how many (by default one for each CPU); ``start_timeout`` how many seconds they
-    may take to come up; ``stop_timeout`` how many they may take to clean up before they are ended
-    by force; ``loop`` the event loop they run: "uvloop", "asyncio", or "auto", which is uvloop
-    where it is installed. The environment variable CATENA_LOOP stands in for "auto". With
-    ``strict`` a chain with a value that cannot be written or read is refused with one
-    ChainSerializationError for all of them, here and on the workers; otherwise each is left out
-    with a SerializationWarning. ``bootstrap`` names a function, as "module:function", that every
-    worker calls before it serves; if it returns a callable, that is called before the worker ends,
-    with the seconds it may take. CATENA_WORKER_BOOTSTRAP stands in for it. ``gc_threshold`` is what
-    workers give ``gc.set_threshold``: after how many new objects the garbage collector looks, 0 for
-    never. None leaves Python's own; more saves time, and circles in your code live longer.
+    ``spawn`` is the number of workers (by default one for each CPU). ``start_timeout`` is how many
+    seconds they may take to come up, ``stop_timeout`` how many they may take to clean up before
+    they are ended by force. ``loop`` is the event loop that they run: "uvloop", "asyncio", or
+    "auto", the default, for which CATENA_LOOP may name one of the two, and which otherwise is
+    uvloop where it is installed. With ``strict`` a chain with values that cannot be (un)pickled is
+    refused with one ChainSerializationError for all of them, here and on the workers; otherwise
+    each such value is left out with a SerializationWarning. ``bootstrap`` names a function, as
+    "module:function", that every worker calls before it serves; if it returns a callable, that is
+    called before the worker ends, with the seconds that it may take. Without it the environment
+    variable CATENA_WORKER_BOOTSTRAP decides. ``gc_threshold`` is passed to ``gc.set_threshold`` on
+    the workers: the garbage collector runs after so many new objects, with 0 never. None keeps
+    Python's default; a larger number saves time, but reference cycles in your code live longer.
 
     Entering raises an ExceptionGroup of WorkerStartError, one for each reason for which workers did
     not come up; constructing raises TypeError and ValueError for a wrong option. A pool is entered

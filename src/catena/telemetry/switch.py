@@ -62,20 +62,22 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
 ) -> None:
     """Record spans, metrics and logs with these options, in place of what was installed before.
 
-    Without a provider, or a propagator, the global one counts, as soon as the application has
-    configured it. ``detail`` outdoes CATENA_TELEMETRY. ``record_messages`` lets the texts of errors
-    into spans and logs, and they may quote values; ``baggage`` lets baggage travel with calls;
-    ``pending`` makes a span of each recorded call when it begins, too. These three are off by
-    default and outdo CATENA_RECORD_MESSAGES, CATENA_BAGGAGE and CATENA_PENDING_SPANS.
+    Without a provider, or a propagator, the global one is used, as soon as the application has
+    configured it. ``detail`` takes precedence over CATENA_TELEMETRY. ``record_messages`` records
+    the texts of errors, which may quote values, in spans and logs; ``baggage`` lets baggage travel
+    with calls; ``pending`` makes an additional span when a recorded call begins. These three are
+    off by default and take precedence over CATENA_RECORD_MESSAGES, CATENA_BAGGAGE and
+    CATENA_PENDING_SPANS.
 
-    ``dispatch_hook`` and ``execution_hook`` are called with the span of a call that begins and its
-    event, at its caller and at its worker, where the span is recorded.
+    ``dispatch_hook`` and ``execution_hook`` are called when a call begins, with its span and its
+    event: the first at the caller, the second at the worker, and only when the span is recorded.
 
-    Workers that are started afterwards are handed those four options in their environment. What is
-    an object of this process stays here: providers, the propagator and hooks, so the span of an
-    execution sees a hook only if the worker's bootstrap installs it.
+    Workers that are started afterwards get the four options ``detail``, ``record_messages``,
+    ``baggage`` and ``pending`` in their environment. Providers, the propagator and hooks are
+    objects of this process and stay here, so an ``execution_hook`` is called on a worker only if
+    the worker's bootstrap installs it.
 
-    Raises ValueError for a detail that is none.
+    Raises ValueError for an unknown ``detail``.
     """
     if detail is not None and detail not in get_args(Detail):
         raise ValueError(f"detail must be one of {', '.join(get_args(Detail))}, it is {detail!r}")
@@ -98,10 +100,10 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
 
 
 def uninstall() -> None:
-    """Record no spans and metrics any more, until ``install`` is called.
+    """Record no more spans and metrics, until ``install`` is called.
 
-    What is under way is recorded to its end. Log records are Catena's own: they go on, as if
-    nothing had been installed.
+    Calls that are under way are recorded to their end. Catena's log records go on, as if nothing
+    had been installed.
     """
     with _lock:
         _switch.cancel_all()

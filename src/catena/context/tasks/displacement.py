@@ -41,12 +41,12 @@ _lock = Lock()
 
 
 def install_task_factory(loop: Loop | None = None) -> None:
-    """Make tasks created on a loop fork the chain they are created from.
+    """Give each task that is created on a loop a chain of its own, with its creator's values.
 
-    Arming a context does this by itself; call it where a loop's tasks may be created before. It
-    composes with the factory that is there. Doing it twice changes nothing, also when a factory
-    that calls Catena's was installed in between; one that does not is put below Catena's, which
-    clears TaskFactoryDisplaced.
+    The first ``set`` on a loop does this by itself; call this function when tasks may be created
+    before. It wraps the task factory that is there. To call it twice changes nothing, also when a
+    factory that calls Catena's was installed in between. A factory that does not call Catena's is
+    wrapped, which ends TaskFactoryDisplaced.
 
     Raises RuntimeError when no loop is given and none is running.
     """
