@@ -210,7 +210,10 @@ class BaseToken:
         return self._read_value(old.loads, old.data)
 
     def _read_value(self, read: Callable[[Any], Any], source: Any) -> Any:
-        """Return the value from before the set, which nobody may have read yet."""
+        """Return the value from before the set, read from its ``source``.
+
+        Raises SerializationError, which is announced, when it cannot be read.
+        """
         try:
             return read(source)
         except Exception as error:
