@@ -32,8 +32,8 @@ _EXPLAINED = (CatenaError, ContextLost, OSError)
 """Errors whose own text says enough; any other is a mistake of ours and keeps its traceback."""
 
 _EPILOG = """\
-A file that does not parse, cannot be read, has a wrong encoding or more than 4 MiB is named in the
-report; it is no failure.
+The report names files that cannot be parsed, read or decoded, or that are larger than 4 MiB; they
+do not make the run fail.
 
 \b
 Exit codes:
@@ -60,7 +60,7 @@ def _count_cpus() -> int:
     type=click.IntRange(min=1),
     default=_count_cpus,
     show_default="the CPUs this process may use",
-    help="Worker processes.",
+    help="Number of worker processes.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object with every row instead."
@@ -73,7 +73,7 @@ def _count_cpus() -> int:
 @click.option(
     "--otlp",
     metavar="ENDPOINT",
-    help="Send spans and metrics of all processes there by OTLP over gRPC, for instance to"
+    help="Send spans and metrics of all processes to ENDPOINT by OTLP over gRPC, for instance to"
     " http://127.0.0.1:4317, where `catena collect` listens.",
 )
 def command(
@@ -84,7 +84,7 @@ def command(
     Reads every .py file below PATH, by default those of the running Python's standard library. Each
     file is read by a routine on a worker, which streams its figures back and calls one more routine
     for each of its large functions. Every call notes in a context variable where it ran, and the
-    report ends with the tree of what came back.
+    report ends with a tree made from these notes.
     """
     progress = Progress()
     bootstrap, flush = _begin_export(otlp)

@@ -25,8 +25,8 @@ _UNKNOWN = 2
 def command(name: str | None) -> None:
     """Print what causes an error or a warning of Catena, and what to do about it.
 
-    NAME is the error's class, in any case. Without it, all errors are listed. The text is the
-    section of the reference page on errors that has this name.
+    NAME is the error's class, in upper or lower case. Without it, all errors are listed. The text
+    is the section with this name on the reference page about errors.
     """
     known = read_sections()
     if name is None:
