@@ -151,12 +151,13 @@ class Ledger:
         if here:
             self._sort_arrivals()
         # First copied: a token may be collected, and forgotten, while the copy is sifted.
-        spent, live = tuple(self.spent), tuple(self.live) if here else ()
+        live = tuple(self.live) if here else ()
         if call is None:
-            call = CallLedger()
+            call, spent = CallLedger(), tuple(self.spent)
         else:
             # All that left since, known ones too: a caller forgets ids whose tokens it lacks.
-            spent, live = call.unsent, [id for id in live if _last_departure(id) > call.number]
+            live = tuple([id for id in live if _last_departure(id) > call.number])
+            spent = tuple(call.unsent)
         self.calls.add(call)
         for ids in (spent, live):
             if len(ids) > LEDGER_LIMIT:
@@ -167,7 +168,7 @@ class Ledger:
         call.known.update(live)
         if here:
             call.number = next(departures)
-        return tuple(spent), tuple(live), call
+        return spent, live, call
 
     def receive(
         self, spent: Ids, live: Ids, call: CallLedger, *, to_worker: bool, here: bool = True
