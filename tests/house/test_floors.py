@@ -49,7 +49,6 @@ BESIDE = ("catena.telemetry", "catena.collect")
 TYPING = {
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
-    ("catena.telemetry.switch", "catena.telemetry.logs"),  # imports structlog
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.options", "opentelemetry.metrics"),
@@ -65,16 +64,12 @@ LATE = {
     ("catena.cli.demo", "catena.demo.tracing"),  # it needs an extra
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
     ("catena.pool.worker_main", "uvloop"),  # an extra
-    ("catena.telemetry.switch", "catena.telemetry.calls"),
-    ("catena.telemetry.switch", "catena.telemetry.chains"),
-    ("catena.telemetry.switch", "catena.telemetry.carrier"),  # OpenTelemetry, when there is an SDK
-    ("catena.telemetry.switch", "catena.telemetry.pending"),
-    ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when there is a record
-    ("catena.telemetry.switch", "catena.telemetry.logs"),
-    ("catena.telemetry.switch", "catena.telemetry.metrics"),
+    ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when it is asked for
+    ("catena.telemetry.switch", "catena.telemetry.logs"),  # OpenTelemetry, when there is a record
+    ("catena.telemetry.switch", "catena.telemetry.metrics"),  # OpenTelemetry, when there is an SDK
+    ("catena.telemetry.switch", "catena.telemetry.observers"),
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.switch", "importlib"),
-    ("catena.telemetry.switch", "opentelemetry"),
 }
 
 GRPC = ("catena.grpc_loading",)

@@ -66,7 +66,7 @@ def test_an_event_is_built_where_somebody_listens() -> None:
         "catena.dispatch.caller.exchange.begin_dispatch builds Dispatch",
         "catena.dispatch.worker.observation.__init__ builds Execution",
         # Built when an observer asks an execution for it.
-        "catena.events.calls.lease builds Lease",
+        "catena.events.operations.lease builds Lease",
     }
     assert set(built(modules())) == asked_by_the_caller
 

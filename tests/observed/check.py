@@ -14,8 +14,8 @@ from catena import events
 from catena.collect import Recording
 from catena.collect.reading import LogRecord, Point, Span
 from catena.events.bus import Event
-from catena.telemetry.catalog import AUDIT, AUDITED, CATALOG, DROPPED, metrics_of
-from catena.telemetry.rows import Log, Metric, Row
+from catena.telemetry.catalog import CATALOG, DROPPED, metrics_of
+from catena.telemetry.rows import AUDIT, AUDITED, Log, Metric, Row
 
 __all__ = ["NEVER", "SOMETIMES", "Check"]
 

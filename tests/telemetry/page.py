@@ -220,7 +220,9 @@ def page() -> str:
     parts += ["## Attributes\n\n", "On spans and log records; never on metrics.\n\n"]
     parts += [_table(("attribute", "what it says"), _words(ATTRIBUTES.items())), "\n"]
     parts += ["## Labels\n\n", "On metrics: few values each.\n\n"]
-    parts += [_table(("label", "what it says"), _words(LABELS.items()))]
+    names = {name for metric in metrics_of() for name in metric.labels}
+    said = {name: text for name, text in (ATTRIBUTES | LABELS).items() if name in names}
+    parts += [_table(("label", "what it says"), _words(said.items()))]
     return "".join(parts)
 
 

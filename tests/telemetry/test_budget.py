@@ -10,8 +10,8 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 
 from catena.telemetry import metrics
-from catena.telemetry.chains import Chains
 from catena.telemetry.metrics import Metrics
+from catena.telemetry.observers import Chains
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling

@@ -13,8 +13,7 @@ import catena
 from catena import events
 from catena.events.bus import announce
 from catena.telemetry.catalog import metrics_of
-from catena.telemetry.names import OTHER, Names
-from catena.telemetry.tally import MANY, Samples, Tally
+from catena.telemetry.tally import MANY, OTHER, Names, Samples, Tally
 from catena.wire import call_states, versions
 from catena.wire.frames import Hello, NackCode
 from tests.dispatch.ends import connected

@@ -149,9 +149,9 @@ def test_an_id_in_a_label_is_found() -> None:
     """Planted: a metric is told by the id of each token."""
     plain = metrics.Metrics.count_event
 
-    def count(self: Any, name: str, *labels: str, number: int = 1) -> None:
+    def count(self: Any, name: str, *labels: str) -> None:
         by_id = (bytes(8).hex(),) if name == "catena.token.resets" else labels
-        plain(self, name, *by_id, number=number)
+        plain(self, name, *by_id)
 
     with patch.object(metrics.Metrics, "count_event", count):
         found = held().findings()

@@ -17,7 +17,7 @@ import catena
 from catena import telemetry
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.events.carrier import CARRIER_LIMIT
-from catena.telemetry import calls
+from catena.telemetry import observers
 from catena.telemetry.facts import status_of
 from catena.telemetry.spans import enter_execution
 from tests.dispatch.tapped import tapped
@@ -199,7 +199,7 @@ def test_an_execution_is_made_current_once(call: Any, monkeypatch: pytest.Monkey
     """Async generators: also the first step of a stream, and before a hook is called."""
     entered: list[int] = []
     monkeypatch.setattr(
-        calls, "enter_execution", lambda event: entered.append(0) or enter_execution(event)
+        observers, "enter_execution", lambda event: entered.append(0) or enter_execution(event)
     )
     seen: list[bool] = []
 

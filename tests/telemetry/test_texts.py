@@ -11,7 +11,7 @@ from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from catena.telemetry.names import Names
+from catena.telemetry.tally import Names
 from catena.telemetry.texts import json_line, text, to_attribute, to_plain
 
 LONE = "caf\udce9"

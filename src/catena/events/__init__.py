@@ -6,32 +6,30 @@ them. Ids are bytes here, as in the core; whoever shows them turns them into hex
 
 from __future__ import annotations
 
-from catena.events.calls import (
-    Attempt,
+from catena.events.facts import (
     CallNacked,
-    Dispatch,
-    Endpoints,
-    Execution,
-    FrameDropped,
-    Lease,
-    ServedCall,
-)
-from catena.events.context import (
     ChainForked,
     EntryLost,
     ForwardDropped,
+    FrameDropped,
     KeysUndeclared,
-    Mount,
-    Named,
-    TokenReset,
-    Unmounted,
-)
-from catena.events.processes import (
     LinkClosed,
     LinkOpened,
     LoopTicked,
+    TokenReset,
+    Unmounted,
     WorkerExited,
     WorkerStarted,
+)
+from catena.events.operations import (
+    Attempt,
+    Dispatch,
+    Endpoints,
+    Execution,
+    Lease,
+    Mount,
+    Named,
+    ServedCall,
 )
 from catena.events.refusals import (
     ContentionRefused,

@@ -38,6 +38,11 @@ class ContentionUnhandled(Event):
     call: int
     at_caller: bool
 
+    @property
+    def end(self) -> str:
+        """Which end of the call announces it: ``caller`` or ``worker``."""
+        return "caller" if self.at_caller else "worker"
+
 
 @dataclass(frozen=True, slots=True)
 class FactoryDisplaced(Event):

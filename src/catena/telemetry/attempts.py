@@ -39,15 +39,6 @@ def attempt(signal: Signal, work: Callable[..., T], *args: Any) -> T | None:
         return None
 
 
-def make_attempt(signal: Signal, work: Callable[..., T]) -> Callable[..., T | None]:
-    """Return what attempts ``work`` with the arguments that it is called with."""
-
-    def tried(*args: Any) -> T | None:
-        return attempt(signal, work, *args)
-
-    return tried
-
-
 def count_loss(signal: Signal) -> None:
     """Count a loss, and log the exception that is being handled, at most once a minute.
 

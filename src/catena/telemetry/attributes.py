@@ -6,9 +6,7 @@ are in none of them; the text of an error is only where messages are recorded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-ATTRIBUTES: Mapping[str, str] = {
+ATTRIBUTES: dict[str, str] = {
     "catena.attempts": "How many workers the call was sent to.",
     "catena.call.end": "Which end of a call recorded it: `caller` or `worker`.",
     "catena.call.id": "The number of the call on its link.",
@@ -29,9 +27,9 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.manifest.bytes": "How many bytes the entries of the manifest took.",
     "catena.manifest.kind": "`whole` (all of the chain) or `delta` (only changes).",
     "catena.mount.direction": "`to_worker`, `to_caller`, or `out` for an unmount.",
-    "catena.nack.code": "Why a worker refused a call.",
+    "catena.nack.code": "Why a worker refused a call: a small enumeration of the protocol.",
     "catena.outcome": "`done`, `failed`, `cancelled` or `abandoned`; of a reset `ok`, `used`, "
-    "`foreign` or `orphan`.",
+    "`foreign` or `orphan`; of a lease `built` or `cached`.",
     "catena.owner.call": "The call that the owner of the chain works for or waits for.",
     "catena.owner.process": "The process of the owner, always that of the contender, too.",
     "catena.owner.task": "The name of the task that runs the chain, where there is one.",
@@ -51,33 +49,25 @@ ATTRIBUTES: Mapping[str, str] = {
     "catena.var": "The key of the variable: its namespace and its name.",
     "catena.vars.reset": "The keys of the variables that were unbound, at most a hundred.",
     "catena.vars.set": "The keys of the variables that were bound, at most a hundred.",
-    "catena.version.local": "The protocol version here.",
-    "catena.version.remote": "The protocol version there.",
+    "catena.version.local": "Major and minor version of the protocol here.",
+    "catena.version.remote": "That of the peer; empty before the first refusal.",
     "catena.worker.id": "The worker that runs the call, or that wrote the record.",
     "code.function.name": "The routine's full name.",
-    "error.type": "The class of the error.",
+    "error.type": "The class of the error; as a label the first 100, then `_OTHER`.",
     "exception.message": "The text of the error; only where messages are recorded.",
     "process.pid": "The process id of a worker; on records of `catena.audit`, that of the writer.",
-    "rpc.method": "The routine's full name.",
+    "rpc.method": "The routine's full name; as a label the first 500, then `_OTHER`.",
     "rpc.status_code": "How the call ended, in the words of gRPC.",
     "rpc.system.name": "`catena`.",
     "server.address": "Where the worker listens: the path of a Unix socket.",
 }
 
-LABELS: Mapping[str, str] = {
-    "rpc.system.name": "`catena`, the system of every call.",
-    "catena.nack.code": "Why a worker refused a call: a small enumeration of the protocol.",
+LABELS: dict[str, str] = {
     "catena.direction": "The direction, such as `sent` or `read`, `to_worker` or `to_caller`.",
-    "error.type": "The class of the error; the first 100 classes, then `_OTHER`.",
     "catena.kind": "The kind of what is counted: of a frame, a manifest or a contention.",
-    "catena.version.local": "Major and minor version of the protocol here.",
-    "catena.outcome": "How it ended, or how it was obtained.",
     "catena.reason": "Why telemetry was lost.",
-    "catena.version.remote": "Major and minor version of the protocol there; empty before the "
-    "first refusal.",
-    "rpc.method": "The routine; the first 500 names, then `_OTHER`.",
-    "rpc.status_code": "How the call ended, in the words of gRPC.",
     "catena.signal": "What was lost: `traces`, `metrics` or `logs`.",
     "catena.source": "Where a proxy was found.",
     "catena.state": "The state of a worker or of its calls.",
 }
+"""What only labels of metrics say; those that attributes say as well mean the same there."""

@@ -53,8 +53,7 @@ class UnsampledSpan(trace.NonRecordingSpan):
 
     def get_span_context(self) -> trace.SpanContext:
         """Return the ids of the header."""
-        _, trace_id, span_id, flags = self._header.split("-")
-        return trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
+        return _parse_header(self._header)
 
     def __repr__(self) -> str:
         return f"UnsampledSpan({self._header!r})"
@@ -128,12 +127,10 @@ class Carriers:
             self._look_at(asked)
         if self._plain and len(carrier) == (2 if SENT in carrier else 1):
             header = carrier.get(_PARENT, "")
-            known = _KNOWN(header)
-            if known is not None:
-                span = (
-                    UnsampledSpan(header) if header[-1] in _EVEN else _parse_span(*known.groups())
-                )
-                return Context({SPAN: span}), "present"
+            if _KNOWN(header) is not None:
+                if header[-1] in _EVEN:
+                    return Context({SPAN: UnsampledSpan(header)}), "present"
+                return Context({SPAN: trace.NonRecordingSpan(_parse_header(header))}), "present"
         fields = {name: value for name, value in carrier.items() if name != SENT}
         if not fields:
             return _NOWHERE, "absent"
@@ -196,8 +193,7 @@ def _is_plain(propagator: TextMapPropagator) -> bool:
     return type(propagator) is TraceContextTextMapPropagator
 
 
-def _parse_span(trace_id: str, span_id: str, flags: str) -> trace.NonRecordingSpan:
-    """Return the span that a header of the standard describes."""
-    return trace.NonRecordingSpan(
-        trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])
-    )
+def _parse_header(header: str) -> trace.SpanContext:
+    """Return the ids of a header of the standard."""
+    _, trace_id, span_id, flags = header.split("-")
+    return trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[flags])

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from operator import attrgetter
+from typing import Any, cast
 
 from catena import errors, events
 from catena.events import Named
 from catena.events.bus import Event, end_of
 from catena.ids import Key
+from catena.telemetry import underway
+from catena.telemetry.catalog import CATALOG
 from catena.telemetry.texts import text
-from catena.telemetry.underway import underway
 
 Facts = dict[str, Any]
 
@@ -63,13 +65,35 @@ def outcome_of(error: BaseException | None, *, messages: bool = False) -> Facts:
 
 def facts_of(event: Event, *, messages: bool = False) -> Facts:
     """Return what is known of an event; of an operation, at its end."""
-    facts = _FACTS[type(event)](event)
+    find = _FACTS.get(type(event))
+    facts = _read_fields(event) if find is None else find(event)
     error = getattr(event, "error", None)
     if isinstance(error, BaseException):
         facts |= _describe_error(error, messages=messages)
-    elif messages and isinstance(event, events.EntryLost):
-        facts["exception.message"] = text(event.cause)
+    elif not messages:
+        facts.pop("exception.message", None)
     return facts
+
+
+def _read_fields(event: Event) -> Facts:
+    """Return what the row of an event says of its fields."""
+    found = ((name, read(event)) for name, read in _READERS[type(event)])
+    # A number is known also where it is 0.
+    return {name: _show(one) for name, one in found if one or isinstance(one, int)}
+
+
+def _show(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.hex()
+        case str():
+            return text(value)
+        case (str(), str()):
+            return _format_key(cast("Key", value))
+        case tuple():
+            return tuple(map(_format_key, cast("tuple[Key, ...]", value)[:_KEYS]))
+        case _:
+            return value
 
 
 def _describe_error(error: BaseException, *, messages: bool) -> Facts:
@@ -88,41 +112,36 @@ def describe_answered(event: events.Dispatch) -> Facts:
     """Return what is known of a dispatch when it ends, beside what was when it began."""
     facts: Facts = {"catena.stream": event.stream, "catena.attempts": event.attempts}
     attempt = event.attempt
-    if attempt is None:
-        return facts
-    worker, _, version, protocol, address = attempt.endpoints
-    facts["catena.worker.id"] = worker
-    facts["catena.call.id"] = attempt.call
-    facts["catena.peer.version"] = version
-    facts["catena.protocol.version"] = protocol
-    if address:
-        facts["server.address"] = text(address)
-    return _with_chain(facts, attempt.chain_id)
+    if attempt is not None:
+        facts |= _describe_way(attempt)
+    return facts
 
 
-def _describe_dispatch(event: events.Dispatch) -> Facts:
-    return describe_begin(event) | describe_answered(event)
-
-
-def describe_execution(event: events.Execution) -> Facts:
-    """Return what is known of an execution, all of it when it begins."""
-    served = event.served
-    worker, caller, version, protocol, address = served.endpoints
-    routine = text(event.routine)
+def _describe_way(call: events.Attempt | events.ServedCall) -> Facts:
+    """Return over which link a call went, and with which chain."""
+    worker, _, version, protocol, address = call.endpoints
     facts: Facts = {
-        "rpc.system.name": "catena",
-        "rpc.method": routine,
-        "code.function.name": routine,
-        "catena.stream": event.stream,
         "catena.worker.id": worker,
-        "catena.peer.id": caller,
-        "catena.call.id": served.call,
+        "catena.call.id": call.call,
         "catena.peer.version": version,
         "catena.protocol.version": protocol,
     }
     if address:
         facts["server.address"] = text(address)
-    return _with_chain(facts, served.chain_id, served.parent_id)
+    return _with_chain(facts, call.chain_id)
+
+
+def describe_execution(event: events.Execution) -> Facts:
+    """Return what is known of an execution, all of it when it begins."""
+    served, routine = event.served, text(event.routine)
+    facts: Facts = {
+        "rpc.system.name": "catena",
+        "rpc.method": routine,
+        "code.function.name": routine,
+        "catena.stream": event.stream,
+        "catena.peer.id": served.endpoints.caller,
+    }
+    return _with_chain(facts | _describe_way(served), b"", served.parent_id)
 
 
 def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:
@@ -171,18 +190,6 @@ def _describe_reset(event: events.TokenReset) -> Facts:
     )
 
 
-def describe_lease(event: events.Lease) -> Facts:
-    """Return what is known of a lease."""
-    facts: Facts = {
-        "catena.lease.id": event.lease_id.hex(),
-        "catena.proxy.id": event.proxy_id.hex(),
-        "catena.proxy.source": event.source,
-        "catena.proxy.cached": event.cached,
-        "catena.call.id": event.call,
-    }
-    return _with_chain(facts, event.chain_id)
-
-
 def _format_key(key: Key) -> str:
     return text(f"{key[0]}:{key[1]}")
 
@@ -219,76 +226,16 @@ def _name_task(task: object) -> str | None:
     return None if task is None else text(task)
 
 
-def _describe_serialization(event: events.SerializationFailed) -> Facts:
-    error = event.error
-    facts: Facts = {"catena.serialization.direction": error.doing}
-    if error.routine:
-        facts["rpc.method"] = text(error.routine)
-    if error.worker:
-        facts["catena.worker.id"] = error.worker
-    return facts
-
-
 _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
-    events.Dispatch: _describe_dispatch,
+    events.Dispatch: lambda event: describe_begin(event) | describe_answered(event),
     events.Execution: describe_execution,
     events.Mount: describe_mount,
     events.Unmounted: _describe_unmount,
     events.TokenReset: _describe_reset,
-    events.Lease: describe_lease,
     events.ContentionRefused: _describe_contention,
-    events.ContentionUnhandled: lambda event: {
-        "rpc.method": text(event.routine),
-        "catena.call.id": event.call,
-        "catena.call.end": "caller" if event.at_caller else "worker",
-        "catena.chain.id": event.error.chain_id,
-        "catena.contention.kind": event.error.kind,
-    },
-    events.SerializationFailed: _describe_serialization,
-    events.CallNacked: lambda event: {
-        "rpc.method": text(event.routine),
-        "catena.worker.id": event.worker,
-        "catena.nack.code": event.code,
-    },
-    events.ChainForked: lambda event: {
-        "catena.chain.id": event.chain_id.hex(),
-        "catena.chain.parent_id": event.parent_id.hex(),
-    },
-    events.FactoryDisplaced: lambda _: {},
-    events.EntryLost: lambda event: {
-        "catena.var": _format_key(event.key),
-        "catena.serialization.direction": "sent" if event.sending else "read",
-    },
-    events.ForwardDropped: lambda event: {"catena.var": _format_key(event.key)},
-    events.KeysUndeclared: lambda event: {
-        "catena.chain.id": event.chain_id.hex(),
-        "catena.vars.set": tuple(map(_format_key, event.keys[:_KEYS])),
-    },
-    events.FrameDropped: lambda event: {
-        "catena.call.id": event.call,
-        "catena.frame.kind": event.kind,
-    },
-    events.LinkOpened: lambda event: {
-        "catena.peer.id": event.peer,
-        "catena.peer.version": event.software,
-        "catena.protocol.version": event.protocol,
-    },
-    events.LinkClosed: lambda event: {
-        "catena.peer.id": event.peer,
-        "catena.protocol.version": event.protocol,
-    },
-    events.PeerVersionRefused: lambda event: {
-        "catena.version.local": event.error.local,
-        "catena.version.remote": event.error.remote,
-    },
-    events.WorkerStarted: lambda event: {
-        "catena.worker.id": event.worker,
-        "process.pid": event.pid,
-    },
-    events.WorkerExited: lambda event: {
-        "catena.worker.id": event.worker,
-        "process.pid": event.pid,
-        "catena.exit.code": event.exit_code,
-    },
-    events.LoopTicked: lambda _: {},
+}
+"""What finds out more than the fields of an event say."""
+
+_READERS = {
+    row.event: [(name, attrgetter(field)) for name, field in row.fields.items()] for row in CATALOG
 }

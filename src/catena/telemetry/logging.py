@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
-from opentelemetry import trace
 
+from catena.telemetry.logs import read_span_ids
 from catena.telemetry.switch import audit as switch_audit, ensure_recording
 from catena.telemetry.texts import json_line, text
 
@@ -130,8 +130,4 @@ def _describe_record(record: logging.LogRecord, facts: dict[str, Any]) -> dict[s
 
 def _with_span(_: Any, __: str, facts: Any) -> Any:
     """Add the current span to a record that does not name one yet."""
-    found = trace.get_current_span().get_span_context()
-    if found.is_valid and "trace_id" not in facts:
-        facts["trace_id"] = trace.format_trace_id(found.trace_id)
-        facts["span_id"] = trace.format_span_id(found.span_id)
-    return facts
+    return facts if "trace_id" in facts else facts | read_span_ids()

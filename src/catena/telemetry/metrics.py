@@ -18,13 +18,12 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from catena import events
 from catena.events.bus import Event, end_of, run_observing
 from catena.standing import Standing, count_now
-from catena.telemetry.attempts import count_loss, make_attempt
+from catena.telemetry.attempts import attempt, count_loss
 from catena.telemetry.carrier import SENT
 from catena.telemetry.catalog import DROPPED, metrics_of
 from catena.telemetry.facts import error_type, status_of
-from catena.telemetry.names import OTHER, Names
-from catena.telemetry.rows import Metric
-from catena.telemetry.tally import Labels, Samples, Tally, losses
+from catena.telemetry.rows import BOUNDARIES, Metric
+from catena.telemetry.tally import OTHER, Labels, Names, Samples, Tally, losses
 
 Ended = tuple[Any, int, str, dict[str, str] | None, Context]
 """Instrument, nanoseconds, routine, labels where it was not well done, and the call's context."""
@@ -78,27 +77,26 @@ class Metrics:
 
     def make_listeners(self) -> dict[type[Event], Callable[[Any], object]]:
         """Return what is to be subscribed beside calls; contentions are recorded by hand."""
+        count, record = self.count_event, self._record_now
         listeners: dict[type[Event], Callable[[Any], object]] = {
-            events.ChainForked: self._count_each("catena.chain.forks"),
-            events.FactoryDisplaced: self._count_each("catena.task_factory.displacements"),
-            events.CallNacked: lambda event: self.count_event("catena.calls.nacked", event.code),
-            events.FrameDropped: lambda event: self.count_event(
-                "catena.frames.dropped", event.kind
+            events.ChainForked: lambda _: count("catena.chain.forks"),
+            events.FactoryDisplaced: lambda _: count("catena.task_factory.displacements"),
+            events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
+            events.FrameDropped: lambda event: count("catena.frames.dropped", event.kind),
+            events.EntryLost: lambda event: count("catena.entries.lost", event.direction),
+            events.PeerVersionRefused: lambda event: record(
+                "catena.version.refusals", 1, event.error.local, event.error.remote
             ),
-            events.EntryLost: lambda event: self.count_event(
-                "catena.entries.lost", "sent" if event.sending else "read"
-            ),
-            events.PeerVersionRefused: self.count_version_refused,
-            events.SerializationFailed: self.count_serialization_failure,
-            events.LoopTicked: lambda event: self._record_now(
+            events.SerializationFailed: self._count_serialization_failure,
+            events.LoopTicked: lambda event: record(
                 "catena.worker.event_loop.lag", event.lag_ns / 1e9
             ),
         }
-        return {event: make_attempt("metrics", one) for event, one in listeners.items()}
+        return {event: partial(attempt, "metrics", one) for event, one in listeners.items()}
 
-    def count_event(self, name: str, *labels: str, number: int = 1) -> None:
-        """Add to a plain number."""
-        self._tallies[name].add(labels, number)
+    def count_event(self, name: str, *labels: str) -> None:
+        """Add one to a plain number."""
+        self._tallies[name].add(labels)
 
     def prepare_sending(self, event: events.Dispatch) -> None:
         """Note when a call is sent, and have its payloads measured."""
@@ -139,36 +137,41 @@ class Metrics:
         """Count a contention, in the context of its span."""
         self._record_now("catena.chain.contentions", 1, event.error.kind, context=context)
 
-    def count_version_refused(self, event: events.PeerVersionRefused) -> None:
-        """Count a peer that was turned away."""
-        self._record_now("catena.version.refusals", 1, event.error.local, event.error.remote)
-
-    def count_serialization_failure(self, event: events.SerializationFailed) -> None:
-        """Count what could not be written or read."""
+    def _count_serialization_failure(self, event: events.SerializationFailed) -> None:
         kind = self._errors(error_type(event.error))
         self._record_now("catena.serialization.failures", 1, event.error.doing, kind)
 
-    def _count_each(self, name: str) -> Callable[[Event], None]:
-        return lambda _: self.count_event(name)
-
-    def note_end(self, ended: Ended) -> None:
+    def note_end(
+        self,
+        instrument: Any,
+        event: events.Dispatch | events.Execution,
+        elapsed: int,
+        error: BaseException | None,
+        context: Context,
+    ) -> None:
         """Note how a call ended at one side; the histograms record it when there are more of them.
 
         An error is not kept: its traceback holds what the routine held.
         """
-        self._note(ended)
-        if len(self._ended) >= _TOGETHER:
-            run_observing(self._record_ended)
+        try:
+            labels = None if error is None else self._labels_of(event.routine, error)
+            self._note((instrument, elapsed, event.routine, labels, context))
+            if len(self._ended) >= _TOGETHER:
+                run_observing(self._record_ended)
+        except BaseException:
+            count_loss("metrics")
 
-    def labels_of(self, routine: str, error: BaseException) -> dict[str, str]:
-        """Return the labels of a call that was not well done."""
+    def _labels_of(self, routine: str, error: BaseException | None = None) -> dict[str, str]:
+        method = self._methods(routine)
         labels = {
             "rpc.system.name": "catena",
-            "rpc.method": self._methods(routine),
+            "rpc.method": method,
             "rpc.status_code": status_of(error),
         }
-        if end_of(error) == "failed":
+        if error is not None and end_of(error) == "failed":
             labels["error.type"] = self._errors(error_type(error))
+        elif error is None and method != OTHER:
+            self._done[method] = labels
         return labels
 
     def _record_ended(self) -> None:
@@ -184,20 +187,13 @@ class Metrics:
                 # Another thread was faster.
                 return
             if labels is None:
-                labels = self._done.get(routine) or self._labels_done(routine)
+                labels = self._done.get(routine) or self._labels_of(routine)
             try:
                 instrument.record(elapsed / 1e9, labels, context)
             except BaseException:
                 count_loss("metrics")
         for tally in self._quick:
             tally.add_up()
-
-    def _labels_done(self, routine: str) -> dict[str, str]:
-        method = self._methods(routine)
-        labels = {"rpc.system.name": "catena", "rpc.method": method, "rpc.status_code": "OK"}
-        if method != OTHER:
-            self._done[method] = labels
-        return labels
 
     def _record_now(
         self, name: str, number: float, *values: str, context: Context | None = None
@@ -211,7 +207,7 @@ class Metrics:
         facts = (metric.name, metric.unit, metric.description)
         if metric.kind == "histogram":
             made = meter.create_histogram(
-                *facts, explicit_bucket_boundaries_advisory=metric.boundaries
+                *facts, explicit_bucket_boundaries_advisory=BOUNDARIES[metric.unit]
             )
             self._direct[metric.name] = made
             if metric.keeping == "sampled":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ Detail = Literal["off", "dispatch", "full"]
 Hooked = Callable[["Span", Any], object]
 """Called with the recorded span of a call that begins, and its event."""
 
-MESSAGES, BAGGAGE = "CATENA_RECORD_MESSAGES", "CATENA_BAGGAGE"
-PENDING = "CATENA_PENDING_SPANS"
-
 _log = logging.getLogger("catena")
 _YES = ("1", "true", "yes", "on")
 _TELEMETRY = "CATENA_TELEMETRY"
+_SWITCHES = ("CATENA_RECORD_MESSAGES", "CATENA_BAGGAGE", "CATENA_PENDING_SPANS")
 
 
 @dataclass(frozen=True)
@@ -41,20 +39,40 @@ class Options:
     hooks: tuple[Hooked | None, Hooked | None] = (None, None)
     pending: bool = False
     logs_only: bool = False
+    for_workers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What was asked for in code, as variables."""
 
 
 def from_environment() -> Options:
     """Return what the environment asks for."""
+    return choose_options(logs_only=_is_left_out())
+
+
+def choose_options(
+    detail: Detail | None = None,
+    switches: tuple[bool | None, bool | None, bool | None] = (None, None, None),
+    **others: Any,
+) -> Options:
+    """Return what was asked for in code, and where that is None, what the environment says.
+
+    ``switches`` are those of messages, of baggage and of pending spans.
+    """
+    said = dict(zip(_SWITCHES, switches, strict=True))
+    messages, baggage, pending = (is_asked_for(name, is_on) for name, is_on in said.items())
+    for_workers = {name: "1" if is_on else "0" for name, is_on in said.items() if is_on is not None}
+    if detail is not None:
+        for_workers[_TELEMETRY] = detail
     return Options(
-        detail_of_environment(),
-        logs_only=_is_left_out(),
-        record_messages=is_asked_for(MESSAGES),
-        baggage=is_asked_for(BAGGAGE),
-        pending=is_asked_for(PENDING),
+        detail or _detail_of_environment(),
+        record_messages=messages,
+        baggage=baggage,
+        pending=pending,
+        for_workers=for_workers,
+        **others,
     )
 
 
-def detail_of_environment() -> Detail:
+def _detail_of_environment() -> Detail:
     """Return the detail that CATENA_TELEMETRY names; one that is none is the default."""
     said = os.environ.get(_TELEMETRY, "").lower() or "full"
     if said in get_args(Detail):
@@ -70,13 +88,6 @@ def _is_left_out() -> bool:
     """
     names = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
     return not {"catena", "*"}.isdisjoint(one.strip() for one in names)
-
-
-def as_variables(detail: str | None, switches: Mapping[str, bool | None]) -> dict[str, str]:
-    """Return the variables that say what was asked for in code; None was left open."""
-    given = {} if detail is None else {_TELEMETRY: detail}
-    said = {name: is_on for name, is_on in switches.items() if is_on is not None}
-    return given | {name: "1" if is_on else "0" for name, is_on in said.items()}
 
 
 def is_asked_for(variable: str, in_code: bool | None = None) -> bool:  # noqa: FBT001 - None is neither

@@ -15,18 +15,11 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-)
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, Status, StatusCode
 
 from catena import events
 from catena.events.bus import Event, end_of
+from catena.telemetry import underway
 from catena.telemetry.attempts import attempt
 from catena.telemetry.carrier import SPAN, Carriers, UnsampledSpan, add_span
 from catena.telemetry.catalog import BY_EVENT
@@ -36,69 +29,44 @@ from catena.telemetry.facts import (
     describe_answered,
     describe_begin,
     describe_execution,
-    describe_lease,
     describe_mount,
     facts_of,
     outcome_of,
 )
+from catena.telemetry.options import Hooked, Options
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import losses
 from catena.telemetry.texts import text
-from catena.telemetry.underway import underway
-
-Hook = Callable[[Span, Any], object]
-"""What an application wants done to the span of a call when it begins."""
-
-_Call = events.Dispatch | events.Execution
 
 _CLIENT, _SERVER = SpanKind.CLIENT, SpanKind.SERVER
 _SAMPLED = trace.TraceFlags.SAMPLED
-_KINDS = {
-    "client": SpanKind.CLIENT,
-    "server": SpanKind.SERVER,
-    "internal": SpanKind.INTERNAL,
-}
 
 
 class Spans:
-    """Makes the spans of events, over the tracers of one provider.
+    """Makes the spans of events, over the tracers of one provider, as the options ask for it."""
 
-    ``messages`` says whether the texts of errors are recorded, ``full`` whether there are spans of
-    mounts, resets and leases. ``hooks`` are called with the span of a call when it begins, one at
-    its caller and one at its worker; ``pending`` records calls before they end.
-    """
-
-    def __init__(  # noqa: PLR0913 - each has its default and is given by name
-        self,
-        provider: trace.TracerProvider,
-        carriers: Carriers,
-        version: str,
-        *,
-        messages: bool = False,
-        full: bool = True,
-        hooks: tuple[Hook | None, Hook | None] = (None, None),
-        pending: Pending | None = None,
-    ) -> None:
+    def __init__(self, provider: trace.TracerProvider, options: Options, version: str) -> None:
         self.provider = provider
-        self.full = full
-        self._carriers = carriers
-        self._messages = messages
-        self._hooks = hooks
-        self._pending = pending
-        self._has_hooks = pending is not None or hooks != (None, None)
+        self.full = options.detail == "full"
+        """Whether there are spans of mounts, resets and leases."""
+        self._carriers = Carriers(options.propagator, baggage=options.baggage)
+        self._messages = options.record_messages
+        self._hooks = options.hooks
+        self._pending = Pending(provider) if options.pending else None
+        self._has_hooks = options.pending or options.hooks != (None, None)
         rows = {row.event: row.span for row in BY_EVENT.values() if row.span is not None}
         tracers = {
             scope: provider.get_tracer(scope, version)
             for scope in sorted({span.scope for span in rows.values()})
         }
         self._leaves = {
-            event: (tracers[span.scope], span.name, _KINDS[span.kind])
+            event: (tracers[span.scope], span.name, SpanKind[span.kind.upper()])
             for event, span in rows.items()
         }
         self._calls = tracers["catena.dispatch"]
         self._follows = _drops_unsampled(self._calls)
         # Reads the header of a trace that its caller dropped, where that settles it here, too.
-        self.read_unsampled = carriers.read_unsampled if self._follows else None
+        self.read_unsampled = self._carriers.read_unsampled if self._follows else None
 
     def begin_dispatch(self, event: events.Dispatch) -> Span | None:
         """Begin the span of a call on its caller, and send its trace along.
@@ -162,10 +130,10 @@ class Spans:
             event.leasing = attempt("traces", self._begin_lease, lease, event)
 
     def _begin_lease(self, lease: events.Lease, event: events.Execution) -> Span:
-        return self._begin_leaf(lease, describe_lease(lease), context=event.context, at=event.began)
+        return self._begin_leaf(lease, facts_of(lease), context=event.context, at=event.began)
 
     def _begin_call(
-        self, event: _Call, context: Context, kind: SpanKind, attributes: Facts
+        self, event: underway.Call, context: Context, kind: SpanKind, attributes: Facts
     ) -> Span | None:
         """Begin a call's span when the call has; None where what observes that raises."""
         event.began = began = since_1970(event.started)
@@ -188,7 +156,7 @@ class Spans:
         self._end_call(event, {}, error, elapsed)
 
     def _end_call(
-        self, event: _Call, facts: Facts, error: BaseException | None, elapsed: int
+        self, event: underway.Call, facts: Facts, error: BaseException | None, elapsed: int
     ) -> None:
         # The event and this function refer to each other; without this only the garbage
         # collector could free them.
@@ -244,7 +212,7 @@ class Spans:
         event.span.set_attributes(describe_mount(event))
         event.span.end()
 
-    def _call_hooks(self, event: _Call, outer: Span | None, hook: Hook | None) -> None:
+    def _call_hooks(self, event: underway.Call, outer: Span | None, hook: Hooked | None) -> None:
         """Call the hook of a recorded call that begins; ``outer`` is the parent of its span."""
         if hook is not None:
             attempt("traces", hook, event.span, event)
@@ -256,7 +224,7 @@ class Spans:
         self,
         event: Event,
         attributes: Facts | None,
-        linked: Sequence[SpanContext] = (),
+        linked: Sequence[trace.SpanContext] = (),
         context: Context | None = None,
         at: int | None = None,
     ) -> Span:

@@ -1,12 +1,12 @@
 """The switch: what telemetry records, from when on, and in how much detail.
 
-It imports neither OpenTelemetry nor structlog. OpenTelemetry is imported only when the application
-has imported it, without which it cannot have configured an SDK; structlog with the first log
-record.
+It does not import OpenTelemetry. That is imported only when the application has imported it,
+without which it cannot have configured an SDK, or with the first log record.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -17,27 +17,22 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from catena import events
 from catena.events.bus import Event, Operation, Subscription, observe, subscribe
 from catena.telemetry.attempts import attempt
-from catena.telemetry.catalog import AUDIT, BY_EVENT, CATALOG
+from catena.telemetry.catalog import BY_EVENT, CATALOG
 from catena.telemetry.options import (
-    BAGGAGE,
-    MESSAGES,
-    PENDING,
     Detail,
     Hooked,
     Options,
-    as_variables,
-    detail_of_environment,
+    choose_options,
     from_environment,
     is_asked_for,
 )
-from catena.telemetry.rows import Row
+from catena.telemetry.rows import AUDIT, Log, Row
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
 
-    from catena.telemetry.logs import Records
     from catena.telemetry.metrics import Metrics
     from catena.telemetry.spans import Spans
 
@@ -45,6 +40,7 @@ _log = logging.getLogger("catena")
 _lock = RLock()
 _LOGGERS = {log.logger for row in CATALOG for log in row.logs}
 _SILENT = logging.NullHandler()
+_PROVIDERS = {"trace": "OTEL_PYTHON_TRACER_PROVIDER", "metrics": "OTEL_PYTHON_METER_PROVIDER"}
 _NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
@@ -84,18 +80,14 @@ def install(  # noqa: PLR0913 - each has its default and is given by name
     with _lock:
         _switch.cancel_all()
         _switch.off = False
-        _switch.options = Options(
-            detail or detail_of_environment(),
-            tracer_provider,
-            meter_provider,
-            propagator,
-            is_asked_for(MESSAGES, record_messages),
-            is_asked_for(BAGGAGE, baggage),
-            (dispatch_hook, execution_hook),
-            is_asked_for(PENDING, pending),
+        _switch.options = choose_options(
+            detail,
+            (record_messages, baggage, pending),
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            propagator=propagator,
+            hooks=(dispatch_hook, execution_hook),
         )
-        switches = {MESSAGES: record_messages, BAGGAGE: baggage, PENDING: pending}
-        _switch.given = as_variables(detail, switches)
         _switch.subscribe_possible()
 
 
@@ -117,7 +109,7 @@ def options_for_workers() -> Mapping[str, str]:
     What was left to the environment is not in it: that is inherited.
     """
     with _lock:
-        return dict(_switch.given)
+        return dict(_switch.options.for_workers) if _switch.options is not None else {}
 
 
 def installed() -> frozenset[str]:
@@ -153,8 +145,6 @@ class _Switch:
 
     def __init__(self) -> None:
         self.options: Options | None = None
-        # Of these, what code asked for, as variables.
-        self.given: dict[str, str] = {}
         self.off = False
         self.audit: bool | None = None
         self.spans: Spans | None = None
@@ -179,7 +169,9 @@ class _Switch:
         tracers = _find_provider("trace", options.tracer_provider) if self.spans is None else None
         meters = _find_provider("metrics", options.meter_provider) if self.metrics is None else None
         if tracers is not None:
-            self.spans = _make_spans(tracers, options)
+            from catena.telemetry.spans import Spans  # noqa: PLC0415 - with the SDK
+
+            self.spans = Spans(tracers, options, _read_version())
         if meters is not None:
             self.metrics = self._metrics_for(meters)
         if tracers is not None or meters is not None:
@@ -194,7 +186,6 @@ class _Switch:
         if self.metrics is not None:
             self.metrics.active = False
         self.spans = self.metrics = self.options = None
-        self.given = {}
 
     def log_fact(self, event: Event) -> None:
         """Log a fact; a contention is recorded in all signals, each pointing at the others."""
@@ -204,23 +195,26 @@ class _Switch:
                 context = attempt("traces", self.spans.record_contention, event)
             if self.metrics is not None:
                 attempt("metrics", self.metrics.count_contention, event, context)
-        if self.would_write(type(event)):
-            attempt("logs", self._make_records().record_fact, event, context)
+        self._log(BY_EVENT[type(event)].logs[-1], event, context=context)
 
     def begin(self, operation: Operation) -> None:
-        """Log the begin of an operation, as an observer."""
-        if self.would_write(type(operation)):
-            attempt("logs", self._make_records().record_begin, operation)
+        """Log the begin of an operation that has two records, as an observer."""
+        first, *others = BY_EVENT[type(operation)].logs
+        if others:
+            self._log(first, operation)
 
     def end(self, operation: Operation, error: BaseException | None, at: int) -> None:
         """Log the end of an operation, as an observer."""
-        if self.would_write(type(operation)):
-            attempt("logs", self._make_records().record_end, operation, error)
+        self._log(BY_EVENT[type(operation)].logs[-1], operation, error)
 
-    def _make_records(self) -> Records:
-        from catena.telemetry.logs import Records  # noqa: PLC0415 - with the first record
+    def _log(
+        self, log: Log, event: Event, error: BaseException | None = None, context: Any = None
+    ) -> None:
+        if self._is_enabled(log.logger, log.level):
+            from catena.telemetry.logs import record_event  # noqa: PLC0415 - imports OpenTelemetry
 
-        return Records(messages=self.options is not None and self.options.record_messages)
+            options = self.options or from_environment()
+            attempt("logs", record_event, log, event, error, context, options)
 
     def would_write(self, event: type[Event]) -> bool:
         """Say whether some log record of an event would be written."""
@@ -230,25 +224,9 @@ class _Switch:
         """Subscribe spans and metrics."""
         for one in self._subscribed:
             one.cancel()
-        from catena.telemetry.calls import Dispatches, Executions  # noqa: PLC0415 - with the SDK
-        from catena.telemetry.chains import Chains  # noqa: PLC0415
+        from catena.telemetry.observers import subscribe_observers  # noqa: PLC0415 - with the SDK
 
-        spans, metrics = self.spans, self.metrics
-        dispatches, executions = Dispatches(spans, metrics), Executions(spans, metrics)
-        self._subscribed = [
-            observe(dispatches, events.Dispatch),
-            observe(executions, events.Execution),
-        ]
-        chains = Chains(spans, metrics)
-        self._subscribed.append(subscribe(chains.record_reset, events.TokenReset))
-        if metrics is not None or (spans is not None and spans.full):
-            self._subscribed += [
-                observe(chains, events.Mount),
-                subscribe(chains.record_unmounted, events.Unmounted),
-            ]
-        if metrics is not None:
-            for event, listener in metrics.make_listeners().items():
-                self._subscribed.append(subscribe(listener, event))
+        self._subscribed = list(subscribe_observers(self.spans, self.metrics))
         self._look_at_loggers()
 
     def _metrics_for(self, provider: Any) -> Metrics:
@@ -294,23 +272,7 @@ class _Switch:
 _switch = _Switch()
 
 
-def _make_spans(provider: Any, options: Options) -> Spans:
-    from catena.telemetry.carrier import Carriers  # noqa: PLC0415 - with the SDK
-    from catena.telemetry.pending import Pending  # noqa: PLC0415
-    from catena.telemetry.spans import Spans  # noqa: PLC0415
-
-    return Spans(
-        provider,
-        Carriers(options.propagator, baggage=options.baggage),
-        _read_version(),
-        messages=options.record_messages,
-        full=options.detail == "full",
-        hooks=options.hooks,
-        pending=Pending(provider) if options.pending else None,
-    )
-
-
-def _find_provider(signal: Literal["trace", "metrics"], given: object) -> object | None:
+def _find_provider(signal: Literal["trace", "metrics"], given: object) -> Any:
     """Return the provider that was given, or the global one when somebody configured it.
 
     The API's own stand in until then, and live in its own modules.
@@ -318,13 +280,9 @@ def _find_provider(signal: Literal["trace", "metrics"], given: object) -> object
     if given is not None:
         return given
     api: Any = sys.modules.get(f"opentelemetry.{signal}")
-    variable = {"trace": "OTEL_PYTHON_TRACER_PROVIDER", "metrics": "OTEL_PYTHON_METER_PROVIDER"}
-    if api is None and variable[signal] in os.environ:
+    if api is None and _PROVIDERS[signal] in os.environ:
         # The API itself loads what the variable names.
-        if signal == "trace":
-            from opentelemetry import trace as api  # noqa: PLC0415
-        else:
-            from opentelemetry import metrics as api  # noqa: PLC0415
+        api = importlib.import_module(f"opentelemetry.{signal}")
     if api is None:
         return None
     found = api.get_tracer_provider() if signal == "trace" else api.get_meter_provider()

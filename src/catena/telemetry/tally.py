@@ -1,19 +1,26 @@
-"""Plain counts, kept here and read when metrics are collected: what a hot path can afford.
+"""Plain counts, samples and label values, kept here and read when metrics are collected.
 
 A counter of OpenTelemetry takes as long to add to as an unsampled span takes to begin.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import cycle
 from threading import Lock
 
+from catena.telemetry.texts import text
+
 MANY = 1024
 """So many samples are kept between two collections; further ones are dropped."""
 
+OTHER = "_OTHER"
+"""The label value of all that were too many."""
+
 _EVERY = 16
+_log = logging.getLogger("catena")
 
 Labels = tuple[str, ...]
 
@@ -79,3 +86,30 @@ class Samples:
 
 losses = Tally()
 """What telemetry could not record, by signal and reason."""
+
+
+class Names:
+    """Returns a name as it is, or ``_OTHER`` when ``most`` different ones came before it.
+
+    The first that is not kept is logged in one warning, the others are counted.
+    """
+
+    def __init__(self, most: int, label: str) -> None:
+        self._most = most
+        self._label = label
+        self._known: dict[str, str] = {}
+        self._full = False
+
+    def __call__(self, name: str) -> str:
+        """Return what to put into the label: a text that exporters take."""
+        known = self._known.get(name)
+        if known is not None or not name:
+            return name if known is None else known
+        if len(self._known) < self._most:
+            return self._known.setdefault(name, text(name))
+        losses.add(("metrics", "names"))
+        if not self._full:
+            self._full = True
+            said = "more than %d values of the metric label %s: the rest is %r"
+            _log.warning(said, self._most, self._label, OTHER)
+        return OTHER

@@ -1,4 +1,4 @@
-"""The observers of calls: one for each end, which records spans and metrics together.
+"""The observers of calls and of their chains, which record spans and metrics together.
 
 Every observer makes a call slower, so one observer finds out once what both signals need; either
 signal may be absent. Most calls are not sampled, and of those only the numbers are recorded.
@@ -6,16 +6,18 @@ signal may be absent. Most calls are not sampled, and of those only the numbers 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from opentelemetry.context import get_current
 
 from catena import events
-from catena.telemetry.attempts import attempt, count_loss
+from catena.events.bus import Subscription, observe, subscribe
+from catena.telemetry import underway
+from catena.telemetry.attempts import attempt
 from catena.telemetry.carrier import SENT, UNTRACED, add_span
 from catena.telemetry.metrics import Metrics
-from catena.telemetry.spans import Spans, enter_execution
-from catena.telemetry.underway import underway
+from catena.telemetry.spans import Spans, enter_execution, is_sampled_here, shows_refusals
 
 
 class Dispatches:
@@ -41,16 +43,11 @@ class Dispatches:
         elapsed, spans, metrics = at - event.started, self._spans, self._metrics
         if event.span is not None and spans is not None:
             attempt("traces", spans.end_dispatch, event, error, elapsed)
-        if metrics is None:
-            return
-        try:
-            how = None if error is None else metrics.labels_of(event.routine, error)
+        if metrics is not None:
             context = event.context or (get_current() if spans is None else UNTRACED)
-            metrics.note_end((metrics.client, elapsed, event.routine, how, context))
+            metrics.note_end(metrics.client, event, elapsed, error, context)
             if event.measured:
-                metrics.keep_frame_sizes(event)
-        except BaseException:
-            count_loss("metrics")
+                attempt("metrics", metrics.keep_frame_sizes, event)
 
 
 class Executions:
@@ -94,12 +91,66 @@ class Executions:
         elif event.span is not None:
             context = event.context
             attempt("traces", spans.end_execution, event, error, elapsed)
-        if metrics is None:
-            return
-        try:
-            how = None if error is None else metrics.labels_of(event.routine, error)
-            metrics.note_end((metrics.server, elapsed, event.routine, how, context))
+        if metrics is not None:
+            metrics.note_end(metrics.server, event, elapsed, error, context)
             if event.leased is not None and metrics.held():
-                metrics.keep_lease_time(event.leased, elapsed)
-        except BaseException:
-            count_loss("metrics")
+                attempt("metrics", metrics.keep_lease_time, event.leased, elapsed)
+
+
+class Chains:
+    """Records mounts, unmounts and resets; below ``full`` only refused resets have spans."""
+
+    def __init__(self, spans: Spans | None, metrics: Metrics | None) -> None:
+        self._spans = spans
+        self._leaves = spans if spans is not None and spans.full else None
+        self._metrics = metrics
+
+    def begin(self, event: events.Mount) -> None:
+        """Count a mount, and begin its span."""
+        if self._metrics is not None:
+            self._metrics.count_mount(event)
+        if self._leaves is not None and _is_call_sampled():
+            event.span = attempt("traces", self._leaves.begin_mount, event)
+
+    def end(self, event: events.Mount, error: BaseException | None, at: int) -> None:
+        """End the span of a mount."""
+        if event.span is not None and self._leaves is not None:
+            attempt("traces", self._leaves.end_mount, event)
+
+    def record_unmounted(self, event: events.Unmounted) -> None:
+        """Record that a chain was taken out."""
+        if self._metrics is not None:
+            self._metrics.unmounted(())
+        if self._leaves is not None and _is_call_sampled():
+            attempt("traces", self._leaves.record_unmounted, event)
+
+    def record_reset(self, event: events.TokenReset) -> None:
+        """Record a reset; one that is refused also where there is no trace, as a contention."""
+        if self._metrics is not None:
+            self._metrics.count_event("catena.token.resets", event.outcome)
+        if event.outcome == "ok":
+            spans, shows = self._leaves, is_sampled_here
+        else:
+            spans, shows = self._spans, shows_refusals
+        if spans is not None and shows():
+            attempt("traces", spans.record_reset, event)
+
+
+def _is_call_sampled() -> bool:
+    """Say whether the call is sampled that moves a chain here, or else the current trace."""
+    call = underway.here()
+    return is_sampled_here() if call is None else call.sampled
+
+
+def subscribe_observers(spans: Spans | None, metrics: Metrics | None) -> Iterator[Subscription]:
+    """Subscribe what spans and metrics are made of; a contention is recorded with its log."""
+    yield observe(Dispatches(spans, metrics), events.Dispatch)
+    yield observe(Executions(spans, metrics), events.Execution)
+    chains = Chains(spans, metrics)
+    yield subscribe(chains.record_reset, events.TokenReset)
+    if metrics is not None or (spans is not None and spans.full):
+        yield observe(chains, events.Mount)
+        yield subscribe(chains.record_unmounted, events.Unmounted)
+    if metrics is not None:
+        for event, listener in metrics.make_listeners().items():
+            yield subscribe(listener, event)

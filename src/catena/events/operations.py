@@ -1,17 +1,18 @@
-"""Calls as the core announces them: at their caller, at their worker, and what is refused of them.
+"""What lasts, as the core announces it: calls at either end, leases and mounts.
 
-One object is made for each call that is observed, so their defaults belong to the class.
+One object is made for each call that is observed, so their defaults belong to the class. Keys are
+namespace and name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from catena.events.bus import Event, Operation
+from catena.events.bus import Operation
 from catena.events.carrier import NO_CARRIER, Carrier
-from catena.ids import new_id
+from catena.ids import Key, new_id
 
 
 class Endpoints(NamedTuple):
@@ -184,18 +185,55 @@ class Lease(Operation):
     chain_id: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class CallNacked(Event):
-    """A worker refused a call before it began."""
+class Named(Protocol):
+    """A variable, as far as it has a name."""
 
-    routine: str
-    worker: str
-    code: str
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class FrameDropped(Event):
-    """A frame came for a call that had ended here in the meantime."""
+class Mount(Operation):
+    """A manifest is put into the current context, on the worker or back on the caller.
 
-    call: int
-    kind: str
+    It is announced when it is done, so its observers find the values that came. ``size`` is how
+    many bytes its entries take, ``whole`` whether it describes all of the chain and not only
+    changes, ``carrier`` the carrier that came with it; ``bound`` and ``unbound`` are the variables
+    that the mount set and unset; ``span`` is for an observer to assign.
+    """
+
+    span: Any = None
+    bound: Iterable[Named] = ()
+    unbound: Iterable[Named] = ()
+
+    def __init__(
+        self,
+        chain_id: bytes,
+        parent_id: bytes = b"",
+        *,
+        to_worker: bool,
+        size: int = 0,
+        whole: bool = True,
+        carrier: Carrier = NO_CARRIER,
+    ) -> None:
+        self.chain_id = chain_id
+        self.parent_id = parent_id
+        self.to_worker = to_worker
+        self.size = size
+        self.whole = whole
+        self.carrier = carrier
+
+    @property
+    def keys_set(self) -> tuple[Key, ...]:
+        """The keys of the variables that were bound, sorted."""
+        return tuple(sorted([var.key for var in self.bound]))
+
+    @property
+    def keys_reset(self) -> tuple[Key, ...]:
+        """The keys of the variables that were unbound, sorted."""
+        return tuple(sorted([var.key for var in self.unbound]))
+
+    def __repr__(self) -> str:
+        direction = "to worker" if self.to_worker else "to caller"
+        return f"<Mount {self.chain_id.hex()} {direction} bytes={self.size}>"

@@ -1,0 +1,127 @@
+"""What has happened, as the core announces it. Keys are namespace and name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from catena.events.bus import Event
+from catena.ids import ID_BYTES, Key
+
+
+@dataclass(frozen=True, slots=True)
+class CallNacked(Event):
+    """A worker refused a call before it began."""
+
+    routine: str
+    worker: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDropped(Event):
+    """A frame came for a call that had ended here in the meantime."""
+
+    call: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmounted(Event):
+    """A worker took a chain out of the Context that its call ran in."""
+
+    chain_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReset(Event):
+    """A reset was tried; ``outcome`` is ok, used, foreign (other variable) or orphan (context)."""
+
+    key: Key
+    token_id: bytes
+    outcome: str
+
+    @property
+    def minted_by(self) -> bytes:
+        """The first half of the id, which all ids share that the minting process drew."""
+        return self.token_id[: ID_BYTES // 2]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainForked(Event):
+    """A created task, or a thread, was given a chain of its own."""
+
+    chain_id: bytes
+    parent_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLost(Event):
+    """One entry of a manifest could not be written or read and was left out."""
+
+    key: Key
+    sending: bool
+    cause: str
+
+    @property
+    def direction(self) -> str:
+        """The word for ``sending``: ``sent`` or ``read``."""
+        return "sent" if self.sending else "read"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardDropped(Event):
+    """A worker sent a forward-only variable back, and the caller dropped it."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class KeysUndeclared(Event):
+    """A chain ended on a worker where these variables were never declared; once for each key."""
+
+    chain_id: bytes
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened(Event):
+    """A link to a peer is up, both have said hello; ``local`` is the protocol version here."""
+
+    peer: str
+    protocol: str
+    software: str
+    local: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed(Event):
+    """A link ended, in good order (``error`` is None) or not."""
+
+    peer: str
+    error: BaseException | None
+    protocol: str = ""
+    local: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTicked(Event):
+    """The timer of a pool's or a worker's event loop fired, late by some nanoseconds."""
+
+    lag_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """A worker process of this pool accepts connections."""
+
+    worker: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited(Event):
+    """A worker process of this pool has ended; a negative code is the signal that ended it."""
+
+    worker: str
+    pid: int
+    exit_code: int
