@@ -77,9 +77,13 @@ def facts_of(event: Event, *, messages: bool = False) -> Facts:
 
 def _read_fields(event: Event) -> Facts:
     """Return what the row of an event says of its fields."""
-    found = ((name, read(event)) for name, read in _READERS[type(event)])
-    # A number is known also where it is 0.
-    return {name: _show(one) for name, one in found if one or isinstance(one, int)}
+    facts: Facts = {}
+    for name, read in _READERS[type(event)]:
+        value = read(event)
+        # A number is known also where it is 0.
+        if value or isinstance(value, int):
+            facts[name] = _show(value)
+    return facts
 
 
 def _show(value: Any) -> Any:
