@@ -12,7 +12,7 @@ from catena.context.binding import Binding, LazyValues
 from catena.context.chain import Chain, State
 from catena.context.var import ContextVar
 from catena.dispatch.payloads import LENIENT
-from catena.transfer import diff, mount as mounting
+from catena.transfer import decode, diff, mount as mounting
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import Entry, EntryKind
 from catena.transfer.problems import warn_or_raise
@@ -357,6 +357,11 @@ keep(
 keep(
     "what follows a bad entry is left out",
     given(mounting, "decode_entries", _up_to_a_bad_one),
+    a_bad_one,
+)
+keep(
+    "an undeclared variable's default is lost on the way",
+    patch.object(decode, "keep_default", lambda *_: None),
     a_bad_one,
 )
 keep(
