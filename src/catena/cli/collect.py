@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catena.cli.ending import CommandEnded, report_line
+from catena.cli.ending import FAILED, USAGE, CommandEnded, report_line
 from catena.cli.progress import show_progress
 from catena.errors import CatenaError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from catena.collect import Receiver
     from catena.collect.intake import Counts
 
-_FAILED, _USAGE = 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _EPILOG = """\
@@ -85,16 +84,16 @@ def command(out: str | None, **options: Any) -> None:
         with _show_log():
             counts = asyncio.run(_run_collector(out, options))
     except ModuleNotFoundError as missing:
-        raise CommandEnded("collect", str(missing), _USAGE) from None
+        raise CommandEnded("collect", str(missing), USAGE) from None
     except CatenaError as error:
-        raise CommandEnded("collect", f"failed: {error}", _FAILED) from None
+        raise CommandEnded("collect", f"failed: {error}", FAILED) from None
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         text = f"failed: {name}{(error.strerror or str(error)).lower()}"
-        raise CommandEnded("collect", text, _FAILED) from None
+        raise CommandEnded("collect", text, FAILED) from None
     stopped = f"stopped: {describe_counts(counts)}"
     if counts.unwritten:
-        raise CommandEnded("collect", stopped, _FAILED)
+        raise CommandEnded("collect", stopped, FAILED)
     report_line("collect", stopped)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from catena.cli.ending import CommandEnded, report_line
+from catena.cli.ending import FAILED, INTERRUPTED, USAGE, CommandEnded, report_line
 from catena.cli.progress import show_progress
 from catena.demo.files import Target
 from catena.demo.report import show_report, to_json
@@ -22,8 +22,6 @@ from catena.demo.run import ContextLost, Progress, run_demo
 from catena.errors import CatenaError, install_command
 
 T = TypeVar("T")
-
-_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
 _FLUSH_SECONDS = 5.0
 """For sending the last spans of this process."""
@@ -101,7 +99,7 @@ def command(
     else:
         show_report(outcome, sys.stdout)
     if outcome.check is not None and outcome.check.differences:
-        raise CommandEnded("demo", "failed: --check found a difference", _FAILED)
+        raise CommandEnded("demo", "failed: --check found a difference", FAILED)
 
 
 def _begin_export(endpoint: str | None) -> tuple[str | None, Callable[[float], bool]]:
@@ -114,9 +112,9 @@ def _begin_export(endpoint: str | None) -> tuple[str | None, Callable[[float], b
         return tracing.BOOTSTRAP, tracing.export_run(endpoint)
     except ModuleNotFoundError as missing:
         text = f"{missing.name} is not installed: {install_command('otel')}"
-        raise CommandEnded("demo", text, _USAGE) from None
+        raise CommandEnded("demo", text, USAGE) from None
     except OSError as error:
-        raise CommandEnded("demo", f"failed: {error}", _FAILED) from None
+        raise CommandEnded("demo", f"failed: {error}", FAILED) from None
 
 
 def _run_reported(run: Coroutine[Any, Any, T], progress: Progress) -> T:
@@ -126,13 +124,13 @@ def _run_reported(run: Coroutine[Any, Any, T], progress: Progress) -> T:
             return _run_interruptibly(run)
     except KeyboardInterrupt:
         text = f"interrupted, {progress.describe()[1] or 'no file was read'}"
-        raise CommandEnded("demo", text, _INTERRUPTED) from None
+        raise CommandEnded("demo", text, INTERRUPTED) from None
     except Exception as error:
         leaves = list(_find_leaves(error))
         if not all(isinstance(leaf, _EXPLAINED) for leaf in leaves):
             raise
         lines = dict.fromkeys(f"failed: {type(leaf).__name__}: {leaf}" for leaf in leaves)
-        raise CommandEnded("demo", "\n".join(lines), _FAILED) from None
+        raise CommandEnded("demo", "\n".join(lines), FAILED) from None
 
 
 def _run_interruptibly(coroutine: Coroutine[Any, Any, T]) -> T:

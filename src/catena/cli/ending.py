@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import click
 
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+"""Exit codes."""
+
 
 class CommandEnded(Exception):
     """Ends a command with an exit code; each line of ``text`` says why."""

@@ -13,11 +13,10 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from catena.cli.ending import CommandEnded
+from catena.cli.ending import USAGE, CommandEnded
 
 _HEADING = re.compile(r"^## (\w+) \{ #[\w-]+ \}\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
-_UNKNOWN = 2
 
 
 @click.command("explain")
@@ -40,7 +39,7 @@ def command(name: str | None) -> None:
     if asked not in classes:
         near = [classes[one] for one in difflib.get_close_matches(asked, classes, n=3)]
         advice = f"did you mean {' or '.join(near)}?" if near else "`catena explain` lists all"
-        raise CommandEnded("explain", f"Catena has no error {name!r}; {advice}", _UNKNOWN)
+        raise CommandEnded("explain", f"Catena has no error {name!r}; {advice}", USAGE)
     # The pages that links lead to are not at hand here, so only the words of a link are kept.
     section = f"# {classes[asked]}\n\n{known[classes[asked]]}"
     Console().print(Markdown(_LINK.sub(r"\1", section)))

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 
 import click
 
-from catena.cli.ending import CommandEnded
+from catena.cli.ending import INTERRUPTED, USAGE, CommandEnded
 from catena.wire.versions import SOFTWARE
-
-USAGE, INTERRUPTED = 2, 130
 
 COMMANDS = {
     "demo": "Analyse Python files on worker processes.",
