@@ -11,26 +11,14 @@ from __future__ import annotations
 import copyreg
 import io
 import os
-import pickle
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
 from typing import Any, cast
 
 from catena.pickling import pickler
+from catena.remote_exceptions import native
 from catena.remote_exceptions.hops import Hop, RemoteTraceback, frames_of, prepend_hop
-from catena.remote_exceptions.native import (
-    args_of,
-    attributes_of,
-    cause_of,
-    context_of,
-    fields_of,
-    hooks_of,
-    members_of,
-    message_of,
-    notes_of,
-    suppresses_context,
-)
 from catena.remote_exceptions.rebuilding import make_waiting
 from catena.remote_exceptions.record import (
     Part,
@@ -100,27 +88,27 @@ class Family:
         kind: type[BaseException] = type(error)
         refer = self._make_referrer(error)
         record.text = digest_text(text_or_none(error))
-        record.kind, record.step = _dump_or_reason(kind, None)
-        record.args = [self._place_part(one, refer, shown=True) for one in args_of(error)]
-        hooks = hooks_of(kind)
+        record.kind, record.step = _Pickler(None).try_dump(kind)
+        record.args = [self._place_part(one, refer, shown=True) for one in native.args_of(error)]
+        hooks = native.hooks_of(kind)
         attributes = _attributes_to_send(error, hooks)
         record.attributes = [(name, self._place_part(one, refer)) for name, one in attributes]
         fields = _fields_to_send(error)
         record.fields = [(name, self._place_part(one, refer)) for name, one in fields]
         if issubclass(kind, BaseExceptionGroup):
-            record.group = message_of(error)
+            record.group = native.message_of(error)
         if hooks or _has_registered_reducer(type(error)):
             way = partial(_reduce_with_state, error, hooks, fields)
-            record.whole, why = _dump_or_reason(error, refer, error, way)
+            record.whole, why = _Pickler(refer, error, way).try_dump(error)
             record.step = record.step or why
 
     def _describe_family(self, record: Record, error: BaseException, depth: int) -> None:
         """Describe which other exceptions belong to it."""
         if record.group is not None:
-            record.members = [self._place_of(one, depth + 1) for one in members_of(error)]
-        record.cause = self._place_relative(cause_of(error), depth + 1)
-        record.context = self._place_relative(context_of(error), depth + 1)
-        record.suppress_context = suppresses_context(error)
+            record.members = [self._place_of(one, depth + 1) for one in native.members_of(error)]
+        record.cause = self._place_relative(native.cause_of(error), depth + 1)
+        record.context = self._place_relative(native.context_of(error), depth + 1)
+        record.suppress_context = native.suppresses_context(error)
 
     def _place_relative(self, error: BaseException | None, depth: int) -> int | None:
         if error is None or (depth > _DEPTH and id(error) not in self._places):
@@ -159,12 +147,23 @@ class _Pickler(pickler.Thorough):
     """
 
     def __init__(
-        self, file: Any, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
+        self, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
     ) -> None:
         thorough: Any = super()
-        thorough.__init__(file, protocol=pickler.PROTOCOL)
+        self._buffer = io.BytesIO()
+        thorough.__init__(self._buffer, protocol=pickler.PROTOCOL)
         self.plain = True
         self._refer, self._root, self._way = refer, root, way
+
+    def try_dump(self, value: Any) -> tuple[bytes | None, str]:
+        """Return the pickle of anything, or None and why there is none."""
+        thorough: Any = self
+        try:
+            thorough.dump(value)
+        except BaseException as error:
+            # Its own code may raise SystemExit as well, which is not meant for us.
+            return None, reason(error)
+        return self._buffer.getvalue(), ""
 
     def persistent_id(self, obj: Any) -> int | None:
         """Return the place of an exception; asked by pickle."""
@@ -201,23 +200,9 @@ class _Lenient(_Pickler):
         return way
 
 
-def _dump_or_reason(
-    value: Any, refer: Callable[[Any], int] | None, root: Any = None, way: Any = None
-) -> tuple[bytes | None, str]:
-    """Return the pickle of anything, or None and why there is none."""
-    buffer = io.BytesIO()
-    try:
-        writer: Any = _Pickler(buffer, refer, root, way)
-        writer.dump(value)
-    except BaseException as error:
-        # Its own code may raise SystemExit as well, which is not meant for us.
-        return None, reason(error)
-    return buffer.getvalue(), ""
-
-
 def _split_notes(error: BaseException) -> tuple[list[str], list[Any]]:
     """Return the notes, whatever somebody put into ``__notes__``, and the hops among them."""
-    given: Any = notes_of(error)
+    given: Any = native.notes_of(error)
     notes: list[str] = []
     hops: list[Any] = []
     for note in given if type(given) in (list, tuple) else ():
@@ -229,36 +214,18 @@ def _split_notes(error: BaseException) -> tuple[list[str], list[Any]]:
 
 
 def _make_part(value: Any, refer: Callable[[Any], int], *, shown: bool) -> Part:
-    if type(value) in _SCALARS:
-        data = pickle.dumps(value, pickler.PROTOCOL)
-        return Part(data, full_name(value), plain=True)
-    buffer = io.BytesIO()
-    writer: Any = _Pickler(buffer, refer)
-    try:
-        writer.dump(value)
-    except BaseException as error:
-        # As above.
-        return _make_torn_part(value, refer, reason(error))
+    writer = _Pickler(refer)
+    data, why = writer.try_dump(value)
+    if data is None:
+        data, _ = _Lenient(refer, value, lambda: NotImplemented).try_dump(value)
+        return Part(data, full_name(value), safe_repr(value), why)
     text = "" if writer.plain or not shown else safe_repr(value)[:_FALLBACK]
-    return Part(buffer.getvalue(), full_name(value), text, plain=writer.plain)
-
-
-def _make_torn_part(value: Any, refer: Callable[[Any], int], why: str) -> Part:
-    """Return the part of a value that cannot be pickled as it is."""
-    buffer = io.BytesIO()
-    try:
-        writer: Any = _Lenient(buffer, refer, value, lambda: NotImplemented)
-        writer.dump(value)
-        data = buffer.getvalue()
-    except BaseException:
-        # As above; why is known already.
-        data = None
-    return Part(data, full_name(value), safe_repr(value), why)
+    return Part(data, full_name(value), text, plain=writer.plain)
 
 
 def _attributes_to_send(error: BaseException, hooks: frozenset[str]) -> list[tuple[str, Any]]:
     """Return the attributes that are to travel: those that a ``__getstate__`` of its own gives."""
-    state: Any = attributes_of(error)
+    state: Any = native.attributes_of(error)
     if "__getstate__" in hooks:
         try:
             given: Any = error.__getstate__()
@@ -267,25 +234,21 @@ def _attributes_to_send(error: BaseException, hooks: frozenset[str]) -> list[tup
             given = None
         # As pickle has it, with __slots__ they are the first of two.
         state = given[0] if issubclass(type(given), tuple) and given else given
-    kept: Any = state if issubclass(type(state), dict) else attributes_of(error)
+    kept: Any = state if issubclass(type(state), dict) else native.attributes_of(error)
     items: list[tuple[Any, Any]] = list(_items(kept))
     return [(name, one) for name, one in items if type(name) is str and name != "__notes__"]
 
 
 def _fields_to_send(error: BaseException) -> list[tuple[str, Any]]:
-    """Return the values of its slots, and of what builtin classes keep outside of ``args``."""
-    found: list[tuple[str, Any]] = []
-    for name, builtin, place in fields_of(type(error)):
-        try:
-            value = place.__get__(error)
-        except AttributeError:
-            continue
-        # As in the standard library, the object that lacks an attribute stays where it is, unless
-        # it is a plain number or text: it may be anything, and of any size.
-        foreign = name == "AttributeError.obj" and type(value) not in _SCALARS
-        if not foreign and not (builtin and value is None) and not name.endswith(".__notes__"):
-            found.append((name, value))
-    return found
+    """Return the values of its slots, and of what builtin classes keep outside of ``args``.
+
+    As in the standard library, the object that lacks an attribute stays where it is, unless it is a
+    plain number or text: it may be anything, and of any size.
+    """
+    found = native.fields_of(error)
+    if type(found.get("AttributeError.obj")) not in _SCALARS:
+        del found["AttributeError.obj"]
+    return [(name, one) for name, one in found.items() if not name.endswith(".__notes__")]
 
 
 def _reduce_with_state(
@@ -299,8 +262,8 @@ def _reduce_with_state(
     )
     group = None
     if issubclass(type(error), BaseExceptionGroup):
-        group = message_of(error), list(members_of(error))
-    return make_waiting, (type(error), args_of(error), fields, group), state
+        group = native.message_of(error), list(native.members_of(error))
+    return make_waiting, (type(error), native.args_of(error), fields, group), state
 
 
 def _has_registered_reducer(kind: type[BaseException]) -> bool:

@@ -11,10 +11,9 @@ import os
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from catena.remote_exceptions.native import traceback_of
+from catena.remote_exceptions import native
 
 T = TypeVar("T")
 
@@ -62,7 +61,7 @@ def frames_of(error: BaseException) -> tuple[tuple[Frame, ...], int]:
     everything = bool(os.environ.get("CATENA_FULL_TRACEBACK"))
     found = [
         (frame, line)
-        for frame, line in _walk_traceback(traceback_of(error))
+        for frame, line in traceback.walk_tb(native.traceback_of(error))
         if everything or not frame.f_code.co_filename.startswith(_OWN)
     ]
     kept = _keep_ends(found, _FRAMES)
@@ -74,12 +73,6 @@ def frames_of(error: BaseException) -> tuple[tuple[Frame, ...], int]:
 def prepend_hop(hop: Hop, hops: list[Any]) -> list[Any]:
     """Return the hops of an exception, as rows, with one more before them."""
     return list(_keep_ends([tuple(hop), *hops], _HOPS))
-
-
-def _walk_traceback(trace: TracebackType | None) -> Iterable[tuple[FrameType, int]]:
-    while trace is not None:
-        yield trace.tb_frame, trace.tb_lineno or 0
-        trace = trace.tb_next
 
 
 def _keep_ends(many: Sequence[T], bounds: tuple[int, int]) -> Sequence[T]:

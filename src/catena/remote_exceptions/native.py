@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 _base: Any = BaseException.__dict__
 _group: Any = BaseExceptionGroup.__dict__
@@ -36,19 +36,35 @@ _ROOTS = {id(object), id(BaseException), id(BaseExceptionGroup)}
 _HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 
 
-class Field(NamedTuple):
-    """One place for a value beside the attributes: a slot, or what a builtin class keeps in C."""
+def fields_of(error: BaseException) -> dict[str, Any]:
+    """Return the fields that are set: ``errno`` of an OSError, the ``__slots__`` of any class.
 
-    name: str
-    """The name of its class, a dot, and its own."""
-    builtin: bool
-    place: Any
-    """The descriptor."""
+    A field is called after its class, with a dot and its own name.
+    """
+    found: dict[str, Any] = {}
+    for name, (builtin, place) in _places_of(type(error)).items():
+        try:
+            value = place.__get__(error)
+        except AttributeError:
+            continue
+        # What C keeps is None where it is not set, and setting that is not the same.
+        if not builtin or value is not None:
+            found[name] = value
+    return found
 
 
-def fields_of(kind: type[BaseException]) -> list[Field]:
-    """Return the fields of a class: ``errno`` of an OSError, the ``__slots__`` of any class."""
-    found: list[Field] = []
+def set_field(error: BaseException, name: str, value: Any) -> None:
+    """Set a field by its name; a slot that a class of this name has not, here, is an attribute."""
+    _, place = _places_of(type(error)).get(name, (False, None))
+    if place is None:
+        attributes_of(error)[name.rpartition(".")[2]] = value
+    else:
+        place.__set__(error, value)
+
+
+def _places_of(kind: type[BaseException]) -> dict[str, tuple[bool, Any]]:
+    """Return the descriptors of a class's fields, and whether a builtin class has them."""
+    found: dict[str, tuple[bool, Any]] = {}
     for one in _mro(kind):
         if id(one) in _ROOTS:
             continue
@@ -57,17 +73,8 @@ def fields_of(kind: type[BaseException]) -> list[Field]:
             if type(place) is MemberDescriptorType or (
                 builtin and type(place) is GetSetDescriptorType and name != "__weakref__"
             ):
-                found.append(Field(f"{_name_of(one)}.{name}", builtin, place))
+                found.setdefault(f"{_name_of(one)}.{name}", (builtin, place))
     return found
-
-
-def set_field(error: BaseException, name: str, value: Any) -> None:
-    """Set a field by its name; a slot that a class of this name has not, here, is an attribute."""
-    for one in fields_of(type(error)):
-        if one.name == name:
-            one.place.__set__(error, value)
-            return
-    attributes_of(error)[name.rpartition(".")[2]] = value
 
 
 def hooks_of(kind: type[BaseException]) -> frozenset[str]:

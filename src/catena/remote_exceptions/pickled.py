@@ -21,11 +21,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 from catena.pickling import pickler
+from catena.remote_exceptions import native
 from catena.remote_exceptions.family import Family
 from catena.remote_exceptions.hops import Hop, RemoteTraceback
-from catena.remote_exceptions.native import attributes_of, notes_of, set_notes
 from catena.remote_exceptions.rebuilding import is_users_note, rebuild_exceptions
-from catena.remote_exceptions.record import Part, Record
+from catena.remote_exceptions.record import Part, Record, read_row
 
 
 def pickle_exception(error: BaseException, *, worker: str, routine: str, mark: str = "") -> bytes:
@@ -44,8 +44,8 @@ def unpickle_exception(data: bytes) -> BaseException:
     that cannot be rebuilt becomes a RemoteError instead.
     """
     rows, parts, *_ = pickler.loads(data)
-    records = [Record.read(row) for row in rows]
-    return rebuild_exceptions(records, [Part.read(row) for row in parts])[0]
+    records = [read_row(Record, row) for row in rows]
+    return rebuild_exceptions(records, [read_row(Part, row) for row in parts])[0]
 
 
 def merge_returned(error: BaseException, thrown: BaseException, mark: str) -> bool:
@@ -56,19 +56,19 @@ def merge_returned(error: BaseException, thrown: BaseException, mark: str) -> bo
     hops = next((one.hops for one in _notes_of(error) if type(one) is RemoteTraceback), ())
     if all(one.mark != mark for one in hops):
         return False
-    for name, value in attributes_of(error).items():
-        attributes_of(thrown).setdefault(name, value)
+    for name, value in native.attributes_of(error).items():
+        native.attributes_of(thrown).setdefault(name, value)
     notes = [one for one in _notes_of(thrown) if type(one) is not RemoteTraceback]
     known = {one for one in notes if type(one) is str}
     notes += [one for one in _notes_of(error) if is_users_note(one) and one not in known]
-    set_notes(
+    native.set_notes(
         thrown, [*notes, RemoteTraceback.from_hops(tuple(one for one in hops if one.mark != mark))]
     )
     return True
 
 
 def _notes_of(error: BaseException) -> list[Any]:
-    notes: Any = notes_of(error)
+    notes: Any = native.notes_of(error)
     return cast("list[Any]", notes) if type(notes) is list else []
 
 

@@ -16,26 +16,15 @@ from typing import Any, cast
 
 from catena.errors import RemoteError
 from catena.pickling import pickler
+from catena.remote_exceptions import native
 from catena.remote_exceptions.hops import Hop, RemoteTraceback
-from catena.remote_exceptions.native import (
-    args_of,
-    attributes_of,
-    hooks_of,
-    is_sealed,
-    make_bare,
-    set_args,
-    set_cause,
-    set_context,
-    set_field,
-    set_notes,
-    set_suppresses_context,
-)
 from catena.remote_exceptions.record import (
     Part,
     Record,
     Shown,
     digest_text,
     is_called,
+    read_row,
     text_or_none,
 )
 from catena.wording import class_name, reason
@@ -43,7 +32,9 @@ from catena.wording import class_name, reason
 _PASSES = 6
 # Characters of what a note of ours says.
 _REMARK = 300
-_REMARKS = ("(rebuilt from its class and arguments", "(stands for", "(its text there")
+_IS_REBUILT = "(rebuilt from its class and arguments"
+_IS_ANOTHER = "(stands for"
+_HAS_OTHER_TEXT = "(its text there"
 _ABSENT = object()
 _STATE = {"__getstate__", "__setstate__"}
 
@@ -56,44 +47,81 @@ class _Step(IntEnum):
     REPLACED = 3
 
 
-_REBUILT = (_Step.REBUILT, _Step.SHOWN)
+class _Case:
+    """One exception on its way back: what was recorded of it, and how far it has come.
+
+    ``step`` and ``whys`` stay for the next attempt, the rest is of one attempt alone.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.step = _Step.REPLACED if record.kind is None else _Step.REBUILT
+        if record.whole is not None:
+            self.step = _Step.WHOLE
+        # Why the steps before this one would not do.
+        self.whys = [record.step] if record.step else []
+        self.begin_attempt()
+
+    def begin_attempt(self) -> None:
+        self.error: Any = None
+        self.is_making = False
+        # What of it could not be brought.
+        self.lost: list[str] = []
+        self.remark = ""
+
+    def is_rebuilt(self) -> bool:
+        return self.step in (_Step.REBUILT, _Step.SHOWN)
+
+    def next_step(self, why: str) -> None:
+        self.whys.append(why)
+        if self.step is not _Step.REPLACED:
+            self.step = _Step(self.step + 1)
+
+    def annotate(self) -> BaseException:
+        """Give it its notes: those it had, what happened on the way, where it is from."""
+        notes = list(self.record.notes)
+        for remark in (self._describe_loss(), self.remark):
+            if remark and remark not in notes:
+                notes.append(remark)
+        hops = tuple(read_row(Hop, one) for one in self.record.hops)
+        native.set_notes(self.error, [*notes, RemoteTraceback.from_hops(hops)] if hops else notes)
+        return self.error
+
+    def _describe_loss(self) -> str:
+        whys = [*self.whys, *self.lost]
+        if not whys or type(self.error) is RemoteError:
+            return ""
+        if self.step is _Step.REPLACED:
+            return f"{_IS_ANOTHER} {self.record.type_name}: {_join_reasons(whys)})"
+        return f"{_IS_REBUILT}: {_join_reasons(whys)})"
 
 
 def rebuild_exceptions(records: list[Record], parts: list[Part]) -> list[BaseException]:
     """Return all exceptions of one pickle, in the order of their records."""
-    steps = [_first_step(one) for one in records]
-    whys = [[one.step] if one.step else [] for one in records]
+    cases = [_Case(one) for one in records]
     for _ in range(_PASSES):
-        attempt = _Pass(records, parts, steps, whys)
-        wrong = attempt.find_differences()
+        wrong = _Attempt(cases, parts).find_differences()
         if not wrong:
-            return attempt.annotate_all()
-        for place, why in wrong.items():
-            whys[place].append(why)
-            steps[place] = _Step(steps[place] + 1)
-    return _Pass(records, parts, steps, whys).annotate_all()
+            break
+        for case, why in wrong:
+            case.next_step(why)
+    else:
+        _Attempt(cases, parts)
+    return [case.annotate() for case in cases]
 
 
-class _Pass:
-    """One attempt, with the step of each exception as the attempts before have left it."""
+class _Attempt:
+    """One attempt at all exceptions, each by the step at which the attempts before have left it."""
 
-    def __init__(
-        self,
-        records: list[Record],
-        parts: list[Part],
-        steps: list[_Step],
-        whys: list[list[str]],
-    ) -> None:
-        self._records, self._parts, self._steps, self._whys = records, parts, steps, whys
-        self._made: dict[int, BaseException] = {}
-        self._making: set[int] = set()
+    def __init__(self, cases: list[_Case], parts: list[Part]) -> None:
+        self._cases, self._parts = cases, parts
         self._values: dict[int, tuple[Any, str]] = {}
-        self._lost: list[list[str]] = [[] for _ in records]
-        self._remarks: list[list[str]] = [[] for _ in records]
-        for place in range(len(records)):
+        for case in cases:
+            case.begin_attempt()
+        for place in range(len(cases)):
             self._make_at(place)
-        for place in range(len(records)):
-            self._fill_at(place)
+        for case in cases:
+            self._fill(case)
 
     # ---- making
 
@@ -102,103 +130,89 @@ class _Pass:
 
         What holds exceptions makes them first. Raises where an exception would hold itself.
         """
-        if place in self._made:
-            return self._made[place]
-        if place in self._making:
-            raise pickle.UnpicklingError("it is needed to make itself")
-        self._making.add(place)
-        made = None
-        while made is None:
-            made = self._try_step(place)
-        self._made[place] = made
-        return made
+        case = self._cases[place]
+        if case.error is None:
+            if case.is_making:
+                raise pickle.UnpicklingError("it is needed to make itself")
+            case.is_making = True
+            while case.error is None:
+                case.error = self._try_step(case)
+        return case.error
 
-    def _try_step(self, place: int) -> BaseException | None:
-        record, step = self._records[place], self._steps[place]
+    def _try_step(self, case: _Case) -> BaseException | None:
+        record, step = case.record, case.step
         try:
             if step is _Step.WHOLE:
                 return _exception_or_raise(self._loads(cast("bytes", record.whole)))
-            if step in _REBUILT:
-                return self._make_empty(place, self._loads(cast("bytes", record.kind)))
+            if step is not _Step.REPLACED:
+                return self._make_empty(record, self._loads(cast("bytes", record.kind)))
             if record.group is not None:
-                return self._make_empty(place, BaseExceptionGroup)
+                return self._make_empty(record, BaseExceptionGroup)
         except BaseException as error:
             # Classes run code when they are loaded, and SystemExit of theirs is not meant for us.
-            self._whys[place].append(reason(error))
-            if step is _Step.REPLACED:
-                return self._stand_in(place)
-            self._steps[place] = _Step(step + 1)
-            return None
-        return self._stand_in(place)
-
-    def _make_empty(self, place: int, kind: Any) -> BaseException:
-        record = self._records[place]
-        if record.group is None:
-            return _exception_or_raise(make_bare(kind))
-        members = [self._make_at(one) for one in record.members]
-        return _exception_or_raise(make_bare(kind, (record.group, members)))
-
-    def _stand_in(self, place: int) -> BaseException:
-        record = self._records[place]
-        why = _join_reasons(self._whys[place])
+            case.next_step(reason(error))
+            if step is not _Step.REPLACED:
+                return None
+        why = _join_reasons(case.whys)
         return RemoteError(type_name=record.type_name, message=record.message, step=why)
+
+    def _make_empty(self, record: Record, kind: Any) -> BaseException:
+        if record.group is None:
+            return _exception_or_raise(native.make_bare(kind))
+        members = [self._make_at(one) for one in record.members]
+        return _exception_or_raise(native.make_bare(kind, (record.group, members)))
 
     def _loads(self, data: bytes) -> Any:
         return _Unpickler(data, self._make_at).load()
 
     # ---- filling
 
-    def _fill_at(self, place: int) -> None:
+    def _fill(self, case: _Case) -> None:
         """Give an exception what it holds, and its family."""
-        record, error = self._records[place], self._made[place]
-        if self._steps[place] in _REBUILT:
-            set_args(
-                error, tuple(self._argument_or_shown(place, *one) for one in enumerate(record.args))
-            )
+        record, error = case.record, case.error
+        if case.is_rebuilt():
+            arguments = enumerate(record.args, 1)
+            native.set_args(error, tuple(self._argument(case, *one) for one in arguments))
+            set_attribute = native.attributes_of(error).__setitem__
             for name, part in record.attributes:
-                self._set_part(
-                    place, f"attribute {name!r}", part, attributes_of(error).__setitem__, name
-                )
+                self._set_part(case, set_attribute, name, part)
             for name, part in record.fields:
-                self._set_part(place, f"attribute {name!r}", part, partial(set_field, error), name)
-        set_context(error, None if record.context is None else self._made[record.context])
-        set_cause(error, None if record.cause is None else self._made[record.cause])
-        set_suppresses_context(error, record.suppress_context)
+                self._set_part(case, partial(native.set_field, error), name, part)
+        native.set_context(error, None if record.context is None else self._make_at(record.context))
+        native.set_cause(error, None if record.cause is None else self._make_at(record.cause))
+        native.set_suppresses_context(error, record.suppress_context)
 
-    def _argument_or_shown(self, place: int, number: int, part: int) -> Any:
-        value, why = self._value_of(place, part)
-        if why:
-            self._lost[place].append(f"argument {number + 1}: {why}")
+    def _argument(self, case: _Case, number: int, part: int) -> Any:
+        value = self._value_of(case, f"argument {number}", part)
         return self._show_part(part) if value is _ABSENT else value
 
     def _set_part(
-        self, place: int, what: str, part: int, setter: Callable[[str, Any], Any], name: str
+        self, case: _Case, setter: Callable[[str, Any], Any], name: str, part: int
     ) -> None:
-        value, why = self._value_of(place, part)
+        what = f"attribute {name!r}"
+        value = self._value_of(case, what, part)
         if value is not _ABSENT:
             try:
                 setter(name, value)
             except BaseException as error:
                 # A class of this name may have no room for it here.
-                why = reason(error)
-        if why:
-            self._lost[place].append(f"{what}: {why}")
+                case.lost.append(f"{what}: {reason(error)}")
 
-    def _value_of(self, place: int, part: int) -> tuple[Any, str]:
-        """Return what a part stands for, as the step of its exception has it, and what is wrong."""
-        known = self._values.get(part)
-        if known is None:
-            known = self._values[part] = self._open_part(self._parts[part])
-        value, why = known
-        if why and self._steps[place] is _Step.SHOWN:
-            value = self._show_part(part)
-        return value, why
+    def _value_of(self, case: _Case, what: str, part: int) -> Any:
+        """Return what a part stands for, as the step of its exception has it; note what is lost."""
+        if part not in self._values:
+            self._values[part] = self._open_part(self._parts[part])
+        value, why = self._values[part]
+        if why:
+            case.lost.append(f"{what}: {why}")
+        return self._show_part(part) if why and case.step is _Step.SHOWN else value
 
     def _show_part(self, part: int) -> Shown:
         one = self._parts[part]
         return Shown(one.shown or f"<{one.type_name}>")
 
     def _open_part(self, part: Part) -> tuple[Any, str]:
+        """Return what a part stands for, and what is wrong with it."""
         if part.data is None:
             return _ABSENT, part.why
         try:
@@ -212,39 +226,39 @@ class _Pass:
 
     # ---- proof
 
-    def find_differences(self) -> dict[int, str]:
-        """Return the places where an exception is not what was recorded, and why."""
-        found = {place: self._find_difference(place) for place in self._made}
-        return {place: why for place, why in found.items() if why}
+    def find_differences(self) -> list[tuple[_Case, str]]:
+        """Return the exceptions that are not what was recorded, and why."""
+        found = [(case, self._find_difference(case)) for case in self._cases]
+        return [(case, why) for case, why in found if why]
 
-    def _find_difference(self, place: int) -> str:
+    def _find_difference(self, case: _Case) -> str:
         """Return where an exception is not what was recorded; empty where nothing speaks for it."""
-        record, error, step = self._records[place], self._made[place], self._steps[place]
-        if step is _Step.REPLACED:
+        record, error = case.record, case.error
+        if case.step is _Step.REPLACED:
             return ""
-        if step is _Step.WHOLE and (why := self._compare_whole(record, error)):
+        if case.step is _Step.WHOLE and (why := self._compare_whole(record, error)):
             return why
         text = text_or_none(error)
         if record.text is None or digest_text(text) == record.text:
             return ""
         if text is None:
             return "its text cannot be had here"
-        if step is _Step.WHOLE or self._lost[place]:
+        if case.step is _Step.WHOLE or case.lost:
             return "its text is another one here"
         # Everything has come, so that its class makes the text from something else.
-        self._remarks[place].append(f"{_REMARKS[2]}: {record.message[:_REMARK]})")
+        case.remark = f"{_HAS_OTHER_TEXT}: {record.message[:_REMARK]})"
         return ""
 
     def _compare_whole(self, record: Record, error: BaseException) -> str:
         if not is_called(error, record.type_name):
             return f"its pickle is a {class_name(error)}"
-        if is_sealed(type(error)):
+        if native.is_sealed(type(error)):
             return ""
-        args = args_of(error)
+        args = native.args_of(error)
         if len(args) != len(record.args) or not all(map(self._is_alike, record.args, args)):
             return "its pickle has other arguments"
-        if not hooks_of(type(error)) & _STATE:
-            there = attributes_of(error)
+        if not native.hooks_of(type(error)) & _STATE:
+            there = native.attributes_of(error)
             for name, part in record.attributes:
                 if not self._is_alike(part, there.get(name, _ABSENT)):
                     return f"its pickle has another attribute {name!r}"
@@ -258,34 +272,6 @@ class _Pass:
             return True
         there = pickler.take_snapshot([lambda: self._open_part(one)[0]], flat=True)
         return there == pickler.take_snapshot([lambda: value], flat=True)
-
-    # ---- notes
-
-    def annotate_all(self) -> list[BaseException]:
-        """Return the exceptions with their notes, in the order of their records."""
-        for place in self._made:
-            self._annotate_at(place)
-        return [self._made[place] for place in range(len(self._records))]
-
-    def _annotate_at(self, place: int) -> None:
-        """Give an exception its notes: those it had, what happened on the way, where it is from."""
-        record, error = self._records[place], self._made[place]
-        notes = list(record.notes)
-        for remark in [self._remark_on(place), *self._remarks[place]]:
-            if remark and remark not in notes:
-                notes.append(remark)
-        if record.hops:
-            notes.append(RemoteTraceback.from_hops(tuple(_read_hop(one) for one in record.hops)))
-        set_notes(error, notes)
-
-    def _remark_on(self, place: int) -> str:
-        whys = [*self._whys[place], *self._lost[place]]
-        step, record = self._steps[place], self._records[place]
-        if not whys or type(self._made[place]) is RemoteError:
-            return ""
-        if step is _Step.REPLACED:
-            return f"{_REMARKS[1]} {record.type_name}: {_join_reasons(whys)})"
-        return f"{_REMARKS[0]}: {_join_reasons(whys)})"
 
 
 class _Unpickler(pickle.Unpickler):
@@ -306,23 +292,19 @@ def make_waiting(
     group: tuple[str, list[BaseException]] | None = None,
 ) -> BaseException:
     """Return an exception that waits for its state; this is what a pickle calls."""
-    error = make_bare(kind, group)
-    set_args(error, args)
+    error = native.make_bare(kind, group)
+    native.set_args(error, args)
     for name, value in fields:
-        set_field(error, name, value)
+        native.set_field(error, name, value)
     return error
 
 
 def is_users_note(note: Any) -> bool:
     """Say whether a note is a user's, and none of ours."""
-    ours = type(note) is RemoteTraceback or str(note).startswith(_REMARKS)
+    ours = type(note) is RemoteTraceback or str(note).startswith(
+        (_IS_REBUILT, _IS_ANOTHER, _HAS_OTHER_TEXT)
+    )
     return not ours
-
-
-def _first_step(record: Record) -> _Step:
-    if record.whole is not None:
-        return _Step.WHOLE
-    return _Step.REPLACED if record.kind is None else _Step.REBUILT
 
 
 def _exception_or_raise(found: Any) -> BaseException:
@@ -334,7 +316,3 @@ def _exception_or_raise(found: Any) -> BaseException:
 def _join_reasons(whys: list[str]) -> str:
     text = "; ".join(dict.fromkeys(whys))
     return text if len(text) <= _REMARK else f"{text[:_REMARK]}…"
-
-
-def _read_hop(row: Any) -> Hop:
-    return Hop(*row[: len(Hop._fields)])

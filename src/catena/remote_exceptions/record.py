@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from catena.wording import class_name, full_name
+
+T = TypeVar("T")
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
@@ -31,11 +33,6 @@ class Part(NamedTuple):
     """Why there is no pickle of it as it is."""
     plain: bool = False
     """Whether everything in it is built in."""
-
-    @classmethod
-    def read(cls, row: Sequence[Any]) -> Part:
-        """Return the part that a row describes."""
-        return cls(*row[: len(cls._fields)])
 
 
 @dataclass(slots=True)
@@ -66,15 +63,13 @@ class Record:
 
     def to_row(self) -> tuple[Any, ...]:
         """Return the record as a row."""
-        return tuple(getattr(self, name) for name in _NAMES)
-
-    @classmethod
-    def read(cls, row: Sequence[Any]) -> Record:
-        """Return the record that a row describes."""
-        return cls(*row[: len(_NAMES)])
+        return tuple(getattr(self, name) for name in self.__match_args__)
 
 
-_NAMES = [one.name for one in fields(Record)]
+def read_row(kind: type[T], row: Sequence[Any]) -> T:
+    """Return the Record, the Part or the Hop that a row describes."""
+    known: Any = kind
+    return known(*row[: len(known.__match_args__)])
 
 
 class Shown(str):
@@ -111,7 +106,7 @@ def text_or_none(error: BaseException) -> str | None:
     try:
         return str.__str__(str(error))
     except BaseException:
-        # As above.
+        # SystemExit as well: it is not meant for us.
         return None
 
 
