@@ -55,7 +55,7 @@ def reduce_class(cls: Any) -> tuple[Any, ...]:
     filling: dict[str, dict[str, Any]] = {name: {**one.__dict__} for name, one in members.items()}
     state = (attributes, _registered_with(cls), filling)
     made = (_make_class, (meta, cls.__name__, cls.__bases__, names, data), state)
-    return origins.with_identity(cls, (*made, None, None, _fill_class), shared=True)
+    return origins.with_identity(cls, (*made, None, None, fill_class), shared=True)
 
 
 def reduce_member(member: enum.Enum) -> tuple[Any, ...] | None:
@@ -218,7 +218,7 @@ def _stand_in(base: Any, old: Any, thread: int) -> Any:
     return classmethod(__init_subclass__)
 
 
-def _fill_class(
+def fill_class(
     cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, Any]]]
 ) -> None:
     """Give a class its attributes, past whatever its metaclass makes of setting one."""

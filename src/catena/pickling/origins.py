@@ -13,16 +13,9 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 Setter = Callable[[Any, Any], Any]
-
-
-class Identity(NamedTuple):
-    """Who an object is, and whether the process that writes this defined it."""
-
-    id: str
-    original: bool
 
 
 class _Entry(weakref.ref[Any]):
@@ -33,6 +26,7 @@ class _Entry(weakref.ref[Any]):
     address: int
     id: str
     original: bool
+    """Whether this process defined it."""
     finished: bool
     """Whether it has been filled: what arrives is made first, since it may hold itself."""
 
@@ -44,31 +38,26 @@ _by_id: dict[str, _Entry] = {}
 _lock = threading.RLock()
 
 
-def identity_of(obj: Any) -> Identity | None:
-    """Return who an object is; None when it cannot be referred to weakly, so nobody can know."""
-    with _lock:
-        entry = _by_address.get(id(obj))
-        if entry is None:
-            entry = _enter_object(obj, uuid.uuid4().hex, original=True, shared=True)
-        return None if entry is None else Identity(entry.id, entry.original)
-
-
 def with_identity(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> tuple[Any, ...]:
     """Return a reduction of an object that its definer will recognise.
 
     ``reduced`` is ``(make, args, state, None, None, setter)`` or its beginning. ``shared`` says
     that who gets it more than once uses one object: it is the same wherever it comes from.
+    Nobody can know who an object is that cannot be referred to weakly; it goes as it is.
     """
-    identity = identity_of(obj)
-    if identity is None:
+    with _lock:
+        entry = _by_address.get(id(obj))
+        if entry is None:
+            entry = _enter_object(obj, uuid.uuid4().hex, original=True, shared=True)
+    if entry is None:
         return reduced
     make, args, *rest = reduced
     state = rest[0] if rest else None
     setter = rest[3] if len(rest) > 3 else _update_attributes
-    given = (identity.id, shared, make, args)
+    given = (entry.id, shared, make, args)
     if state is None:
         return recall_object, given
-    return recall_object, given, (identity.original, setter, state), None, None, fill_arrived
+    return recall_object, given, (entry.original, setter, state), None, None, fill_arrived
 
 
 def recall_object(id: str, shared: bool, make: Callable[..., Any], args: Any) -> Any:  # noqa: FBT001

@@ -30,29 +30,21 @@ Reduced = str | tuple[Any, ...]
 # ---- code
 
 
+_CODE = (
+    *("argcount", "posonlyargcount", "kwonlyargcount", "nlocals", "stacksize", "flags", "code"),
+    *("consts", "names", "varnames", "filename", "name", "qualname", "firstlineno", "linetable"),
+    *("exceptiontable", "freevars", "cellvars"),
+)
+"""What a code object is made of, in this order."""
+
+
 def _reduce_code(code: types.CodeType) -> Reduced:
     """Return a code object with its file name, which cloudpickle leaves out since 3.1.3."""
+    given = {name: getattr(code, f"co_{name}") for name in _CODE}
     # New strings: pickle writes an interned one differently on its way back.
-    texts = [tuple("".join(one) for one in names) for names in (code.co_names, code.co_varnames)]
-    cells = [tuple("".join(one) for one in names) for names in (code.co_freevars, code.co_cellvars)]
-    return types.CodeType, (
-        code.co_argcount,
-        code.co_posonlyargcount,
-        code.co_kwonlyargcount,
-        code.co_nlocals,
-        code.co_stacksize,
-        code.co_flags,
-        code.co_code,
-        code.co_consts,
-        *texts,
-        code.co_filename,
-        "".join(code.co_name),
-        code.co_qualname,
-        code.co_firstlineno,
-        code.co_linetable,
-        code.co_exceptiontable,
-        *cells,
-    )
+    for name in ("names", "varnames", "freevars", "cellvars"):
+        given[name] = tuple("".join(one) for one in given[name])
+    return types.CodeType, tuple({**given, "name": "".join(code.co_name)}.values())
 
 
 def _reduce_module(module: types.ModuleType) -> Reduced:
@@ -72,11 +64,7 @@ def _reduce_module(module: types.ModuleType) -> Reduced:
 
 def _reduce_partial_method(method: functools.partialmethod[Any]) -> Reduced:
     # From 3.14 on none can be made without its function, which is what pickle would try.
-    return _make_partial_method, (method.func, method.args, method.keywords), vars(method)
-
-
-def _make_partial_method(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    return functools.partialmethod(function, *args, **keywords)
+    return functools.partialmethod, (method.func,), vars(method)
 
 
 def _do_nothing() -> None:
@@ -128,15 +116,9 @@ def _make_cached(options: dict[str, Any], function: Callable[..., Any]) -> Any:
 
 
 def _reduce_cached_property(prop: functools.cached_property[Any]) -> Reduced:
+    # Before 3.12 each has a lock, which is made with it.
     attributes = {name: value for name, value in vars(prop).items() if name != "lock"}
-    return _make_cached_property, (type(prop),), attributes
-
-
-def _make_cached_property(kind: type[functools.cached_property[Any]]) -> Any:
-    made = kind.__new__(kind)
-    if sys.version_info < (3, 12):
-        vars(made)["lock"] = threading.RLock()
-    return made
+    return functools.cached_property, (prop.func,), attributes
 
 
 # ---- typing
@@ -167,15 +149,8 @@ def _make_parameter(
 
 
 def _reduce_new_type(kind: Any) -> Reduced:
-    made = (_make_new_type, (kind.__qualname__, kind.__supertype__, kind.__module__))
+    made: Any = (object.__new__, (typing.NewType,), vars(kind))
     return _name_or(kind, made, shared=True)
-
-
-def _make_new_type(name: str, supertype: Any, module: str) -> Any:
-    new: Any = typing.NewType
-    made = new(name, supertype)
-    made.__module__ = module
-    return made
 
 
 def _reduce_alias(alias: Any) -> Reduced:

@@ -11,6 +11,7 @@ from types import MemberDescriptorType
 from typing import Any, cast
 
 from catena.pickling import origins
+from catena.pickling.classes import fill_class
 
 
 def is_struct(cls: Any) -> bool:
@@ -33,14 +34,16 @@ def reduce_struct(cls: Any) -> tuple[Any, ...]:
         "__annotations__": annotations,
     }
     left = ("__slots__", "__dict__", "__weakref__", *names)
-    state = {
+    attributes = {
         name: value
         for name, value in own.items()
         if name not in left and not isinstance(value, MemberDescriptorType)
     }
     defaults = {name: one for name, one in _defaults_of(cls).items() if name in annotations}
-    made = (_make_struct, (meta, cls.__name__, cls.__bases__, names, defaults, options), state)
-    return origins.with_identity(cls, (*made, None, None, _fill_struct), shared=True)
+    made = (_make_struct, (meta, cls.__name__, cls.__bases__, names, defaults, options))
+    return origins.with_identity(
+        cls, (*made, (attributes, [], {}), None, None, fill_class), shared=True
+    )
 
 
 def _defaults_of(cls: Any) -> dict[str, tuple[bool, Any]]:
@@ -69,8 +72,3 @@ def _make_struct(
         for one, (factory, value) in defaults.items()
     }
     return meta(name, bases, {**names, **given}, **options)
-
-
-def _fill_struct(cls: Any, state: dict[str, Any]) -> None:
-    for name, value in state.items():
-        type.__setattr__(cls, name, value)
