@@ -156,13 +156,13 @@ def test_a_start_that_is_interrupted_is_quiet(scratch_home: Path) -> None:
 def test_a_parent_that_is_killed_while_workers_start(scratch_home: Path) -> None:
     """R11: the workers end, and the last of them takes the directory away."""
     source = textwrap.dedent(SLOW) + textwrap.dedent("""
-        real = catena.pool.process.Worker._read_ready
+        real = catena.pool.process.Worker._await_ready
 
-        def said(self):
+        def said(self, facts):
             print(json.dumps(self.pid), flush=True)
-            return real(self)
+            return real(self, facts)
 
-        catena.pool.process.Worker._read_ready = said
+        catena.pool.process.Worker._await_ready = said
         asyncio.run(main())
     """)
     with Program(source, scratch_home) as program:

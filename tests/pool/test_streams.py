@@ -157,7 +157,7 @@ def test_a_child_of_a_worker_that_lives_on_holds_up_nobody(tmp_path: Path) -> No
     """K10: what the worker printed is there, and the end of its child's output is not awaited."""
     relay = OutputRelay()
     reader, writer = os.pipe()
-    pipe = relay.add(reader, "w-0", error=False)
+    pipe = relay.add(reader, "w-0", "stdout")
     os.write(writer, b"all that the worker printed\nand the rest")
 
     relay.finish_copying(20)

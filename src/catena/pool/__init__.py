@@ -1,1 +1,8 @@
-"""Worker processes, how they are reached, and the scope that owns them."""
+"""Worker processes, how they are reached, and the scope that owns them.
+
+In the parent: ``pool`` is the scope, ``arguments`` what it may be given, ``process`` one worker of
+it, ``likeness`` what makes a worker like its parent, ``output`` what workers print, ``socket_dir``
+where their sockets are, ``heartbeat`` the beat of the loop. In the worker: ``worker_main`` is its
+program, ``bootstrap`` what it runs before and after. In both: ``held`` and ``forking`` keep file
+descriptors from forked children.
+"""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 from catena.pickling.references import find_reference
+from catena.pool.bootstrap import split_name
 
 Loop = Literal["auto", "asyncio", "uvloop"]
 
@@ -47,14 +47,15 @@ def checked_bootstrap(value: object) -> str | None:
     if value is None:
         return None
     if callable(value):
+        name = find_reference(value)
+        advice = "define it in a module of its own and pass 'module:function'"
         raise TypeError(
             "bootstrap must be the name of a function, because every worker imports it by that:"
-            f" {_advise_name(value)}"
+            f" {advice if name is None else f'pass {name!r}'}"
         )
     if not isinstance(value, str):
         raise TypeError(f"bootstrap must be a text such as 'module:function', it is {value!r}")
-    if not all(part.strip() for part in value.partition(":")):
-        raise ValueError(f"bootstrap must be module:function, it is {value!r}")
+    split_name(value)
     return value
 
 
@@ -64,10 +65,3 @@ def checked_loop(value: object) -> str:
     if chosen not in get_args(Loop):
         raise ValueError(f"loop must be one of {', '.join(get_args(Loop))}, it is {chosen!r}")
     return cast("str", chosen)
-
-
-def _advise_name(function: Callable[..., object]) -> str:
-    name = find_reference(function)
-    if name is None:
-        return "define it in a module of its own and pass 'module:function'"
-    return f"pass '{name}'"

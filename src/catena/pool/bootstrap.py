@@ -67,17 +67,23 @@ def check_started_as() -> None:
         )
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Return module and function of ``module:function``. Raises ValueError for another form."""
+    module, _, path = (part.strip() for part in name.partition(":"))
+    if not (module and path):
+        raise ValueError(f"bootstrap must be module:function, it is {name!r}")
+    return module, path
+
+
 def import_function(name: str) -> Callable[[], Any]:
     """Return the function that ``module:function`` names.
 
     Raises ValueError for a name of another form and for one that names nothing to call, and what
     importing the module raises.
     """
-    module, colon, path = name.partition(":")
-    if not colon or not module.strip() or not path.strip():
-        raise ValueError(f"{name!r} is not of the form module:function")
-    found: object = importlib.import_module(module.strip())
-    for part in path.strip().split("."):
+    module, path = split_name(name)
+    found: object = importlib.import_module(module)
+    for part in path.split("."):
         found = getattr(found, part, None)
     if not callable(found):
         raise ValueError(  # noqa: TRY004 - it is the name that is wrong
@@ -112,7 +118,7 @@ class Bootstrap:
         with self._lock:
             if self._ending is None:
                 self._ending = threading.Thread(
-                    target=self._call_returned, args=(seconds,), name="catena-finish", daemon=True
+                    target=_call_last, args=(self._left, seconds), name="catena-finish", daemon=True
                 )
                 self._ending.start()
         self._ending.join(seconds)
@@ -120,10 +126,9 @@ class Bootstrap:
             self._reported = True
             sys.stderr.write(f"catena: the worker ended, its bootstrap took over {seconds:.1f} s\n")
 
-    def _call_returned(self, seconds: float) -> None:
-        if self._left is None:
-            return
-        try:
-            self._left(seconds)
-        except Exception:
-            _log.exception("the function that a worker's bootstrap returned raised")
+
+def _call_last(left: Callable[[float], object], seconds: float) -> None:
+    try:
+        left(seconds)
+    except Exception:
+        _log.exception("the function that a worker's bootstrap returned raised")

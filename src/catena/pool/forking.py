@@ -11,11 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import stat
 import sys
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,8 @@ _kept: list[object] = []
 """What must not be collected in a child: gRPC's objects wait for threads that are not there."""
 
 
-@contextmanager
-def fork_lock() -> Generator[None]:
-    """Within it no other thread forks: what it makes is made, and held, or not there at all."""
-    with _lock:
-        yield
+fork_lock = threading.RLock()
+"""Within it no other thread forks: what it makes is made, and held, or not there at all."""
 
 
 def in_child(do: Callable[[], object]) -> None:
@@ -52,8 +49,11 @@ def in_child(do: Callable[[], object]) -> None:
     _callbacks.append(do)
 
 
-def check_grpc() -> None:
-    """Raise WorkerStartError where gRPC, and so a pool, cannot work because of a fork."""
+def pool_opened() -> Callable[[], None]:
+    """Note that a pool is open in this process; return what notes that it is closed again.
+
+    Raises WorkerStartError where gRPC, and so a pool, cannot work because of a fork.
+    """
     if loading.used_before_the_fork():
         raise WorkerStartError(
             worker="any",
@@ -61,10 +61,6 @@ def check_grpc() -> None:
             ' after that; start it with multiprocessing\'s "spawn" or "forkserver", or before a'
             " pool is opened",
         )
-
-
-def pool_opened() -> Callable[[], None]:
-    """Note that a pool is open in this process; return what notes that it is closed again."""
     if loading.fork_support:
         _begin_refusing()
     mark = object()
@@ -72,12 +68,9 @@ def pool_opened() -> Callable[[], None]:
     return lambda: _open.discard(mark)
 
 
+@cache
 def _begin_refusing() -> None:
     """Say, once, what gRPC's own fork support would do, and refuse forks from here on."""
-    global _watching  # noqa: PLW0603 - the process's own
-    if _watching:
-        return
-    _watching = True
     sys.addaudithook(_refuse_fork)
     if _INSTRUMENTED not in sys.modules:
         _log.warning(
@@ -93,18 +86,12 @@ def _refuse_fork(event: str, _: tuple[Any, ...]) -> None:
         raise ForkRefused(variable=loading.FORK_SUPPORT)
 
 
-def _before_fork() -> None:
-    _lock.acquire()
-
-
-def _in_parent() -> None:
-    _lock.release()
-
-
 def _in_child() -> None:
     """Let go of all that is the parent's. Nothing here may wait for a thread."""
-    global _lock, _pid
-    parent, _pid, _lock = _pid, os.getpid(), threading.RLock()
+    global _pid
+    parent, _pid = _pid, os.getpid()
+    # The thread that forked took it before, and is the one that lives on here.
+    fork_lock.release()
     _open.clear()
     if held or links:
         _replace_descriptors(held | _find_sockets())
@@ -137,26 +124,18 @@ def _find_sockets() -> set[int]:
 
 def _is_ours(fd: int) -> bool:
     try:
-        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-            return False
         one = socket.socket(fileno=fd)
     except OSError:
+        # It is no socket.
         return False
-    try:
-        if one.family != socket.AF_UNIX:
-            return False
-        return any(is_ours(Path(name).parent) for name in _read_names(one))
-    finally:
-        one.detach()
-
-
-def _read_names(one: socket.socket) -> list[str]:
-    """Return the paths of both ends, of those that have one."""
-    found: list[object] = [one.getsockname()]
+    names: list[object] = []
     with suppress(OSError):
+        names.append(one.getsockname())
         # One that listens has no peer.
-        found.append(one.getpeername())
-    return [name for name in found if isinstance(name, str) and name]
+        names.append(one.getpeername())
+    one.detach()
+    # Only Unix sockets have paths, and not all of them.
+    return any(isinstance(name, str) and is_ours(Path(name).parent) for name in names)
 
 
 def _replace_descriptors(fds: set[int]) -> None:
@@ -188,7 +167,7 @@ def _report_end(error: BaseException) -> int:
 
 
 _open: set[object] = set()
-_watching = False
 _pid = os.getpid()
-_lock = threading.RLock()
-os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+os.register_at_fork(
+    before=fork_lock.acquire, after_in_parent=fork_lock.release, after_in_child=_in_child
+)

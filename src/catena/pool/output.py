@@ -14,9 +14,11 @@ import selectors
 import sys
 import threading
 from collections import Counter, deque
-from typing import Any
+from typing import Any, Literal
 
 from catena.pool.held import hold_descriptor, let_go
+
+Stream = Literal["stdout", "stderr"]
 
 _LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20
@@ -33,9 +35,9 @@ class Pipe:
     ``ended`` says that all of it has been read.
     """
 
-    def __init__(self, name: str, *, error: bool) -> None:
+    def __init__(self, name: str, stream: Stream) -> None:
         self.name = name
-        self.error = error
+        self.stream: Stream = stream
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self.ended = False
         self._rest = bytearray()
@@ -55,30 +57,26 @@ class Pipe:
 
 
 class OutputRelay:
-    """Copies lines until every pipe has ended, or it is finished."""
+    """Copies lines, in a thread of its own, until it is finished; pipes may be added until then."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
         self._stop_reader, self._stop_writer = map(hold_descriptor, os.pipe())
         self._selector.register(self._stop_reader, selectors.EVENT_READ, None)
-        self._open: dict[int, Pipe] = {}
         self._lock = threading.Lock()
         # Lines of each worker's stream that could not be written and are not reported yet.
         self._lost: Counter[tuple[str, str]] = Counter()
         self._broken: set[str] = set()
         self._finished = False
+        self._thread.start()
 
-    def add(self, fd: int, name: str, *, error: bool) -> Pipe:
+    def add(self, fd: int, name: str, stream: Stream) -> Pipe:
         """Begin to copy from a pipe, whose file descriptor the relay closes at its end."""
-        pipe = Pipe(name, error=error)
+        pipe = Pipe(name, stream)
         os.set_blocking(hold_descriptor(fd), False)
         with self._lock:
-            self._open[fd] = pipe
             self._selector.register(fd, selectors.EVENT_READ, pipe)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
-                self._thread.start()
         return pipe
 
     def finish_copying(self, timeout: float) -> None:
@@ -90,11 +88,9 @@ class OutputRelay:
         if self._finished:
             return
         self._finished = True
-        thread = self._thread
-        if thread is not None:
-            os.write(self._stop_writer, b".")
-            thread.join(timeout)
-        if thread is None or not thread.is_alive():
+        os.write(self._stop_writer, b".")
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
             self._selector.close()
         for fd in (self._stop_reader, self._stop_writer):
             let_go(fd)
@@ -103,11 +99,6 @@ class OutputRelay:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                if not self._open:
-                    # The next pipe, of a worker that starts later, gets a thread of its own.
-                    self._thread = None
-                    return
             for key, _ in self._selector.select():
                 if key.data is None:
                     self._copy_rest()
@@ -129,7 +120,9 @@ class OutputRelay:
 
     def _copy_rest(self) -> None:
         """Copy what is in the pipes, and let go of those that somebody still has open."""
-        for fd, pipe in list(self._open.items()):
+        self._selector.unregister(self._stop_reader)
+        for key in list(self._selector.get_map().values()):
+            fd, pipe = key.fd, key.data
             left = _LEFT
             while left > 0 and (copied := self._copy_pipe(fd, pipe)) >= 0:
                 left -= copied
@@ -140,13 +133,12 @@ class OutputRelay:
     def _close_pipe(self, fd: int) -> None:
         with self._lock:
             self._selector.unregister(fd)
-            del self._open[fd]
         let_go(fd)
 
     def _write_lines(self, text: str, pipe: Pipe) -> None:
         if not text:
             return
-        name = "stderr" if pipe.error else "stdout"
+        name = pipe.stream
         try:
             _put(getattr(sys, name, None), text)
         except BaseException as error:

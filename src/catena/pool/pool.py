@@ -68,17 +68,22 @@ class WorkerPool:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
         self._stop_timeout = checked_patience("stop_timeout", stop_timeout)
-        self._loop = checked_loop(loop)
         self._strict = strict
-        self._bootstrap = checked_bootstrap(bootstrap)
-        self._gc_threshold = checked_number("gc_threshold", gc_threshold, least=0)
+        # What each worker is given, as JSON has it.
+        self._options = {
+            "loop": checked_loop(loop),
+            "stop_timeout": self._stop_timeout,
+            "strict": strict,
+            "bootstrap": checked_bootstrap(bootstrap),
+            "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
+        }
         self._scratch: SocketDirectory | None = None
         self._relay: OutputRelay | None = None
         self._workers: list[Worker] = []
         self._proxy: Proxy | None = None
         self._outer: object = None
-        self._entered = False
-        self._opened_by = os.getpid()
+        # The process that entered it; 0 before that.
+        self._opened_by = 0
         self._closed: Callable[[], None] = lambda: None
         self._heartbeat = Heartbeat()
 
@@ -103,16 +108,14 @@ class WorkerPool:
         def __exit__(self, *_: object) -> None: ...
 
     async def __aenter__(self) -> Self:
-        if self._entered:
+        if self._opened_by:
             raise RuntimeError("a WorkerPool is entered once; make another one")
-        self._entered = True
         self._opened_by = os.getpid()
         if sys.platform not in ("linux", "darwin"):
             raise WorkerStartError(
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
         check_started_as()
-        forking.check_grpc()
         self._closed = forking.pool_opened()
         self._heartbeat.start()
         try:
@@ -142,14 +145,7 @@ class WorkerPool:
         scratch = self._scratch = _make_directory()
         relay = self._relay = OutputRelay()
         secret = secrets.token_bytes(32)
-        options = {
-            "secret": secret.hex(),
-            "loop": self._loop,
-            "stop_timeout": self._stop_timeout,
-            "strict": self._strict,
-            "bootstrap": self._bootstrap,
-            "gc_threshold": self._gc_threshold,
-        }
+        options = {**self._options, "secret": secret.hex()}
         label = scratch.path.name.rpartition("-")[2]
         self._workers = [
             Worker(f"{label}-{number}", scratch.socket_path(number), relay, options)

@@ -1,8 +1,8 @@
 """One worker process: how it is started, how it says that it is ready, and how it is ended.
 
-It inherits what ``likeness`` lists; everything else that it needs is written to its standard input,
-which stays open. When its standard input ends, the parent has died or closed the pool, and the
-worker ends too.
+It inherits what ``likeness`` lists. Its standard input is a socket: everything else that it needs
+is written there, and there it answers that it is ready. The socket stays open: when it ends, the
+parent has died or closed the pool, and the worker ends too.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from catena.errors import WorkerStartError
@@ -64,8 +64,7 @@ class Worker:
         self._relay = relay
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self._ready = -1
-        self._control = -1
+        self._control: socket.socket | None = None
         self._errors: Pipe | None = None
 
     @property
@@ -77,12 +76,9 @@ class Worker:
         """Start the process and wait until it listens. Raises WorkerStartError, in time."""
         try:
             async with asyncio.timeout(timeout):
-                await self._hand_over(self._spawn_process())
-                said = await self._read_ready()
+                said = await self._await_ready(self._spawn_process())
         except TimeoutError:
             raise self._start_error(f"it was not ready after {timeout:g} s") from None
-        finally:
-            self._forget_ready()
         if said != b"ready":
             # What it printed says most about the cause, so that is read to its end first.
             await self._wait_exit(1.0, lambda: self._errors is None or self._errors.ended)
@@ -95,19 +91,14 @@ class Worker:
         """Start the process; return what it waits for on its standard input."""
         command = likeness.worker_command(self.id)
         environment = worker_environment(likeness.parent_environment(), self.id)
-        with fork_lock():
-            self._ready, ready_in_child = os.pipe()
-            hold_descriptor(self._ready)
+        with fork_lock:
             try:
-                self._open_process(command, environment, ready_in_child)
+                self._open_process(command, environment)
             except OSError as error:
                 raise WorkerStartError(worker=self.id, cause=str(error)) from error
-            finally:
-                os.close(ready_in_child)
         facts = {
             "worker": self.id,
             "socket": str(self.socket),
-            "ready": ready_in_child,
             "sys_path": likeness.parent_path(),
             "argv": likeness.parent_arguments(),
             "environment": likeness.restored_environment(),
@@ -115,48 +106,46 @@ class Worker:
         }
         return json.dumps(facts).encode() + b"\n"
 
-    def _open_process(self, command: list[str], environment: dict[str, str], ready: int) -> None:
-        process = self._process = subprocess.Popen(  # noqa: S603 - our own command
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            pass_fds=(ready,),
-            # A group of its own: Ctrl-C at a terminal is the parent's to handle.
-            process_group=0,
-        )
-        pipes = process.stdin, process.stdout, process.stderr
-        control, out, errors = [os.dup(pipe.fileno()) for pipe in pipes if pipe is not None]
+    def _open_process(self, command: list[str], environment: dict[str, str]) -> None:
+        self._control, theirs = socket.socketpair()
+        hold_descriptor(self._control.fileno())
+        self._control.setblocking(False)
+        with theirs:
+            # Whatever socket.setdefaulttimeout was given.
+            theirs.setblocking(True)
+            process = self._process = subprocess.Popen(  # noqa: S603 - our own command
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                # A group of its own: Ctrl-C at a terminal is the parent's to handle.
+                process_group=0,
+            )
+        pipes: list[Any] = [process.stdout, process.stderr]
+        out, errors = [os.dup(pipe.fileno()) for pipe in pipes]
         for pipe in pipes:
-            if pipe is not None:
-                pipe.close()
-        process.stdin = process.stdout = process.stderr = None
-        self._control = hold_descriptor(control)
-        self._relay.add(out, self.id, error=False)
-        self._errors = self._relay.add(errors, self.id, error=True)
+            pipe.close()
+        process.stdout = process.stderr = None
+        self._relay.add(out, self.id, "stdout")
+        self._errors = self._relay.add(errors, self.id, "stderr")
 
-    async def _hand_over(self, facts: bytes) -> None:
-        """Write what the worker waits for, as it reads."""
-        os.set_blocking(self._control, False)
-        left = memoryview(facts)
-        # One that has ended already reads nothing; whoever waits for it to be ready learns how.
-        with suppress(BrokenPipeError):
-            while left:
-                try:
-                    left = left[os.write(self._control, left) :]
-                except BlockingIOError:
-                    await _await_pipe(self._control, reading=False)
-
-    async def _read_ready(self) -> bytes:
-        await _await_pipe(self._ready, reading=True)
-        return os.read(self._ready, 65536)
+    async def _await_ready(self, facts: bytes) -> bytes:
+        """Hand over what the worker waits for; return what it says then, nothing when it ended."""
+        loop = asyncio.get_running_loop()
+        control = cast("socket.socket", self._control)
+        try:
+            await loop.sock_sendall(control, facts)
+            return await loop.sock_recv(control, 65536)
+        except ConnectionError:
+            # It ended before it had read everything.
+            return b""
 
     def ask_to_end(self) -> None:
         """Ask the worker to end, by ending its standard input."""
-        if self._control >= 0:
-            let_go(self._control)
-            self._control = -1
+        if self._control is not None:
+            let_go(self._control.detach())
+            self._control = None
 
     async def wait_stopped(self, timeout: float) -> None:
         """Wait until the process has ended; after ``timeout`` seconds terminate, then kill it."""
@@ -179,11 +168,6 @@ class Worker:
         """Return how the process ended, None while it runs."""
         return self._process.poll() if self._process else None
 
-    def _forget_ready(self) -> None:
-        if self._ready >= 0:
-            let_go(self._ready)
-            self._ready = -1
-
     async def _wait_exit(self, timeout: float, read: Callable[[], bool] = lambda: True) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -199,22 +183,3 @@ class Worker:
         tail = "\n".join(self._errors.tail) if self._errors is not None else ""
         text = f"{cause}\n{tail}" if tail else cause
         return WorkerStartError(worker=self.id, cause=text, exit_code=self.exit_code())
-
-
-async def _await_pipe(fd: int, *, reading: bool) -> None:
-    """Wait until a pipe can be read or written, or its other end is closed."""
-    loop = asyncio.get_running_loop()
-    able = loop.create_future()
-    add, remove = (
-        (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
-    )
-    add(fd, _mark_able, able)
-    try:
-        await able
-    finally:
-        remove(fd)
-
-
-def _mark_able(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

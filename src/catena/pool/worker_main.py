@@ -1,8 +1,8 @@
 """The worker process: ``python -m catena.pool.worker_main``, started by a pool and by nobody else.
 
-It reads its settings from its standard input, serves links until that input ends, and ends soon
-after, even when a routine blocks its event loop. Its bootstrap is called before it serves, and the
-function that the bootstrap returned after that.
+It reads its settings from its standard input, a socket on which it answers that it is ready, serves
+links until that input ends, and ends soon after, even when a routine blocks its event loop. Its
+bootstrap is called before it serves, and the function that the bootstrap returned after that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from catena.link.server import Server
 from catena.pool import forking
 from catena.pool.bootstrap import BOOTSTRAP, Bootstrap
 from catena.pool.heartbeat import Heartbeat
-from catena.pool.held import hold_descriptor, let_go
+from catena.pool.held import hold_descriptor
 from catena.pool.socket_dir import remove_abandoned
 from catena.proxy.table import ProxyTable
 from catena.standing import adopt_id, worker_id
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     facts = json.loads(line)
     control = _settle_in(facts)
-    bootstrap = _call_bootstrap(facts)
+    bootstrap = _call_bootstrap(facts, control)
     # What is imported by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _settle_in(facts: dict[str, Any]) -> int:
-    """Make this process a likeness of its parent; return where the end of the parent shows."""
+    """Make this process a likeness of its parent; return what leads to the parent."""
     sys.path[:] = facts["sys_path"]
     sys.argv[:] = facts["argv"]
     for name, value in facts["environment"].items():
@@ -96,7 +96,7 @@ def _settle_in(facts: dict[str, Any]) -> int:
     return control
 
 
-def _call_bootstrap(facts: dict[str, Any]) -> Bootstrap:
+def _call_bootstrap(facts: dict[str, Any], control: int) -> Bootstrap:
     """Call the bootstrap before the worker serves; report to the parent when it raises."""
     name = facts["bootstrap"]
     try:
@@ -104,14 +104,13 @@ def _call_bootstrap(facts: dict[str, Any]) -> Bootstrap:
     except Exception as error:
         # With its traceback to the parent, which reports it once, and not by each worker on stderr.
         trace = "".join(traceback.format_exception(error))
-        _report_start(facts["ready"], f"bootstrap: {reason(error)}\n{trace}")
+        _report_start(control, f"bootstrap: {reason(error)}\n{trace}")
         raise SystemExit(1) from None
 
 
-def _report_start(ready: int, text: str) -> None:
+def _report_start(control: int, text: str) -> None:
     """Let the parent know how the start went. Raises BrokenPipeError when it does not listen."""
-    os.write(ready, text.encode("utf-8", "backslashreplace")[:4096])
-    let_go(ready)
+    os.write(control, text.encode("utf-8", "backslashreplace")[:4096])
 
 
 def _ignore_signal(*_: object) -> None:
@@ -138,17 +137,18 @@ def _signals_of_a_child() -> Callable[[], None]:
 
 
 def _make_runner(loop: str) -> asyncio.Runner:
+    factory = None
     if loop != "asyncio":
         try:
             import uvloop  # noqa: PLC0415 - an extra
+
+            factory = uvloop.new_event_loop
         except ImportError:
             if loop == "uvloop":
                 raise ModuleNotFoundError(
                     f"uvloop is not installed: {install_command('uvloop')}"
                 ) from None
-        else:
-            return asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    return asyncio.Runner()
+    return asyncio.Runner(loop_factory=factory)
 
 
 class _Serving:
@@ -161,7 +161,6 @@ class _Serving:
         self._lock = threading.Lock()
         self._worker: str = facts["worker"]
         self._socket = Path(facts["socket"])
-        self._ready: int = facts["ready"]
         self._grace: float = facts["stop_timeout"]
         self._strict: bool = facts["strict"]
         self._secret = bytes.fromhex(facts["secret"])
@@ -193,11 +192,11 @@ class _Serving:
         try:
             await server.start()
         except Exception as error:
-            _report_start(self._ready, reason(error))
+            _report_start(self._control, reason(error))
             raise
         self._socket.chmod(0o600)
         try:
-            _report_start(self._ready, "ready")
+            _report_start(self._control, "ready")
         except BrokenPipeError:
             # gRPC complains of a server that is forgotten.
             await server.stop(None)

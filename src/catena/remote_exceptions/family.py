@@ -120,10 +120,9 @@ class Family:
         record.notes, record.hops = _split_notes(error)
         frames, left_out = frames_of(error)
         here = self._here or Hop(str(os.getpid()), "", ())
-        if first and self._here is not None:
-            record.hops = prepend_hop(here._replace(frames=frames, left_out=left_out), record.hops)
-        elif frames:
-            hop = Hop(here.worker, here.routine, frames, left_out)
+        if frames or (first and here is self._here):
+            mark = here.mark if first else ""
+            hop = Hop(here.worker, here.routine, frames, left_out, mark)
             record.hops = prepend_hop(hop, record.hops)
 
     def _place_part(self, value: Any, refer: Callable[[Any], int], *, shown: bool = False) -> int:
