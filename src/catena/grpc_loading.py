@@ -21,6 +21,7 @@ __all__ = [
     "aio",
     "fork_support",
     "grpc",
+    "restore_variables",
     "use",
     "used_before_the_fork",
     "wanted",
@@ -47,11 +48,16 @@ def _set(variables: Mapping[str, str]) -> Generator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        restore_variables(before)
+
+
+def restore_variables(before: Mapping[str, str | None]) -> None:
+    """Give variables of the environment the values that they had, None for none."""
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 fork_support = (

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
 from catena.pickling import origins
-from catena.pickling.references import MAIN, is_importable
+from catena.pickling.references import MAIN, is_importable, look_up
 
 Reduced = str | tuple[Any, ...]
 
@@ -189,12 +189,9 @@ def _fill_alias(alias: Any, value: Any) -> None:
 def _name_or(obj: Any, reduced: tuple[Any, ...], *, shared: bool) -> Reduced:
     """Return the name by which a worker finds an object, or else what makes another one."""
     name = getattr(obj, "__qualname__", None) or obj.__name__
-    if is_importable(obj.__module__):
-        found: Any = sys.modules[obj.__module__]
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is obj:
-            return name
+    module = obj.__module__
+    if is_importable(module) and look_up(sys.modules[module], name) is obj:
+        return name
     return origins.with_identity(obj, reduced, shared=shared)
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from types import MethodType, ModuleType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
@@ -25,14 +26,11 @@ _DECORATORS = 32
 """How many decorators are looked through for the function beneath them."""
 
 
-class Module(NamedTuple):
-    """A module as it was when it was first asked about; a reload gives it another ``spec``."""
+_modules: dict[str, tuple[Any, bool]] = {}
+"""The spec of each module when it was first asked about, and whether it was found.
 
-    spec: Any
-    found: bool
-
-
-_modules: dict[str, Module] = {}
+A reload gives a module another spec.
+"""
 
 
 def find_reference(obj: Any) -> str | None:
@@ -47,9 +45,7 @@ def find_reference(obj: Any) -> str | None:
         return None
     if not is_importable(module):
         return None
-    found: Any = sys.modules[module]
-    for part in name.split("."):
-        found = getattr(found, part, None)
+    found = look_up(sys.modules[module], name)
     for _ in range(_DECORATORS):
         if found is obj:
             return f"{module}:{name}"
@@ -61,13 +57,18 @@ def find_reference(obj: Any) -> str | None:
     return None
 
 
+def look_up(module: object, name: str) -> Any:
+    """Return what a dotted name leads to in a module, None where it leads nowhere."""
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
 def load_reference(name: str) -> Any:
     """Import what ``reference`` named. Raises ImportError or AttributeError."""
     module, _, qualname = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
+    return attrgetter(qualname)(importlib.import_module(module))
 
 
 def module_of(reference: str) -> tuple[ModuleType, Any]:
@@ -82,10 +83,10 @@ def is_importable(name: str) -> bool:
     if module is None or name in MAIN or _is_registered_by_value(name):
         return False
     spec = getattr(module, "__spec__", None)
-    known = _modules.get(name)
-    if known is None:
-        known = _modules[name] = Module(spec, _is_found(name, spec))
-    return known.found and known.spec is spec
+    if name not in _modules:
+        _modules[name] = spec, _is_found(name, spec)
+    first, found = _modules[name]
+    return found and first is spec
 
 
 def _is_registered_by_value(name: str) -> bool:

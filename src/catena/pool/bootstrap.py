@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from catena.errors import WorkerStartError
+from catena.pickling.references import look_up
 from catena.standing import WORKER
 
 BOOTSTRAP = "CATENA_WORKER_BOOTSTRAP"
@@ -82,9 +83,7 @@ def import_function(name: str) -> Callable[[], Any]:
     importing the module raises.
     """
     module, path = split_name(name)
-    found: object = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part, None)
+    found = look_up(importlib.import_module(module), path)
     if not callable(found):
         raise ValueError(  # noqa: TRY004 - it is the name that is wrong
             f"{name!r} names nothing that can be called"

@@ -68,7 +68,6 @@ class OutputRelay:
         # Lines of each worker's stream that could not be written and are not reported yet.
         self._lost: Counter[tuple[str, str]] = Counter()
         self._broken: set[str] = set()
-        self._finished = False
         self._thread.start()
 
     def add(self, fd: int, name: str, stream: Stream) -> Pipe:
@@ -83,11 +82,7 @@ class OutputRelay:
         """Copy what the pipes hold, within ``timeout`` seconds, and let go of them.
 
         Their workers have ended, so no more is to come from them; their children may live on.
-        Later calls do nothing.
         """
-        if self._finished:
-            return
-        self._finished = True
         os.write(self._stop_writer, b".")
         self._thread.join(timeout)
         if not self._thread.is_alive():

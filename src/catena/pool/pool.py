@@ -10,7 +10,8 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
@@ -77,15 +78,13 @@ class WorkerPool:
             "bootstrap": checked_bootstrap(bootstrap),
             "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
         }
-        self._scratch: SocketDirectory | None = None
-        self._relay: OutputRelay | None = None
         self._workers: list[Worker] = []
         self._proxy: Proxy | None = None
         self._outer: object = None
         # The process that entered it; 0 before that.
         self._opened_by = 0
-        self._closed: Callable[[], None] = lambda: None
-        self._heartbeat = Heartbeat()
+        # What takes away again what was made, the last first.
+        self._stack = AsyncExitStack()
 
     @property
     def workers(self) -> tuple[str, ...]:
@@ -116,8 +115,10 @@ class WorkerPool:
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
         check_started_as()
-        self._closed = forking.pool_opened()
-        self._heartbeat.start()
+        self._stack.callback(forking.pool_opened())
+        heartbeat = Heartbeat()
+        heartbeat.start()
+        self._stack.callback(heartbeat.stop)
         try:
             await self._start_workers()
         except BaseException:
@@ -142,8 +143,10 @@ class WorkerPool:
 
     async def _start_workers(self) -> None:
         await asyncio.to_thread(remove_stale)
-        scratch = self._scratch = _make_directory()
-        relay = self._relay = OutputRelay()
+        scratch = _make_directory()
+        self._stack.callback(scratch.remove)
+        relay = OutputRelay()
+        self._stack.push_async_callback(asyncio.to_thread, relay.finish_copying, 1.0)
         secret = secrets.token_bytes(32)
         options = {**self._options, "secret": secret.hex()}
         label = scratch.path.name.rpartition("-")[2]
@@ -151,6 +154,7 @@ class WorkerPool:
             Worker(f"{label}-{number}", scratch.socket_path(number), relay, options)
             for number in range(self._spawn)
         ]
+        self._stack.push_async_callback(self._stop_workers)
         waits = (worker.start(self._start_timeout) for worker in self._workers)
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         failures = [one for one in outcomes if isinstance(one, BaseException)]
@@ -161,11 +165,18 @@ class WorkerPool:
         members = tuple((worker.id, worker.target) for worker in self._workers)
         name = f"parent-{os.getpid()}"
         self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
+        self._stack.push_async_callback(self._proxy.close)
         _raise_failures(await self._proxy.connect_all())
+
+    async def _stop_workers(self) -> None:
+        for worker in self._workers:
+            worker.ask_to_end()
+        waits = (worker.wait_stopped(self._stop_timeout) for worker in self._workers)
+        await asyncio.gather(*waits, return_exceptions=True)
 
     async def _stop_shielded(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
-        stopping = asyncio.get_running_loop().create_task(self._take_down())
+        stopping = asyncio.get_running_loop().create_task(self._stack.aclose())
         while not stopping.done():
             try:
                 await asyncio.shield(stopping)
@@ -174,22 +185,6 @@ class WorkerPool:
                 if stopping.done():
                     raise
         stopping.result()
-
-    async def _take_down(self) -> None:
-        try:
-            if self._proxy is not None:
-                await self._proxy.close()
-        finally:
-            self._closed()
-            self._heartbeat.stop()
-            for worker in self._workers:
-                worker.ask_to_end()
-            waits = (worker.wait_stopped(self._stop_timeout) for worker in self._workers)
-            await asyncio.gather(*waits, return_exceptions=True)
-            if self._relay is not None:
-                await asyncio.to_thread(self._relay.finish_copying, 1.0)
-            if self._scratch is not None:
-                self._scratch.remove()
 
     def __repr__(self) -> str:
         return f"<WorkerPool of {self._spawn} workers>"

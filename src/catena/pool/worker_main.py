@@ -23,6 +23,7 @@ from typing import Any
 
 from catena.dispatch.worker.sessions import Sessions
 from catena.errors import install_command
+from catena.grpc_loading import restore_variables
 from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool import forking
@@ -75,11 +76,7 @@ def _settle_in(facts: dict[str, Any]) -> int:
     """Make this process a likeness of its parent; return what leads to the parent."""
     sys.path[:] = facts["sys_path"]
     sys.argv[:] = facts["argv"]
-    for name, value in facts["environment"].items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    restore_variables(facts["environment"])
     adopt_id(facts["worker"])
     # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
     signal.signal(signal.SIGINT, _ignore_signal)
@@ -178,10 +175,9 @@ class _Serving:
         target = unix_target(self._socket)
         server = Server(target, self._worker, self._accept_link, self._secret)
         await self._start_server(server)
-        watch = threading.Thread(
+        threading.Thread(
             target=self._await_parent, args=(loop, over), name="catena-parent", daemon=True
-        )
-        watch.start()
+        ).start()
         await over.wait()
         self._start_countdown()
         await self._stop_server(server)

@@ -20,14 +20,7 @@ from catena.pickling import pickler
 from catena.remote_exceptions import native
 from catena.remote_exceptions.hops import Hop, RemoteTraceback, frames_of, prepend_hop
 from catena.remote_exceptions.rebuilding import make_waiting
-from catena.remote_exceptions.record import (
-    Part,
-    Record,
-    Shown,
-    digest_text,
-    safe_repr,
-    text_or_none,
-)
+from catena.remote_exceptions.record import Part, Record, Shown, digest_text, safe_repr
 from catena.wording import full_name, reason, text_of
 
 _DEPTH = 32
@@ -87,7 +80,7 @@ class Family:
         """Describe what an exception is by itself."""
         kind: type[BaseException] = type(error)
         refer = self._make_referrer(error)
-        record.text = digest_text(text_or_none(error))
+        record.text = digest_text(error)
         record.kind, record.step = _Pickler(None).try_dump(kind)
         record.args = [self._place_part(one, refer, shown=True) for one in native.args_of(error)]
         hooks = native.hooks_of(kind)
@@ -201,10 +194,9 @@ class _Lenient(_Pickler):
 
 def _split_notes(error: BaseException) -> tuple[list[str], list[Any]]:
     """Return the notes, whatever somebody put into ``__notes__``, and the hops among them."""
-    given: Any = native.notes_of(error)
     notes: list[str] = []
     hops: list[Any] = []
-    for note in given if type(given) in (list, tuple) else ():
+    for note in native.notes_of(error):
         if type(note) is RemoteTraceback:
             hops = [tuple(hop) for hop in note.hops]
         else:

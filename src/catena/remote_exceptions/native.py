@@ -89,13 +89,14 @@ def _has_own(kind: type[BaseException], name: str) -> bool:
     return False
 
 
-def notes_of(error: BaseException) -> Any:
-    """Return what is in an exception's ``__notes__``, None without any."""
+def notes_of(error: BaseException) -> list[Any]:
+    """Return the notes of an exception; none where ``__notes__`` is no list and no tuple."""
     place = _notes_slot(type(error))
     try:
-        return attributes_of(error).get("__notes__") if place is None else place.__get__(error)
+        notes = attributes_of(error).get("__notes__") if place is None else place.__get__(error)
     except AttributeError:
-        return None
+        return []
+    return list(notes) if type(notes) in (list, tuple) else []
 
 
 def set_notes(error: BaseException, notes: list[str]) -> None:

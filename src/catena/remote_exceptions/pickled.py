@@ -18,7 +18,7 @@ raise, the other exceptions arrive.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from catena.pickling import pickler
 from catena.remote_exceptions import native
@@ -53,23 +53,18 @@ def merge_returned(error: BaseException, thrown: BaseException, mark: str) -> bo
 
     Then what it was given meanwhile, attributes and notes, is on the one that was thrown as well.
     """
-    hops = next((one.hops for one in _notes_of(error) if type(one) is RemoteTraceback), ())
+    hops = next((one.hops for one in native.notes_of(error) if type(one) is RemoteTraceback), ())
     if all(one.mark != mark for one in hops):
         return False
     for name, value in native.attributes_of(error).items():
         native.attributes_of(thrown).setdefault(name, value)
-    notes = [one for one in _notes_of(thrown) if type(one) is not RemoteTraceback]
+    notes = [one for one in native.notes_of(thrown) if type(one) is not RemoteTraceback]
     known = {one for one in notes if type(one) is str}
-    notes += [one for one in _notes_of(error) if is_users_note(one) and one not in known]
+    notes += [one for one in native.notes_of(error) if is_users_note(one) and one not in known]
     native.set_notes(
         thrown, [*notes, RemoteTraceback.from_hops(tuple(one for one in hops if one.mark != mark))]
     )
     return True
-
-
-def _notes_of(error: BaseException) -> list[Any]:
-    notes: Any = native.notes_of(error)
-    return cast("list[Any]", notes) if type(notes) is list else []
 
 
 def _reduce_exception(error: BaseException) -> tuple[Any, ...]:

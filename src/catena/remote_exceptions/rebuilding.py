@@ -18,15 +18,7 @@ from catena.errors import RemoteError
 from catena.pickling import pickler
 from catena.remote_exceptions import native
 from catena.remote_exceptions.hops import Hop, RemoteTraceback
-from catena.remote_exceptions.record import (
-    Part,
-    Record,
-    Shown,
-    digest_text,
-    is_called,
-    read_row,
-    text_or_none,
-)
+from catena.remote_exceptions.record import Part, Record, Shown, digest_text, is_called, read_row
 from catena.wording import class_name, reason
 
 _PASSES = 6
@@ -238,8 +230,8 @@ class _Attempt:
             return ""
         if case.step is _Step.WHOLE and (why := self._compare_whole(record, error)):
             return why
-        text = text_or_none(error)
-        if record.text is None or digest_text(text) == record.text:
+        text = digest_text(error)
+        if record.text in (None, text):
             return ""
         if text is None:
             return "its text cannot be had here"

@@ -101,18 +101,15 @@ def safe_repr(value: Any) -> str:
         return f"<{class_name(value)} whose repr raises>"
 
 
-def text_or_none(error: BaseException) -> str | None:
-    """Return ``str(error)``, None when that raises."""
+def digest_text(error: BaseException) -> bytes | None:
+    """Return what exceptions of equal texts have in common, None when ``str()`` of it raises.
+
+    Addresses in memory do not count.
+    """
     try:
-        return str.__str__(str(error))
+        text = str.__str__(str(error))
     except BaseException:
         # SystemExit as well: it is not meant for us.
-        return None
-
-
-def digest_text(text: str | None) -> bytes | None:
-    """Return what two equal texts have in common; addresses in memory do not count."""
-    if text is None:
         return None
     plain = _ADDRESS.sub("0x", text).encode("utf-8", "surrogatepass")
     return blake2b(plain, digest_size=16).digest()
