@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from catena.errors import WorkerStartError
 from catena.pickling.references import look_up
@@ -88,7 +88,7 @@ def import_function(name: str) -> Callable[[], Any]:
         raise ValueError(  # noqa: TRY004 - it is the name that is wrong
             f"{name!r} names nothing that can be called"
         )
-    return cast("Callable[[], Any]", found)
+    return found
 
 
 class Bootstrap:

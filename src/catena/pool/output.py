@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from catena.pool.held import hold_descriptor, let_go
 
-Stream = Literal["stdout", "stderr"]
+Output = Literal["stdout", "stderr"]
 
 _LINE_LIMIT = 8 << 20
 _TAIL_LINES = 20
@@ -35,9 +35,9 @@ class Pipe:
     ``ended`` says that all of it has been read.
     """
 
-    def __init__(self, name: str, stream: Stream) -> None:
+    def __init__(self, name: str, stream: Output) -> None:
         self.name = name
-        self.stream: Stream = stream
+        self.stream: Output = stream
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self.ended = False
         self._rest = bytearray()
@@ -70,7 +70,7 @@ class OutputRelay:
         self._broken: set[str] = set()
         self._thread.start()
 
-    def add(self, fd: int, name: str, stream: Stream) -> Pipe:
+    def add(self, fd: int, name: str, stream: Output) -> Pipe:
         """Begin to copy from a pipe, whose file descriptor the relay closes at its end."""
         pipe = Pipe(name, stream)
         os.set_blocking(hold_descriptor(fd), False)
