@@ -23,7 +23,7 @@ from catena.context.home import Home
 from catena.context.var import Token
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.stream import Stream
-from catena.dispatch.caller.timeouts import Bounds, Timers
+from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.run_coroutine import RunningCall
 from catena.dispatch.worker.run_generator import ChainDriver, RunningStream
@@ -51,7 +51,7 @@ HEAVY_SECONDS = 300.0
 """How much longer a call with a gigabyte may take."""
 
 KINDS: tuple[type, ...] = (
-    *(Call, Timers, Bounds, Stream, Session, RunningCall, RunningStream, ChainDriver, TimeLeft),
+    *(Call, Bounds, Stream, Session, RunningCall, RunningStream, ChainDriver, TimeLeft),
     *(Chain, Home, Token, asyncio.Task),
 )
 WARMING = [Plan(depth > 2, depth % 3, "", NOTHING, "ended") for depth in range(6)] * 2

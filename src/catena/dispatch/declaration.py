@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from catena.errors import SerializationError
@@ -26,7 +26,6 @@ class Declaration:
     an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
     ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own. ``check``
     takes the arguments of a call and raises TypeError for wrong ones; ``run`` dispatches it.
-    ``bounded`` says whether there is a bound of its own.
     """
 
     function: Callable[..., Any]
@@ -38,13 +37,9 @@ class Declaration:
     wrapper: Any = None
     check: Callable[..., None] = _accept_anything
     run: Any = None
-    bounded: bool = field(init=False)
     _by_reference: bytes | None = None
     _module: Any = None
     _spec: Any = None
-
-    def __post_init__(self) -> None:
-        self.bounded = not (self.timeout is self.dispatch_timeout is None)
 
     def dumps(self) -> bytes:
         """Return the wrapper as bytes: by reference when importable, else by value.

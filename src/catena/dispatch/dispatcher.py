@@ -7,32 +7,6 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from catena.link.link import Link
-
-
-class Connection(Protocol):
-    """A way to one worker."""
-
-    @property
-    def worker(self) -> str:
-        """The name of the worker."""
-        ...
-
-    @property
-    def link(self) -> Link:
-        """The link that leads there."""
-        ...
-
-    @property
-    def usable(self) -> bool:
-        """Whether new calls may be sent here."""
-        ...
-
-    # What it returns is known where calls are made: dispatch/caller.
-    def open_call(self, declared: Any, payload: bytes, operation: Any, bounds: Any, /) -> Any:
-        """Send a call, and return it."""
-        ...
-
 
 class Dispatcher(Protocol):
     """A way to workers, from the event loop that its links live on."""
@@ -46,11 +20,12 @@ class Dispatcher(Protocol):
         """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
         ...
 
-    def pick_connection(self) -> Connection | None:
+    # A connection is a WorkerConnection of ``caller``, which the worker's side does not know.
+    def pick_connection(self) -> Any:
         """Return the connection to use for the next call, None when there is none yet."""
         ...
 
-    def reach_worker(self, routine: str) -> Coroutine[Any, Any, Connection]:
+    def reach_worker(self, routine: str) -> Coroutine[Any, Any, Any]:
         """Connect to a worker and return the connection.
 
         Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.

@@ -1,15 +1,21 @@
 """One call to one worker, seen by its caller: where it stands, and which frames go and come.
 
-How the caller waits for its frames is in ``waiting``.
+How the caller waits for its frames is in ``waiting``. Timers of the loop watch a bounded call, not
+a task of its own. When they fire, they do the same as a cancelled caller: send Cancel and wait, at
+most the grace, for the last frame. The task that waits is not cancelled for that. So every
+cancellation of that task came from outside, and it takes precedence over the timeout.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
-from typing import Any
+from time import monotonic
+from typing import Any, Literal
 
+from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import values_for
 from catena.errors import CatenaError, ProtocolError, WorkerLost
@@ -25,7 +31,11 @@ from catena.wire.versions import DELTA, NAMES
 
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)
+_HANDING_OVER = ("call sent", "flow sent")
 _FUNCTIONS = 1024
+
+Verdict = Literal["late", "not accepted"]
+"""What the timers of a bounded call decide."""
 
 
 class WorkerLink:
@@ -79,42 +89,14 @@ class WorkerLink:
             self.accepting = False
 
 
-class Watch:
-    """Timers that limit one call; ``verdict`` is what they decided, None until they have."""
-
-    __slots__ = ("timers", "verdict")
-
-    def __init__(self) -> None:
-        self.timers: list[asyncio.TimerHandle] = []
-        self.verdict: str | None = None
-
-    def stop_timers(self) -> None:
-        """Watch no more."""
-        timers, self.timers = self.timers, []
-        for timer in timers:
-            timer.cancel()
-
-
 class Call(Position):
     """One open call: where it stands, and the frame that its driver waits for.
 
     ``captured`` is what its first drive brought of the chain, ``operation`` what is to be noted for
     observers, None without any; the two refer to each other, so the last answer parts them.
-    ``watch`` limits a bounded call.
+    ``bounds`` limit it, None without any, and ``verdict`` is what their timers have decided. The
+    timers refer to the call while they run, and it to them, so they are stopped when it ends.
     """
-
-    __slots__ = (
-        "baseline",
-        "captured",
-        "connection",
-        "declared",
-        "id",
-        "lost",
-        "operation",
-        "refusal",
-        "waiter",
-        "watch",
-    )
 
     def __init__(
         self,
@@ -123,7 +105,7 @@ class Call(Position):
         declared: Declaration,
         captured: Captured | None,
         operation: Dispatch | None = None,
-        watch: Watch | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self.connection = connection
         self.id = id
@@ -138,22 +120,19 @@ class Call(Position):
         self.waiter: asyncio.Future[Any] = connection.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: CatenaError | None = None
-        self.watch = watch
+        self.bounds = bounds
+        self.verdict: Verdict | None = None
+        self._timers: list[asyncio.TimerHandle] = []
 
     @property
     def over(self) -> bool:
         """Whether no further step can be driven."""
-        return self.state == END or self.lost is not None or self.expired
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time is up; only a bounded call has an end to its time."""
-        return self.watch is not None and self.watch.verdict is not None
+        return self.state == END or self.lost is not None or self.verdict is not None
 
     def send_drive(self, frame: Drive) -> None:
         """Send a drive frame of a stream and get ready for its answer."""
         self.waiter = self.connection.link.loop.create_future()
-        if self.lost is not None or self.refusal is not None or self.expired:
+        if self.lost is not None or self.refusal is not None or self.verdict:
             # Nothing comes any more: the generator has been closed.
             self.waiter.set_result(None)
         else:
@@ -191,16 +170,15 @@ class Call(Position):
         self.refusal = error
         self.end()
         self._leave_table()
-        self.wake_caller(None)
+        self.wake_caller()
 
     def connection_lost(self, error: Exception) -> None:
         """Note that the link is gone."""
         self.lost = error
-        if self.watch is not None:
-            self.watch.stop_timers()
-        self.wake_caller(None)
+        self.stop_timers()
+        self.wake_caller()
 
-    def wake_caller(self, frame: Frame | None) -> None:
+    def wake_caller(self, frame: Frame | None = None) -> None:
         """Hand a frame, or the news that none will come, to whoever waits."""
         if self.waiter.cancelled():
             # The caller was cancelled in this very turn, and has not been woken up yet.
@@ -221,5 +199,38 @@ class Call(Position):
     def _leave_table(self) -> None:
         """Leave the table of open calls."""
         self.connection.calls.pop(self.id, None)
-        if self.watch is not None:
-            self.watch.stop_timers()
+        if self._timers:
+            self.stop_timers()
+
+    def start_timers(self, bounds: Bounds) -> None:
+        """Watch the call after it was sent; one that could not be is over already."""
+        if self.state == END:
+            return
+        if bounds.hand_over is not None:
+            self._call_later(bounds.hand_over, self._end_hand_over)
+        if bounds.deadline is not None:
+            self._call_later(max(bounds.deadline - monotonic(), 0), self._end_time)
+
+    def stop_timers(self) -> None:
+        """Watch no more."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def _call_later(self, seconds: float, do: Callable[[], None]) -> None:
+        self._timers.append(self.connection.link.loop.call_later(seconds, do))
+
+    def _end_hand_over(self) -> None:
+        if self.state in _HANDING_OVER:
+            self._give_verdict("not accepted")
+
+    def _end_time(self) -> None:
+        if self.state != END:
+            self._give_verdict("late")
+
+    def _give_verdict(self, verdict: Verdict) -> None:
+        if self.verdict is None:
+            self.verdict = verdict
+            self.cancel()
+            # Without a last frame the waiting task goes on; the worker cleans up all the same.
+            self._call_later(self.declared.cancel_grace, self.wake_caller)

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakSet
 
 from catena.dispatch.caller.call import Call, WorkerLink
-from catena.dispatch.caller.timeouts import NO_TIMES, Bounds, Timers
+from catena.dispatch.caller.timeouts import NO_TIMES, Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import refuse_unsendable
 from catena.errors import ProtocolError
@@ -77,8 +77,7 @@ class WorkerConnection(WorkerLink):
         number, body = self.number_code(code)
         proxy = b"" if self.proxy_sent else self._proxy
         self.proxy_sent = True
-        timers = None if bounds is None else Timers(bounds)
-        call = Call(self, next(self._ids), declared, captured, operation, timers)
+        call = Call(self, next(self._ids), declared, captured, operation, bounds)
         self._last = id = call.id
         self.calls[id] = call
         manifest = None if captured is None else captured.manifest
@@ -101,8 +100,8 @@ class WorkerConnection(WorkerLink):
                 *times,
             )
         )
-        if timers is not None:
-            timers.start_timers(call)
+        if bounds is not None:
+            call.start_timers(bounds)
         return call
 
     def _note_attempt(

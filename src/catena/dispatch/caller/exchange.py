@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from catena.context.options import options
 from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
 from catena.dispatch.caller.waiting import await_after_cancel, frame_or_raise
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.dispatcher import Connection, Dispatcher, dispatcher
+from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
@@ -77,12 +77,13 @@ async def send_call(
     that it is busy is not asked again. Raises the error of a call that has no answer, among
     them TimeoutError and DispatchTimeout when the call's bounds are over.
     """
-    bounded = declared.bounded or options.get() is not None
-    bounds = bounds_of(declared) if bounded else None
+    bounds = bounds_of(declared)
     busy: dict[str, str] = {}
     for _ in range(_ATTEMPTS):
-        through = _dispatcher_of(declared)
-        connection = through.pick_connection()
+        through = dispatcher.get()
+        if through is None or through.loop is not running_loop():
+            raise _refuse_here(declared, through)
+        connection: WorkerConnection | None = through.pick_connection()
         if connection is None or connection.link.congested:
             connection = await _reach_worker(through, connection, declared, bounds)
             if not connection.usable:
@@ -90,12 +91,12 @@ async def send_call(
                 continue
         if connection.worker in busy:
             continue
-        call: Call = connection.open_call(declared, payload, operation, bounds)
+        call = connection.open_call(declared, payload, operation, bounds)
         try:
             frame = await call.waiter
         except asyncio.CancelledError as cancelled:
             frame = await await_after_cancel(call, cancelled)
-        if frame is None or bounds is not None:
+        if frame is None or call.verdict is not None:
             frame = frame_or_raise(call, frame)
         if type(frame) is not Nack:
             return call, frame
@@ -105,27 +106,41 @@ async def send_call(
 
 async def _reach_worker(
     through: Dispatcher,
-    connection: Connection | None,
+    connection: WorkerConnection | None,
     declared: Declaration,
     bounds: Bounds | None,
-) -> Connection:
-    """Return a connection that takes frames: this one, or the next that answers."""
-    if bounds is not None:
-        return await bounds.reach_worker(through, connection)
-    connection = connection or await through.reach_worker(declared.name)
-    if connection.link.congested:
-        await connection.link.wait_drained()
-    return connection
+) -> WorkerConnection:
+    """Return a connection that takes frames: this one, or the next that answers.
+
+    Nothing has been sent, so there is nothing to wait for when the time is up. Raises TimeoutError,
+    DispatchTimeout, and what reaching a worker raises.
+    """
+    left, hand_over = (None, None) if bounds is None else (bounds.seconds_left(), bounds.hand_over)
+    first = min((one for one in (left, hand_over) if one is not None), default=None)
+    # First what a forked child raises, where there may be no running loop to keep time.
+    found = connection or through.reach_worker(declared.name)
+    worker = "" if connection is None else connection.worker
+    waiting = asyncio.timeout(first)
+    try:
+        async with waiting:
+            reached = found if isinstance(found, WorkerConnection) else await found
+            worker = reached.worker
+            await reached.link.wait_drained()
+            return reached
+    except TimeoutError:
+        if bounds is None or not waiting.expired():
+            raise
+    if first == left:
+        raise declared.out_of_time()
+    raise bounds.not_accepted(worker)
 
 
-def _dispatcher_of(declared: Declaration) -> Dispatcher:
-    through = dispatcher.get()
+def _refuse_here(declared: Declaration, through: Dispatcher | None) -> NoPool:
+    """Return the error of a call where there is no pool, or only one of another loop."""
     if through is None:
-        raise no_pool(declared)
-    if through.loop is not running_loop():
-        through.check_process(declared.name)
-        raise no_pool(declared, ELSEWHERE)
-    return through
+        return no_pool(declared)
+    through.check_process(declared.name)
+    return no_pool(declared, ELSEWHERE)
 
 
 def no_pool(declared: Declaration, reason: str = "") -> NoPool:
@@ -156,5 +171,5 @@ def _all_refused(declared: Declaration, busy: dict[str, str]) -> CatenaError:
     if busy:
         reason = list(busy.values())[-1]
         return announced(Busy(routine=declared.name, worker=", ".join(busy), reason=reason))
-    worker, cause = repr(_dispatcher_of(declared)), "every attempt was refused"
+    worker, cause = repr(dispatcher.get()), "every attempt was refused"
     return announced(WorkerLost(worker=worker, routine=declared.name, begun=False, cause=cause))

@@ -88,7 +88,7 @@ class Stream(AsyncGenerator[T, Any]):
     async def aclose(self) -> None:
         """Close the generator where it is suspended, and wait until it has cleaned up."""
         __tracebackhide__ = True
-        if self._call is None or self._closed or self._call.expired:
+        if self._call is None or self._closed or self._call.verdict:
             if self._running:
                 raise _already_running("aclose")
             self._close()

@@ -15,8 +15,7 @@ from time import monotonic
 
 from catena.dispatch.caller.answers import apply_answer, mount_late
 from catena.dispatch.caller.call import Call
-from catena.dispatch.caller.timeouts import Timers
-from catena.wire.frames import ExceptionFrame, Frame, Result
+from catena.wire.frames import ExceptionFrame, Frame, Nack, Result
 from catena.wording import TEXT_LIMIT
 
 _PROMPT = 0.1
@@ -46,8 +45,8 @@ def frame_or_raise(call: Call, frame: Frame | None) -> Frame:
         call.operation = None
         # Another one each time: what was raised refers to frames, and they to this call.
         raise copy(call.refusal)
-    if isinstance(call.watch, Timers) and call.watch.verdict is not None:
-        return call.watch.raise_verdict(call, frame)
+    if call.verdict is not None:
+        return _raise_verdict(call, frame)
     if frame is None:
         call.operation = None
         raise call.worker_lost()
@@ -60,7 +59,9 @@ async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> F
     Raises the cancellation when there is none in time; an answer that comes in spite of a second
     cancellation is mounted, and that one raised.
     """
-    deadline = call.watch.withdraw_verdict() if isinstance(call.watch, Timers) else None
+    deadline = None if call.bounds is None else call.bounds.deadline
+    call.stop_timers()
+    call.verdict = None
     text, again = _text_of(cancelled), None
     try:
         if call.waiter.cancelled():
@@ -84,6 +85,40 @@ async def await_after_cancel(call: Call, cancelled: asyncio.CancelledError) -> F
     finally:
         # What is raised here refers to this frame: were it in there, that would be a circle.
         del cancelled, again
+
+
+def _raise_verdict(call: Call, frame: Frame | None) -> Nack:
+    """Raise what the timers decided, with the last frame mounted; a Nack in time is returned."""
+    call.stop_timers()
+    if type(frame) is Nack and call.verdict == "not accepted":
+        return frame
+    if type(frame) is ExceptionFrame:
+        _raise_late(call, frame)
+    elif type(frame) is Result:
+        # Whether it crossed the Cancel or came in spite of it, it is too late.
+        mount_late(call, frame)
+        call.cancel()
+    call.operation = None
+    raise _verdict_error(call)
+
+
+def _raise_late(call: Call, frame: ExceptionFrame) -> None:
+    """Mount a last frame and raise: what it brings, or the verdict where that only echoes."""
+    try:
+        apply_answer(call, frame, call.baseline)
+    except asyncio.CancelledError as ended:
+        raise _verdict_error(call) from ended
+    except BaseException as ended:
+        if call.verdict == "late":
+            raise
+        raise _verdict_error(call) from ended
+
+
+def _verdict_error(call: Call) -> TimeoutError:
+    """Return the error of the verdict, made where it is raised: it refers to frames of the call."""
+    if call.bounds is None or call.verdict == "late":
+        return call.declared.out_of_time()
+    return call.bounds.not_accepted(call.connection.worker)
 
 
 async def _await_grace(
