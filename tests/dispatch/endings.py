@@ -195,7 +195,7 @@ async def unreadable_result(_: Ends) -> None:
 
 async def refused(ends: Ends) -> None:
     """Be refused by every worker."""
-    ends.sessions.refuse_calls()
+    ends.sessions.draining = True
     with contextlib.suppress(Exception):
         await echo(Held())
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from catena.dispatch.worker.learnt import Learnt
-from catena.dispatch.worker.numbers import Overtaken
 
 
 def test_the_least_recently_used_goes_when_there_are_too_many() -> None:
@@ -34,25 +31,3 @@ def test_the_least_recently_used_go_when_they_take_too_much() -> None:
     kept.clear()
     kept.keep(7, "x", 100)
     assert list(kept) == [7]
-
-
-def test_numbers_that_were_left_out_come_once_each() -> None:
-    """M7, R9: they are ranges, which a number splits."""
-    overtaken = Overtaken()
-    assert overtaken.add(1, 100_000)
-    assert overtaken.add(100_001, 100_003)
-    for number in (1, 50_000, 99_999, 100_002, 100_001):
-        assert number in overtaken
-        assert overtaken.remove(number)
-        assert number not in overtaken
-        assert not overtaken.remove(number)
-    assert overtaken._starts == [2, 50_001]
-    assert overtaken._stops == [50_000, 99_999]
-    assert not overtaken.remove(100_000)
-
-
-def test_ranges_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """R9: a peer that leaves out every second number is stopped."""
-    monkeypatch.setattr("catena.dispatch.worker.numbers._MOST", 3)
-    overtaken = Overtaken()
-    assert [overtaken.add(n, n + 1) for n in (1, 3, 5, 7)] == [True, True, True, False]

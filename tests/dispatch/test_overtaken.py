@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from catena.dispatch.worker.sessions import AHEAD
 from catena.errors import ProtocolError
 from catena.wire.frames import Task
 from tests.contracts import routines
@@ -35,8 +36,7 @@ def test_a_number_that_was_left_out_may_come_once() -> None:
                 for frame in opening(call, routines.double, b"x"):
                     sessions.receive(frame)
             assert not sessions._overtaken
-            for session in list(sessions.open_sessions.values()):
-                sessions.forget_session(session)
+            sessions.open_sessions.clear()
             with pytest.raises(ProtocolError, match="is or was open"):
                 sessions.receive(Task(2, 1, b""))
 
@@ -50,5 +50,19 @@ def test_a_number_far_ahead_is_refused() -> None:
         async with hand_and_sessions() as (_, sessions):
             with pytest.raises(ProtocolError, match="far ahead"):
                 sessions.receive(Task(1 << 40, 1, b""))
+
+    run(main())
+
+
+def test_a_peer_that_leaves_out_every_second_number_is_stopped() -> None:
+    """R9: how many numbers are left out is bounded, however few are left out at a time."""
+
+    async def main() -> None:
+        async with hand_and_sessions() as (_, sessions):
+            sessions._overtaken.update(range(-AHEAD, -3))
+            for call in (2, 4):
+                sessions.receive(Task(call, 1, b""))
+            with pytest.raises(ProtocolError, match="far ahead"):
+                sessions.receive(Task(6, 1, b""))
 
     run(main())

@@ -487,7 +487,7 @@ def test_a_draining_worker_finishes_what_it_has() -> None:
         async with hand_and_sessions() as (hand, sessions):
             await hand.send(*opening(1, numbers))
             assert await hand.symbols(2) == ["ack", "yield"]
-            sessions.refuse_calls()
+            sessions.draining = True
             await hand.send(*opening(2, one))
             assert await hand.frame() == Nack(2, NackCode.DRAINING)
             await hand.send(Next(1))

@@ -214,7 +214,7 @@ class _Serving:
 
     async def _stop_server(self, server: Server) -> None:
         for sessions in self._all:
-            sessions.refuse_calls()
+            sessions.draining = True
             sessions.link_ended(None)
         # Let cancelled routines run their clean-up before the loop is closed.
         with contextlib.suppress(TimeoutError):

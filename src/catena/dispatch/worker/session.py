@@ -18,6 +18,7 @@ from catena.escape import printable
 from catena.events import Endpoints
 from catena.link.link import Link
 from catena.remote_exceptions.pickled import pickle_exception
+from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptState, KeptStates
 from catena.wire.call_states import END, TO_WORKER, Position
 from catena.wire.frames import Cancel, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
@@ -71,16 +72,15 @@ class ServedLink:
         """Accept a call at its first drive and run it, or refuse it."""
         raise NotImplementedError
 
-    def forget_session(self, session: Session) -> None:
-        """Take a session that has ended before it began out of the tables."""
-        self.open_sessions.pop(session.task.call, None)
-
-    def end_refused(self, session: Session, error: CatenaError) -> None:
-        """End a call with an error of ours."""
-        self.forget_session(session)
-        routine = self.name_of(session.task)
+    def refuse_call(
+        self, call: int, error: CatenaError, routine: str, manifest: ChainManifest | None = None
+    ) -> None:
+        """End a call with an error of ours, wherever it stands."""
+        session = self.open_sessions.pop(call, None)
+        if session is not None and not session.over:
+            session.abandon_call()
         data = pickle_exception(error, worker=self.worker, routine=routine)
-        self.link.send(ExceptionFrame(session.task.call, data))
+        self.link.send(ExceptionFrame(call, data, manifest))
 
     def name_of(self, task: Task) -> str:
         """Return the name of a task's routine, which the Task says only where it is new here."""
@@ -115,7 +115,8 @@ class Session(Position):
         try:
             state = self.note_received(frame.symbol, TO_WORKER)
         except ProtocolError as error:
-            self._end_broken(error)
+            routine = self.sessions.name_of(self.task)
+            self.sessions.refuse_call(self.task.call, error, routine)
             return
         if isinstance(frame, Cancel):
             self.cancelled, self.message = True, frame.text
@@ -128,8 +129,8 @@ class Session(Position):
             else:
                 self.running.take_drive(frame)
 
-    def send_answer(self, frame: Result | ExceptionFrame) -> None:
-        """Send an answer; the last one ends the session."""
+    def send_answer(self, frame: Result | ExceptionFrame | Nack) -> None:
+        """Send an answer, or refuse the call before it begins; the last one ends the session."""
         if self.state == END:
             self.running = None
             return
@@ -141,12 +142,6 @@ class Session(Position):
             self.sessions.open_sessions.pop(self.task.call, None)
             # They refer to each other: whoever is done lets go, and the collector has no work.
             self.running = None
-
-    def send_nack(self, answer: Nack) -> None:
-        """Refuse the call before it begins."""
-        self.note_sent("nack")
-        self.sessions.forget_session(self)
-        self.sessions.link.send(answer)
 
     @property
     def over(self) -> bool:
@@ -165,11 +160,6 @@ class Session(Position):
         if self.running is not None:
             self.running.cancel(idle=self.running.idle)
 
-    def _end_broken(self, error: ProtocolError) -> None:
-        if self.state != END:
-            self.sessions.end_refused(self, error)
-        self.abandon_call()
-
 
 def end_in_net(session: Session, error: BaseException) -> None:
     """End a call for what was raised where nobody reckoned with it: the worker's outer net.
@@ -182,7 +172,7 @@ def end_in_net(session: Session, error: BaseException) -> None:
         session.send_answer(plain_exception(session, error, "it was raised outside of the routine"))
     elif session.is_legal("nack"):
         text = printable(why, TEXT_LIMIT)
-        session.send_nack(Nack(session.task.call, NackCode.UNLOADABLE, text))
+        session.send_answer(Nack(session.task.call, NackCode.UNLOADABLE, text))
 
 
 def plain_exception(session: Session, error: BaseException, step: str) -> ExceptionFrame:

@@ -15,7 +15,6 @@ from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.payloads import refuse_unsendable, values_for
 from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.learnt import Learnt
-from catena.dispatch.worker.numbers import AHEAD, Overtaken
 from catena.dispatch.worker.run_coroutine import RunningCall
 from catena.dispatch.worker.run_generator import RunningStream
 from catena.dispatch.worker.session import AcceptedCall, ServedLink, Session, end_in_net
@@ -26,12 +25,14 @@ from catena.events.bus import announce
 from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
 from catena.pickling import pickler
-from catena.remote_exceptions.pickled import pickle_exception
 from catena.standing import copy_members, count_with
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import Ack, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
 from catena.wording import TEXT_LIMIT, reason
+
+AHEAD = 65536
+"""How far the number of a call may be ahead of the highest so far, and how many may be left out."""
 
 PROXIES = (64, 16 << 20)
 """How many ways to a pool, and of how many bytes: 16 MiB."""
@@ -45,6 +46,7 @@ CALL_LIMIT = 1 << 20
 UNDRIVEN = (1024, 64 << 20)
 """How many of them may wait for their first drive, and with how many bytes."""
 
+_UNDRIVEN_STATES = frozenset({"call", "flow"})
 _ID_LIMIT = 64
 _LEAST = 4096
 
@@ -68,7 +70,7 @@ def _count_leases() -> Iterator[tuple[str]]:
 
 
 class Sessions(ServedLink):
-    """All calls that come over one link."""
+    """All calls that come over one link; new ones are refused once it is ``draining``."""
 
     def __init__(self, link: Link, worker: str, proxies: Proxies, *, strict: bool = False) -> None:
         super().__init__(link, worker)
@@ -76,8 +78,9 @@ class Sessions(ServedLink):
         self._values = values_for(strict=strict)
         self._proxies = proxies
         self._last = 0
-        self._overtaken = Overtaken()
-        self._undriven: dict[int, int] = {}
+        # Numbers that were left out: smaller calls overtook those whose arguments are long.
+        self._overtaken: set[int] = set()
+        self._undriven: list[int] = []
         self._contexts: Learnt[bytes, KeptStates] = Learnt(*PROXIES)
         all_sessions.add(self)
 
@@ -123,10 +126,12 @@ class Sessions(ServedLink):
         call, last = task.call, self._last
         if call == last + 1:
             self._last = call
-        elif last < call <= last + AHEAD and self._overtaken.add(last + 1, call):
-            # Smaller calls overtook those in between, whose arguments are on their way in pieces.
+        elif last < call <= last + AHEAD - len(self._overtaken):
+            self._overtaken.update(range(last + 1, call))
             self._last = call
-        elif not self._overtaken.remove(call):
+        elif call in self._overtaken:
+            self._overtaken.remove(call)
+        else:
             raise ProtocolError(
                 reason=f"call {call} is or was open, or is far ahead", frame=task.symbol
             )
@@ -138,10 +143,11 @@ class Sessions(ServedLink):
 
     def _note_undriven(self, task: Task) -> None:
         """Note a call that waits for its first drive, as none of ours does."""
-        waiting = self._undriven
-        waiting[task.call] = task.weight
+        opened = [self.open_sessions.get(call) for call in (*self._undriven, task.call)]
+        waiting = [one.task for one in opened if one is not None and one.state in _UNDRIVEN_STATES]
+        self._undriven = [one.call for one in waiting]
         most, most_bytes = UNDRIVEN
-        if len(waiting) > most or sum(waiting.values()) > most_bytes:
+        if len(waiting) > most or sum(one.weight for one in waiting) > most_bytes:
             reason = f"more than {most} calls, or {most_bytes} bytes of them, wait for a drive"
             raise ProtocolError(reason=reason, frame=task.symbol)
 
@@ -160,11 +166,7 @@ class Sessions(ServedLink):
         what = "the result" if isinstance(frame, Result) else "the exception"
         routine = "" if session is None else self.name_of(session.task)
         refusal = refuse_unsendable(error, what, routine)
-        if session is not None and not session.over:
-            self.forget_session(session)
-            session.abandon_call()
-        data = pickle_exception(refusal, worker=self.worker, routine=routine)
-        self.link.send(ExceptionFrame(frame.call, data, manifest))
+        self.refuse_call(frame.call, refusal, routine, manifest)
 
     def receive_goodbye(self, reason: str) -> None:
         """The caller opens no more calls; the ones it has go on until it closes the stream."""
@@ -179,23 +181,14 @@ class Sessions(ServedLink):
         self.functions.clear()
         self._contexts.clear()
         self._undriven.clear()
-        self._overtaken = Overtaken()
-
-    def refuse_calls(self) -> None:
-        """Refuse new calls from now on."""
-        self.draining = True
-
-    def forget_session(self, session: Session) -> None:
-        """Take a session that has ended before it began out of the tables."""
-        super().forget_session(session)
-        self._undriven.pop(session.task.call, None)
+        self._overtaken.clear()
 
     def begin_call(self, session: Session, drive: Drive) -> None:
         """Accept a call at its first drive and run it, or refuse it."""
         task = session.task
         answer = self.admit_call(task, drive.manifest)
         if isinstance(answer, Nack):
-            session.send_nack(answer)
+            session.send_answer(answer)
             return
         session.note_sent("ack")
         self.link.send(Ack(task.call))
@@ -208,8 +201,6 @@ class Sessions(ServedLink):
         """Return what to run and the Contexts to run it in, or the refusal."""
         if self.draining:
             return Nack(task.call, NackCode.DRAINING)
-        if self._undriven:
-            self._undriven.pop(task.call, None)
         if len(self.open_sessions) > CALL_LIMIT:
             return Nack(task.call, NackCode.BUSY, f"{CALL_LIMIT} calls are open on its link")
         try:
