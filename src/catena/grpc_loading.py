@@ -16,17 +16,6 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-__all__ = [
-    "FORK_SUPPORT",
-    "aio",
-    "fork_support",
-    "grpc",
-    "restore_variables",
-    "use",
-    "used_before_the_fork",
-    "wanted",
-]
-
 FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 _VERBOSITY = "GRPC_VERBOSITY"
 _TRACE = "GRPC_TRACE"
@@ -66,8 +55,8 @@ fork_support = (
 """Whether somebody loaded gRPC before Catena and with its fork support, as it is by itself."""
 
 with _set(wanted(os.environ)):
-    import grpc
-    from grpc import aio
+    import grpc  # noqa: F401 - other modules have both from here
+    from grpc import aio  # noqa: F401
 
 _used_by: int | None = None
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from catena import grpc_loading as loading
-from catena.escape import printable
-from catena.grpc_loading import aio, grpc
+from catena.grpc_loading import aio
 from catena.link.link import Link
-from catena.link.service import EOF, METHOD, OPTIONS
+from catena.link.service import METHOD, OPTIONS, GrpcTransport
 from catena.targets import address_of
-
-_GONE = (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError)
-"""What gRPC raises on a stream that has ended."""
 
 
 async def connect(target: str, name: str, secret: bytes = b"") -> Link:
@@ -39,40 +34,20 @@ async def connect(target: str, name: str, secret: bytes = b"") -> Link:
     return link
 
 
-class _ClientTransport:
+class _ClientTransport(GrpcTransport):
     """The client's end of one gRPC stream, and the channel that is its alone."""
 
-    def __init__(self, channel: aio.Channel, call: Any) -> None:
+    def __init__(self, channel: aio.Channel, stream: Any) -> None:
+        super().__init__(stream)
         self._channel = channel
-        self._call = call
-
-    async def write(self, message: bytes) -> None:
-        try:
-            await self._call.write(message)
-        except _GONE as error:
-            raise _connection_error(error) from None
-
-    async def read(self) -> bytes | None:
-        try:
-            message = await self._call.read()
-        except _GONE as error:
-            raise _connection_error(error) from None
-        return None if message is EOF else message
 
     async def close(self) -> None:
         """End the sending half, and give the server a moment to end the other."""
-        if not self._call.done():
-            await self._call.done_writing()
+        if not self._stream.done():
+            await self._stream.done_writing()
         await self._channel.close(grace=0.2)
 
     async def abort(self) -> None:
         """Cut the stream."""
-        self._call.cancel()
+        self._stream.cancel()
         await self._channel.close(None)
-
-
-def _connection_error(error: Exception) -> ConnectionError:
-    if isinstance(error, aio.AioRpcError):
-        code: grpc.StatusCode = error.code()
-        return ConnectionError(f"{code.name.lower()}: {printable(error.details() or '', 500)}")
-    return ConnectionError(str(error))

@@ -97,19 +97,6 @@ class _Transfer:
 class Outbox:
     """Frames on their way out; ``bytes`` says about how many wait, and is 0 where none do."""
 
-    __slots__ = (
-        "_alone",
-        "_lines",
-        "_queues",
-        "_serial",
-        "_shared",
-        "_small",
-        "_sole",
-        "_together",
-        "_turns",
-        "bytes",
-    )
-
     def __init__(self) -> None:
         self._small: deque[Frame] = deque()
         # What waits of each call that has a transfer, and the calls whose turn comes.
@@ -133,7 +120,7 @@ class Outbox:
         """
         size, call = frame.weight, frame.call
         if size > PIECE_BYTES:
-            self._put_transfer(call, self._start_transfer(frame, size))
+            self._put_transfer(frame, size)
         elif self._queues and call in self._queues:
             self._queues[call].append(frame)
         else:
@@ -175,22 +162,17 @@ class Outbox:
         """Let go of everything: nobody will take it any more."""
         self.__init__()
 
-    def _start_transfer(self, frame: Frame, size: int) -> _Transfer:
-        """Return a long frame as a transfer; its size is looked at before and after encoding it."""
+    def _put_transfer(self, frame: Frame, size: int) -> None:
+        """Queue a long frame; its size is looked at before and after encoding it."""
         if size > FRAME_LIMIT:
             raise FrameTooLong(size)
         transfer = _Transfer(frame, size, next(self._serial))
         if transfer.size > FRAME_LIMIT:
             raise FrameTooLong(transfer.size)
-        return transfer
-
-    def _put_transfer(self, call: int, transfer: _Transfer) -> None:
-        queue = self._queues.get(call)
-        if queue is None:
-            self._queues[call] = deque((transfer,))
-            self._line_up(call)
-        else:
-            queue.append(transfer)
+        queue = self._queues.setdefault(frame.call, deque())
+        queue.append(transfer)
+        if len(queue) == 1:
+            self._line_up(frame.call)
 
     def _next_of_transfers(self, most: int) -> Frame:
         call = self._turns.popleft()
@@ -258,8 +240,6 @@ class _Part:
 
 class Joiner:
     """Puts pieces together; ``bytes`` says how many it holds, ``announced`` how many will come."""
-
-    __slots__ = ("_parts", "announced", "bytes")
 
     def __init__(self) -> None:
         self._parts: dict[int, _Part] = {}

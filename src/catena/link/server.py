@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +11,8 @@ from catena.errors import CatenaError
 from catena.grpc_loading import aio, grpc
 from catena.link.link import Link
 from catena.link.ports import Receiver
-from catena.link.service import EOF, LINK_LIMIT, METHOD, SERVING
+from catena.link.service import LINK_LIMIT, METHOD, SERVING, GrpcTransport
 from catena.targets import address_of
-
-_GONE = (aio.AioRpcError, aio.BaseError, asyncio.InvalidStateError)
-"""What gRPC raises on a stream that has ended."""
 
 
 class Server:
@@ -72,7 +68,7 @@ class _Handler(grpc.GenericRpcHandler):
             self._links -= 1
 
     async def _run_link(self, context: aio.ServicerContext[Any, Any]) -> None:
-        link = Link(_ServerTransport(context), self._name, self._address, self._secret)
+        link = Link(GrpcTransport(context), self._name, self._address, self._secret)
         try:
             await link.exchange_hello(first=False)
         except (CatenaError, ConnectionError, TimeoutError) as error:
@@ -82,29 +78,3 @@ class _Handler(grpc.GenericRpcHandler):
             await link.wait_ended()
         finally:
             link.fail(ConnectionAbortedError("the stream was cancelled"))
-
-
-class _ServerTransport:
-    """The server's end of one gRPC stream."""
-
-    def __init__(self, context: aio.ServicerContext[Any, Any]) -> None:
-        self._context = context
-
-    async def write(self, message: bytes) -> None:
-        try:
-            await self._context.write(message)
-        except _GONE as error:
-            raise ConnectionError(str(error)) from None
-
-    async def read(self) -> bytes | None:
-        try:
-            message: Any = await self._context.read()
-        except _GONE as error:
-            raise ConnectionError(str(error)) from None
-        return None if message is EOF else message
-
-    async def close(self) -> None:
-        """Leave it to the handler's return, which ends the stream."""
-
-    async def abort(self) -> None:
-        """Leave it to the handler's return, which ends the stream."""

@@ -1,17 +1,22 @@
-"""What client and server agree on: the method's name and the options; gRPC moves bytes.
+"""What client and server share: the method's name, the options, and the transport of bytes.
 
 The names are read from the proto's own descriptor; generic handlers take the place of stubs.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from catena.grpc_loading import aio
+from catena.escape import printable
+from catena.grpc_loading import aio, grpc
 from catena.wire.v1 import catena_pb2 as pb
 
-EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
+_EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
 """What gRPC reads at the end of a stream."""
+
+_GONE = (aio.AioRpcError, aio.BaseError, asyncio.InvalidStateError)
+"""What gRPC raises on a stream that has ended."""
 
 _service: Any = pb.DESCRIPTOR.services_by_name["Worker"]
 SERVICE: str = _service.full_name
@@ -35,3 +40,38 @@ SERVING: list[tuple[str, Any]] = [
     ("grpc.max_connection_idle_ms", 10_000),
     ("grpc.max_concurrent_streams", 8),
 ]
+
+
+class GrpcTransport:
+    """One end of a gRPC stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def write(self, message: bytes) -> None:
+        """Send one message. Raises ConnectionError when the other side is gone."""
+        try:
+            await self._stream.write(message)
+        except _GONE as error:
+            raise _connection_error(error) from None
+
+    async def read(self) -> bytes | None:
+        """Return the next message, or None at the end. Raises ConnectionError."""
+        try:
+            message = await self._stream.read()
+        except _GONE as error:
+            raise _connection_error(error) from None
+        return None if message is _EOF else message
+
+    async def close(self) -> None:
+        """Leave the stream to its owner: at the server it ends when the handler returns."""
+
+    async def abort(self) -> None:
+        """Leave the stream to its owner, as ``close`` does."""
+
+
+def _connection_error(error: Exception) -> ConnectionError:
+    if isinstance(error, aio.AioRpcError):
+        code: grpc.StatusCode = error.code()
+        return ConnectionError(f"{code.name.lower()}: {printable(error.details() or '', 500)}")
+    return ConnectionError(str(error))

@@ -15,13 +15,7 @@ from typing import Any
 from weakref import WeakSet
 
 from catena.dispatch.caller.connection import WorkerConnection
-from catena.errors import (
-    CatenaError,
-    ForkedPool,
-    NoPool,
-    WorkerLost,
-    WorkerStartError,
-)
+from catena.errors import CatenaError, ForkedPool, NoPool, WorkerLost, WorkerStartError
 from catena.events import announced
 from catena.link.client import connect
 from catena.wire import codec

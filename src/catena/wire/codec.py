@@ -101,6 +101,8 @@ def decode_proxy(data: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
 
 _Add = Callable[..., pb.Frame]
 _NO_TASK = pb.Task()
+_TIMES = ("timeout_ns", "dispatch_timeout_ns", "sent_at_ns")
+_NO_TIMES = (None, None, None)
 _STREAM = 2
 
 
@@ -120,23 +122,17 @@ def _write_task(add: _Add, kind: int, frame: frames.Task) -> None:
         task = to.task
         task.callable, task.routine = frame.callable, _escape_surrogates(frame.routine)
         task.proxy, task.proxy_id = frame.proxy, frame.proxy_id
-    if frame.timeout_ns is not None:
-        to.task.timeout_ns = frame.timeout_ns
-    if frame.dispatch_timeout_ns is not None:
-        to.task.dispatch_timeout_ns = frame.dispatch_timeout_ns
-    if frame.sent_at_ns is not None:
-        to.task.sent_at_ns = frame.sent_at_ns
+    for name in _TIMES:
+        value = getattr(frame, name)
+        if value is not None:
+            setattr(to.task, name, value)
 
 
 def _read_task(cls: type[frames.Task], frame: pb.Frame) -> Frame:
-    task, times = _NO_TASK, (None, None, None)
+    task, times = _NO_TASK, _NO_TIMES
     if frame.HasField("task"):
         task = frame.task
-        times = (
-            task.timeout_ns if task.HasField("timeout_ns") else None,
-            task.dispatch_timeout_ns if task.HasField("dispatch_timeout_ns") else None,
-            task.sent_at_ns if task.HasField("sent_at_ns") else None,
-        )
+        times = (getattr(task, name) if task.HasField(name) else None for name in _TIMES)
     drive = None
     if frame.driven:
         manifest = read_manifest(frame) if frame.HasField("manifest") else None
@@ -179,14 +175,6 @@ def _read_value(cls: type[_ValueFrame], frame: pb.Frame) -> Frame:
     return cls(frame.call, frame.payload, manifest)
 
 
-_RESULTS = {
-    (False, False): "return",
-    (False, True): "return+",
-    (True, False): "yield",
-    (True, True): "yield+",
-}
-
-
 def _write_result(add: _Add, kind: int, frame: frames.Result) -> None:
     to = add(call=frame.call, kind=kind, payload=frame.payload)
     if frame.symbol != "return":
@@ -197,7 +185,10 @@ def _write_result(add: _Add, kind: int, frame: frames.Result) -> None:
 
 def _read_result(cls: type[frames.Result], frame: pb.Frame) -> Frame:
     manifest = read_manifest(frame) if frame.HasField("manifest") else None
-    return cls(frame.call, frame.payload, manifest, _RESULTS[frame.more, frame.after_cancel])
+    symbol = "yield" if frame.more else "return"
+    if frame.after_cancel:
+        symbol += "+"
+    return cls(frame.call, frame.payload, manifest, symbol)
 
 
 # ---- frames whose fields are those of a message of its own, under the same names
