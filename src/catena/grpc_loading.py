@@ -16,6 +16,9 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
+# Besides the names that this module defines, others import these two from it.
+__all__ = ["aio", "grpc"]
+
 FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 _VERBOSITY = "GRPC_VERBOSITY"
 _TRACE = "GRPC_TRACE"
@@ -55,8 +58,8 @@ fork_support = (
 """Whether somebody loaded gRPC before Catena and with its fork support, as it is by itself."""
 
 with _set(wanted(os.environ)):
-    import grpc  # noqa: F401 - other modules have both from here
-    from grpc import aio  # noqa: F401
+    import grpc
+    from grpc import aio
 
 _used_by: int | None = None
 

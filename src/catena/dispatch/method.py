@@ -12,9 +12,6 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, cast
 
-_WAYS = frozenset({"local"})
-"""The attributes of a routine that are called with its arguments."""
-
 _PARTIAL = frozenset({"func", "args", "keywords"})
 """What is asked of anything that is a partial."""
 
@@ -93,7 +90,7 @@ class Bound(partial[Any]):
         if name in _PARTIAL:
             return super().__getattribute__(name)
         method = _method_of(self)
-        if name in _WAYS:
+        if name == "local":
             return MethodType(getattr(method, name), method.__self__)
         return getattr(method, name)
 

@@ -43,11 +43,11 @@ class _ClientTransport(GrpcTransport):
 
     async def close(self) -> None:
         """End the sending half, and give the server a moment to end the other."""
-        if not self._stream.done():
-            await self._stream.done_writing()
+        if not self.stream.done():
+            await self.stream.done_writing()
         await self._channel.close(grace=0.2)
 
     async def abort(self) -> None:
         """Cut the stream."""
-        self._stream.cancel()
+        self.stream.cancel()
         await self._channel.close(None)

@@ -32,9 +32,7 @@ class MemoryTransport:
             self.other.messages.put_nowait(None)
             self.messages.put_nowait(None)
 
-    async def abort(self) -> None:
-        """End the stream in both directions."""
-        await self.close()
+    abort = close
 
 
 def make_pair() -> tuple[MemoryTransport, MemoryTransport]:

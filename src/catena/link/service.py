@@ -46,19 +46,19 @@ class GrpcTransport:
     """One end of a gRPC stream."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self.stream = stream
 
     async def write(self, message: bytes) -> None:
         """Send one message. Raises ConnectionError when the other side is gone."""
         try:
-            await self._stream.write(message)
+            await self.stream.write(message)
         except _GONE as error:
             raise _connection_error(error) from None
 
     async def read(self) -> bytes | None:
         """Return the next message, or None at the end. Raises ConnectionError."""
         try:
-            message = await self._stream.read()
+            message = await self.stream.read()
         except _GONE as error:
             raise _connection_error(error) from None
         return None if message is _EOF else message

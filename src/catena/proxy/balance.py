@@ -27,18 +27,14 @@ proxies: WeakSet[Proxy] = WeakSet()
 class Member:
     """One worker of a pool, connected or not."""
 
-    __slots__ = ("_connecting", "_secret", "_strict", "caller", "name", "target", "worker")
-
-    def __init__(self, worker: str, target: str, name: str, *, secret: bytes, strict: bool) -> None:
+    def __init__(self, proxy: Proxy, worker: str, target: str) -> None:
         self.worker = worker
         self.target = target
-        self.name = name
         self.caller: WorkerConnection | None = None
-        self._secret = secret
-        self._strict = strict
+        self._proxy = proxy
         self._connecting: asyncio.Task[WorkerConnection] | None = None
 
-    async def reach_worker(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
+    async def reach_worker(self) -> WorkerConnection:
         """Connect, once for all who ask at the same time, and return the caller.
 
         Raises CatenaError, ConnectionError or TimeoutError.
@@ -48,7 +44,7 @@ class Member:
         if self._connecting is None:
             # In an empty Context: what gRPC starts must not hold on to anybody's variables.
             self._connecting = asyncio.get_running_loop().create_task(
-                self._open_connection(proxy), context=contextvars.Context()
+                self._open_connection(), context=contextvars.Context()
             )
         connecting = self._connecting
         try:
@@ -57,9 +53,11 @@ class Member:
             if connecting.done():
                 self._connecting = None
 
-    async def _open_connection(self, proxy: tuple[bytes, bytes]) -> WorkerConnection:
-        link = await connect(self.target, self.name, self._secret)
-        caller = self.caller = WorkerConnection(link, proxy, strict=self._strict)
+    async def _open_connection(self) -> WorkerConnection:
+        proxy = self._proxy
+        link = await connect(self.target, proxy.name, proxy.secret)
+        way = (proxy.id, proxy.encoded)
+        caller = self.caller = WorkerConnection(link, way, strict=proxy.strict)
         link.start(caller)
         return caller
 
@@ -89,9 +87,10 @@ class Proxy:
         strict: bool = False,
     ) -> None:
         self.id = id
-        self.members = [
-            Member(worker, target, name, secret=secret, strict=strict) for worker, target in members
-        ]
+        self.name = name
+        self.secret = secret
+        self.strict = strict
+        self.members = [Member(self, worker, target) for worker, target in members]
         self.encoded = codec.encode_proxy(id, members)
         self.loop = asyncio.get_running_loop()
         self.closed = False
@@ -141,7 +140,7 @@ class Proxy:
                 causes.append(f"{member.worker} is gone")
                 continue
             try:
-                return await member.reach_worker((self.id, self.encoded))
+                return await member.reach_worker()
             except (CatenaError, OSError) as error:
                 causes.append(f"{member.worker}: {error}")
         raise announced(
@@ -161,7 +160,7 @@ class Proxy:
 
     async def _connect_member(self, member: Member) -> WorkerStartError | None:
         try:
-            await member.reach_worker((self.id, self.encoded))
+            await member.reach_worker()
         except (CatenaError, OSError) as error:
             failed = WorkerStartError(worker=member.worker, cause=f"no link to it: {error}")
             failed.__cause__ = error

@@ -6,7 +6,7 @@ from typing import Any
 
 from catena.dispatch.answers import append_context, mount_frame
 from catena.dispatch.caller.call import Call
-from catena.dispatch.payloads import Wire, unpickle_payload
+from catena.dispatch.payloads import unpickle_payload
 from catena.errors import ChainSerializationError, SerializationError
 from catena.events import announce_unhandled_contention
 from catena.events.bus import call_hook
@@ -15,25 +15,27 @@ from catena.transfer.baseline import Baseline
 from catena.wire.frames import ExceptionFrame, Frame, Result
 
 
-def apply_answer(
-    call: Call, frame: Frame, baseline: Baseline | None
-) -> tuple[Any, Baseline | None]:
-    """Mount an answer in the caller's Context; return its value and the call's new baseline.
+def apply_answer(call: Call, frame: Frame) -> Any:
+    """Mount an answer in the caller's Context; return its value.
 
     Raises what the answer brings. A chain that cannot be read never replaces an exception: it is
     appended to its context; instead of a value it is raised, with the value as ``value``.
     """
     __tracebackhide__ = True
     leave = None if call.operation is None else _note_answer(call, frame)
-    routine, values = call.declared.name, call.connection.values
     try:
         match frame:
             case Result():
+                # Were the chain refused, the worker would count on what is not here: all is sent
+                # anew then.
+                baseline, call.baseline = call.baseline, None
                 if frame.manifest is not None:
-                    baseline = _mount_before_value(frame, baseline, values, routine)
-                return unpickle_payload(frame.payload, "the result", routine), baseline
+                    baseline = _mount_before_value(call, frame, baseline)
+                value = unpickle_payload(frame.payload, "the result", call.declared.name)
+                call.baseline = baseline
+                return value
             case ExceptionFrame():
-                error = _unpickle_exception(frame, baseline, values, routine)
+                error = _unpickle_exception(call, frame)
                 try:
                     # Where it was raised on the worker is among its notes, as "Remote traceback".
                     # Past the class, which may have a method of this name.
@@ -57,27 +59,24 @@ def mount_late(call: Call, frame: Result) -> None:
         call_hook(leave)
 
 
-def _mount_before_value(
-    frame: Result, baseline: Baseline | None, values: Wire, routine: str
-) -> Baseline | None:
+def _mount_before_value(call: Call, frame: Result, baseline: Baseline | None) -> Baseline | None:
     try:
-        return mount_frame(frame.manifest, values, baseline, to_worker=False)
+        return mount_frame(frame.manifest, call.connection.values, baseline, to_worker=False)
     except ChainSerializationError as error:
-        error.value = unpickle_payload(frame.payload, "the result", routine)
+        error.value = unpickle_payload(frame.payload, "the result", call.declared.name)
         raise
 
 
-def _unpickle_exception(
-    frame: ExceptionFrame, baseline: Baseline | None, values: Wire, routine: str
-) -> BaseException:
+def _unpickle_exception(call: Call, frame: ExceptionFrame) -> BaseException:
     """Return the exception that an answer brings, when its chain is mounted."""
     error: BaseException
+    routine = call.declared.name
     try:
         error = unpickle_payload(frame.payload, "the exception", routine, unpickle_exception)
     except SerializationError as unread:
         error = unread
     try:
-        mount_frame(frame.manifest, values, baseline, to_worker=False)
+        mount_frame(frame.manifest, call.connection.values, call.baseline, to_worker=False)
     except ChainSerializationError as unreadable:
         append_context(error, unreadable)
     announce_unhandled_contention(error, routine, frame.call, at_caller=True)

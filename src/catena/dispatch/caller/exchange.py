@@ -48,7 +48,7 @@ def make_dispatch(declared: Declaration) -> Dispatching:
         try:
             payload = dump_arguments(declared, args, kwargs)
             answered, frame = await send_call(declared, payload, operation)
-            value, _ = apply_answer(answered, frame, answered.baseline)
+            value = apply_answer(answered, frame)
         except BaseException as error:
             if operation is not None:
                 operation.end(error)

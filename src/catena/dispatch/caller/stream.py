@@ -24,7 +24,6 @@ from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
 from catena.remote_exceptions.pickled import merge_returned, pickle_exception
-from catena.transfer.baseline import Baseline
 from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import Frame, Next, Result, Send, Throw
@@ -50,7 +49,6 @@ class Stream(AsyncGenerator[T, Any]):
         self._declared = declared
         self._arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = (args, kwargs)
         self._call: Call | None = None
-        self._baseline: Baseline | None = None
         self._running = False
         self._mark = ""
         self._closed = False
@@ -161,7 +159,6 @@ class Stream(AsyncGenerator[T, Any]):
         payload = dump_arguments(self._declared, args, kwargs)
         call, frame = await send_call(self._declared, payload, self._operation)
         self._call = call
-        self._baseline = call.captured and call.captured.baseline
         streams.add(self)
         return call, frame
 
@@ -188,15 +185,13 @@ class Stream(AsyncGenerator[T, Any]):
     def _capture_chain(self, call: Call) -> ChainManifest | None:
         """Return what the worker does not have of the current chain."""
         connection = call.connection
-        captured = capture_drive(connection.values, self._baseline if connection.deltas else None)
-        self._baseline = None if captured is None else captured.baseline
+        captured = capture_drive(connection.values, call.baseline if connection.deltas else None)
+        call.baseline = None if captured is None else captured.baseline
         return None if captured is None else captured.manifest
 
     def _take_result(self, call: Call, frame: Frame) -> T:
         __tracebackhide__ = True
-        # Were the chain refused, the worker would count on what is not here: all is sent anew then.
-        baseline, self._baseline = self._baseline, None
-        value, self._baseline = apply_answer(call, frame, baseline)
+        value: T = apply_answer(call, frame)
         if type(frame) is Result and not frame.more:
             raise StopAsyncIteration
         return value

@@ -105,7 +105,7 @@ def _raise_verdict(call: Call, frame: Frame | None) -> Nack:
 def _raise_late(call: Call, frame: ExceptionFrame) -> None:
     """Mount a last frame and raise: what it brings, or the verdict where that only echoes."""
     try:
-        apply_answer(call, frame, call.baseline)
+        apply_answer(call, frame)
     except asyncio.CancelledError as ended:
         raise _verdict_error(call) from ended
     except BaseException as ended:
@@ -159,7 +159,7 @@ def _raise_own(
     if cancelled.args == sent and not late:
         return
     try:
-        apply_answer(call, frame, call.baseline)
+        apply_answer(call, frame)
     except asyncio.CancelledError as ended:
         if ended.args == sent:
             ended.args = cancelled.args

@@ -26,7 +26,7 @@ from catena.transfer.capture import capture_answer
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.mount import unmount
 from catena.transfer.states.kept import KeptState
-from catena.wire.frames import Drive, ExceptionFrame, Next, Result, Send, Throw
+from catena.wire.frames import Cancel, Drive, ExceptionFrame, Next, Result, Send, Throw
 from catena.wording import reason
 
 
@@ -63,7 +63,7 @@ class RunningStream:
     def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Cancel the step that runs, or close the suspended generator."""
         if idle:
-            self._driver.put(_CLOSE)
+            self._driver.put(Cancel(self.session.task.call, message))
         else:
             self._driver.cancel_step(message)
 
@@ -206,13 +206,6 @@ def _chain_id(frame: Drive) -> bytes:
     return b"" if frame.manifest is None else frame.manifest.chain_id
 
 
-class _Close:
-    """Asks a driver to close the generator."""
-
-
-_CLOSE = _Close()
-
-
 class ChainDriver:
     """One chain's task: takes drives one after the other and answers each."""
 
@@ -225,7 +218,7 @@ class ChainDriver:
         self._stepping = False
         # Here, in a step that began without a chain: tokens of that step have no pins.
         self._minted = False
-        self._inbox: asyncio.Queue[Drive | _Close | None] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Drive | Cancel | None] = asyncio.Queue()
         self._context = base.context.copy()
         loop = stream.session.sessions.link.loop
         self._task: asyncio.Task[None] = asyncio.Task(
@@ -241,8 +234,8 @@ class ChainDriver:
         chain = self._context.get(current)
         return self._minted or (chain is not None and chain.home.pinned)
 
-    def put(self, what: Drive | _Close | None) -> None:
-        """Hand over the next step, the request to close, or (None) the end of the driver."""
+    def put(self, what: Drive | Cancel | None) -> None:
+        """Hand over the next step, a Cancel that closes the generator, or None for its end."""
         self._inbox.put_nowait(what)
 
     def cancel_step(self, message: str | None) -> None:
@@ -262,7 +255,7 @@ class ChainDriver:
         answer: Result | ExceptionFrame | None = None
         while (what := await self._inbox.get()) is not None:
             self._stepping = True
-            if isinstance(what, _Close):
+            if isinstance(what, Cancel):
                 answer = await stream.close(self)
             else:
                 answer = await stream.run_step(what, self)
