@@ -1,7 +1,8 @@
 """Catena: await a routine in another process, and its context comes back.
 
-``dir(catena)`` shows the public names and nothing else. The submodules ``collect``, ``events``,
-``logging``, ``telemetry`` and ``testing`` are public, too, and loaded when they are first used.
+``dir(catena)`` shows the public names and nothing else. The submodules ``asgi``, ``collect``,
+``events``, ``logging``, ``telemetry`` and ``testing`` are public, too, and loaded when they are
+first used.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from catena.errors import (
     ChainContention,
     ChainSerializationError,
     ContextVarCollision,
+    DefaultPoolExists,
     DispatchTimeout,
     ForkedPool,
     ForkRefused,
@@ -38,7 +40,7 @@ from catena.errors import (
     WorkerLost,
     WorkerStartError,
 )
-from catena.pool.pool import WorkerPool
+from catena.pool.pool import WorkerPool, default_pool
 from catena.wire.versions import SOFTWARE as __version__
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "ChainSerializationError",
     "ContextVar",
     "ContextVarCollision",
+    "DefaultPoolExists",
     "DispatchTimeout",
     "ForkRefused",
     "ForkedPool",
@@ -69,13 +72,14 @@ __all__ = [
     "WorkerPool",
     "WorkerStartError",
     "__version__",
+    "default_pool",
     "install_task_factory",
     "routine",
     "statistics",
     "to_thread",
 ]
 
-_SUBMODULES = ("collect", "events", "logging", "telemetry", "testing")
+_SUBMODULES = ("asgi", "collect", "events", "logging", "telemetry", "testing")
 
 _register()
 

@@ -11,6 +11,7 @@
         TaskFactoryDisplaced        created tasks get no copy any more; also a RuntimeError
         NoPool                      a routine was called where no pool is open
           ForkedPool                ... or in a child that was forked from the pool's process
+        DefaultPoolExists           a second default pool in one process
         ForkRefused                 a fork whose child would crash; also a RuntimeError
         WorkerLost                  the worker went away during a call
         DispatchTimeout             no worker accepted a call in time; also a TimeoutError
@@ -48,6 +49,7 @@ __all__ = [
     "ChainContention",
     "ChainSerializationError",
     "ContextVarCollision",
+    "DefaultPoolExists",
     "DispatchTimeout",
     "ForkRefused",
     "ForkedPool",
@@ -189,10 +191,25 @@ class NoPool(CatenaError):
 
     def text(self) -> str:
         why = self.reason or "no worker pool is open here"
+        if not self.routine:
+            return f"{why}; `await catena.WorkerPool(spawn=2, default=True).open()` opens a pool"
         name = self.routine.rpartition(".")[2]
         return (
             f"routine {self.routine} cannot be dispatched: {why}; open one with `async with"
             f" catena.WorkerPool(spawn=2):`, or run it in this process with `{name}.local(...)`"
+        )
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DefaultPoolExists(CatenaError):
+    """A pool was to be opened as the default one of a process that has one already."""
+
+    existing: str
+
+    def text(self) -> str:
+        return (
+            f"this process has a default pool already, {self.existing}; close it first, with"
+            " `await catena.default_pool().close()`, or open this one without `default=True`"
         )
 
 

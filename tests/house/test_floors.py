@@ -32,7 +32,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("proxy",),
     ("pool",),
     ("_autostart", "logging"),
-    ("testing", ""),
+    ("testing", "asgi", ""),
     ("demo",),
     ("cli",),
     ("__main__",),

@@ -92,6 +92,8 @@ class Bound(partial[Any]):
         method = _method_of(self)
         if name == "local":
             return MethodType(getattr(method, name), method.__self__)
+        if name == "on":
+            return partial(_route_method, method)
         return getattr(method, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -117,3 +119,8 @@ _partial_arguments: Any = vars(partial)["args"].__get__
 
 def _method_of(bound: Any) -> MethodType:
     return MethodType(_partial_function(bound), *_partial_arguments(bound))
+
+
+def _route_method(method: MethodType, pool: Any) -> MethodType:
+    """Return a bound method whose calls go to one pool."""
+    return MethodType(cast("Any", method).on(pool), method.__self__)

@@ -16,6 +16,7 @@ from catena.context.options import checked_seconds
 from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.method import Method, in_class
 from catena.dispatch.stub import mark_async, stub_of
 
@@ -33,12 +34,28 @@ C = TypeVar("C", bound=Coroutine[Any, Any, Any])
 G = TypeVar("G", bound=AsyncGenerator[Any, Any])
 
 
+class HasDispatcher(Protocol):
+    """A WorkerPool, as far as routines know it."""
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What calls to it go through."""
+        ...
+
+
 class Routine(Protocol[P, R_co]):
     """A decorated function: calling it dispatches, ``local`` is the function itself."""
 
     @property
     def local(self) -> Callable[P, R_co]:
         """The undecorated function: calling it runs the body in this process."""
+        ...
+
+    def on(self, pool: HasDispatcher, /) -> Callable[P, R_co]:
+        """Return the routine as a function whose calls go to this pool, whatever is bound.
+
+        Raises NoPool when the pool is not open.
+        """
         ...
 
     # What functions have; update_wrapper sees to it.
@@ -147,12 +164,31 @@ def make_wrapper(declared: Declaration) -> Any:
         declared.check(*args, **kwargs)
         return declared.run(args, kwargs)
 
-    declared.run = (
-        functools.partial(Stream, declared) if declared.stream else make_dispatch(declared)
-    )
+    declared.run = _make_run(declared)
     declared.wrapper = mark_async(cast("FunctionType", call), stream=declared.stream)
     _mark_wrapper(declared)
     return declared.wrapper
+
+
+def _make_run(declared: Declaration, way: Dispatcher | None = None) -> Callable[..., Any]:
+    """Return what runs a routine with its arguments: one way, or where the call is made."""
+    if declared.stream:
+        return functools.partial(cast("type[Stream[Any]]", Stream), declared, way=way)
+    return make_dispatch(declared, way)
+
+
+def _route_calls(declared: Declaration, pool: Any) -> Callable[..., Any]:
+    """Return the routine as a function whose calls go to one pool. Raises NoPool, TypeError."""
+    way = getattr(pool, "dispatcher", None)
+    if way is None:
+        raise TypeError(f"on() takes a WorkerPool, not {type(pool).__name__}")
+    run = _make_run(declared, way)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        declared.check(*args, **kwargs)
+        return run(args, kwargs)
+
+    return functools.update_wrapper(call, declared.function)
 
 
 def dress_wrapper(declared: Declaration) -> None:
@@ -162,6 +198,7 @@ def dress_wrapper(declared: Declaration) -> None:
     # Again, since the function may have brought those of a routine beneath it.
     _mark_wrapper(declared)
     declared.wrapper.local = function
+    declared.wrapper.on = functools.partial(_route_calls, declared)
     if inspect.isfunction(function):
         declared.check = stub_of(function)
     if not declared.stream:

@@ -10,13 +10,14 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from catena.dispatch.dispatcher import dispatcher
-from catena.errors import ForkedPool, WorkerStartError
+from catena.dispatch.dispatcher import Dispatcher, dispatcher, opened, set_default
+from catena.errors import ForkedPool, NoPool, WorkerStartError
 from catena.ids import new_id
 from catena.pool import forking
 from catena.pool.arguments import (
@@ -28,9 +29,15 @@ from catena.pool.arguments import (
 )
 from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import Heartbeat
-from catena.pool.output import OutputRelay
+from catena.pool.open_pools import (
+    claim_default,
+    find_default,
+    open_pools,
+    release_default,
+    warn_of_lost,
+)
 from catena.pool.process import Worker
-from catena.pool.socket_dir import SocketDirectory, remove_stale
+from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
 
 
@@ -50,10 +57,16 @@ class WorkerPool:
     the workers: the garbage collector runs after so many new objects, with 0 never. None keeps
     Python's default; a larger number saves time, but reference cycles in your code live longer.
 
-    Entering raises an ExceptionGroup of WorkerStartError, one for each reason for which workers did
-    not come up; constructing raises TypeError and ValueError for a wrong option. A pool is entered
-    once.
+    ``async with`` opens the pool and binds it for the block; ``open`` and ``close`` do the same for
+    code that begins and ends elsewhere. A ``default`` pool serves all calls of the process that
+    have no other pool bound.
+
+    Opening raises an ExceptionGroup of WorkerStartError, one for each reason for which workers did
+    not come up; constructing raises TypeError and ValueError for a wrong option.
     """
+
+    # For a pool whose options were refused.
+    _is_open = False
 
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -65,11 +78,13 @@ class WorkerPool:
         strict: bool = False,
         bootstrap: str | None = None,
         gc_threshold: int | None = None,
+        default: bool = False,
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
         self._stop_timeout = checked_patience("stop_timeout", stop_timeout)
         self._strict = strict
+        self._default = default
         # What each worker is given, as JSON has it.
         self._options = {
             "loop": checked_loop(loop),
@@ -78,23 +93,24 @@ class WorkerPool:
             "bootstrap": checked_bootstrap(bootstrap),
             "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
         }
-        self._workers: list[Worker] = []
+        self._workers: LocalWorkers | None = None
         self._proxy: Proxy | None = None
-        self._outer: object = None
-        # The process that entered it; 0 before that.
+        self._outer: Dispatcher | None = None
         self._opened_by = 0
-        # What takes away again what was made, the last first.
-        self._stack = AsyncExitStack()
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Task[None] | None = None
+        # What other parts of the process know of an open pool, taken back when it closes.
+        self._noted = ExitStack()
 
     @property
     def workers(self) -> tuple[str, ...]:
-        """The ids of the workers, in their order; empty before the pool is entered."""
-        return tuple(worker.id for worker in self._workers)
+        """The ids of the workers, in their order; empty before the pool is opened."""
+        return tuple(worker.id for worker in self._list_workers())
 
     @property
     def pids(self) -> dict[str, int]:
         """The process id of each worker, by its id."""
-        return {worker.id: worker.pid for worker in self._workers}
+        return {worker.id: worker.pid for worker in self._list_workers()}
 
     if not TYPE_CHECKING:
         # Only at run time: a type checker says by itself that a pool has no `with`.
@@ -106,24 +122,82 @@ class WorkerPool:
 
         def __exit__(self, *_: object) -> None: ...
 
-    async def __aenter__(self) -> Self:
-        if self._opened_by:
-            raise RuntimeError("a WorkerPool is entered once; make another one")
-        self._opened_by = os.getpid()
+    @property
+    def is_open(self) -> bool:
+        """Whether the pool was opened here and not closed since, and its event loop still runs."""
+        return self.is_here and self._home is not None and self._home.is_running()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process has opened the pool and not closed it since."""
+        return self._is_open and self._opened_by == os.getpid()
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What calls to this pool go through. Raises NoPool when it is not open."""
+        if self._proxy is None or not self._is_open:
+            raise NoPool(routine="", reason="the pool is not open")
+        return self._proxy
+
+    async def open(self) -> Self:
+        """Start the workers and return the pool; it serves where it is bound, or as the default.
+
+        Raises what entering raises; DefaultPoolExists where the process has a default pool already,
+        and RuntimeError when this one is open.
+        """
+        if self.is_open:
+            raise RuntimeError("this pool is open already; `with pool.bound():` binds it elsewhere")
+        self.abandon()
         if sys.platform not in ("linux", "darwin"):
             raise WorkerStartError(
                 worker="any", cause=f"Catena runs on Linux and macOS, this is {sys.platform}"
             )
         check_started_as()
-        self._stack.callback(forking.pool_opened())
-        heartbeat = Heartbeat()
-        heartbeat.start()
-        self._stack.callback(heartbeat.stop)
+        self._home, self._closing = asyncio.get_running_loop(), None
+        self._proxy = self._workers = None
+        if self._default:
+            claim_default(self)
+        self._is_open, self._opened_by = True, os.getpid()
+        self._note_open()
         try:
             await self._start_workers()
         except BaseException:
-            await self._stop_shielded()
+            await self._close_shielded()
             raise
+        return self
+
+    async def close(self) -> None:
+        """End the workers; calls that are open fail with WorkerLost. A closed pool stays closed.
+
+        Raises ForkedPool in a process that was forked from the one that opened it, and RuntimeError
+        on another event loop than the one that it was opened on.
+        """
+        if self._is_open and not self.is_here:
+            raise ForkedPool(opened_by=self._opened_by)
+        if not self.is_open:
+            self.abandon()
+        elif self._home is asyncio.get_running_loop():
+            await self._close_shielded()
+        else:
+            raise RuntimeError("a pool is closed on the event loop that it was opened on")
+
+    @contextmanager
+    def bound(self) -> Generator[Self]:
+        """Have the calls that are made within the block go to this pool, whoever opened it.
+
+        Raises NoPool when it is not open.
+        """
+        way, outer = self.dispatcher, dispatcher.get()
+        dispatcher.set(way)
+        try:
+            yield self
+        finally:
+            # A generator may be closed in another Context than it was begun in.
+            if dispatcher.get() is way:
+                dispatcher.set(outer)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
         self._outer = dispatcher.get()
         dispatcher.set(self._proxy)
         return self
@@ -135,81 +209,100 @@ class WorkerPool:
         traceback: TracebackType | None,
     ) -> None:
         if dispatcher.get() is self._proxy:
-            dispatcher.set(self._outer)  # type: ignore[arg-type]
-        if self._opened_by == os.getpid():
-            await self._stop_shielded()
-        elif error is None:
-            raise ForkedPool(opened_by=self._opened_by)
+            dispatcher.set(self._outer)
+        self._outer = None
+        if error is None or self.is_here:
+            await self.close()
+
+    def __del__(self) -> None:
+        if self.is_here:
+            warn_of_lost(self)
+        self.abandon()
+
+    def abandon(self, *, wait: bool = False) -> None:
+        """End the workers of a pool that no event loop can close: its own has ended, or it is lost.
+
+        A thread sees to it, or this one where it is to ``wait``.
+        """
+        if not self._is_open:
+            return
+        here = self.is_here
+        self._is_open = False
+        self._noted.close()
+        if not here or self._workers is None:
+            return
+        if wait:
+            self._workers.stop_blocking()
+            return
+        self._workers.ask_to_end()
+        if not sys.is_finalizing():
+            Thread(target=self._workers.stop_blocking, name="catena-lost-pool").start()
+
+    def _note_open(self) -> None:
+        """Let other parts of the process know that the pool is open, until it closes."""
+        noted = self._noted = ExitStack()
+        noted.callback(forking.pool_opened())
+        heartbeat = Heartbeat()
+        heartbeat.start()
+        noted.callback(heartbeat.stop)
+        open_pools.add(self)
+        noted.callback(open_pools.discard, self)
+        noted.callback(release_default, self)
 
     async def _start_workers(self) -> None:
-        await asyncio.to_thread(remove_stale)
-        scratch = _make_directory()
-        self._stack.callback(scratch.remove)
-        relay = OutputRelay()
-        self._stack.push_async_callback(asyncio.to_thread, relay.finish_copying, 1.0)
         secret = secrets.token_bytes(32)
-        options = {**self._options, "secret": secret.hex()}
-        label = scratch.path.name.rpartition("-")[2]
-        self._workers = [
-            Worker(f"{label}-{number}", scratch.socket_path(number), relay, options)
-            for number in range(self._spawn)
-        ]
-        self._stack.push_async_callback(self._stop_workers)
-        waits = (worker.start(self._start_timeout) for worker in self._workers)
-        outcomes = await asyncio.gather(*waits, return_exceptions=True)
-        failures = [one for one in outcomes if isinstance(one, BaseException)]
-        for failure in failures:
-            if not isinstance(failure, WorkerStartError):
-                raise failure
-        _raise_failures(_one_a_cause(cast("list[WorkerStartError]", failures)))
-        members = tuple((worker.id, worker.target) for worker in self._workers)
+        workers = self._workers = LocalWorkers(
+            self._spawn,
+            {**self._options, "secret": secret.hex()},
+            start_timeout=self._start_timeout,
+            stop_timeout=self._stop_timeout,
+        )
+        members = await workers.start()
         name = f"parent-{os.getpid()}"
-        self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
-        self._stack.push_async_callback(self._proxy.close)
-        _raise_failures(await self._proxy.connect_all())
+        proxy = self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
+        raise_failures(await proxy.connect_all())
+        opened.add(proxy)
+        if self._default:
+            set_default(proxy)
 
-    async def _stop_workers(self) -> None:
-        for worker in self._workers:
-            worker.ask_to_end()
-        waits = (worker.wait_stopped(self._stop_timeout) for worker in self._workers)
-        await asyncio.gather(*waits, return_exceptions=True)
-
-    async def _stop_shielded(self) -> None:
+    async def _close_shielded(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
-        stopping = asyncio.get_running_loop().create_task(self._stack.aclose())
-        while not stopping.done():
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._take_down())
+        closing = self._closing
+        while not closing.done():
             try:
-                await asyncio.shield(stopping)
+                await asyncio.shield(closing)
             except asyncio.CancelledError:
                 # Being cancelled again does not leave processes behind; there is a deadline.
-                if stopping.done():
+                if closing.done():
                     raise
-        stopping.result()
+        closing.result()
+
+    async def _take_down(self) -> None:
+        with self._noted:
+            try:
+                if self._proxy is not None:
+                    opened.discard(self._proxy)
+                    await self._proxy.close()
+            finally:
+                if self._workers is not None:
+                    await self._workers.stop()
+                self._is_open = False
+
+    def _list_workers(self) -> list[Worker]:
+        return [] if self._workers is None else self._workers.all
 
     def __repr__(self) -> str:
         return f"<WorkerPool of {self._spawn} workers>"
 
 
-def _make_directory() -> SocketDirectory:
-    try:
-        return SocketDirectory()
-    except OSError as error:
-        raise WorkerStartError(worker="any", cause=str(error)) from error
-
-
-def _raise_failures(failures: Sequence[BaseException]) -> None:
-    if failures:
-        raise BaseExceptionGroup("workers did not start", failures)
-
-
-def _one_a_cause(failures: list[WorkerStartError]) -> list[WorkerStartError]:
-    """Return one error for all workers that did not start for the same reason."""
-    first: dict[tuple[str, int | None], WorkerStartError] = {}
-    for one in failures:
-        same = first.setdefault((one.cause, one.exit_code), one)
-        if same is not one:
-            same.worker += f", {one.worker}"
-    return list(first.values())
+def default_pool() -> WorkerPool:
+    """Return the pool that was opened with ``default=True``. Raises NoPool when there is none."""
+    found = find_default()
+    if not isinstance(found, WorkerPool):
+        raise NoPool(routine="", reason="no default pool is open")
+    return found
 
 
 def _count_processors() -> int:

@@ -13,7 +13,7 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
 from catena.dispatch.caller.waiting import await_after_cancel, frame_or_raise
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.dispatcher import Dispatcher, dispatcher
+from catena.dispatch.dispatcher import Dispatcher, describe_unreachable, find_dispatcher
 from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
@@ -33,11 +33,12 @@ ELSEWHERE = (
 _ATTEMPTS = 64
 
 
-def make_dispatch(declared: Declaration) -> Dispatching:
+def make_dispatch(declared: Declaration, way: Dispatcher | None = None) -> Dispatching:
     """Return the coroutine function that runs a routine on a worker and returns its result.
 
-    It raises what the routine raises, and NoPool, Busy, SerializationError, WorkerLost,
-    ChainContention, ProtocolError; TimeoutError and DispatchTimeout where the call is bounded.
+    It goes the given ``way``, or else the way that is bound where it is called. It raises what the
+    routine raises, and NoPool, Busy, SerializationError, WorkerLost, ChainContention,
+    ProtocolError; TimeoutError and DispatchTimeout where the call is bounded.
     """
 
     async def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -47,7 +48,7 @@ def make_dispatch(declared: Declaration) -> Dispatching:
         operation = begin_dispatch(declared) if Dispatch.observers else None
         try:
             payload = dump_arguments(declared, args, kwargs)
-            answered, frame = await send_call(declared, payload, operation)
+            answered, frame = await send_call(declared, payload, operation, way)
             value = apply_answer(answered, frame)
         except BaseException as error:
             if operation is not None:
@@ -69,7 +70,7 @@ def begin_dispatch(declared: Declaration) -> Dispatch:
 
 
 async def send_call(
-    declared: Declaration, payload: bytes, operation: Dispatch | None
+    declared: Declaration, payload: bytes, operation: Dispatch | None, way: Dispatcher | None = None
 ) -> tuple[Call, Frame]:
     """Send a call to a worker and return it with its first answer.
 
@@ -80,7 +81,7 @@ async def send_call(
     bounds = bounds_of(declared)
     busy: dict[str, str] = {}
     for _ in range(_ATTEMPTS):
-        through = dispatcher.get()
+        through = find_dispatcher() if way is None else way
         if through is None or through.loop is not running_loop():
             raise _refuse_here(declared, through)
         connection: WorkerConnection | None = through.pick_connection()
@@ -101,7 +102,7 @@ async def send_call(
         if type(frame) is not Nack:
             return call, frame
         _note_refusal(call, frame, busy)
-    raise _all_refused(declared, busy)
+    raise _all_refused(declared, busy, way)
 
 
 async def _reach_worker(
@@ -138,7 +139,7 @@ async def _reach_worker(
 def _refuse_here(declared: Declaration, through: Dispatcher | None) -> NoPool:
     """Return the error of a call where there is no pool, or only one of another loop."""
     if through is None:
-        return no_pool(declared)
+        return no_pool(declared, describe_unreachable())
     through.check_process(declared.name)
     return no_pool(declared, ELSEWHERE)
 
@@ -166,10 +167,12 @@ def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
         busy[call.connection.worker] = printable(frame.text)
 
 
-def _all_refused(declared: Declaration, busy: dict[str, str]) -> CatenaError:
+def _all_refused(
+    declared: Declaration, busy: dict[str, str], way: Dispatcher | None
+) -> CatenaError:
     """Return the error of a call that no worker took."""
     if busy:
         reason = list(busy.values())[-1]
         return announced(Busy(routine=declared.name, worker=", ".join(busy), reason=reason))
-    worker, cause = repr(dispatcher.get()), "every attempt was refused"
+    worker, cause = repr(find_dispatcher() if way is None else way), "every attempt was refused"
     return announced(WorkerLost(worker=worker, routine=declared.name, begun=False, cause=cause))

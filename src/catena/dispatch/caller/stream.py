@@ -21,6 +21,7 @@ from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, no_pool, send_call
 from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration, dump_arguments
+from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
 from catena.remote_exceptions.pickled import merge_returned, pickle_exception
@@ -44,9 +45,14 @@ class Stream(AsyncGenerator[T, Any]):
     """
 
     def __init__(
-        self, declared: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        declared: Declaration,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        way: Dispatcher | None = None,
     ) -> None:
         self._declared = declared
+        self._way = way
         self._arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = (args, kwargs)
         self._call: Call | None = None
         self._running = False
@@ -157,7 +163,7 @@ class Stream(AsyncGenerator[T, Any]):
         if Dispatch.observers:
             self._operation = begin_dispatch(self._declared)
         payload = dump_arguments(self._declared, args, kwargs)
-        call, frame = await send_call(self._declared, payload, self._operation)
+        call, frame = await send_call(self._declared, payload, self._operation, self._way)
         self._call = call
         streams.add(self)
         return call, frame
