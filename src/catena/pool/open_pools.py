@@ -31,7 +31,7 @@ class OpenPool(Protocol):
 
 
 open_pools: WeakSet[OpenPool] = WeakSet()
-"""Those that were opened and not closed."""
+"""Those that were opened; one that was closed since is not here any more."""
 
 _default: OpenPool | None = None
 
@@ -77,4 +77,4 @@ def _abandon_all() -> None:
     for pool in copy_members(open_pools):
         if pool.is_here:
             warn_of_lost(pool)
-        pool.abandon(wait=True)
+            pool.abandon(wait=True)

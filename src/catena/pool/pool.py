@@ -229,6 +229,7 @@ class WorkerPool:
         here = self.is_here
         self._is_open = False
         self._noted.close()
+        release_default(self)
         if not here or self._workers is None:
             return
         if wait:
@@ -245,9 +246,8 @@ class WorkerPool:
         heartbeat = Heartbeat()
         heartbeat.start()
         noted.callback(heartbeat.stop)
+        # Nothing there refers to the pool: one that is lost is to be collected at once.
         open_pools.add(self)
-        noted.callback(open_pools.discard, self)
-        noted.callback(release_default, self)
 
     async def _start_workers(self) -> None:
         secret = secrets.token_bytes(32)
@@ -289,6 +289,7 @@ class WorkerPool:
                 if self._workers is not None:
                     await self._workers.stop()
                 self._is_open = False
+                release_default(self)
 
     def _list_workers(self) -> list[Worker]:
         return [] if self._workers is None else self._workers.all
