@@ -42,6 +42,7 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.ContextVarCollision: {"namespace": "app", "name": "user", "declared_at": "app.py:3"},
     errors.TaskFactoryDisplaced: {"loop": "<Loop>", "factory": "<function spans>"},
     errors.NoPool: {"routine": "app.job", "reason": "the pool has ended"},
+    errors.DefaultPoolExists: {"existing": "<WorkerPool of 4 workers>"},
     errors.ForkedPool: {"opened_by": 7, "routine": "app.job"},
     errors.ForkRefused: {"variable": "GRPC_ENABLE_FORK_SUPPORT"},
     errors.PeerRefused: {"peer": "w1", "pid": 7},
@@ -57,6 +58,7 @@ FACTS: dict[type[Any], dict[str, Any]] = {
 }
 # Facts that stand in the text; each class has one of them.
 TELLING = (
+    "existing",
     "variable",
     "peer",
     "cause",

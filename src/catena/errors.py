@@ -193,11 +193,9 @@ class NoPool(CatenaError):
         why = self.reason or "no worker pool is open here"
         if not self.routine:
             return f"{why}; `await catena.WorkerPool(spawn=2, default=True).open()` opens a pool"
-        name = self.routine.rpartition(".")[2]
-        return (
-            f"routine {self.routine} cannot be dispatched: {why}; open one with `async with"
-            f" catena.WorkerPool(spawn=2):`, or run it in this process with `{name}.local(...)`"
-        )
+        here = f"run it in this process with `{self.routine.rpartition('.')[2]}.local(...)`"
+        remedy = f"open one with `async with catena.WorkerPool(spawn=2):`, or {here}"
+        return f"routine {self.routine} cannot be dispatched: {why}; {remedy}"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -207,10 +205,8 @@ class DefaultPoolExists(CatenaError):
     existing: str
 
     def text(self) -> str:
-        return (
-            f"this process has a default pool already, {self.existing}; close it first, with"
-            " `await catena.default_pool().close()`, or open this one without `default=True`"
-        )
+        remedy = "close it first, with `await catena.default_pool().close()`"
+        return f"this process has a default pool already, {self.existing}; {remedy}"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
