@@ -13,7 +13,7 @@ from catena.escape import printable
 from catena.events import announced
 from catena.wire.frames import Hello
 
-SOFTWARE = "0.1.0"
+SOFTWARE = "0.2.0.dev0"
 MAJOR, MINOR = 1, 0
 PROTOCOL = f"{MAJOR}.{MINOR}"
 DELTA = "delta"

@@ -1,0 +1,71 @@
+"""V1, V3: every release that was cut and this source call each other, with the real wheel."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compat.peers import (
+    ROUTINES,
+    Release,
+    call_from,
+    this_source,
+    unpack_release,
+    worker_of,
+)
+from tests.release.kept import COMPAT
+
+RELEASES = list(tomllib.loads((COMPAT / "releases.toml").read_text()))
+
+
+def found_by(caller: Release, workers: list[Release], folder: Path) -> dict[str, Any]:
+    """Return what a caller finds that calls through these workers."""
+    (folder / "compat_routines.py").write_text(ROUTINES)
+    if len(workers) == 1:
+        with worker_of(workers[0], "w0", folder) as first:
+            return call_from(caller, [first], folder)
+    with (
+        worker_of(workers[0], "w0", folder) as first,
+        worker_of(workers[1], "w1", folder) as second,
+    ):
+        return call_from(caller, [first, second], folder)
+
+
+def check(found: dict[str, Any], caller: Release, workers: list[Release]) -> None:
+    """Compare with what one version alone would find."""
+    versions = sorted({one.version for one in workers})
+    assert found["caller"] == caller.version
+    assert found["workers"] == versions
+    assert found["paint"] == ["red", "green", "green", "blue"]
+    assert found["basket"] == ["green", "blue"]
+    assert found["token"] == ["blue"]
+    assert found["count"] == [[0, "blue"], [1, "blue"], [2, "blue"]]
+    assert len(found["nested"]) == 4
+    # A worker's own calls begin with its neighbour.
+    assert sorted(set(found["nested"])) == versions
+    assert found["after"] == "depth 3"
+    assert found["error"] == ["LookupError", ["there", 7]]
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_a_release_and_this_source_call_each_other(version: str, tmp_path: Path) -> None:
+    """V1: calls, streams, context both ways, tokens, errors; old to new, and new to old."""
+    old, new = unpack_release(version, tmp_path), this_source()
+    for caller, worker in ((old, new), (new, old)):
+        check(found_by(caller, [worker], tmp_path), caller, [worker])
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_nested_calls_cross_a_release_and_this_source(version: str, tmp_path: Path) -> None:
+    """V3: workers of both in one pool, called from either side."""
+    old, new = unpack_release(version, tmp_path), this_source()
+    for caller in (old, new):
+        check(found_by(caller, [new, old], tmp_path), caller, [new, old])
+
+
+def test_there_is_a_release() -> None:
+    """These tests looked at something."""
+    assert "0.1.0" in RELEASES
