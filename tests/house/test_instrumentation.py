@@ -104,7 +104,8 @@ def test_it_needs_no_pre_release_at_run_time() -> None:
 def test_it_is_released_with_catena() -> None:
     """Both have one version, and the later of two needs the other."""
     assert PROJECT["version"] == catena.__version__
-    assert f"catena-dispatch>={catena.__version__},<0.2" in PROJECT["dependencies"]
+    next_minor = int(catena.__version__.split(".")[1]) + 1
+    assert f"catena-dispatch>={catena.__version__},<0.{next_minor}" in PROJECT["dependencies"]
     assert (HOME / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
