@@ -46,7 +46,8 @@ run dev:
 demo: run
 	@$(py) -m catena demo $(ARGS)
 
-test: lint types docs unit $(if $(strip $(PYTHONS)),versions)
+test: lint types docs
+	@sh .ci/tests $(PYTHONS)
 	@echo '== all good'
 
 lint: dev

@@ -111,7 +111,7 @@ def test_the_pages_promise_what_is_tested() -> None:
 
 @pytest.mark.parametrize(("given", "more"), [("", False), ("  ", False), ("3.98", True)])
 def test_only_who_asks_tests_other_versions(given: str, more: bool) -> None:
-    """`make test` is what it is without PYTHONS, and with it runs the script at the end."""
+    """`make test` hands PYTHONS to the script of the tests, which hands it to that of versions."""
     ran = subprocess.run(
         ["make", "--dry-run", "test", f"PYTHONS={given}"],
         cwd=ROOT,
@@ -120,4 +120,6 @@ def test_only_who_asks_tests_other_versions(given: str, more: bool) -> None:
         timeout=60,
         check=True,
     )
-    assert (f"sh .ci/versions {given}" in ran.stdout) == more
+    assert f"sh .ci/tests {given}".strip() in ran.stdout
+    assert ("3.98" in ran.stdout) == more
+    assert '[ $# = 0 ] || sh .ci/versions "$@"' in (ROOT / ".ci" / "tests").read_text()
