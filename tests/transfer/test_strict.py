@@ -287,7 +287,7 @@ def test_the_error_pickles_with_its_warnings() -> None:
 def answered(values: Wire) -> Any:
     """Return a call that nobody observes, as far as its answers ask for it."""
     declared, connection = SimpleNamespace(name="routine"), SimpleNamespace(values=values)
-    return SimpleNamespace(operation=None, declared=declared, connection=connection)
+    return SimpleNamespace(operation=None, declared=declared, connection=connection, baseline=None)
 
 
 @HOW
@@ -301,7 +301,7 @@ def test_instead_of_a_result_it_is_raised_with_the_value(how: str) -> None:
         refusing(how) as values,
         pytest.raises(ChainSerializationError) as refused,
     ):
-        apply_answer(answered(values), Result(1, pickler.dumps([1, 2]), manifest), None)
+        apply_answer(answered(values), Result(1, pickler.dumps([1, 2]), manifest))
 
     assert refused.value.value == [1, 2]
     assert [one.key for one in refused.value.warnings] == bad
@@ -319,7 +319,7 @@ def test_it_never_replaces_an_exception(how: str) -> None:
     frame = ExceptionFrame(1, pickle_exception(error, worker="w", routine="routine"), manifest)
 
     with refusing(how) as values, pytest.raises(KeyError, match="theirs") as raised:
-        apply_answer(answered(values), frame, None)
+        apply_answer(answered(values), frame)
 
     last: BaseException = raised.value
     while last.__context__ is not None:
