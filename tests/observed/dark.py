@@ -73,7 +73,7 @@ async def _old_and_new(pool: Any) -> None:
     """Meet a worker of another version: both sides refuse."""
     major, versions.MAJOR = versions.MAJOR, 98
     try:
-        await connect(pool._workers[0].target, "new")
+        await connect(pool._list_workers()[0].target, "new")
     except catena.VersionRefused:
         return
     finally:
