@@ -159,15 +159,21 @@ def make_wrapper(declared: Declaration) -> Any:
 
     Wrong arguments are refused when it is called. ``inspect`` takes it for what the function is.
     """
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        declared.check(*args, **kwargs)
-        return declared.run(args, kwargs)
-
     declared.run = _make_run(declared)
+    call = _check_and_run(declared, declared.run)
     declared.wrapper = mark_async(cast("FunctionType", call), stream=declared.stream)
     _mark_wrapper(declared)
     return declared.wrapper
+
+
+def _check_and_run(declared: Declaration, run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that users call: wrong arguments are refused there, the rest is run."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        declared.check(*args, **kwargs)
+        return run(args, kwargs)
+
+    return call
 
 
 def _make_run(declared: Declaration, way: Dispatcher | None = None) -> Callable[..., Any]:
@@ -182,12 +188,7 @@ def _route_calls(declared: Declaration, pool: Any) -> Callable[..., Any]:
     way = getattr(pool, "dispatcher", None)
     if way is None:
         raise TypeError(f"on() takes a WorkerPool, not {type(pool).__name__}")
-    run = _make_run(declared, way)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        declared.check(*args, **kwargs)
-        return run(args, kwargs)
-
+    call = _check_and_run(declared, _make_run(declared, way))
     return functools.update_wrapper(call, declared.function)
 
 

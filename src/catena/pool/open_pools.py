@@ -31,7 +31,7 @@ class OpenPool(Protocol):
 
 
 open_pools: WeakSet[OpenPool] = WeakSet()
-"""Those that were opened; one that was closed since is not here any more."""
+"""Those that were opened; ``is_here`` is false of one that was closed since."""
 
 _default: OpenPool | None = None
 

@@ -65,8 +65,8 @@ class WorkerPool:
     not come up; constructing raises TypeError and ValueError for a wrong option.
     """
 
-    # For a pool whose options were refused.
-    _is_open = False
+    _opened_by = 0
+    """The process that has opened it, 0 while it is closed; also where its options were refused."""
 
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -95,8 +95,7 @@ class WorkerPool:
         }
         self._workers: LocalWorkers | None = None
         self._proxy: Proxy | None = None
-        self._outer: Dispatcher | None = None
-        self._opened_by = 0
+        self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
         # What other parts of the process know of an open pool, taken back when it closes.
@@ -130,12 +129,12 @@ class WorkerPool:
     @property
     def is_here(self) -> bool:
         """Whether this process has opened the pool and not closed it since."""
-        return self._is_open and self._opened_by == os.getpid()
+        return self._opened_by == os.getpid()
 
     @property
     def dispatcher(self) -> Dispatcher:
         """What calls to this pool go through. Raises NoPool when it is not open."""
-        if self._proxy is None or not self._is_open:
+        if self._proxy is None or not self._opened_by:
             raise NoPool(routine="", reason="the pool is not open")
         return self._proxy
 
@@ -157,7 +156,7 @@ class WorkerPool:
         self._proxy = self._workers = None
         if self._default:
             claim_default(self)
-        self._is_open, self._opened_by = True, os.getpid()
+        self._opened_by = os.getpid()
         self._note_open()
         try:
             await self._start_workers()
@@ -172,7 +171,7 @@ class WorkerPool:
         Raises ForkedPool in a process that was forked from the one that opened it, and RuntimeError
         on another event loop than the one that it was opened on.
         """
-        if self._is_open and not self.is_here:
+        if self._opened_by and not self.is_here:
             raise ForkedPool(opened_by=self._opened_by)
         if not self.is_open:
             self.abandon()
@@ -187,19 +186,12 @@ class WorkerPool:
 
         Raises NoPool when it is not open.
         """
-        way, outer = self.dispatcher, dispatcher.get()
-        dispatcher.set(way)
-        try:
+        with _bind(self.dispatcher):
             yield self
-        finally:
-            # A generator may be closed in another Context than it was begun in.
-            if dispatcher.get() is way:
-                dispatcher.set(outer)
 
     async def __aenter__(self) -> Self:
         await self.open()
-        self._outer = dispatcher.get()
-        dispatcher.set(self._proxy)
+        self._binding.enter_context(_bind(self.dispatcher))
         return self
 
     async def __aexit__(
@@ -208,9 +200,7 @@ class WorkerPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if dispatcher.get() is self._proxy:
-            dispatcher.set(self._outer)
-        self._outer = None
+        self._binding.close()
         if error is None or self.is_here:
             await self.close()
 
@@ -224,10 +214,10 @@ class WorkerPool:
 
         A thread sees to it, or this one where it is to ``wait``.
         """
-        if not self._is_open:
+        if not self._opened_by:
             return
         here = self.is_here
-        self._is_open = False
+        self._opened_by = 0
         self._noted.close()
         release_default(self)
         if not here or self._workers is None:
@@ -288,7 +278,7 @@ class WorkerPool:
             finally:
                 if self._workers is not None:
                     await self._workers.stop()
-                self._is_open = False
+                self._opened_by = 0
                 release_default(self)
 
     def _list_workers(self) -> list[Worker]:
@@ -296,6 +286,19 @@ class WorkerPool:
 
     def __repr__(self) -> str:
         return f"<WorkerPool of {self._spawn} workers>"
+
+
+@contextmanager
+def _bind(way: Dispatcher) -> Generator[None]:
+    """Have the calls that are made within the block go one way, and restore what was bound."""
+    outer = dispatcher.get()
+    dispatcher.set(way)
+    try:
+        yield
+    finally:
+        # The block may be left in another Context than it was entered in.
+        if dispatcher.get() is way:
+            dispatcher.set(outer)
 
 
 def default_pool() -> WorkerPool:

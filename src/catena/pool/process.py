@@ -158,25 +158,6 @@ class Worker:
             end()
         else:
             await self._wait_exit(2.0)
-        self._note_exit(process)
-
-    def stop_blocking(self, timeout: float) -> None:
-        """Do the same for a pool whose event loop has ended: this blocks the thread."""
-        self.ask_to_end()
-        process = self._process
-        if process is None:
-            return
-        for end, patience in ((process.terminate, timeout), (process.kill, 0.5), (None, 2.0)):
-            try:
-                process.wait(patience)
-                break
-            except subprocess.TimeoutExpired:
-                if end is not None:
-                    end()
-        self._note_exit(process)
-
-    def _note_exit(self, process: subprocess.Popen[bytes]) -> None:
-        """Count and announce that the process has ended, if it has."""
         if process.returncode is not None and self in _workers:
             _workers.discard(self)
             _ended["workers"] += 1

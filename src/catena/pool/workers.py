@@ -61,10 +61,7 @@ class LocalWorkers:
     async def stop(self) -> None:
         """End all of them, and take away what is theirs."""
         try:
-            for worker in self.all:
-                worker.ask_to_end()
-            waits = (worker.wait_stopped(self._stop_timeout) for worker in self.all)
-            await asyncio.gather(*waits, return_exceptions=True)
+            await self._stop_processes()
             await asyncio.to_thread(self._relay.finish_copying, _COPYING)
         finally:
             self._remove_directory()
@@ -75,14 +72,17 @@ class LocalWorkers:
             worker.ask_to_end()
 
     def stop_blocking(self) -> None:
-        """Do what ``stop`` does where no event loop runs any more: this blocks the thread."""
+        """Do what ``stop`` does where the pool's event loop has ended: this blocks the thread."""
         try:
-            self.ask_to_end()
-            for worker in self.all:
-                worker.stop_blocking(self._stop_timeout)
+            asyncio.run(self._stop_processes())
             self._relay.finish_copying(_COPYING)
         finally:
             self._remove_directory()
+
+    async def _stop_processes(self) -> None:
+        self.ask_to_end()
+        waits = (worker.wait_stopped(self._stop_timeout) for worker in self.all)
+        await asyncio.gather(*waits, return_exceptions=True)
 
     def _remove_directory(self) -> None:
         if self._directory is not None:
