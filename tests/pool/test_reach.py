@@ -8,13 +8,13 @@ import gc
 import os
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import AsyncGenerator
 
 import pytest
 
 import catena
+from tests.integration.programs import alive, until
 from tests.support import run
 
 
@@ -37,19 +37,9 @@ async def refusal() -> str:
     return str(caught.value)
 
 
-def lives(pid: int) -> bool:
-    """Say whether a process is there; one that has ended and was not waited for is not."""
-    return subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.strip() not in ("", "Z", "Zs", "Z+")
-
-
-def wait_gone(pids: list[int], seconds: float = 10) -> None:
-    """Wait until no process is there any more."""
-    deadline = time.monotonic() + seconds
-    while any(map(lives, pids)):
-        assert time.monotonic() < deadline, f"still there: {[*filter(lives, pids)]}"
-        time.sleep(0.02)
+def all_gone(pids: list[int]) -> bool:
+    """Wait until no process is there any more; say whether that came to be."""
+    return until(lambda: not any(map(alive, pids)), 10)
 
 
 # ---- open, close, bound
@@ -136,7 +126,7 @@ def test_a_closed_pool_may_be_opened_again() -> None:
                     await pool.open()
             await pool.close()
         assert len(set(pids)) == 2
-        wait_gone(pids)
+        assert all_gone(pids)
         with pytest.raises(catena.NoPool, match="the pool is not open"), pool.bound():
             pass
 
@@ -150,7 +140,7 @@ def test_a_pool_that_is_closed_twice_at_once_is_closed_once() -> None:
         pool = await catena.WorkerPool(1).open()
         pids = [*pool.pids.values()]
         await asyncio.gather(pool.close(), pool.close())
-        assert not any(map(lives, pids))
+        assert not any(map(alive, pids))
 
     run(main())
 
@@ -186,7 +176,7 @@ def test_a_pool_that_is_lost_ends_its_workers() -> None:
 
     with pytest.warns(ResourceWarning, match="WorkerPool of 1 workers> was not closed"):
         lose()
-    wait_gone(pids)
+    assert all_gone(pids)
 
 
 # ---- one call to another pool
@@ -299,7 +289,7 @@ def test_a_default_whose_loop_has_ended_is_replaced() -> None:
     lost = run(opening())
     pids = [*lost.pids.values()]
     run(replacing(lost))
-    wait_gone(pids)
+    assert all_gone(pids)
 
 
 def test_a_pool_whose_loop_has_ended_can_be_closed_and_opened() -> None:
@@ -307,7 +297,7 @@ def test_a_pool_whose_loop_has_ended_can_be_closed_and_opened() -> None:
     pool = catena.WorkerPool(1)
     first = [*run(pool.open()).pids.values()]
     run(pool.close())
-    wait_gone(first)
+    assert all_gone(first)
 
     async def main() -> None:
         async with pool:

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from websockets.sync.client import unix_connect
 
 import catena
+from tests.integration.programs import until
 from tests.web import app as web
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ def test_a_server_with_everything(tmp_path: Path) -> None:
         assert client.get("/double/1").json()[2] == "-"
         assert client.get("/count/5").text == "0\n1\n2\n3\n4\n"
         client.get("/later")
-        _wait_noted(client, "later 6")
+        assert until(lambda: "later 6" in client.get("/noted").json(), SECONDS)
         with unix_connect(str(path), "ws://service/doubles") as doubles:
             for number in (1, 2):
                 doubles.send(str(number))
@@ -102,22 +103,12 @@ def test_a_server_with_everything(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
-def _wait_noted(client: httpx.Client, what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while what not in client.get("/noted").json():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_client_that_leaves_ends_its_stream(tmp_path: Path) -> None:
     """D6: what it began is closed on the worker, and the service goes on."""
     with served(tmp_path / "s") as (client, _):
         with client.stream("GET", "/count/100000") as answer:
             assert next(answer.iter_lines()) == "0"
-        deadline = time.monotonic() + SECONDS
-        while client.get("/open").json():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert until(lambda: client.get("/open").json() == 0, SECONDS)
         assert client.get("/double/4").json()[0] == 8
 
 
