@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.events.carrier import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
-from catena.transfer.manifest import ChainManifest, Entry, EntryKind
+from catena.transfer.manifest import NO_CHAIN, ChainManifest, Entry, EntryKind
 from catena.wire.v1 import catena_pb2 as pb
 
 _TRACE = "traceparent"
@@ -82,7 +82,8 @@ def write_manifest(to: pb.Frame, manifest: ChainManifest) -> None:
 
     Raises UnicodeEncodeError and TypeError for a carrier that is not text.
     """
-    to.manifest = _encode_chain(manifest)
+    # The calls of a Context without a chain have a carrier and no more; the others are encoded.
+    to.manifest = b"" if manifest[:-2] == NO_CHAIN[:-2] else _encode_chain(manifest)
     carrier = manifest.carrier
     if not carrier:
         return
@@ -99,11 +100,11 @@ def read_manifest(frame: pb.Frame) -> ChainManifest:
     One that does not parse has a ``flaw``: it is the call's business alone, and is raised where the
     chain is mounted. A carrier beyond the limit is OVERSIZED.
     """
+    data, trace = frame.manifest, frame.trace
     try:
-        manifest = decode_manifest(frame.manifest)
+        manifest = decode_manifest(data) if data else NO_CHAIN
     except ProtocolError as error:
         manifest = ChainManifest(b"", flaw=error.reason)
-    trace = frame.trace
     if frame.HasField("carrier"):
         return manifest.carrying(_read_carrier(frame.carrier))
     if not trace:

@@ -71,8 +71,9 @@ class ExecutionObservation:
         The chain is taken out then as well: nobody runs in this Context any more.
         """
         self._execution.answered = at = perf_counter_ns()
-        if answer.manifest is not None:
-            answer = answer._replace(manifest=self.add_carrier(answer.manifest))
+        manifest = self.add_carrier(answer.manifest)
+        if manifest is not answer.manifest:
+            answer = answer._replace(manifest=manifest)
         over = session.over
         session.send_answer(answer)
         if over:
