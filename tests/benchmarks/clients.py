@@ -92,7 +92,7 @@ def command(python: Path, block: Block) -> list[str]:
 
 def _variables() -> dict[str, str]:
     """The user's environment without what would change the interpreter or gRPC for one side."""
-    dropped = ("PYTHON", "GRPC_", "CATENA_", "OTEL_", "WOOL_")
+    dropped = ("PYTHON", "GRPC_", "CATENA_", "OTEL_", "WOOL_", "RAY_", "DASK_")
     return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
 
 

@@ -62,8 +62,8 @@ def command(arguments: Sequence[str]) -> int:
 def _settings(arguments: Sequence[str]) -> tuple[Settings, Path | None]:
     parser = argparse.ArgumentParser(
         prog="make bench",
-        description="Compare Catena with wool and a bare grpc.aio echo, and with itself without "
-        "context variables, in one interleaved run.",
+        description="Compare Catena with wool and a bare grpc.aio echo, with other engines, and "
+        "with itself without context variables, in one interleaved run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,7 @@
 """The benchmark's own environments: pinned versions beside this checkout, built by the runner.
 
-There are two, since wool and Catena need different protobufs. Rule: nothing is skipped. What will
+Each peer has one, since wool and Catena need different protobufs, and so that none decides what
+another one gets. Rule: nothing is skipped. What will
 not install ends the benchmark, by name.
 """
 
@@ -53,7 +54,7 @@ class Part:
 
     @property
     def constraints(self) -> tuple[Path, Path]:
-        """The pins of both environments, and its own."""
+        """The pins of all environments, and its own."""
         here = Path(__file__).parent
         return here / CONSTRAINTS, here / f"constraints-{self.name}.txt"
 
@@ -61,7 +62,7 @@ class Part:
 PARTS: Final = (
     Part(
         name="catena",
-        systems=("catena", "echo"),
+        systems=("catena", "echo", "executor"),
         # hatchling builds the checkout; the others are what it needs when it runs.
         packages=(
             *("grpcio", "uvloop", "protobuf", "cloudpickle"),
@@ -86,6 +87,9 @@ PARTS: Final = (
         imports=("wool", "grpc", "uvloop"),
         reported=("wool", "grpcio", "uvloop", "cloudpickle", "protobuf"),
     ),
+    Part("ray", ("ray",), ("ray",), ("ray",), ("ray",)),
+    Part("dask", ("dask",), ("distributed",), ("distributed",), ("dask", "distributed")),
+    Part("xoscar", ("xoscar",), ("xoscar",), ("xoscar",), ("xoscar", "uvloop")),
 )
 
 

@@ -11,9 +11,13 @@ PEERS: Final = "peers"
 VARIABLES: Final = "variables"
 MICRO: Final = "micro"
 TELEMETRY: Final = "telemetry"
-SECTIONS: Final = (PEERS, VARIABLES, MICRO, TELEMETRY)
+ENGINES: Final = "engines"
+SECTIONS: Final = (PEERS, ENGINES, VARIABLES, MICRO, TELEMETRY)
 
 SYSTEMS: Final = ("catena", "wool", "echo")
+# Others that run functions in other processes; each is measured at its best use, on its own loop.
+ENGINE_SYSTEMS: Final = ("catena", "executor", "ray", "dask", "xoscar")
+ENGINE_WORKERS: Final = 2
 LOOPS: Final = ("uvloop", "default", "asyncio")
 
 P50: Final = "p50"
@@ -21,6 +25,11 @@ RATE_100: Final = "rate_100"
 RATE_1000: Final = "rate_1000"
 ITEMS: Final = "items"
 METRICS: Final = (P50, RATE_100, RATE_1000, ITEMS)
+
+# A megabyte there and back, and long and short jobs that are begun at the same time; both in µs.
+MEGABYTE: Final = "megabyte"
+MIXED: Final = "mixed jobs"
+ENGINE_METRICS: Final = (P50, RATE_100, MEGABYTE, MIXED)
 
 # Bytes per call as the caller encodes and decodes them; then µs and bytes per variable.
 BYTES_OUT: Final = "bytes_out"
@@ -118,8 +127,8 @@ KINDS: Final = (
 class Variant:
     """One row of a table: a system, on an event loop, with a number of worker processes.
 
-    Outside of the peers' section the system is always Catena, and `system` says what of it is
-    measured: the name of a kind of variables, `micro`, `telemetry` or `instructions`.
+    Outside of the sections of peers and engines the system is always Catena, and `system` says
+    what of it is measured: the name of a kind of variables, `micro`, `telemetry` or `instructions`.
     """
 
     loop: str
@@ -130,13 +139,15 @@ class Variant:
     @property
     def environment(self) -> str:
         """The system whose environment the row runs in."""
-        return self.system if self.section == PEERS else "catena"
+        return self.system if self.section in (PEERS, ENGINES) else "catena"
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """What is measured of the row, in the order in which its client tells it."""
         if self.section == PEERS:
             return METRICS
+        if self.section == ENGINES:
+            return ENGINE_METRICS
         if self.section == MICRO:
             return MICRO_METRICS
         if self.section == TELEMETRY:
@@ -166,7 +177,7 @@ class Settings:
     loops: tuple[str, ...] = ("uvloop", "default")
     workers: tuple[int, ...] = (1, 2)
     block_timeout: float = 60.0
-    run_timeout: float = 1500.0
+    run_timeout: float = 2400.0
     sections: tuple[str, ...] = SECTIONS
     has_callgrind: bool = False
 
@@ -207,11 +218,12 @@ class Settings:
 class Sample:
     """One metric of one block, in one of its rounds where it has rounds.
 
-    `value` is in µs for `p50`, `encode` and `decode`, in calls or items per second for a rate, in
-    bytes for `bytes_out`, `bytes_back` and `value_bytes`, in ns for the micro costs and one guard,
-    in µs per call for the loads of the telemetry section, else a number of things. `raw` holds
-    each latency in ns for `p50` and each round in ns for `encode`, `decode` and the micro costs; it
-    is empty otherwise: a rate is `count` and `seconds`.
+    `value` is in µs for `p50`, `megabyte`, `mixed jobs`, `encode` and `decode`, in calls or items
+    per second for a rate, in bytes for `bytes_out`, `bytes_back` and `value_bytes`, in ns for the
+    micro costs and one guard, in µs per call for the loads of the telemetry section, else a number
+    of things. `raw` holds each latency in ns where calls were made one by one, and each round in ns
+    for `encode`, `decode` and the micro costs; it is empty otherwise: a rate is `count` and
+    `seconds`.
     """
 
     repeat: int
@@ -265,6 +277,7 @@ def variants(settings: Settings) -> list[Variant]:
             for workers in settings.workers
             for system in settings.systems
         ],
+        ENGINES: [Variant("default", ENGINE_WORKERS, name, ENGINES) for name in ENGINE_SYSTEMS],
         VARIABLES: [Variant("uvloop", 1, kind.name, VARIABLES) for kind in KINDS],
         MICRO: [Variant(loop, 0, "micro", MICRO) for loop in ("uvloop", "asyncio")],
         TELEMETRY: [

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Final
 
-from .plan import ONCE, P50, RATE_100, BenchmarkError, Sample, Variant
+from .plan import MEGABYTE, MIXED, ONCE, P50, RATE_100, BenchmarkError, Sample, Variant
 
 # How many times better than wool Catena is to be, by metric.
 TARGETS: Final = {P50: 4.0, RATE_100: 40.0}
+
+# What is better when it is less.
+TIMES: Final = (P50, MEGABYTE, MIXED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +97,12 @@ def spread(samples: Sequence[Sample], variant: Variant, metric: str) -> Spread:
 def ratio(samples: Sequence[Sample], ours: Variant, theirs: Variant, metric: str) -> Spread:
     """How many times better `ours` is, repeat by repeat: above 1 it is better.
 
-    A latency is better when it is smaller, a rate when it is greater.
+    A time is better when it is smaller, a rate when it is greater.
 
     Raises:
         BenchmarkError: no repeat has both.
     """
-    above, below = (theirs, ours) if metric == P50 else (ours, theirs)
+    above, below = (theirs, ours) if metric in TIMES else (ours, theirs)
     return derived(samples, [(above, metric), (below, metric)], lambda one, other: one / other)
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from . import report_micro, report_telemetry, report_variables
+from . import report_engines, report_micro, report_telemetry, report_variables
 from .markdown import number, table, times
 from .plan import (
     ITEMS,
@@ -85,6 +85,10 @@ def page(run: Run) -> str:
             "",
             *figure_table(run),
             "",
+            "## Other engines",
+            "",
+            *report_engines.section(run.samples, run.facts),
+            "",
             "## Context variables",
             "",
             *report_variables.section(run.samples),
@@ -104,6 +108,7 @@ def page(run: Run) -> str:
             "## What is measured",
             "",
             *METHOD,
+            *report_engines.METHOD,
             *report_variables.METHOD,
             *report_micro.METHOD,
             *report_telemetry.METHOD,

@@ -98,7 +98,8 @@ def test_all_sections_are_interleaved_in_each_repeat() -> None:
 
     orders = plan.shuffled(rows, SETTINGS)
 
-    assert SETTINGS.environments == ("catena", "wool", "echo")
+    others = ("executor", "ray", "dask", "xoscar")
+    assert SETTINGS.environments == ("catena", "wool", "echo", *others)
     assert all(sorted(chain.from_iterable(order)) == sorted(rows) for order in orders)
     assert all([one for one in order if len(one) > 1] == [kinds] for order in orders)
     assert all(order != plan.together(rows) for order in orders)
@@ -109,7 +110,7 @@ def test_a_client_program_stands_behind_every_row() -> None:
     for row in plan.variants(replace(SETTINGS, has_callgrind=True)):
         assert Block(1, row, 0.1, 10).program in {
             *("catena_client", "wool_client", "echo_client"),
-            *("variables_client", "micro_client"),
+            *("engines_client", "variables_client", "micro_client"),
             *("telemetry_client", "instructions_client"),
         }
     assert set(report_variables.WORDS) < set(report_variables.row(NONE).metrics)
