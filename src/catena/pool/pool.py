@@ -16,7 +16,14 @@ from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from catena.dispatch.dispatcher import Dispatcher, dispatcher, opened, set_default
+from catena.dispatch.dispatcher import Dispatcher, dispatcher
+from catena.dispatch.open_pools import (
+    claim_default,
+    find_default,
+    open_pools,
+    release_pool,
+    warn_of_lost,
+)
 from catena.errors import ForkedPool, NoPool, WorkerStartError
 from catena.ids import new_id
 from catena.pool import forking
@@ -29,13 +36,6 @@ from catena.pool.arguments import (
 )
 from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import Heartbeat
-from catena.pool.open_pools import (
-    claim_default,
-    find_default,
-    open_pools,
-    release_default,
-    warn_of_lost,
-)
 from catena.pool.process import Worker
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
@@ -95,6 +95,7 @@ class WorkerPool:
         }
         self._workers: LocalWorkers | None = None
         self._proxy: Proxy | None = None
+        self.way: Dispatcher | None = None
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -153,7 +154,7 @@ class WorkerPool:
             )
         check_started_as()
         self._home, self._closing = asyncio.get_running_loop(), None
-        self._proxy = self._workers = None
+        self._proxy = self._workers = self.way = None
         if self._default:
             claim_default(self)
         self._opened_by = os.getpid()
@@ -219,7 +220,7 @@ class WorkerPool:
         here = self.is_here
         self._opened_by = 0
         self._noted.close()
-        release_default(self)
+        release_pool(self)
         if not here or self._workers is None:
             return
         if wait:
@@ -251,9 +252,7 @@ class WorkerPool:
         name = f"parent-{os.getpid()}"
         proxy = self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
         raise_failures(await proxy.connect_all())
-        opened.add(proxy)
-        if self._default:
-            set_default(proxy)
+        self.way = proxy
 
     async def _close_shielded(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
@@ -272,14 +271,14 @@ class WorkerPool:
     async def _take_down(self) -> None:
         with self._noted:
             try:
+                self.way = None
                 if self._proxy is not None:
-                    opened.discard(self._proxy)
                     await self._proxy.close()
             finally:
                 if self._workers is not None:
                     await self._workers.stop()
                 self._opened_by = 0
-                release_default(self)
+                release_pool(self)
 
     def _list_workers(self) -> list[Worker]:
         return [] if self._workers is None else self._workers.all

@@ -13,7 +13,8 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
 from catena.dispatch.caller.waiting import await_after_cancel, frame_or_raise
 from catena.dispatch.declaration import Declaration, dump_arguments
-from catena.dispatch.dispatcher import Dispatcher, describe_unreachable, find_dispatcher
+from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.open_pools import describe_unreachable, find_dispatcher
 from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced

@@ -1,4 +1,8 @@
-"""The pools that a process has open: the default one among them, and those that nobody closed."""
+"""The pools that this process has open, the default one among them: who may serve a call here.
+
+A pool stands here from the moment it begins to open until it is closed, so that no worker outlives
+a program that ends meanwhile. Its ``way`` is None until its workers can be reached.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ import warnings
 from typing import Protocol
 from weakref import WeakSet
 
-from catena.dispatch.dispatcher import set_default
+from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.errors import DefaultPoolExists
 from catena.standing import copy_members
 
 
 class OpenPool(Protocol):
     """A WorkerPool, as far as it is known here."""
+
+    way: Dispatcher | None
 
     @property
     def is_open(self) -> bool:
@@ -31,9 +37,29 @@ class OpenPool(Protocol):
 
 
 open_pools: WeakSet[OpenPool] = WeakSet()
-"""Those that were opened; ``is_here`` is false of one that was closed since."""
+"""Those that were opened and not closed; ``is_here`` is false of one that a fork inherited."""
 
 _default: OpenPool | None = None
+
+_NOT_BOUND = (
+    "a pool is open, but it is not bound here and is not the default one; bind it with"
+    " `with pool.bound():`, or open it as `WorkerPool(..., default=True)`"
+)
+
+
+def find_dispatcher() -> Dispatcher | None:
+    """Return what the current scope dispatches through, or else the default whose loop runs."""
+    through = dispatcher.get()
+    if through is None and _default is not None:
+        way = _default.way
+        return way if way is not None and way.loop.is_running() else None
+    return through
+
+
+def describe_unreachable() -> str:
+    """Return why there is nothing to dispatch through although a pool is open; empty without."""
+    ready = (pool for pool in copy_members(open_pools) if pool.way is not None)
+    return _NOT_BOUND if any(pool.is_open for pool in ready) else ""
 
 
 def find_default() -> OpenPool | None:
@@ -58,12 +84,12 @@ def claim_default(pool: OpenPool) -> None:
     _default = pool
 
 
-def release_default(pool: OpenPool) -> None:
-    """Have the process no default pool any more, if this is the one."""
+def release_pool(pool: OpenPool) -> None:
+    """Strike off a pool that is closed; the process has no default any more if it was this one."""
     global _default  # noqa: PLW0603 - the process's own
+    open_pools.discard(pool)
     if _default is pool:
         _default = None
-        set_default(None)
 
 
 def warn_of_lost(pool: OpenPool) -> None:
