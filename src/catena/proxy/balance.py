@@ -1,15 +1,14 @@
 """The proxy: a scope dispatches through it, and nested calls on a worker find the same pool by it.
 
-It knows the members of a pool and connects to each when it is first needed. They take turns; the
-member whose turn it is and the next one are compared, and the one with fewer open calls gets the
-call. So a blocked worker is avoided, and calls that follow the answers of one message again leave
-together in one message.
+It knows the members of a pool and connects to each when it is needed. Those that are ready take
+turns, or where none is, those that are suspect; the member whose turn it is and the one before it
+are compared, and the one with fewer open calls gets the call. So a blocked worker is avoided, and
+calls that follow the answers of one message again leave together in one message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Coroutine
 from typing import Any
 from weakref import WeakSet
@@ -17,57 +16,11 @@ from weakref import WeakSet
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.errors import CatenaError, ForkedPool, NoPool, WorkerLost, WorkerStartError
 from catena.events import announced
-from catena.link.client import connect
+from catena.proxy.member import Member
 from catena.wire import codec
 
 proxies: WeakSet[Proxy] = WeakSet()
 """Every proxy of this process that was not closed."""
-
-
-class Member:
-    """One worker of a pool, connected or not."""
-
-    def __init__(self, proxy: Proxy, worker: str, target: str) -> None:
-        self.worker = worker
-        self.target = target
-        self.caller: WorkerConnection | None = None
-        self._proxy = proxy
-        self._connecting: asyncio.Task[WorkerConnection] | None = None
-
-    async def reach_worker(self) -> WorkerConnection:
-        """Connect, once for all who ask at the same time, and return the caller.
-
-        Raises CatenaError, ConnectionError or TimeoutError.
-        """
-        if self.caller is not None:
-            return self.caller
-        if self._connecting is None:
-            # In an empty Context: what gRPC starts must not hold on to anybody's variables.
-            self._connecting = asyncio.get_running_loop().create_task(
-                self._open_connection(), context=contextvars.Context()
-            )
-        connecting = self._connecting
-        try:
-            return await asyncio.shield(connecting)
-        finally:
-            if connecting.done():
-                self._connecting = None
-
-    async def _open_connection(self) -> WorkerConnection:
-        proxy = self._proxy
-        link = await connect(self.target, proxy.name, proxy.secret)
-        way = (proxy.id, proxy.encoded)
-        caller = self.caller = WorkerConnection(link, way, strict=proxy.strict)
-        link.start(caller)
-        return caller
-
-    async def close(self) -> None:
-        """End the link, if there is one, or the attempt to make it."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
-        if self.caller is not None:
-            await self.caller.close()
 
 
 class Proxy:
@@ -90,7 +43,11 @@ class Proxy:
         self.name = name
         self.secret = secret
         self.strict = strict
-        self.members = [Member(self, worker, target) for worker, target in members]
+        self.members = [
+            Member(self, worker, target, self._choose_serving) for worker, target in members
+        ]
+        self.serving: list[Member] = []
+        self._choose_serving()
         self.encoded = codec.encode_proxy(id, members)
         self.loop = asyncio.get_running_loop()
         self.closed = False
@@ -99,9 +56,16 @@ class Proxy:
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
+    def _choose_serving(self) -> None:
+        """Note who gets calls: those that are ready, without any the suspects."""
+        ready = [one for one in self.members if one.state == "ready"]
+        self.serving = ready or [one for one in self.members if one.state == "suspect"]
+
     def pick_connection(self) -> WorkerConnection | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
-        members = self.members
+        members = self.serving
+        if not members:
+            return None
         turn = self._turn = (self._turn + 1) % len(members)
         caller = members[turn].caller
         if caller is None or not caller.usable:
@@ -131,18 +95,18 @@ class Proxy:
     async def _reach_any(self, routine: str) -> WorkerConnection:
         causes: list[str] = []
         first = self._turn
-        for offset in range(len(self.members)):
-            self._turn = (first + offset) % len(self.members)
-            member = self.members[self._turn]
-            if member.caller is not None:
-                if member.caller.usable:
-                    return member.caller
-                causes.append(f"{member.worker} is gone")
-                continue
+        serving = self.serving
+        for offset in range(len(serving)):
+            self._turn = (first + offset) % len(serving)
+            member = serving[self._turn]
             try:
-                return await member.reach_worker()
+                caller = await member.reach_worker()
             except (CatenaError, OSError) as error:
                 causes.append(f"{member.worker}: {error}")
+                continue
+            if caller.usable:
+                return caller
+            causes.append(f"{member.worker} takes no more calls")
         raise announced(
             WorkerLost(
                 worker=", ".join(member.worker for member in self.members),

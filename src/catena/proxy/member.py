@@ -1,0 +1,117 @@
+"""A member of a pool, seen by those who call it: its address, the link to it, and its state.
+
+A link that has ended is made anew when the member is needed again. The state says whether it gets
+calls; the proxy that it belongs to looks at it whenever it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from catena.dispatch.caller.connection import WorkerConnection
+from catena.link.client import connect
+
+State = Literal["ready", "suspect", "draining", "gone"]
+"""Whether a worker gets calls: a suspect one gets them only while no other is ready."""
+
+
+class MemberOf(Protocol):
+    """A proxy, as far as its members know it."""
+
+    id: bytes
+    name: str
+    secret: bytes
+    strict: bool
+    encoded: bytes
+
+
+class Member:
+    """One worker of a pool, connected or not.
+
+    ``changed`` is called after each change of ``state``. ``exit`` brings in words how the process
+    ended, None where that is not known here.
+    """
+
+    def __init__(
+        self,
+        proxy: MemberOf,
+        worker: str,
+        target: str,
+        changed: Callable[[], object],
+        exit: asyncio.Future[str] | None = None,
+    ) -> None:
+        self.worker = worker
+        self.target = target
+        self.caller: WorkerConnection | None = None
+        self.exit = exit
+        self._state: State = "ready"
+        self._changed = changed
+        self._proxy = proxy
+        self._connecting: asyncio.Task[WorkerConnection] | None = None
+
+    @property
+    def state(self) -> State:
+        """Whether it gets calls."""
+        return self._state
+
+    def suspect(self) -> None:
+        """Give it no calls while another one is ready; one that drains or is gone stays so."""
+        if self._state == "ready":
+            self._enter_state("suspect")
+
+    def trust(self) -> None:
+        """Give a suspect one calls again."""
+        if self._state == "suspect":
+            self._enter_state("ready")
+
+    def drain(self) -> None:
+        """Give it no more calls; those that it has go on."""
+        if self._state != "gone":
+            self._enter_state("draining")
+
+    def leave(self) -> None:
+        """Note that the worker is gone, for good."""
+        self._enter_state("gone")
+
+    def _enter_state(self, state: State) -> None:
+        if self._state != state:
+            self._state = state
+            self._changed()
+
+    async def reach_worker(self) -> WorkerConnection:
+        """Connect, once for all who ask at the same time, and return the caller.
+
+        Raises CatenaError, ConnectionError or TimeoutError.
+        """
+        if self.caller is not None and self.caller.link.up:
+            return self.caller
+        if self._connecting is None:
+            # In an empty Context: what gRPC starts must not hold on to anybody's variables.
+            self._connecting = asyncio.get_running_loop().create_task(
+                self._open_connection(), context=contextvars.Context()
+            )
+        connecting = self._connecting
+        try:
+            return await asyncio.shield(connecting)
+        finally:
+            if connecting.done():
+                self._connecting = None
+
+    async def _open_connection(self) -> WorkerConnection:
+        proxy = self._proxy
+        link = await connect(self.target, proxy.name, proxy.secret)
+        way = (proxy.id, proxy.encoded)
+        caller = self.caller = WorkerConnection(link, way, strict=proxy.strict)
+        link.start(caller)
+        return caller
+
+    async def close(self) -> None:
+        """End the link, if there is one, or the attempt to make it."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self.caller is not None:
+            await self.caller.close()
