@@ -15,6 +15,7 @@ from catena.context.options import RuntimeContext
 from catena.context.tasks.displacement import install_task_factory
 from catena.context.to_thread import to_thread
 from catena.context.var import ContextVar, Token
+from catena.dispatch.retry import Retry
 from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
 from catena.errors import (
@@ -60,6 +61,7 @@ __all__ = [
     "PeerRefused",
     "ProtocolError",
     "RemoteError",
+    "Retry",
     "Routine",
     "RuntimeContext",
     "SerializationError",

@@ -221,9 +221,8 @@ class ForkedPool(NoPool):
     reason: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        self.reason = (
-            f"this process was forked from process {self.opened_by}, which opened the pool"
-        )
+        pool = "which opened the pool"
+        self.reason = f"this process was forked from process {self.opened_by}, {pool}"
 
     def text(self) -> str:
         if self.routine:
@@ -235,7 +234,7 @@ class ForkedPool(NoPool):
 class ForkRefused(CatenaError, RuntimeError):
     """This process may not be forked while a pool is open; ``variable`` would allow it.
 
-    gRPC was loaded before Catena and with its own fork support, which crashes children at random.
+    gRPC was loaded before Catena with its own fork support, which crashes children at random.
     """
 
     variable: str
@@ -254,7 +253,8 @@ class WorkerLost(CatenaError):
 
     True: its acceptance had arrived. None: unknown, so it was not sent again. False: it certainly
     had not begun, and no other worker was left to try. ``closed`` says that the worker did not
-    fail: the pool was closed in this process while the call was open.
+    fail: the pool was closed in this process while the call was open. Of several ``attempts``, the
+    last one had this ``worker``, and ``begun`` is that of the one that got furthest.
     """
 
     worker: str
@@ -262,6 +262,7 @@ class WorkerLost(CatenaError):
     begun: bool | None
     cause: str = ""
     closed: bool = False
+    attempts: int = 1
 
     def text(self) -> str:
         state = {True: "had begun", None: "may have begun", False: "had not begun"}[self.begun]
@@ -269,7 +270,8 @@ class WorkerLost(CatenaError):
             call = f"a call of routine {self.routine} was open"
             return f"the pool was closed while {call}; it {state} on worker {self.worker}"
         why = f" ({self.cause})" if self.cause else ""
-        return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there"
+        many = f"; {self.attempts} attempts were made" if self.attempts > 1 else ""
+        return f"worker {self.worker} was lost{why}; routine {self.routine} {state} there{many}"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -327,10 +329,8 @@ class VersionRefused(CatenaError):
 
     def text(self) -> str:
         side = "remote" if numbers_of(self.remote) < numbers_of(self.local) else "local"
-        return (
-            f"protocol {self.local} here and {self.remote} there do not work together;"
-            f" upgrade the {side} side"
-        )
+        both = f"protocol {self.local} here and {self.remote} there"
+        return f"{both} do not work together; upgrade the {side} side"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -126,6 +126,7 @@ async def story() -> None:
         versions.agree_on_capabilities(Hello(0, 99, 1, "9.9", (), "them", 1))
     events.announced(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
     for fact in (
+        events.CallRetried("app.job", "w1", 2),
         events.ForwardDropped(ahead.key),
         events.KeysUndeclared(bytes(16), (("elsewhere", "unknown"),)),
         events.EntryLost(number.key, True, "a cause that says something"),

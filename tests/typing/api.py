@@ -18,7 +18,13 @@ async def total(numbers: list[int], *, scale: float = 1.0) -> float:
     return sum(numbers) * scale
 
 
-@catena.routine(name="the.greeting", cancel_grace=1.0, timeout=5, dispatch_timeout=0.5)
+@catena.routine(
+    name="the.greeting",
+    cancel_grace=1.0,
+    timeout=5,
+    dispatch_timeout=0.5,
+    retry=catena.Retry(attempts=2, pause=0.5),
+)
 async def greet(name: str) -> str:
     """Decorator with options."""
     return f"hello {name}"

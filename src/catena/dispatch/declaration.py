@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, cast
 
+from catena.dispatch.retry import Retry
 from catena.errors import SerializationError
 from catena.events import announced
 from catena.pickling import pickler, references
@@ -24,8 +25,9 @@ class Declaration:
 
     ``function`` is the user's, ``wrapper`` what the decorator returned, ``stream`` says that it is
     an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
-    ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own. ``check``
-    takes the arguments of a call and raises TypeError for wrong ones; ``run`` dispatches it.
+    ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own; ``retry`` is
+    None where a call whose worker is lost fails at once. ``check`` takes the arguments of a call
+    and raises TypeError for wrong ones; ``run`` dispatches it.
     """
 
     function: Callable[..., Any]
@@ -34,6 +36,7 @@ class Declaration:
     cancel_grace: float
     timeout: float | None = None
     dispatch_timeout: float | None = None
+    retry: Retry | None = None
     wrapper: Any = None
     check: Callable[..., None] = _accept_anything
     run: Any = None
@@ -78,7 +81,10 @@ class Declaration:
         if name is not None:
             return references.load_reference, (name,)
         # In two steps, because the function may refer to its own wrapper.
-        options = (self.cancel_grace, self.timeout, self.dispatch_timeout)
+        options: tuple[Any, ...] = (self.cancel_grace, self.timeout, self.dispatch_timeout)
+        if self.retry is not None:
+            # As plain values: release 0.1.0 has no such class, and passes over one value more.
+            options += (astuple(self.retry),)
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
 
     def __catena_reduce__(self, *_: Any) -> tuple[Any, ...]:
@@ -112,7 +118,8 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
 def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001
     from catena.dispatch.routine import make_wrapper  # noqa: PLC0415 - it imports this module
 
-    declared = Declaration(cast("Any", None), name, stream, *options)
+    bounds, retries = options[:3], [Retry(*one) for one in options[3:]]
+    declared = Declaration(cast("Any", None), name, stream, *bounds, *retries)
     return make_wrapper(declared)
 
 

@@ -18,6 +18,7 @@ from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.method import Method, in_class
+from catena.dispatch.retry import Retry, checked_retry
 from catena.dispatch.stub import mark_async, stub_of
 
 P = ParamSpec("P")
@@ -101,6 +102,7 @@ def routine(
     cancel_grace: float = ...,
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
+    retry: Retry | None = None,
 ) -> _Decorator: ...
 def routine(
     function: Callable[..., Any] | None = None,
@@ -110,22 +112,25 @@ def routine(
     cancel_grace: float = 1.5,  # with a pool's stop_timeout, Ctrl-C is over within five seconds
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
+    retry: Retry | None = None,
 ) -> Any:
     """Make an async function, or an async generator, run on a worker when it is called.
 
     ``name`` is the routine's name in errors and telemetry (by default module and qualified name).
     ``cancel_grace`` is how many seconds a cancelled caller waits for the routine's end. ``timeout``
     and ``dispatch_timeout`` are explained at RuntimeContext; they hold for calls for which neither
-    a block nor an inherited option sets them. The decorated function keeps its signature. Its
+    a block nor an inherited option sets them. With ``retry`` a call whose worker is lost is made
+    again; without it, a call is made once. The decorated function keeps its signature. Its
     attribute ``local`` is the original function; for a method it is bound to the same instance.
     (For a classmethod it is the plain function, to which you pass the class.)
 
-    Raises TypeError for anything but a coroutine function or an async-generator function, and
-    ValueError for a negative number of seconds.
+    Raises TypeError for anything but a coroutine function or an async-generator function and for
+    a ``retry`` that is no Retry, and ValueError for a negative number of seconds.
     """
-    seconds = (
+    options = (
         checked_seconds("timeout", timeout),
         checked_seconds("dispatch_timeout", dispatch_timeout),
+        checked_retry(retry),
     )
     checked_seconds("cancel_grace", cancel_grace)
 
@@ -133,7 +138,7 @@ def routine(
         _check_function(function)
         full = name or f"{function.__module__}.{function.__qualname__}"
         stream = inspect.isasyncgenfunction(function)
-        declared = Declaration(function, full, stream, cancel_grace, *seconds)
+        declared = Declaration(function, full, stream, cancel_grace, *options)
         wrapper = make_wrapper(declared)
         dress_wrapper(declared)
         return Method(wrapper) if in_class(function) else wrapper

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from catena.events.facts import (
     CallNacked,
+    CallRetried,
     ChainForked,
     EntryLost,
     ForwardDropped,
@@ -44,6 +45,7 @@ from catena.events.refusals import (
 __all__ = [
     "Attempt",
     "CallNacked",
+    "CallRetried",
     "ChainForked",
     "ContentionRefused",
     "ContentionUnhandled",

@@ -18,6 +18,15 @@ class CallNacked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CallRetried(Event):
+    """A call is about to be made once more, as ``attempt``: it was lost with its ``worker``."""
+
+    routine: str
+    worker: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class FrameDropped(Event):
     """A frame came for a call that had ended here in the meantime."""
 

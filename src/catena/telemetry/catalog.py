@@ -137,6 +137,20 @@ CATALOG: tuple[Row, ...] = (
         fields={"rpc.method": "routine", "catena.worker.id": "worker", "catena.nack.code": "code"},
     ),
     make_row(
+        events.CallRetried,
+        counter(
+            "catena.calls.retried",
+            "{attempt}",
+            "Further attempts of calls whose worker was lost.",
+        ),
+        Log("catena.call.retried", INFO, POOL),
+        fields={
+            "rpc.method": "routine",
+            "catena.worker.id": "worker",
+            "catena.attempts": "attempt",
+        },
+    ),
+    make_row(
         events.Mount,
         Span("catena.context", "catena.mount"),
         counter(

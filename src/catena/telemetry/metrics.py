@@ -82,6 +82,7 @@ class Metrics:
             events.ChainForked: lambda _: count("catena.chain.forks"),
             events.FactoryDisplaced: lambda _: count("catena.task_factory.displacements"),
             events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
+            events.CallRetried: lambda _: count("catena.calls.retried"),
             events.FrameDropped: lambda event: count("catena.frames.dropped", event.kind),
             events.EntryLost: lambda event: count("catena.entries.lost", event.direction),
             events.PeerVersionRefused: lambda event: record(

@@ -10,6 +10,7 @@ from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.caller.retries import Losses, furthest, wait_to_retry
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
 from catena.dispatch.caller.waiting import await_after_cancel, frame_or_raise
 from catena.dispatch.declaration import Declaration, dump_arguments
@@ -76,34 +77,39 @@ async def send_call(
     """Send a call to a worker and return it with its first answer.
 
     A worker that refuses before the call began is passed over for another one, and one that said
-    that it is busy is not asked again. Raises the error of a call that has no answer, among
-    them TimeoutError and DispatchTimeout when the call's bounds are over.
+    that it is busy is not asked again. Where the routine has a Retry, a call whose worker is lost
+    is made again, from the chain as it is then. Raises the error of a call that has no answer,
+    among them TimeoutError and DispatchTimeout when the call's bounds are over.
     """
     bounds = bounds_of(declared)
     busy: dict[str, str] = {}
+    losses: Losses = []
     for _ in range(_ATTEMPTS):
         through = find_dispatcher() if way is None else way
         if through is None or through.loop is not running_loop():
             raise _refuse_here(declared, through)
         connection: WorkerConnection | None = through.pick_connection()
-        if connection is None or connection.link.congested:
-            connection = await _reach_worker(through, connection, declared, bounds)
-            if not connection.usable:
-                # Its link has ended meanwhile; nothing was handed to it.
-                continue
-        if connection.worker in busy:
-            continue
-        call = connection.open_call(declared, payload, operation, bounds)
         try:
-            frame = await call.waiter
-        except asyncio.CancelledError as cancelled:
-            frame = await await_after_cancel(call, cancelled)
-        if frame is None or call.verdict is not None:
-            frame = frame_or_raise(call, frame)
+            if connection is None or connection.link.congested:
+                connection = await _reach_worker(through, connection, declared, bounds)
+            if connection.worker in busy or not connection.link.up:
+                # Nothing is handed to a link that has ended meanwhile.
+                continue
+            call = connection.open_call(declared, payload, operation, bounds)
+            try:
+                frame = await call.waiter
+            except asyncio.CancelledError as cancelled:
+                frame = await await_after_cancel(call, cancelled)
+            if frame is None or call.verdict is not None:
+                frame = frame_or_raise(call, frame)
+        except WorkerLost as lost:
+            if await wait_to_retry(declared, bounds, losses, lost):
+                continue
+            raise
         if type(frame) is not Nack:
             return call, frame
         _note_refusal(call, frame, busy)
-    raise _all_refused(declared, busy, way)
+    raise _all_refused(declared, busy, way, losses)
 
 
 async def _reach_worker(
@@ -169,11 +175,13 @@ def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
 
 
 def _all_refused(
-    declared: Declaration, busy: dict[str, str], way: Dispatcher | None
+    declared: Declaration, busy: dict[str, str], way: Dispatcher | None, losses: Losses
 ) -> CatenaError:
-    """Return the error of a call that no worker took."""
-    if busy:
-        reason = list(busy.values())[-1]
+    """Return the error of a call that no worker took, at least not in its last attempt."""
+    reason = list(busy.values())[-1] if busy else "every attempt was refused"
+    if busy and not losses:
         return announced(Busy(routine=declared.name, worker=", ".join(busy), reason=reason))
-    worker, cause = repr(find_dispatcher() if way is None else way), "every attempt was refused"
-    return announced(WorkerLost(worker=worker, routine=declared.name, begun=False, cause=cause))
+    worker = ", ".join(busy) or repr(find_dispatcher() if way is None else way)
+    lost = WorkerLost(worker=worker, routine=declared.name, begun=furthest(losses), cause=reason)
+    lost.attempts = len(losses) + 1
+    return announced(lost)
