@@ -15,6 +15,8 @@ from catena.context.options import RuntimeContext
 from catena.context.tasks.displacement import install_task_factory
 from catena.context.to_thread import to_thread
 from catena.context.var import ContextVar, Token
+from catena.dispatch.holding import cancelled
+from catena.dispatch.kinds import PlainRoutine
 from catena.dispatch.retry import Retry
 from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
@@ -59,6 +61,7 @@ __all__ = [
     "ForkedPool",
     "NoPool",
     "PeerRefused",
+    "PlainRoutine",
     "ProtocolError",
     "RemoteError",
     "Retry",
@@ -74,6 +77,7 @@ __all__ = [
     "WorkerPool",
     "WorkerStartError",
     "__version__",
+    "cancelled",
     "default_pool",
     "install_task_factory",
     "routine",

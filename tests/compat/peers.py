@@ -146,6 +146,7 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "strict": False,
         "bootstrap": None,
         "gc_threshold": None,
+        "slots": 1,
         "secret": SECRET.hex(),
     }
     ours, theirs = socket.socketpair()

@@ -97,6 +97,10 @@ class Holder:
 def _plain() -> None: ...
 
 
+def _numbers() -> Any:
+    yield 1
+
+
 class _Callable:
     async def __call__(self) -> None: ...
 
@@ -104,20 +108,21 @@ class _Callable:
 @pytest.mark.parametrize(
     ("thing", "text"),
     [
-        (_plain, "_plain is not, nor an async generator"),
-        (lambda: 0, "declared with `async def`"),
+        (_numbers, "_numbers is a generator function"),
         ((x for x in ()), "not generator"),
-        (5, "an async function, not int"),
-        (_Callable(), "declared with `async def`"),
-        (asyncio.Queue, "declared with `async def`"),
+        (5, "a function, not int"),
+        (_Callable(), "declared with `def` or `async def`"),
+        (asyncio.Queue, "declared with `def` or `async def`; Queue is not"),
+        (functools.partial(len, ""), "declared with `def` or `async def`"),
+        (len, "declared with `def` or `async def`; len is not"),
         (add, "is a routine already"),
         (classmethod(add.local), "below @classmethod"),
         (staticmethod(add.local), "below @staticmethod"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_what_is_no_async_function_fails_at_decoration(thing: Any, text: str) -> None:
-    """D1: anything but a coroutine function or an async generator fails with a clear error."""
+def test_what_is_no_function_fails_at_decoration(thing: Any, text: str) -> None:
+    """D1: anything but a function, async or plain, fails with a clear error."""
     for decorate in (catena.routine, catena.routine(name="x")):
         with pytest.raises(TypeError, match=text):
             decorate(thing)

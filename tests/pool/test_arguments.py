@@ -21,6 +21,8 @@ def set_up() -> None:
         ({"spawn": 2.0}, TypeError, "spawn must be a whole number, it is 2.0"),
         ({"spawn": True}, TypeError, "spawn must be a whole number, it is True"),
         ({"spawn": 0}, ValueError, "spawn must be at least 1, it is 0"),
+        ({"slots": 0}, ValueError, "slots must be at least 1, it is 0"),
+        ({"slots": 1.5}, TypeError, "slots must be a whole number, it is 1.5"),
         ({"start_timeout": "5"}, TypeError, "start_timeout must be a number of seconds"),
         ({"start_timeout": 0}, ValueError, "start_timeout must be positive, it is 0"),
         ({"stop_timeout": float("nan")}, ValueError, "stop_timeout must be positive, it is nan"),

@@ -49,6 +49,18 @@ async def nothing() -> None:
     """No arguments, no result."""
 
 
+@catena.routine
+def burn(rounds: int, *, seed: bytes = b"") -> str:
+    """A plain function."""
+    return f"{seed!r} {rounds}"
+
+
+@catena.routine(timeout=1)
+def flag(name: str) -> bool:
+    """A plain function with options."""
+    return bool(name)
+
+
 T = TypeVar("T")
 
 
@@ -70,6 +82,17 @@ class Account:
     async def history(self, limit: int) -> AsyncGenerator[bytes, None]:
         """A method that is a stream."""
         yield bytes(limit)
+
+    @catena.routine
+    def audit(self, depth: int) -> float:
+        """A plain method."""
+        return float(depth)
+
+    @staticmethod
+    @catena.routine
+    def hashed(code: str) -> bytes:
+        """A plain staticmethod."""
+        return code.encode()
 
     @classmethod
     @catena.routine
@@ -105,6 +128,27 @@ async def calls() -> None:
     await total.local("12")  # pyright: ignore[reportArgumentType]
     total([1]) + 1  # pyright: ignore[reportOperatorIssue, reportUnusedExpression]
     total([1])  # pyright: ignore[reportUnusedCoroutine]
+
+
+async def plain(account: Account) -> None:
+    """A plain function is awaited, and ``local`` is the function itself."""
+    assert_type(await burn(1, seed=b"s"), str)
+    coming = burn(1)
+    assert_type(await coming, str)
+    assert_type(burn.local(1), str)
+    assert_type(await flag("a"), bool)
+    assert_type(flag.local("a"), bool)
+    assert_type(await account.audit(1), float)
+    assert_type(account.audit.local(1), float)
+    assert_type(await Account.audit(account, 1), float)
+    assert_type(await account.hashed("c"), bytes)
+    assert_type(catena.cancelled(), bool)
+
+    await burn("1")  # pyright: ignore[reportArgumentType]
+    await burn.local(1)  # pyright: ignore[reportGeneralTypeIssues]
+    burn(1) + "1"  # pyright: ignore[reportOperatorIssue, reportUnusedExpression]
+    await account.audit("1")  # pyright: ignore[reportArgumentType]
+    burn(1)  # pyright: ignore[reportUnusedCoroutine]
 
 
 async def streams() -> None:
@@ -167,12 +211,7 @@ def routines_as_values() -> None:
     assert wrong
 
 
-def synchronous() -> int:
-    """Not a routine."""
-    return 1
-
-
-catena.routine(synchronous)  # pyright: ignore[reportArgumentType, reportCallIssue]
+catena.routine(5)  # pyright: ignore[reportArgumentType, reportCallIssue]
 catena.routine(name=1)  # pyright: ignore[reportArgumentType]
 catena.routine(patience=1)  # pyright: ignore[reportCallIssue]
 
@@ -262,7 +301,7 @@ def the_rest() -> None:
         assert_type(error.worker, str)
         assert_type(error.begun, bool | None)
     try:
-        synchronous()
+        total.local([1])  # pyright: ignore[reportUnusedCoroutine]
     except* catena.WorkerStartError as group:
         assert_type(group, ExceptionGroup[catena.WorkerStartError])
 

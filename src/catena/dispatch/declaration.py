@@ -14,6 +14,9 @@ from catena.pickling import pickler, references
 from catena.pickling.blame import locate_unsendable
 from catena.wording import reason
 
+_KNOWN = 3
+"""How many options of a routine release 0.1.0 knows; what came later travels by name."""
+
 
 def _accept_anything(*_: Any, **__: Any) -> None:
     """Take any arguments: those of a callable that is no function are checked on the worker."""
@@ -24,7 +27,8 @@ class Declaration:
     """A routine as declared.
 
     ``function`` is the user's, ``wrapper`` what the decorator returned, ``stream`` says that it is
-    an async generator, ``cancel_grace`` how many seconds a cancelled caller waits for its end.
+    an async generator, ``plain`` that it is a function that a worker runs on a thread, and
+    ``cancel_grace`` how many seconds a cancelled caller waits for its end.
     ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own; ``retry`` is
     None where a call whose worker is lost fails at once. ``check`` takes the arguments of a call
     and raises TypeError for wrong ones; ``run`` dispatches it.
@@ -37,6 +41,7 @@ class Declaration:
     timeout: float | None = None
     dispatch_timeout: float | None = None
     retry: Retry | None = None
+    plain: bool = False
     wrapper: Any = None
     check: Callable[..., None] = _accept_anything
     run: Any = None
@@ -84,7 +89,9 @@ class Declaration:
         options: tuple[Any, ...] = (self.cancel_grace, self.timeout, self.dispatch_timeout)
         if self.retry is not None:
             # As plain values: release 0.1.0 has no such class, and passes over one value more.
-            options += (astuple(self.retry),)
+            options += ({"retry": astuple(self.retry)},)
+        if self.plain:
+            return _plain_shell, (self.name, *options), self.function, None, None, _fill
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
 
     def __catena_reduce__(self, *_: Any) -> tuple[Any, ...]:
@@ -115,12 +122,19 @@ def dump_arguments(declared: Declaration, args: tuple[Any, ...], kwargs: dict[st
         ) from error
 
 
-def _shell(name: str, stream: bool, *options: Any) -> Any:  # noqa: FBT001
+def _shell(name: str, stream: bool, *options: Any, plain: bool = False) -> Any:  # noqa: FBT001
     from catena.dispatch.routine import make_wrapper  # noqa: PLC0415 - it imports this module
 
-    bounds, retries = options[:3], [Retry(*one) for one in options[3:]]
-    declared = Declaration(cast("Any", None), name, stream, *bounds, *retries)
+    later: dict[str, Any] = options[_KNOWN] if len(options) > _KNOWN else {}
+    declared = Declaration(cast("Any", None), name, stream, *options[:_KNOWN], plain=plain)
+    if "retry" in later:
+        declared.retry = Retry(*later["retry"])
     return make_wrapper(declared)
+
+
+def _plain_shell(name: str, *options: Any) -> Any:
+    """Return the wrapper of a plain function. 0.1.0 has no such name, and refuses the call."""
+    return _shell(name, False, *options, plain=True)
 
 
 def _fill(wrapper: Any, function: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""The decorator: an async function whose calls run in another process.
+"""The decorator: a function, async or plain, whose calls run in another process.
 
 The wrapper is a plain function, so that methods bind, ``inspect`` answers as for the original and a
 type checker sees the original's signature.
@@ -17,15 +17,13 @@ from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.kinds import MYPY, PlainRoutine, check_function
 from catena.dispatch.method import Method, in_class
 from catena.dispatch.retry import Retry, checked_retry
 from catena.dispatch.stub import mark_async, stub_of
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
-MYPY = False
-"""mypy takes it for true, and nobody else does."""
-
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 R = TypeVar("R")
@@ -92,9 +90,13 @@ class Routine(Protocol[P, R_co]):
 @overload
 def routine(function: Callable[P, C], /) -> Routine[P, C]: ...
 @overload
-def routine(function: Callable[P, G], /) -> Routine[P, G]: ...
+def routine(  # pyright: ignore[reportOverlappingOverload] - what is no generator is plain
+    function: Callable[P, G], /
+) -> Routine[P, G]: ...
 @overload
 def routine(function: Callable[P, AsyncIterator[Y]], /) -> Routine[P, AsyncGenerator[Y, Any]]: ...
+@overload
+def routine(function: Callable[P, R], /) -> PlainRoutine[P, R]: ...
 @overload
 def routine(
     *,
@@ -114,8 +116,10 @@ def routine(
     dispatch_timeout: float | None = None,
     retry: Retry | None = None,
 ) -> Any:
-    """Make an async function, or an async generator, run on a worker when it is called.
+    """Make a function run on a worker when it is called: async, an async generator, or plain.
 
+    A plain function (``def``) is awaited by its caller like the others. Its worker runs it on a
+    thread, so that it may block, and one at a time for each slot (see ``WorkerPool``).
     ``name`` is the routine's name in errors and telemetry (by default module and qualified name).
     ``cancel_grace`` is how many seconds a cancelled caller waits for the routine's end. ``timeout``
     and ``dispatch_timeout`` are explained at RuntimeContext; they hold for calls for which neither
@@ -124,8 +128,8 @@ def routine(
     attribute ``local`` is the original function; for a method it is bound to the same instance.
     (For a classmethod it is the plain function, to which you pass the class.)
 
-    Raises TypeError for anything but a coroutine function or an async-generator function and for
-    a ``retry`` that is no Retry, and ValueError for a negative number of seconds.
+    Raises TypeError for anything else than a function, for a plain generator function and for a
+    ``retry`` that is no Retry, and ValueError for a negative number of seconds.
     """
     options = (
         checked_seconds("timeout", timeout),
@@ -135,10 +139,11 @@ def routine(
     checked_seconds("cancel_grace", cancel_grace)
 
     def decorate(function: Callable[..., Any]) -> Any:
-        _check_function(function)
+        kind = check_function(function)
         full = name or f"{function.__module__}.{function.__qualname__}"
-        stream = inspect.isasyncgenfunction(function)
-        declared = Declaration(function, full, stream, cancel_grace, *options)
+        declared = Declaration(
+            function, full, kind == "stream", cancel_grace, *options, plain=kind == "plain"
+        )
         wrapper = make_wrapper(declared)
         dress_wrapper(declared)
         return Method(wrapper) if in_class(function) else wrapper
@@ -152,11 +157,15 @@ class _Decorator(Protocol):
     @overload
     def __call__(self, function: Callable[P, C], /) -> Routine[P, C]: ...
     @overload
-    def __call__(self, function: Callable[P, G], /) -> Routine[P, G]: ...
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[P, G], /
+    ) -> Routine[P, G]: ...
     @overload
     def __call__(
         self, function: Callable[P, AsyncIterator[Y]], /
     ) -> Routine[P, AsyncGenerator[Y, Any]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> PlainRoutine[P, R]: ...
 
 
 def make_wrapper(declared: Declaration) -> Any:
@@ -215,20 +224,3 @@ def dress_wrapper(declared: Declaration) -> None:
 def _mark_wrapper(declared: Declaration) -> None:
     declared.wrapper.__catena_routine__ = declared
     declared.wrapper.__catena_reduce__ = declared.reduce_wrapper
-
-
-def _check_function(function: object) -> None:
-    if isinstance(function, classmethod | staticmethod):
-        kind = type(cast("object", function)).__name__
-        raise TypeError(f"put @catena.routine below @{kind}, next to the function")
-    if not callable(function):
-        raise TypeError(f"a routine is an async function, not {type(function).__name__}")
-    known = getattr(function, "__catena_routine__", None)
-    bare = getattr(function, "__wrapped__" if type(function) is Method else "__func__", function)
-    if known is not None and known.wrapper is bare:
-        raise TypeError("the function is a routine already")
-    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
-        name = getattr(function, "__qualname__", repr(function))
-        raise TypeError(
-            f"a routine is declared with `async def`; {name} is not, nor an async generator"
-        )

@@ -56,6 +56,7 @@ class WorkerPool:
     variable CATENA_WORKER_BOOTSTRAP decides. ``gc_threshold`` is passed to ``gc.set_threshold`` on
     the workers: the garbage collector runs after so many new objects, with 0 never. None keeps
     Python's default; a larger number saves time, but reference cycles in your code live longer.
+    ``slots`` is how many plain functions each worker runs at a time.
 
     ``async with`` opens the pool and binds it for the block; ``open`` and ``close`` do the same for
     code that begins and ends elsewhere. A ``default`` pool serves all calls of the process that
@@ -79,6 +80,7 @@ class WorkerPool:
         bootstrap: str | None = None,
         gc_threshold: int | None = None,
         default: bool = False,
+        slots: int = 1,
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
@@ -92,6 +94,7 @@ class WorkerPool:
             "strict": strict,
             "bootstrap": checked_bootstrap(bootstrap),
             "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
+            "slots": checked_number("slots", slots, least=1) or 1,
         }
         self._workers: LocalWorkers | None = None
         self._proxy: Proxy | None = None

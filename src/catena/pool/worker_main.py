@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from catena.dispatch.worker.sessions import Sessions
+from catena.dispatch.worker.threads import KeptThreads
 from catena.errors import install_command
 from catena.grpc_loading import restore_variables
 from catena.link.link import Link
@@ -163,6 +164,7 @@ class _Serving:
         self._secret = bytes.fromhex(facts["secret"])
         self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
         self._all: set[Sessions] = set()
+        self._threads = KeptThreads(facts["slots"])
 
     async def run(self) -> None:
         """Listen, say so, and serve until the parent lets go or SIGTERM comes."""
@@ -208,7 +210,9 @@ class _Serving:
         remove_abandoned(self._socket.parent)
 
     def _accept_link(self, link: Link) -> Sessions:
-        sessions = Sessions(link, self._worker, self._proxies.get, strict=self._strict)
+        sessions = Sessions(
+            link, self._worker, self._proxies.get, strict=self._strict, threads=self._threads
+        )
         self._all.add(sessions)
         return sessions
 
@@ -219,7 +223,7 @@ class _Serving:
         # Let cancelled routines run their clean-up before the loop is closed.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace * 0.6):
-                await _wait_idle()
+                await _wait_idle(self._threads)
         # Workers that call each other end their links gracefully before any server stops: a server
         # that stops first would break the calls of the others off.
         await self._proxies.close()
@@ -257,10 +261,10 @@ class _Serving:
         os._exit(1)
 
 
-async def _wait_idle() -> None:
-    """Wait until no other task but this one and the links' is left that was cancelled."""
+async def _wait_idle(threads: KeptThreads) -> None:
+    """Wait until no task but this one and the links' is left that was cancelled, and no thread."""
     mine = asyncio.current_task()
-    while any(task.cancelling() for task in asyncio.all_tasks() if task is not mine):
+    while threads.busy or any(one.cancelling() for one in asyncio.all_tasks() if one is not mine):
         await asyncio.sleep(0.005)
 
 

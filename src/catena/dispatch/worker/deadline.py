@@ -31,15 +31,19 @@ class TimeLeft:
             deadline=None if left is None else monotonic() + left / 1e9 - _in_socket(session),
         )
 
+    def bind_options(self) -> None:
+        """Have the calls that are made in the current Context inherit the options."""
+        # Each chain that drives a stream has a Context of its own; a block that is open stays.
+        if options.get() is None:
+            options.set(self._options)
+
     async def run_body(self, body: Awaitable[Any]) -> Any:
         """Await the routine, or a step of it, until it ends or the time is up.
 
         Raises TimeoutError when it was cancelled because the time was up, whatever it returned
         then; an exception of its own is raised as it is.
         """
-        # Each chain that drives a stream has a Context of its own; a block that is open stays.
-        if options.get() is None:
-            options.set(self._options)
+        self.bind_options()
         deadline = self._options.deadline
         if deadline is None:
             return await body

@@ -17,7 +17,9 @@ from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.learnt import Learnt
 from catena.dispatch.worker.run_coroutine import RunningCall
 from catena.dispatch.worker.run_generator import RunningStream
+from catena.dispatch.worker.run_plain import RunningPlain
 from catena.dispatch.worker.session import AcceptedCall, ServedLink, Session, end_in_net
+from catena.dispatch.worker.threads import KeptThreads
 from catena.errors import ProtocolError
 from catena.escape import printable
 from catena.events import FrameDropped
@@ -70,13 +72,25 @@ def _count_leases() -> Iterator[tuple[str]]:
 
 
 class Sessions(ServedLink):
-    """All calls that come over one link; new ones are refused once it is ``draining``."""
+    """All calls that come over one link; new ones are refused once it is ``draining``.
 
-    def __init__(self, link: Link, worker: str, proxies: Proxies, *, strict: bool = False) -> None:
+    ``threads`` run the plain functions of all links of the worker.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        worker: str,
+        proxies: Proxies,
+        *,
+        strict: bool = False,
+        threads: KeptThreads | None = None,
+    ) -> None:
         super().__init__(link, worker)
         self.draining = False
         self._values = values_for(strict=strict)
         self._proxies = proxies
+        self._threads = threads or KeptThreads(1)
         self._last = 0
         # Numbers that were left out: smaller calls overtook those whose arguments are long.
         self._overtaken: set[int] = set()
@@ -194,8 +208,11 @@ class Sessions(ServedLink):
         self.link.send(Ack(task.call))
         bounded = task.timeout_ns is not None or task.dispatch_timeout_ns is not None
         time = TimeLeft(session, answer.declared) if bounded else None
-        kind = RunningStream if task.stream else RunningCall
-        session.running = kind(session, answer, drive, time)
+        if answer.declared.plain:
+            session.running = RunningPlain(session, answer, drive, time, self._threads)
+        else:
+            kind = RunningStream if task.stream else RunningCall
+            session.running = kind(session, answer, drive, time)
 
     def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
