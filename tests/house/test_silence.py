@@ -27,6 +27,7 @@ NAMES = {kind.__name__ for kind in KINDS}
 
 # Announced by the story itself, where no code of ours asks whether somebody listens.
 ANNOUNCED = {
+    "CallRetried",
     "ForwardDropped",
     "KeysUndeclared",
     "EntryLost",
