@@ -11,6 +11,7 @@ import importlib as _importlib
 import typing as _typing
 
 from catena._autostart import register_telemetry as _register
+from catena.context.carry import carry, carry_structlog
 from catena.context.options import RuntimeContext
 from catena.context.tasks.displacement import install_task_factory
 from catena.context.to_thread import to_thread
@@ -78,6 +79,8 @@ __all__ = [
     "WorkerStartError",
     "__version__",
     "cancelled",
+    "carry",
+    "carry_structlog",
     "default_pool",
     "install_task_factory",
     "routine",

@@ -159,7 +159,7 @@ class ContextVarCollision(CatenaError):
         return (
             f"a ContextVar {self.name!r} of namespace {self.namespace!r} exists already, declared"
             f" at {self.declared_at}; use that one, delete it first (`del` its name before the cell"
-            " runs again), or pass another name or namespace="
+            " runs again), or pass another name, namespace= or at="
         )
 
 

@@ -13,6 +13,7 @@ import functools
 import importlib
 import io
 import keyword
+import pickle
 import sys
 import threading
 import types
@@ -21,6 +22,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
+from catena.context.carried import find_carried, restore_carried
 from catena.pickling import origins
 from catena.pickling.references import MAIN, is_importable, look_up
 
@@ -276,12 +278,23 @@ def reduce_file(file: Any) -> Reduced:
     raise TypeError(f"{which} cannot be sent; send its path, or what you read from it")
 
 
-def _refuse_variable(variable: contextvars.ContextVar[Any]) -> NoReturn:
-    raise TypeError(
-        f"the contextvars.ContextVar {variable.name!r} stays in this process; declare it as "
-        f"catena.ContextVar({variable.name!r}) and its value goes along, or define it in a module "
-        "that workers import, where it has its default"
-    )
+def _reduce_variable(variable: contextvars.ContextVar[Any]) -> Reduced:
+    """Return the place of a carried variable, and its default. Raises TypeError for any other."""
+    carried = find_carried(variable)
+    if carried is None:
+        name = variable.name
+        raise TypeError(
+            f"the contextvars.ContextVar {name!r} stays in this process, unless it is carried:"
+            f" `catena.carry({name})`; or declare it as catena.ContextVar({name!r})"
+        )
+    facts = (carried.key[1], variable.name, carried.propagate)
+    try:
+        default = contextvars.Context().run(variable.get)
+        pickle.dumps(default)
+    except Exception:
+        # It has none, or one that stays behind.
+        return restore_carried, facts
+    return restore_carried, (*facts, default)
 
 
 def _refuse_context(_: contextvars.Context) -> NoReturn:
@@ -308,7 +321,7 @@ REDUCERS: dict[type, Callable[[Any], Any]] = {
     typing.NewType: _reduce_new_type,
     weakref.WeakKeyDictionary: _reduce_weak,
     weakref.WeakValueDictionary: _reduce_weak,
-    contextvars.ContextVar: _refuse_variable,
+    contextvars.ContextVar: _reduce_variable,
     contextvars.Context: _refuse_context,
     type(threading.Lock()): _refuse_of_this_process,
     type(threading.RLock()): _refuse_of_this_process,

@@ -25,12 +25,14 @@ Each function runs in the Context that it is about, and asks the guard first.
 
 from __future__ import annotations
 
-from catena.context.chain import UNMOUNTED, State, current
+from catena.context.carried import sources
+from catena.context.chain import EMPTY, UNMOUNTED, State, current
 from catena.context.guard import admit
 from catena.context.home import Home
 from catena.context.ledger import CallLedger
 from catena.context.tasks.displacement import ensure_task_factory
-from catena.transfer.baseline import Baseline, Captured
+from catena.transfer.baseline import NOTHING, Baseline, Captured
+from catena.transfer.carried import add_carried
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.states.plain import PLAIN, PlainStates
@@ -40,7 +42,7 @@ from catena.transfer.states.sent import SentStates
 def capture_drive(
     values: Values, baseline: Baseline | None, states: SentStates | PlainStates = PLAIN
 ) -> Captured | None:
-    """Return the current chain for a drive frame; None when it is unarmed.
+    """Return the current chain for a drive frame; None when it is unarmed and nothing is carried.
 
     A later frame has what changed since ``baseline``. Without one, as in a call's first frame, or
     when another chain drives than the one that its frame named, it is the whole chain, as the
@@ -50,14 +52,15 @@ def capture_drive(
     """
     chain = current.get()
     if chain is None or chain is UNMOUNTED:
-        return None
+        return _capture_carried(values, baseline) if sources else None
     chain = admit(chain)
     ensure_task_factory(chain.task)
     if baseline is None or baseline.chain_id != chain.id:
         return _with_tokens(states.describe(chain, values), chain.home, None)
     diff = _changes_since(baseline, chain.state, values, to_worker=True)
     manifest = ChainManifest(chain.id, chain.parent, diff.pack_entries(), False)
-    captured = Captured(manifest, Baseline(chain.id, chain.state, diff.written))
+    now = Baseline(chain.id, chain.state, diff.written, None, diff.carried)
+    captured = Captured(manifest, now)
     return _with_tokens(captured, chain.home, baseline.ledger or CallLedger())
 
 
@@ -71,23 +74,48 @@ def capture_answer(
     """
     chain = current.get()
     if chain is None or chain is UNMOUNTED:
-        return None, None
+        return _answer_carried(values, baseline) if sources else (None, None)
     chain = admit(chain)
     home, state = chain.home, chain.state
-    everything = whole or baseline is None
+    everything = whole or baseline is None or not baseline.chain_id
     is_as_it_was = baseline is not None and state is baseline.state and state.is_untouched
-    if is_as_it_was and not whole and home.ledger is None:
+    if is_as_it_was and not whole and home.ledger is None and not sources:
         return None, baseline
     diff = _changes_since(baseline, state, values, to_worker=False, whole=whole)
     block = diff.pack_entries()
-    chain_id, call = (chain.id, None) if baseline is None else (baseline.chain_id, baseline.ledger)
-    now = Baseline(chain_id, state, diff.written, call)
+    chain_id, call = chain.id, None
+    if baseline is not None:
+        chain_id, call = baseline.chain_id or chain.id, baseline.ledger
+    now = Baseline(chain_id, state, diff.written, call, diff.carried)
     if not (block or everything) and home.ledger is None:
         return None, now
     captured = Captured(ChainManifest(chain.id, chain.parent, block, everything), now)
     manifest, now = _with_tokens(captured, home, call or CallLedger())
     has_news = block or everything or manifest.spent or manifest.live
     return (manifest if has_news else None), now
+
+
+def _capture_carried(values: Values, baseline: Baseline | None) -> Captured | None:
+    """Return what is carried, for a drive frame without a chain; None when that is nothing."""
+    is_whole = baseline is None or bool(baseline.chain_id)
+    diff = ManifestDiff(values, to_worker=True)
+    add_carried(diff, NOTHING if baseline is None or is_whole else baseline.carried)
+    block = diff.pack_entries()
+    if is_whole and not block:
+        return None
+    manifest = ChainManifest(b"", b"", block, is_whole)
+    return Captured(manifest, Baseline(b"", EMPTY, carried=diff.carried))
+
+
+def _answer_carried(
+    values: Values, baseline: Baseline | None
+) -> tuple[ChainManifest | None, Baseline | None]:
+    """Return what was bound anew of carried variables, for an answer without a chain."""
+    diff = ManifestDiff(values, to_worker=False)
+    add_carried(diff, NOTHING if baseline is None else baseline.carried)
+    block = diff.pack_entries()
+    now = (baseline or Baseline(b"", EMPTY))._replace(carried=diff.carried)
+    return (ChainManifest(b"", b"", block, False) if block else None), now
 
 
 def _changes_since(
@@ -100,6 +128,8 @@ def _changes_since(
 ) -> ManifestDiff:
     """Return what the other side of a call lacks of a state."""
     diff = ManifestDiff(values, to_worker=to_worker)
+    if sources:
+        add_carried(diff, NOTHING if baseline is None else baseline.carried)
     if baseline is None:
         diff.add_state(state)
     elif state is not baseline.state or whole:

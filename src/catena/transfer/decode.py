@@ -13,6 +13,7 @@ from catena.errors import ChainSerializationError
 from catena.events import ForwardDropped
 from catena.events.bus import announce
 from catena.ids import Key
+from catena.transfer.carried import DecodedCarried, is_carried
 from catena.transfer.diff import is_fixed, keep_default
 from catena.transfer.manifest import (
     ENTRY_LIMIT,
@@ -37,7 +38,8 @@ Bound = tuple[Variable, Any, Binding, bytes]
 class DecodedEntries:
     """What to bind, what to unbind, and what is wrong; ``unread`` are values that would not be.
 
-    ``fixed`` says that no value which is to be bound can change in place.
+    ``fixed`` says that no value which is to be bound can change in place. ``carried`` is what there
+    is of carried variables, which belong to no chain.
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,12 @@ class DecodedEntries:
         self.unread: list[tuple[Variable, bytes]] = []
         self.problems: Problems = []
         self.stubs = 0
+        self.carried = DecodedCarried()
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether nothing but values that cannot be read is wrong."""
+        return len(self.problems) == len(self.unread) + self.carried.refused
 
     @property
     def mentioned(self) -> set[Variable]:
@@ -109,6 +117,9 @@ def decode_entries(entries: Iterable[Entry], values: Values, *, to_worker: bool)
             found.problems.append(describe_problem(key, twice, "read"))
             continue
         seen.add(key)
+        if is_carried(key):
+            found.problems += found.carried.decode(entry, values, to_worker=to_worker)
+            continue
         var = find(key)
         if not to_worker and (entry.forward or (var and var.propagate == "forward")):
             if ForwardDropped.listeners:

@@ -17,7 +17,7 @@ from catena.context.registry import find
 from catena.context.variable import MISSING, UNREAD, Variable
 from catena.errors import ChainSerializationError
 from catena.ids import Key
-from catena.transfer.baseline import NOTHING
+from catena.transfer.baseline import NOTHING, Marks
 from catena.transfer.manifest import (
     ENTRY_LIMIT,
     MANIFEST_LIMIT,
@@ -60,23 +60,25 @@ class ManifestDiff:
     """Collects the entries that the other side lacks.
 
     ``written`` is how each value that can change in place is written, empty bytes for one that
-    could not be; ``entries`` is what was collected, in no order.
+    could not be; ``entries`` is what was collected, in no order; ``carried`` what the other side
+    has of carried variables once it has mounted this.
     """
 
     def __init__(self, values: Values, *, to_worker: bool) -> None:
         self.problems: Problems = []
         self.written: Mapping[Binding, bytes] = NOTHING
         self.entries: list[Entry] = []
+        self.carried: Marks = NOTHING
         self._written: dict[Binding, bytes] = {}
-        self._values = values
-        self._to_worker = to_worker
+        self.values = values
+        self.to_worker = to_worker
 
     def add_changes_in_place(self, state: State, written: Mapping[Binding, bytes]) -> None:
         """Add what was changed in place in a state that the other side has."""
         # Of lazy values, those that nobody has read are as they came.
         asked = state.items() if state.lazy is None else (*state.lazy.bindings.items(),)
         for var, binding in asked:
-            if not binding.fixed and (self._to_worker or var.propagate == "both"):
+            if not binding.fixed and (self.to_worker or var.propagate == "both"):
                 self._add_if_changed(var, binding, written.get(binding))
         self.written = {**written, **self._written} if self.entries else written
 
@@ -102,7 +104,7 @@ class ManifestDiff:
             if binding.fixed is None:
                 binding.fixed = is_fixed(var.backing.get())
             fixed = fixed and binding.fixed
-            if not self._to_worker and var.propagate == "forward":
+            if not self.to_worker and var.propagate == "forward":
                 continue
             if whole or since.get(var.key) is not binding:
                 self._add_value(var, binding)
@@ -123,7 +125,7 @@ class ManifestDiff:
             data = self._encode_value(var, binding, None)
             if not binding.fixed:
                 self._written[binding] = data
-        self.entries.append(_entry_of(var, data, self._values))
+        self.entries.append(_entry_of(var, data, self.values))
 
     def _add_if_changed(self, var: Variable, binding: Binding, known: bytes | None) -> None:
         """Add a value if it was changed in place, which only user code that holds it can do."""
@@ -132,13 +134,13 @@ class ManifestDiff:
         data = self._encode_value(var, binding, known)
         if data != (binding.written if known is None else known):
             self._written[binding] = data
-            self.entries.append(_entry_of(var, data, self._values))
+            self.entries.append(_entry_of(var, data, self.values))
 
     def _encode_value(self, var: Variable, binding: Binding, known: bytes | None) -> bytes:
         """Return a value as bytes, none when it cannot be encoded: a problem, unless ``known``."""
         try:
             value = var.backing.get()
-            data = self._values.dumps(binding.read_value(var) if value is UNREAD else value)
+            data = self.values.dumps(binding.read_value(var) if value is UNREAD else value)
             if len(data) > VALUE_LIMIT:
                 raise ValueError(f"its {len(data)} bytes exceed {VALUE_LIMIT}")  # noqa: TRY301
         except Exception as error:
@@ -151,7 +153,7 @@ class ManifestDiff:
         """Name what the other side has and this one has no more."""
         for key in since.keys() - state.by_key.keys():
             var = find(key)
-            if self._to_worker or (var is not None and var.propagate == "both"):
+            if self.to_worker or (var is not None and var.propagate == "both"):
                 self.entries.append(Entry(key, EntryKind.RESET))
 
     def pack_entries(self) -> bytes:
@@ -161,7 +163,7 @@ class ManifestDiff:
         block exceeds its limit.
         """
         if self.problems:
-            warn_or_raise(self.problems, strict=self._values.strict)
+            warn_or_raise(self.problems, strict=self.values.strict)
         if not self.entries:
             return b""
         if len(self.entries) > ENTRY_LIMIT:
@@ -171,7 +173,7 @@ class ManifestDiff:
                 doing="sent",
             )
         self.entries.sort(key=_KEY)
-        block = self._values.pack(self.entries)
+        block = self.values.pack(self.entries)
         if len(block) > MANIFEST_LIMIT:
             raise ChainSerializationError(
                 cause=f"its {len(block)} bytes exceed {MANIFEST_LIMIT}", doing="sent"

@@ -21,7 +21,8 @@ from catena.errors import ChainSerializationError
 from catena.events import KeysUndeclared, Mount, Unmounted
 from catena.events.bus import announce
 from catena.ids import ID_BYTES, Key
-from catena.transfer.baseline import Baseline
+from catena.transfer.baseline import NOTHING, Baseline, Marks
+from catena.transfer.carried import is_carried
 from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.problems import warn_or_raise
@@ -53,6 +54,7 @@ def mount_first(
     manifest: ChainManifest,
     state: State,
     found: DecodedEntries | None,
+    values: Values,
     task: asyncio.Task[Any] | None = None,
 ) -> Baseline:
     """Put the chain that a call begins with into the current Context; return the call's baseline.
@@ -72,7 +74,10 @@ def mount_first(
     call = None
     if manifest.spent or manifest.live:
         call = _receive_tokens(manifest, chain, None, to_worker=True)
-    return Baseline(manifest.chain_id, state, ledger=call)
+    if found is None or not found.carried:
+        return Baseline(manifest.chain_id, state, ledger=call)
+    carried = _bind_carried(found, None, values, to_worker=True, whole=True)
+    return Baseline(manifest.chain_id, state, ledger=call, carried=carried)
 
 
 def mount(
@@ -87,7 +92,8 @@ def mount(
     Without a chain here the context takes the sender's id; a live chain keeps its own, takes what
     came, drops what was reset and keeps what only it had. On a worker a whole manifest also unbinds
     what it does not mention. An entry that cannot be decoded is left out with a
-    SerializationWarning. A manifest without a chain id binds the forward values and arms nothing.
+    SerializationWarning. A manifest without a chain id binds forward values and carried variables,
+    and arms nothing.
 
     Raises, before anything changes, ChainSerializationError for a malformed manifest and in strict
     mode for a bad entry, and ChainContention when somebody else runs the chain that is here.
@@ -96,9 +102,7 @@ def mount(
     if manifest.base:
         raise ChainSerializationError(cause="only a call's first manifest may build on a state")
     if not manifest.chain_id:
-        if to_worker:
-            bind_forward(manifest, values)
-        return baseline
+        return mount_unarmed(manifest, values, to_worker=to_worker, baseline=baseline)
     chain = current.get()
     call = None if baseline is None else baseline.ledger
     if chain is not None:
@@ -121,25 +125,43 @@ def mount(
     if Mount.observers:
         bound = set(found.bindings).difference(unbound)
         _announce_mount(manifest, bound, unbound, to_worker=to_worker)
-    if baseline is None or is_anew:
-        return Baseline(manifest.chain_id, state, ledger=call)
+    carried = _bind_carried(found, baseline, values, to_worker=to_worker, whole=manifest.whole)
+    if baseline is None or is_anew or not baseline.chain_id:
+        return Baseline(manifest.chain_id, state, ledger=call, carried=carried)
     if before is not baseline.state:
         # What changed here since the last frame has still to be sent.
         state = baseline.state.merge(found.bindings, unbound)
-    return Baseline(manifest.chain_id, state, baseline.written, call)
+    return Baseline(manifest.chain_id, state, baseline.written, call, carried)
 
 
-def bind_forward(manifest: ChainManifest, values: Values) -> None:
-    """Bind the forward-only values of a manifest, in a context that stays unarmed."""
-    if not manifest.entries:
-        return
-    entries = [entry for entry in unpack_entries(manifest, values) if entry.forward]
-    found = decode_entries(entries, values, to_worker=True)
+def mount_unarmed(
+    manifest: ChainManifest,
+    values: Values,
+    *,
+    to_worker: bool,
+    baseline: Baseline | None = None,
+) -> Baseline | None:
+    """Bind what a manifest without a chain brings: carried variables, on a worker forward values.
+
+    Returns what the other side has now.
+    """
+    if not manifest.entries and (baseline is None or not baseline.carried):
+        return baseline
+    entries = [
+        entry
+        for entry in (unpack_entries(manifest, values) if manifest.entries else ())
+        if is_carried(entry.key) or (to_worker and entry.forward)
+    ]
+    found = decode_entries(entries, values, to_worker=to_worker)
     warn_or_raise(found.problems, strict=values.strict)
     for var, value, _, _ in found.bound:
         # A value of an undeclared variable that could not be decoded has no chain to wait in.
         if value is not UNREAD:
             var.backing.set(value)
+    carried = _bind_carried(found, baseline, values, to_worker=to_worker, whole=manifest.whole)
+    if baseline is not None:
+        return baseline._replace(carried=carried)
+    return Baseline(b"", EMPTY, carried=carried) if carried else None
 
 
 def unmount() -> None:
@@ -156,6 +178,21 @@ def unmount() -> None:
         _announce_undeclared(chain)
     if Unmounted.listeners:
         announce(Unmounted(chain.id))
+
+
+def _bind_carried(
+    found: DecodedEntries,
+    baseline: Baseline | None,
+    values: Values,
+    *,
+    to_worker: bool,
+    whole: bool,
+) -> Marks:
+    """Bind carried variables in the current Context; return what the other side has of them."""
+    since = NOTHING if baseline is None else baseline.carried
+    if not (found.carried or since):
+        return NOTHING
+    return found.carried.bind(since, values, to_worker=to_worker, whole=whole)
 
 
 def _receive_tokens(

@@ -37,8 +37,8 @@ from catena.ids import Key
 from catena.transfer.baseline import Baseline
 from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
 from catena.transfer.diff import count_bytes
-from catena.transfer.manifest import ChainManifest, Values
-from catena.transfer.mount import bind_forward, check_manifest, mount_first
+from catena.transfer.manifest import ChainManifest, Entry, Values
+from catena.transfer.mount import check_manifest, mount_first, mount_unarmed
 from catena.transfer.problems import warn_of_unread, warn_or_raise
 from catena.transfer.states.sent import STATES, STATES_BYTES
 
@@ -52,7 +52,8 @@ class KeptState:
     decoded when a call first reads them; ``written`` is how this process writes it. ``eager`` is
     what is decoded for each call at its mount: what holds a token, which has to be known here, and
     what could not be read, of which each call is to hear. ``unread`` is the state of a call that
-    has read none of the lazy values yet. ``size`` is how many bytes all entries count for.
+    has read none of the lazy values yet. ``carried`` has the entries of carried variables, which
+    each call binds anew. ``size`` is how many bytes all entries count for.
     """
 
     def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
@@ -61,6 +62,7 @@ class KeptState:
         self.lazy: dict[Variable, bytes] = {}
         self.written: dict[Variable, bytes] = {}
         self.eager: dict[Variable, bytes] = {}
+        self.carried: dict[Key, Entry] = {}
         self.sizes: dict[Key, int] = {}
         self.size = 0
 
@@ -79,6 +81,11 @@ class KeptState:
             for table in (then.lazy, then.written, then.eager):
                 table.pop(var, None)
             then.sizes.pop(var.key, None)
+        for key in self.carried:
+            then.sizes.pop(key, None)
+        # All of them were decoded for this call, those that this state had as well.
+        then.carried = found.carried.entries
+        then.sizes.update((key, count_bytes(one.value)) for key, one in then.carried.items())
         then.context.run(then._put_values, found, gone)
         if then.lazy:
             then.unread = State(state)
@@ -118,6 +125,14 @@ class KeptState:
         state.lazy = LazyValues(self.lazy, self.written, loads, dumps, warn_of_unread)
         state.has_unexposed, state.has_stubs = True, self.state.has_stubs
         return state
+
+    def add_carried(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """Return a manifest's entries, and those of carried variables that it does not change."""
+        if not self.carried:
+            return entries
+        changed = {entry.key for entry in entries}
+        kept = [entry for key, entry in self.carried.items() if key not in changed]
+        return (*entries, *kept)
 
     def decode_eager(self, values: Values, found: DecodedEntries) -> None:
         """Decode what has to be decoded at the mount, unless the manifest changed it.
@@ -162,7 +177,7 @@ class KeptStates:
     ) -> Baseline | None:
         """Mount what a call begins with, in a copy of the Context of ``base``, for its task.
 
-        Returns the call's baseline, None when nothing was armed. The state is kept when the
+        Returns the call's baseline, None when nothing came. The state is kept when the
         manifest names it, and when nothing but values that cannot be read is wrong with it. Raises
         ChainSerializationError for a malformed manifest, and in strict mode for a bad entry.
         """
@@ -174,10 +189,9 @@ class KeptStates:
             check_manifest(manifest)
             if manifest.chain_id:
                 return self._enter_chain(manifest, base, task)
-            bind_forward(manifest, self.values)
+            return mount_unarmed(manifest, self.values, to_worker=True)
         except ChainSerializationError as error:
             raise announced(error) from None
-        return None
 
     def _enter_chain(
         self, manifest: ChainManifest, base: KeptState, task: asyncio.Task[Any] | None
@@ -186,19 +200,20 @@ class KeptStates:
         if manifest.spent:
             # Also when the values are refused.
             spent_elsewhere(*manifest.spent)
-        is_bare = not manifest.entries and not manifest.name
+        is_bare = not (manifest.entries or manifest.name or base.carried)
         if is_bare and not base.eager and not (values.strict and base.lazy):
-            return mount_first(manifest, base.state_of_call(values, ()), None, task)
+            return mount_first(manifest, base.state_of_call(values, ()), None, values, task)
         entries = unpack_entries(manifest, values) if manifest.entries else ()
+        entries = base.add_carried(entries)
         found = decode_entries(entries, values, to_worker=True)
         kept = None
-        if manifest.name and len(found.problems) == len(found.unread):
+        if manifest.name and found.is_readable:
             kept = base.derive(found)
         state = base.state_of_call(values, found.mentioned if base.lazy else ())
         base.decode_eager(values, found)
         if found.problems:
             warn_or_raise(found.problems, strict=values.strict)
-        baseline = mount_first(manifest, state, found, task)
+        baseline = mount_first(manifest, state, found, values, task)
         if kept is not None:
             self._keep_state(manifest.name, kept)
         return baseline

@@ -5,8 +5,10 @@ It is the reference as well: a chain sent by its name must arrive as one sent th
 
 from __future__ import annotations
 
+from catena.context.carried import sources
 from catena.context.chain import Chain
-from catena.transfer.baseline import Baseline, Captured
+from catena.transfer.baseline import NOTHING, Baseline, Captured
+from catena.transfer.carried import add_carried
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 
@@ -20,8 +22,10 @@ class PlainStates:
         """Return a chain as a manifest that says all of it."""
         diff = ManifestDiff(values, to_worker=True)
         diff.add_state(chain.state)
+        if sources:
+            add_carried(diff, NOTHING)
         manifest = ChainManifest(chain.id, chain.parent, diff.pack_entries())
-        return Captured(manifest, Baseline(chain.id, chain.state, diff.written))
+        return Captured(manifest, Baseline(chain.id, chain.state, diff.written, None, diff.carried))
 
     def confirm(self, number: int) -> None:
         """Note that the receiver has a state; here no state has a number."""

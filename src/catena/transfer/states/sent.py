@@ -25,6 +25,7 @@ call, and then it has kept nothing. Both sides are bounded, each by itself; a nu
 receiver has forgotten is refused before the call begins, and everything is sent anew.
 
 Kept are bindings and bytes, neither values nor variables: nothing lives longer because it was sent.
+Of carried variables a state holds the values that cannot change, to know them again.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from itertools import count
 from weakref import ref
 
 from catena.context.binding import Binding
+from catena.context.carried import sources
 from catena.context.chain import Chain, State
 from catena.ids import Key
-from catena.transfer.baseline import Baseline, Captured
+from catena.transfer.baseline import NOTHING, Baseline, Captured, Marks
+from catena.transfer.carried import add_carried, hold_fixed
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import ChainManifest, Values
 from catena.transfer.states.snapshot import Snapshot, matches, take_snapshot
@@ -62,7 +65,8 @@ class SentState:
 
     ``bindings`` is what it holds, ``written`` how this process wrote what can change, ``sizes`` how
     many bytes each entry took. ``snapshot`` is what its values were that can change, None before
-    one was taken. It is ``usable`` once the receiver has it for certain.
+    one was taken. ``carried`` is what the receiver keeps of carried variables with it. It is
+    ``usable`` once the receiver has it for certain.
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class SentState:
         chain_id: bytes,
         written: Mapping[Binding, bytes],
         sizes: Mapping[Key, int],
+        carried: Marks,
     ) -> None:
+        self.carried = hold_fixed(carried)
         self.number = number
         self.state = ref(state)
         self.place = id(state)
@@ -123,10 +129,19 @@ class SentStates:
             return self._describe_new(chain, values, is_named=known is not None)
         if not state.fixed and not matches(state, known.snapshot, values):
             return self._describe_changed(chain, values, known)
+        if sources:
+            return self._describe_carried(chain, values, known)
         return Captured(
             ChainManifest(chain.id, chain.parent, b"", True, known.number),
             Baseline(chain.id, state, known.written),
         )
+
+    def _describe_carried(self, chain: Chain, values: Values, base: SentState) -> Captured:
+        """Describe a state that the receiver has, with other values of carried variables."""
+        diff = ManifestDiff(values, to_worker=True)
+        diff.written = base.written
+        add_carried(diff, base.carried)
+        return self._captured(chain, diff, diff.pack_entries(), base, names=False)
 
     def _describe_new(self, chain: Chain, values: Values, *, is_named: bool) -> Captured:
         """Describe a state that has no number, or one that the receiver may not have yet."""
@@ -139,6 +154,8 @@ class SentStates:
             diff.add_state(state)
         else:
             diff.add_state(state, base.bindings, base.written)
+        if sources:
+            add_carried(diff, NOTHING if base is None else base.carried)
         block = diff.pack_entries()
         # One that is on its way already would only take another number.
         is_new = not is_named and bool(block or base is None)
@@ -151,10 +168,12 @@ class SentStates:
         snapshot = take_snapshot(chain.state, values)
         diff = ManifestDiff(values, to_worker=True)
         diff.add_changes_in_place(chain.state, base.written)
-        block = diff.pack_entries()
-        if not (block or diff.problems):
+        is_changed = bool(diff.entries)
+        if not (is_changed or diff.problems):
             base.snapshot = snapshot
-        return self._captured(chain, diff, block, base, names=bool(block))
+        if sources:
+            add_carried(diff, base.carried)
+        return self._captured(chain, diff, diff.pack_entries(), base, names=is_changed)
 
     def _is_worth_a_name(self, state: State, diff: ManifestDiff, block: bytes) -> bool:
         """Say whether to name a state: it was sent before, or much of it had to be written."""
@@ -168,11 +187,11 @@ class SentStates:
         # If something in it was lost, both would not keep the same.
         if names and not diff.problems:
             sizes = diff.measure_entries(dict(base.sizes) if base else {})
-            named = self.keep_state(chain.state, chain.id, diff.written, sizes)
+            named = self.keep_state(chain.state, chain.id, diff.written, sizes, diff.carried)
         numbers = base.number if base else 0, named.number if named else 0
         return Captured(
             ChainManifest(chain.id, chain.parent, block, True, *numbers),
-            Baseline(chain.id, chain.state, diff.written),
+            Baseline(chain.id, chain.state, diff.written, None, diff.carried),
         )
 
     def find_exact(self, state: State) -> SentState | None:
@@ -197,9 +216,10 @@ class SentStates:
         chain_id: bytes,
         written: Mapping[Binding, bytes],
         sizes: Mapping[Key, int],
+        carried: Marks = NOTHING,
     ) -> SentState | None:
         """Give a state a number, to be sent with it; None when it is too large to be kept."""
-        known = SentState(next(self._numbers), state, chain_id, written, sizes)
+        known = SentState(next(self._numbers), state, chain_id, written, sizes, carried)
         if known.size > self._limits[1] // 2:
             return None
         self._known[known.number] = self._of_state[known.place] = known
