@@ -103,11 +103,18 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def link_and_hand(name: str = "here", peer: str = "there") -> tuple[Link, Hand]:
-    """Return a link that has exchanged Hello with a hand; start it yourself."""
+async def link_and_hand(
+    name: str = "here", peer: str = "there", *, pings: bool = False
+) -> tuple[Link, Hand]:
+    """Return a link that has exchanged Hello with a hand; start it yourself.
+
+    Only a hand that can answer ``pings`` is sent any.
+    """
     near, far = make_pair()
     link, hand = Link(near, name, "here.sock"), Hand(far)
-    await far.write(codec.encode_message([versions.make_hello(peer)]))
+    hello = versions.make_hello(peer)
+    known = [one for one in hello.capabilities if pings or one != versions.PINGS]
+    await far.write(codec.encode_message([hello._replace(capabilities=tuple(known))]))
     await link.exchange_hello(first=True)
     await hand.frame()
     return link, hand

@@ -65,6 +65,8 @@ class Link:
         self.up = False
         # Whether both ends read the same clock.
         self.same_boot = False
+        # When the last message came, by the monotonic clock.
+        self.heard_at = 0.0
         self.gate = Gate()
         self._secret = secret
         self._transport = transport
@@ -296,7 +298,8 @@ class Link:
                 if sent_at_ns and self._ages and monotonic_ns() - sent_at_ns > _LATE_NS:
                     frames = await self._read_on(frames, sent_at_ns)
                 # Nothing is left unread: what begins soon need not wait.
-                self.gate.fresh = monotonic() + LATE_SECONDS
+                self.heard_at = monotonic()
+                self.gate.fresh = self.heard_at + LATE_SECONDS
                 for frame in frames:
                     is_whole = frame.call and type(frame) is not Piece
                     take = receive if is_whole else self._take_frame
@@ -361,8 +364,8 @@ class Link:
                 _log.warning("%r: the peer ends it: %s", self, reason)
             receiver.receive_goodbye(reason)
         elif type(frame) in (Unknown, Pong):
-            # Of a later minor version, which no call has to know, or an answer that nobody awaits.
-            if FrameDropped.listeners:
+            # A frame of a later minor version need not be known; of a Pong, its coming says all.
+            if FrameDropped.listeners and type(frame) is Unknown:
                 announce(FrameDropped(0, frame.symbol))
         elif type(frame) is Ping:
             self.send(Pong(0, frame.number))

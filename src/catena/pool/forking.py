@@ -102,7 +102,7 @@ def _in_child() -> None:
         _kept.extend(proxy.lead_nowhere(parent))
     for caller in tuple(connections):
         _kept.append(caller)
-        caller.accepting = False
+        caller.usable = False
         caller.link.inherit()
         for call in caller.calls.values():
             call.refusal = ForkedPool(opened_by=parent, routine=call.declared.name)

@@ -2,8 +2,9 @@
 
 It knows the members of a pool and connects to each when it is needed. Those that are ready take
 turns, or where none is, those that are suspect; the member whose turn it is and the one before it
-are compared, and the one with fewer open calls gets the call. So a blocked worker is avoided, and
-calls that follow the answers of one message again leave together in one message.
+are compared, and the one with fewer open calls gets the call, so that calls that follow the answers
+of one message again leave together in one message. One that is held up is passed over while there
+is another that is not.
 """
 
 from __future__ import annotations
@@ -71,9 +72,24 @@ class Proxy:
         if caller is None or not caller.usable:
             return None
         neighbour = members[turn - 1].caller
-        if neighbour is None or len(neighbour.calls) >= len(caller.calls):
-            return caller
-        return neighbour if neighbour.usable else caller
+        if neighbour is not None and len(neighbour.calls) < len(caller.calls) and neighbour.usable:
+            caller = neighbour
+        return self._pass_over(caller) if caller.pulse.held_up else caller
+
+    def _pass_over(self, held_up: WorkerConnection) -> WorkerConnection | None:
+        """Return whom to call instead of a worker that is held up, itself where all of them are.
+
+        None where one is left that is not connected; it is that one's turn then.
+        """
+        callers = [one.caller for one in self.serving]
+        others = [one for one in callers if one and one.usable and not one.pulse.held_up]
+        if others:
+            return min(others, key=lambda one: len(one.calls))
+        for turn, caller in enumerate(callers):
+            if caller is None or not caller.usable:
+                self._turn = turn
+                return None
+        return held_up
 
     def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool was opened by a process that this one was forked from."""

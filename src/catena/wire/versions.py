@@ -22,7 +22,10 @@ DELTA = "delta"
 NAMES = "names"
 """The first manifest of a call may name a state that the link has carried before."""
 
-CAPABILITIES: tuple[str, ...] = (DELTA, NAMES)
+PINGS = "pings"
+"""A peer that does not answer a Ping counts as one that does not answer at all."""
+
+CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS)
 
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")

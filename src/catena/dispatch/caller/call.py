@@ -15,6 +15,7 @@ from itertools import count
 from time import monotonic
 from typing import Any, Literal
 
+from catena.dispatch.caller.pulse import Pulse
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import values_for
@@ -41,9 +42,10 @@ Verdict = Literal["late", "not accepted"]
 class WorkerLink:
     """What all calls of one link share at their caller: who serves them, and what it was sent.
 
-    ``calls`` are those that are open, by their number. ``accepting`` says whether new ones may be
-    sent, ``closed`` that the pool let go of the worker. ``deltas`` says that the worker understands
-    what only says what changed.
+    ``calls`` are those that are open, by their number; ``unacknowledged`` are the numbers of those
+    without an Ack, in their order, and ``pulse`` says whether the worker answers. ``usable`` says
+    whether new calls may be sent, ``closed`` that the pool let go of the worker. ``deltas`` says
+    that the worker understands what only says what changed.
     """
 
     def __init__(self, link: Link, *, strict: bool) -> None:
@@ -52,9 +54,11 @@ class WorkerLink:
         self.deltas = DELTA in link.capabilities
         self.states = SentStates() if NAMES in link.capabilities else PLAIN
         self.worker = link.peer.peer if link.peer else "?"
-        self.accepting = True
+        self.usable = True
         self.closed = False
         self.calls: dict[int, Call] = {}
+        self.unacknowledged: dict[int, None] = {}
+        self.pulse = Pulse(link, self.calls, self.unacknowledged)
         self.proxy_sent = False
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
         self._serial = count(1)
@@ -86,7 +90,7 @@ class WorkerLink:
         if nack.code is NackCode.UNKNOWN:
             self.send_anew()
         elif nack.code is NackCode.DRAINING:
-            self.accepting = False
+            self.usable = False
 
 
 class Call(Position):
@@ -150,6 +154,7 @@ class Call(Position):
         if type(frame) is Ack and (acked := _ACKED.get(self.state)) is not None:
             # Half of all frames that arrive; the rest goes the long way.
             self.state, self.last = acked, frame.symbol
+            self.connection.unacknowledged.pop(self.id, None)
             if self.captured is not None and self.captured.manifest.name:
                 self.connection.states.confirm(self.captured.manifest.name)
             return
@@ -199,6 +204,7 @@ class Call(Position):
     def _leave_table(self) -> None:
         """Leave the table of open calls."""
         self.connection.calls.pop(self.id, None)
+        self.connection.unacknowledged.pop(self.id, None)
         if self._timers:
             self.stop_timers()
 

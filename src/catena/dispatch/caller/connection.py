@@ -51,11 +51,6 @@ class WorkerConnection(WorkerLink):
         """How many calls are open."""
         return len(self.calls)
 
-    @property
-    def usable(self) -> bool:
-        """Whether new calls may be sent here."""
-        return self.accepting and self.link.up
-
     def open_call(
         self,
         declared: Declaration,
@@ -80,6 +75,9 @@ class WorkerConnection(WorkerLink):
         call = Call(self, next(self._ids), declared, captured, operation, bounds)
         self._last = id = call.id
         self.calls[id] = call
+        self.unacknowledged[id] = None
+        if not self.pulse.is_alert:
+            self.pulse.watch()
         manifest = None if captured is None else captured.manifest
         carrier = relayed.get() if operation is None else operation.carrier
         if carrier:
@@ -143,20 +141,22 @@ class WorkerConnection(WorkerLink):
 
     def receive_goodbye(self, reason: str) -> None:
         """Stop sending calls here; those under way go on."""
-        self.accepting = False
+        self.usable = False
         self._farewell = reason
 
     async def close(self) -> None:
         """End the link because the pool closes; open calls fail, and say so."""
-        self.accepting, self.closed = False, True
+        self.usable, self.closed = False, True
         await self.link.close()
 
     def link_ended(self, error: Exception | None) -> None:
         """Fail every open call."""
-        self.accepting = False
+        self.usable = False
         connections.discard(self)
         why = f": {self._farewell}" if self._farewell else ""
         closed = f"the worker closed the link{why}"
-        calls, self.calls = self.calls, {}
-        for call in calls.values():
+        calls = list(self.calls.values())
+        self.calls.clear()
+        self.unacknowledged.clear()
+        for call in calls:
             call.connection_lost(error or ConnectionError(closed))
