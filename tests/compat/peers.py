@@ -147,6 +147,7 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "bootstrap": None,
         "gc_threshold": None,
         "slots": 1,
+        "beat": 1.0,
         "secret": SECRET.hex(),
     }
     ours, theirs = socket.socketpair()

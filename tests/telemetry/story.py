@@ -132,6 +132,9 @@ async def story() -> None:
         events.EntryLost(number.key, True, "a cause that says something"),
         events.WorkerStarted("w1", os.getpid()),
         events.WorkerExited("w1", os.getpid(), -9),
+        events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),
+        events.WorkerRecovered("w1", os.getpid(), 3.5),
+        events.WorkerGivenUp("w1", os.getpid(), 30.5),
     ):
         announce(fact)
     heartbeat = Heartbeat(0.001)

@@ -20,7 +20,10 @@ from catena.events.facts import (
     TokenReset,
     Unmounted,
     WorkerExited,
+    WorkerGivenUp,
+    WorkerRecovered,
     WorkerStarted,
+    WorkerSuspected,
 )
 from catena.events.operations import (
     Attempt,
@@ -69,7 +72,10 @@ __all__ = [
     "TokenReset",
     "Unmounted",
     "WorkerExited",
+    "WorkerGivenUp",
+    "WorkerRecovered",
     "WorkerStarted",
+    "WorkerSuspected",
     "announce_unhandled_contention",
     "announced",
 ]

@@ -134,3 +134,36 @@ class WorkerExited(Event):
     worker: str
     pid: int
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSuspected(Event):
+    """A worker has not answered for some seconds, and gets no calls while another one is ready.
+
+    ``cause`` is what is known in words, ``stack`` where its event loop is blocked, innermost call
+    first; it is empty where that is not known.
+    """
+
+    worker: str
+    pid: int
+    seconds: float
+    cause: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecovered(Event):
+    """A worker that was suspect answers again, after about so many seconds."""
+
+    worker: str
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGivenUp(Event):
+    """A worker has not answered for as long as it may, and is killed by its pool."""
+
+    worker: str
+    pid: int
+    seconds: float

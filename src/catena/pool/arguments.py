@@ -38,6 +38,11 @@ def checked_patience(name: str, value: object) -> float:
     return value
 
 
+def checked_end(name: str, value: object) -> float | None:
+    """Return a number of seconds above 0, None for no end; raises as ``checked_patience`` does."""
+    return None if value is None else checked_patience(name, value)
+
+
 def checked_bootstrap(value: object) -> str | None:
     """Return the name of a function as ``module:function``, or None.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Callable
 from threading import Event, Thread
 from time import perf_counter_ns
 
@@ -20,15 +21,20 @@ SECONDS = 1.0
 
 
 class Heartbeat:
-    """Beats on the running loop from ``start`` to ``stop``; the first beat is at once."""
+    """Beats on the running loop from ``start`` to ``stop``; the first beat is at once.
+
+    ``on_beat`` is called at each beat.
+    """
 
     def __init__(self, seconds: float = SECONDS) -> None:
+        self.on_beat: Callable[[], object] = _do_nothing
         self._seconds = seconds
         self._over = Event()
 
     def start(self) -> None:
         """Call ``poll`` now, and go on beating."""
         poll()
+        self.on_beat()
         loop = asyncio.get_running_loop()
         Thread(target=self._keep_time, args=(loop,), name="catena-heartbeat", daemon=True).start()
 
@@ -50,4 +56,9 @@ class Heartbeat:
             return
         if LoopTicked.listeners:
             announce(LoopTicked(perf_counter_ns() - due))
+        self.on_beat()
         poll()
+
+
+def _do_nothing() -> None:
+    """Is called at each beat where nobody wants anything else to be."""

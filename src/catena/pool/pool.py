@@ -30,15 +30,18 @@ from catena.pool import forking
 from catena.pool.arguments import (
     Loop,
     checked_bootstrap,
+    checked_end,
     checked_loop,
     checked_number,
     checked_patience,
 )
 from catena.pool.bootstrap import check_started_as
-from catena.pool.heartbeat import Heartbeat
+from catena.pool.heartbeat import SECONDS, Heartbeat
 from catena.pool.process import Worker
+from catena.pool.silence import SilenceKeeper
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
+from catena.proxy.watch import Watch, look_pause
 
 
 class WorkerPool:
@@ -57,6 +60,8 @@ class WorkerPool:
     the workers: the garbage collector runs after so many new objects, with 0 never. None keeps
     Python's default; a larger number saves time, but reference cycles in your code live longer.
     ``slots`` is how many plain functions each worker runs at a time.
+    ``unresponsive_after`` is how many seconds a worker may leave the pool without any answer, as
+    one does whose event loop is blocked; then it is killed. With None it never is.
 
     ``async with`` opens the pool and binds it for the block; ``open`` and ``close`` do the same for
     code that begins and ends elsewhere. A ``default`` pool serves all calls of the process that
@@ -79,12 +84,15 @@ class WorkerPool:
         strict: bool = False,
         bootstrap: str | None = None,
         gc_threshold: int | None = None,
+        unresponsive_after: float | None = 30.0,
         default: bool = False,
         slots: int = 1,
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
         self._stop_timeout = checked_patience("stop_timeout", stop_timeout)
+        self._patience = checked_end("unresponsive_after", unresponsive_after)
+        self._beat = min(SECONDS, look_pause(self._patience))
         self._strict = strict
         self._default = default
         # What each worker is given, as JSON has it.
@@ -93,12 +101,14 @@ class WorkerPool:
             "stop_timeout": self._stop_timeout,
             "strict": strict,
             "bootstrap": checked_bootstrap(bootstrap),
+            "beat": self._beat,
             "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
             "slots": checked_number("slots", slots, least=1) or 1,
         }
         self._workers: LocalWorkers | None = None
         self._proxy: Proxy | None = None
         self.way: Dispatcher | None = None
+        self._heartbeat = Heartbeat(self._beat)
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -237,7 +247,7 @@ class WorkerPool:
         """Let other parts of the process know that the pool is open, until it closes."""
         noted = self._noted = ExitStack()
         noted.callback(forking.pool_opened())
-        heartbeat = Heartbeat()
+        heartbeat = self._heartbeat = Heartbeat(self._beat)
         heartbeat.start()
         noted.callback(heartbeat.stop)
         # Nothing there refers to the pool: one that is lost is to be collected at once.
@@ -256,6 +266,8 @@ class WorkerPool:
         proxy = self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
         raise_failures(await proxy.connect_all())
         self.way = proxy
+        watch = Watch(lambda: proxy.members, SilenceKeeper(workers.find), self._patience)
+        self._heartbeat.on_beat = watch.look
 
     async def _close_shielded(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""

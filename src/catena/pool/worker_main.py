@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from catena.pool.bootstrap import BOOTSTRAP, Bootstrap
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold_descriptor
 from catena.pool.socket_dir import remove_abandoned
+from catena.pool.stacks import StackFile, stack_path
 from catena.proxy.table import ProxyTable
 from catena.standing import adopt_id, worker_id
 from catena.targets import unix_target
@@ -160,6 +161,7 @@ class _Serving:
         self._worker: str = facts["worker"]
         self._socket = Path(facts["socket"])
         self._grace: float = facts["stop_timeout"]
+        self._beat: float = facts["beat"]
         self._strict: bool = facts["strict"]
         self._secret = bytes.fromhex(facts["secret"])
         self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
@@ -172,7 +174,24 @@ class _Serving:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, over.set)
         forking.in_child(_signals_of_a_child())
-        heartbeat = Heartbeat()
+        with self._open_stacks() as note_beat:
+            heartbeat = Heartbeat(self._beat)
+            heartbeat.on_beat = note_beat
+            await self._serve(over, heartbeat)
+
+    @contextlib.contextmanager
+    def _open_stacks(self) -> Generator[Callable[[], object]]:
+        """Have the stack of this thread written down when beats do not come, where that works."""
+        try:
+            stacks = StackFile(stack_path(self._socket), 1.5 * self._beat)
+        except OSError:
+            yield lambda: None
+            return
+        with contextlib.closing(stacks):
+            yield stacks.note_beat
+
+    async def _serve(self, over: asyncio.Event, heartbeat: Heartbeat) -> None:
+        loop = asyncio.get_running_loop()
         heartbeat.start()
         target = unix_target(self._socket)
         server = Server(target, self._worker, self._accept_link, self._secret)
@@ -207,6 +226,7 @@ class _Serving:
     def remove_socket(self) -> None:
         """Leave nothing behind: no socket, and no directory when its owner is dead."""
         self._socket.unlink(missing_ok=True)
+        stack_path(self._socket).unlink(missing_ok=True)
         remove_abandoned(self._socket.parent)
 
     def _accept_link(self, link: Link) -> Sessions:

@@ -66,6 +66,10 @@ class LocalWorkers:
         finally:
             self._remove_directory()
 
+    def find(self, id: str) -> Worker | None:
+        """Return a worker by its id, None where there is no such one."""
+        return next((one for one in self.all if one.id == id), None)
+
     def ask_to_end(self) -> None:
         """Ask all of them to end, and wait for none."""
         for worker in self.all:

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.errors import CatenaError
 from catena.link.client import connect
+from catena.proxy.breaker import Breaker
 
 State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
@@ -51,6 +53,7 @@ class Member:
         self._changed = changed
         self._proxy = proxy
         self._connecting: asyncio.Task[WorkerConnection] | None = None
+        self._breaker = Breaker(self.suspect, self.trust)
 
     @property
     def state(self) -> State:
@@ -102,7 +105,16 @@ class Member:
 
     async def _open_connection(self) -> WorkerConnection:
         proxy = self._proxy
-        link = await connect(self.target, proxy.name, proxy.secret)
+        if self.caller is not None and not self.caller.link.heard_at:
+            # The link before was of no use: it ended before anything came.
+            self._breaker.note_failure()
+        try:
+            link = await connect(self.target, proxy.name, proxy.secret)
+        except (CatenaError, OSError):
+            self._breaker.note_failure()
+            raise
+        if self.caller is None or self.caller.link.heard_at:
+            self._breaker.note_success()
         way = (proxy.id, proxy.encoded)
         caller = self.caller = WorkerConnection(link, way, strict=proxy.strict)
         link.start(caller)
@@ -110,6 +122,7 @@ class Member:
 
     async def close(self) -> None:
         """End the link, if there is one, or the attempt to make it."""
+        self._breaker.close()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from catena import events
 from catena.events.bus import Event
+from catena.telemetry.catalog_pools import ANSWERING
 from catena.telemetry.rows import (
     CONTEXT,
     ERROR,
@@ -373,6 +374,7 @@ CATALOG: tuple[Row, ...] = (
             keeping="direct",
         ),
     ),
+    *ANSWERING,
 )
 
 BY_EVENT: dict[type[Event], Row] = {one.event: one for one in CATALOG}

@@ -83,6 +83,8 @@ class Metrics:
             events.FactoryDisplaced: lambda _: count("catena.task_factory.displacements"),
             events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
             events.CallRetried: lambda _: count("catena.calls.retried"),
+            events.WorkerSuspected: lambda _: count("catena.workers.suspected"),
+            events.WorkerGivenUp: lambda _: count("catena.workers.given_up"),
             events.FrameDropped: lambda event: count("catena.frames.dropped", event.kind),
             events.EntryLost: lambda event: count("catena.entries.lost", event.direction),
             events.PeerVersionRefused: lambda event: record(

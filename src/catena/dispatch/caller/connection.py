@@ -41,6 +41,7 @@ class WorkerConnection(WorkerLink):
         version = link.peer.software if link.peer else ""
         self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
         self._farewell = ""
+        self._end_cause: ConnectionError | None = None
         self._ids = count(1)
         self._last = 0
         self._proxy_id, self._proxy = proxy
@@ -144,6 +145,10 @@ class WorkerConnection(WorkerLink):
         self.usable = False
         self._farewell = reason
 
+    def expect_end(self, cause: str) -> None:
+        """Have open calls say this cause when the link ends."""
+        self._end_cause = ConnectionError(cause)
+
     async def close(self) -> None:
         """End the link because the pool closes; open calls fail, and say so."""
         self.usable, self.closed = False, True
@@ -159,4 +164,4 @@ class WorkerConnection(WorkerLink):
         self.calls.clear()
         self.unacknowledged.clear()
         for call in calls:
-            call.connection_lost(error or ConnectionError(closed))
+            call.connection_lost(self._end_cause or error or ConnectionError(closed))

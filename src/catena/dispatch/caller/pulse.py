@@ -62,7 +62,8 @@ class Pulse:
 
     def forgive(self, seconds: float) -> None:
         """Do not count so many seconds in which nothing was read here."""
-        self._asked_at += seconds
+        if self._link.heard_at < self._asked_at:
+            self._asked_at = min(self._asked_at + seconds, monotonic())
 
     def watch(self) -> None:
         """Look soon: a call is sent."""

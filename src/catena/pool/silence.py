@@ -1,0 +1,80 @@
+"""What a pool does about workers that do not answer: it says why, and ends those that go on so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from catena.events import WorkerGivenUp, WorkerRecovered, WorkerSuspected
+from catena.events.bus import announce
+from catena.pool.process import Worker
+from catena.pool.stacks import is_stopped, read_stack, stack_path
+from catena.proxy.member import Member
+
+BLOCKED = "its event loop is blocked"
+STOPPED = "its process is stopped"
+UNKNOWN = "its event loop was not seen to be blocked"
+
+_log = logging.getLogger("catena")
+
+
+class SilenceKeeper:
+    """Announces which workers do not answer, with what blocks them, and kills those given up.
+
+    ``find_worker`` returns the process of a worker by its id, None for one that is gone.
+    """
+
+    def __init__(self, find_worker: Callable[[str], Worker | None]) -> None:
+        self._find_worker = find_worker
+
+    def worker_fell_silent(self, member: Member, seconds: float) -> None:
+        """Announce that a worker is suspect, with the stack of its event loop."""
+        worker = self._find_worker(member.worker)
+        if worker is None:
+            return
+        stack = read_stack(stack_path(worker.socket))
+        stopped = is_stopped(worker.pid)
+        cause = STOPPED if stopped else BLOCKED if stack else UNKNOWN
+        if WorkerSuspected.listeners:
+            announce(WorkerSuspected(worker.id, worker.pid, seconds, cause, stack))
+        _log.warning(
+            "worker %s (process %d) has not answered for %.1f s: %s;"
+            " it gets no calls while another worker answers%s",
+            worker.id,
+            worker.pid,
+            seconds,
+            cause,
+            f"\n{stack}" if stack else "",
+        )
+
+    def worker_answered(self, member: Member, seconds: float) -> None:
+        """Announce that a worker answers again."""
+        worker = self._find_worker(member.worker)
+        if worker is None:
+            return
+        if WorkerRecovered.listeners:
+            announce(WorkerRecovered(worker.id, worker.pid, seconds))
+        _log.info(
+            "worker %s (process %d) answers again, after about %.1f s",
+            worker.id,
+            worker.pid,
+            seconds,
+        )
+
+    def give_worker_up(self, member: Member, seconds: float) -> None:
+        """Kill a worker, and have its calls say why it was lost."""
+        worker = self._find_worker(member.worker)
+        if worker is None:
+            return
+        why = f"it did not answer for {seconds:.0f} s, and was killed"
+        if member.caller is not None:
+            member.caller.expect_end(why)
+        if WorkerGivenUp.listeners:
+            announce(WorkerGivenUp(worker.id, worker.pid, seconds))
+        _log.error(
+            "worker %s (process %d) did not answer for %.1f s, and is killed",
+            worker.id,
+            worker.pid,
+            seconds,
+        )
+        worker.kill()

@@ -1,0 +1,36 @@
+"""The rows of the catalog about workers that do not answer."""
+
+from __future__ import annotations
+
+from catena import events
+from catena.telemetry.rows import ERROR, INFO, POOL, Log, Row, counter, make_row
+
+_WORKER = {
+    "catena.worker.id": "worker",
+    "process.pid": "pid",
+    "catena.worker.silence": "seconds",
+}
+
+ANSWERING: tuple[Row, ...] = (
+    make_row(
+        events.WorkerSuspected,
+        counter(
+            "catena.workers.suspected",
+            "{event}",
+            "How often a worker did not answer in time, and got no calls while another one did.",
+        ),
+        Log("catena.worker.suspected", INFO, POOL),
+        fields={**_WORKER, "catena.worker.cause": "cause", "code.stacktrace": "stack"},
+    ),
+    make_row(events.WorkerRecovered, Log("catena.worker.recovered", INFO, POOL), fields=_WORKER),
+    make_row(
+        events.WorkerGivenUp,
+        counter(
+            "catena.workers.given_up",
+            "{worker}",
+            "Workers that were killed because they did not answer.",
+        ),
+        Log("catena.worker.given_up", ERROR, POOL),
+        fields=_WORKER,
+    ),
+)
