@@ -33,6 +33,9 @@ ANNOUNCED = {
     "EntryLost",
     "WorkerStarted",
     "WorkerExited",
+    "WorkerSuspected",
+    "WorkerRecovered",
+    "WorkerGivenUp",
 }
 
 

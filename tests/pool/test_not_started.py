@@ -15,7 +15,7 @@ import pytest
 
 import catena
 from catena.errors import ProtocolError
-from catena.proxy import balance as proxy_module
+from catena.proxy import member as proxy_module
 from tests.integration.programs import Program, alive, until
 from tests.pool.test_start import children, failures
 
