@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from catena.context import carried
 
-__all__ = ["Defining", "defining", "nothing_carried"]
+__all__ = ["Defining", "carrying_alone", "defining", "nothing_carried"]
 
 Defining = Callable[..., contextvars.ContextVar[Any]]
 """Makes a variable that stands in a module of its own, by the name of the module."""
@@ -27,12 +28,21 @@ def _forget() -> None:
     carried._all = ()
 
 
-@pytest.fixture(autouse=True)
-def nothing_carried() -> Iterator[None]:
+@contextmanager
+def carrying_alone() -> Generator[None]:
     """Forget what other tests carry, and let them not see what this one does."""
     _forget()
-    yield
-    _forget()
+    try:
+        yield
+    finally:
+        _forget()
+
+
+@pytest.fixture(autouse=True)
+def nothing_carried() -> Iterator[None]:
+    """Let each test begin and end with nothing carried."""
+    with carrying_alone():
+        yield
 
 
 @pytest.fixture

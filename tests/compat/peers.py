@@ -42,8 +42,13 @@ asyncio.run(asyncio.wait_for(main(*json.loads(sys.argv[1])), 30))
 """A caller of any release: what it uses of the inside has these names since 0.1.0."""
 
 ROUTINES = '''
+import contextvars
+
 import catena
 
+request = contextvars.ContextVar("request", default="none")
+if hasattr(catena, "carry"):
+    catena.carry(request)
 color = catena.ContextVar("color", namespace="compat", default="none")
 basket = catena.ContextVar("basket", namespace="compat", default=None)
 
@@ -80,6 +85,13 @@ async def nested(depth):
 
 
 @catena.routine
+async def requests(depth):
+    """Return the request that each worker sees, of a call and of those within it."""
+    inner = await requests(depth - 1) if depth else []
+    return [[catena.__version__, request.get()], *inner]
+
+
+@catena.routine
 async def fail():
     """Raise an exception."""
     raise LookupError("there", 7)
@@ -89,6 +101,8 @@ async def everything():
     """Make calls of each kind; return what came of them."""
     found = {"caller": catena.__version__}
     found["workers"] = sorted({await version() for _ in range(4)})
+    request.set("r1")
+    found["unarmed request"] = (await requests(0))[0]
     color.set("red")
     basket.set([])
     found["paint"] = [await paint("green"), color.get(), await paint("blue"), color.get()]
@@ -102,6 +116,7 @@ async def everything():
     found["count"] = [step async for step in count(3)]
     found["nested"] = await nested(3)
     found["after"] = color.get()
+    found["requests"] = await requests(2)
     try:
         await fail()
     except LookupError as error:

@@ -47,6 +47,13 @@ def check(found: dict[str, Any], caller: Release, workers: list[Release]) -> Non
     # A worker's own calls begin with its neighbour.
     assert sorted(set(found["nested"])) == versions
     assert found["after"] == "depth 3"
+    # C17: only this source carries it; a release passes on what it does not know.
+    seen = "r1" if caller == this_source() else "none"
+    here = this_source().version
+    assert found["unarmed request"][1] == (seen if found["unarmed request"][0] == here else "none")
+    assert len(found["requests"]) == 3
+    assert {request for version, request in found["requests"] if version == here} <= {seen}
+    assert {request for version, request in found["requests"] if version != here} <= {"none"}
     assert found["error"] == ["LookupError", ["there", 7]]
 
 

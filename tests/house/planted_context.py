@@ -9,10 +9,11 @@ from typing import Any
 from unittest.mock import patch
 
 from catena.context.binding import Binding, LazyValues
+from catena.context.carried import CarriedVariable
 from catena.context.chain import Chain, State
 from catena.context.var import ContextVar
 from catena.dispatch.payloads import LENIENT
-from catena.transfer import decode, diff, mount as mounting
+from catena.transfer import carried, decode, diff, mount as mounting
 from catena.transfer.diff import ManifestDiff
 from catena.transfer.manifest import Entry, EntryKind
 from catena.transfer.problems import warn_or_raise
@@ -26,7 +27,12 @@ from tests.dispatch.test_named_states import (
     test_one_of_many_that_is_set_before_each_call_goes_alone as one_of_many,
     test_what_is_set_before_each_call_is_never_named as set_then_call,
 )
-from tests.laws import chains, test_entries as entries, test_manifests as manifests
+from tests.laws import (
+    chains,
+    test_carried as carrying,
+    test_entries as entries,
+    test_manifests as manifests,
+)
 from tests.laws.fault import given, keep, returning
 from tests.transfer.ends import BAD, ID
 
@@ -36,6 +42,7 @@ a_chain = manifests.test_a_chain_of_calls_goes_as_in_one_process
 all_anew = manifests.test_without_deltas_a_chain_of_calls_goes_the_same_way
 order_of_sets = manifests.test_the_order_of_sets_leaves_no_trace
 order_of_ledgers = manifests.test_the_order_of_ledgers_and_carriers_leaves_no_trace
+a_carried_one = carrying.test_a_worker_sees_what_a_local_call_would
 a_carrier = manifests.test_a_carrier_beside_its_manifest_means_the_same_as_inside
 merging = entries.test_merging_states_is_associative_and_idempotent
 mounted = entries.test_mounting_is_associative_and_idempotent_and_the_receiver_keeps_its_id
@@ -385,4 +392,36 @@ keep(
     "what is lost is left out",
     patch.object(type(LENIENT), "pack", staticmethod(_pack_what_is_not_lost)),
     a_lost_one,
+)
+
+# ---- carried variables
+
+
+def _bound_alone(self: Any, since: Any, values: Any, *, to_worker: bool, whole: bool) -> Any:
+    self.unbound.clear()
+    return _bind_carried(self, since, values, to_worker=to_worker, whole=whole)
+
+
+_bind_carried = carried.DecodedCarried.bind
+keep(
+    "a change in place of a carried variable is not seen",
+    patch.object(carried, "is_fixed", lambda _: True),
+    a_carried_one,
+)
+keep(
+    "a carried variable is never unbound",
+    patch.object(carried.DecodedCarried, "bind", _bound_alone),
+    a_carried_one,
+)
+keep(
+    "a named state forgets its carried variables",
+    patch.object(KeptState, "add_carried", lambda _, entries: entries),
+    a_carried_one,
+)
+keep(
+    "forward variables that are carried come back",
+    patch.object(
+        CarriedVariable, "propagate", property(lambda _: "both", lambda *_: None), create=True
+    ),
+    a_carried_one,
 )
