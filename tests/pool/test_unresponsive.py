@@ -120,7 +120,7 @@ def test_code_that_holds_the_interpreters_lock_is_found_and_ended() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says that a process is stopped")
 def test_a_stopped_process_is_named_and_killed() -> None:
-    """P12: a stopped process is not taken for a blocked loop; one that stays so is killed."""
+    """P12: it is not taken for one whose loop is blocked; if it stays stopped it is killed."""
 
     async def main(pool: catena.WorkerPool, recorded: Recording) -> None:
         worker, pid = next(iter(pool.pids.items()))

@@ -138,6 +138,21 @@ def test_without_an_end_nobody_is_given_up(clock: Clock) -> None:
     run(main())
 
 
+def test_without_a_keeper_a_silent_worker_is_suspect(clock: Clock) -> None:
+    """P12: workers watch those that their own calls go to, and leave the rest to the pool."""
+
+    async def main() -> None:
+        async with watched(True, True) as (proxy, _, notes, (_first, second)):
+            watch = Watch(lambda: proxy.members)
+            look(watch, clock, 1)
+            await answer(second)
+            look(watch, clock, 2)
+            assert [one.state for one in proxy.members] == ["suspect", "ready"]
+            assert notes.all == []
+
+    run(main())
+
+
 def test_a_worker_that_does_not_know_pings_is_never_suspect(clock: Clock) -> None:
     """V1, P12: a peer without the capability is neither pinged nor suspected."""
 

@@ -34,6 +34,7 @@ from catena.pool.held import hold_descriptor
 from catena.pool.socket_dir import remove_abandoned
 from catena.pool.stacks import StackFile, stack_path
 from catena.proxy.table import ProxyTable
+from catena.proxy.watch import Watch
 from catena.standing import adopt_id, worker_id
 from catena.targets import unix_target
 from catena.wording import reason
@@ -175,9 +176,14 @@ class _Serving:
         loop.add_signal_handler(signal.SIGTERM, over.set)
         forking.in_child(_signals_of_a_child())
         with self._open_stacks() as note_beat:
+            # Those that this worker's own calls go to are suspect here as they are in the pool.
+            watch = Watch(self._proxies.list_members)
             heartbeat = Heartbeat(self._beat)
-            heartbeat.on_beat = note_beat
-            await self._serve(over, heartbeat)
+            heartbeat.on_beat = lambda: (note_beat(), watch.look())
+            try:
+                await self._serve(over, heartbeat)
+            finally:
+                heartbeat.stop()
 
     @contextlib.contextmanager
     def _open_stacks(self) -> Generator[Callable[[], object]]:
@@ -202,7 +208,6 @@ class _Serving:
         await over.wait()
         self._start_countdown()
         await self._stop_server(server)
-        heartbeat.stop()
 
     async def _start_server(self, server: Server) -> None:
         """Listen and say so. Raises BrokenPipeError when nobody wants to know any more."""

@@ -6,6 +6,7 @@ import asyncio
 
 from catena.errors import ProtocolError
 from catena.proxy.balance import Proxy
+from catena.proxy.member import Member
 from catena.wire import codec
 
 PROXY_MOST = 256
@@ -34,6 +35,10 @@ class ProxyTable:
                 found, members, self._name, secret=self._secret, strict=self._strict
             )
         return known
+
+    def list_members(self) -> list[Member]:
+        """Return the workers of all these pools."""
+        return [member for proxy in self._proxies.values() for member in proxy.members]
 
     def _make_room(self) -> None:
         """Forget proxies through which nothing has been reached. Raises ProtocolError."""

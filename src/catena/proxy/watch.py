@@ -39,11 +39,15 @@ class Watch:
     """Asks workers whether they are there, at each ``look``.
 
     ``members`` returns those that are to be watched, ``patience`` is how many seconds of silence
-    end a worker, None for no end. Looks are ``look_pause(patience)`` seconds apart.
+    end a worker, None for no end. Looks are ``look_pause(patience)`` seconds apart. Without a
+    ``keeper`` a worker that does not answer is suspect here, and that is all.
     """
 
     def __init__(
-        self, members: Callable[[], Iterable[Member]], keeper: Keeper, patience: float | None
+        self,
+        members: Callable[[], Iterable[Member]],
+        keeper: Keeper | None = None,
+        patience: float | None = None,
     ) -> None:
         self._members = members
         self._keeper = keeper
@@ -82,12 +86,15 @@ class Watch:
         elif not silence and member in self._silent:
             seconds = self._silent.pop(member)
             member.trust()
-            self._keeper.worker_answered(member, seconds)
+            if self._keeper is not None:
+                self._keeper.worker_answered(member, seconds)
 
     def _note_silence(self, member: Member, silence: float) -> None:
         known = member in self._silent
         self._silent[member] = silence
         member.suspect()
+        if self._keeper is None:
+            return
         if not known:
             self._keeper.worker_fell_silent(member, silence)
         if self._patience is None or silence < self._patience or member.worker in self._given_up:
