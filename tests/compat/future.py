@@ -12,6 +12,7 @@ __all__ = [
     "HELLO",
     "LATER",
     "MADE",
+    "MEMBERS",
     "NACK",
     "NEXT",
     "PIECE",
@@ -31,6 +32,7 @@ __all__ = [
 
 TASK, STREAM, NEXT, SEND, THROW, CANCEL, NACK, RESULT, EXCEPTION = range(1, 10)
 HELLO, GOODBYE, PIECE, PING, PONG = range(10, 15)
+MEMBERS = 20
 
 MADE: set[str] = set()
 """The messages of the proto that were made."""

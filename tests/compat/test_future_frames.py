@@ -30,6 +30,7 @@ from tests.compat.future import (
     GOODBYE,
     HELLO,
     MADE,
+    MEMBERS,
     NACK,
     NEXT,
     PIECE,
@@ -279,6 +280,7 @@ KINDS: dict[str, tuple[bytes, Frame]] = {
     ),
     "ping": (frame(0, PING, data(18, later("Ping", number(1, 7)))), frames.Ping(0, 7)),
     "pong": (frame(0, PONG, data(18, later("Ping", number(1, 7)))), frames.Pong(0, 7)),
+    "members": (frame(0, MEMBERS, data(3, b"proxy")), frames.Members(0, b"proxy")),
     "unknown": (frame(5, 99, data(3, b"value")), frames.Unknown(5)),
 }
 
@@ -295,7 +297,7 @@ def test_unknown_fields_change_nothing_in_a_proxy() -> None:
     """V2: how to reach a pool is read by workers of another release."""
     member = later("Proxy.Member", data(1, "w1"), data(2, "unix:/w1"))
     proxy = later("Proxy", data(1, POOL), data(2, member))
-    assert codec.decode_proxy(proxy) == (POOL, (("w1", "unix:/w1"),))
+    assert codec.decode_proxy(proxy) == (POOL, (("w1", "unix:/w1"),), 0)
 
 
 def test_no_message_of_the_proto_is_left_out() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
-from catena.dispatch.worker.sessions import Sessions
+from catena.dispatch.worker.sessions import Proxies, Sessions
 from catena.link.link import Link
 from catena.pickling import pickler
 from catena.wire.frames import Next, Task
@@ -119,10 +119,14 @@ async def caller_and_hand(count: int = 1) -> AsyncIterator[tuple[Any, ...]]:
 @asynccontextmanager
 async def hand_and_sessions(
     through: Dispatcher | None = None,
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[tuple[Hand, Sessions]]:
-    """Let a hand play the caller of a worker, whose nested calls go ``through`` a dispatcher."""
+    """Let a hand play the caller of a worker, whose nested calls go ``through`` a dispatcher.
+
+    Or through what ``proxies`` finds for their proxy.
+    """
     link, hand = await link_and_hand(name="w1")
-    sessions = Sessions(link, "w1", lambda *_: through)
+    sessions = Sessions(link, "w1", proxies or (lambda *_: through))
     link.start(sessions)
     try:
         yield hand, sessions

@@ -33,6 +33,7 @@ ANNOUNCED = {
     "EntryLost",
     "WorkerStarted",
     "WorkerExited",
+    "WorkerReplaced",
     "WorkerSuspected",
     "WorkerRecovered",
     "WorkerGivenUp",

@@ -18,6 +18,7 @@ from catena.wire.frames import (
     Frame,
     Goodbye,
     Hello,
+    Members,
     Nack,
     NackCode,
     Next,
@@ -119,6 +120,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Piece, calls, calls, data, st.booleans(), calls),
     st.builds(Ping, calls, calls),
     st.builds(Pong, calls, calls),
+    st.builds(Members, calls, data),
 )
 
 # Acks are packed: a message has them before all of its other frames.
@@ -152,6 +154,7 @@ ONE_OF_EACH: tuple[Frame, ...] = (
     Piece(1, 2, b"data", True, 4),
     Ping(0, 7),
     Pong(0, 7),
+    Members(0, b"proxy"),
 )
 EVERY_KIND = dict.fromkeys((type(one).__name__ for one in ONE_OF_EACH), 1) | {
     "a large call id": 5,
@@ -182,7 +185,9 @@ def count_frames(seen: Seen, batch: list[Frame]) -> None:
             case Task(drive=drive):
                 seen["a Task that drives"] += 1
                 frame = drive
-            case Nack() | Hello() | Goodbye() | Piece() | Ping() | Pong() | Ack() | Cancel():
+            case Nack() | Hello() | Goodbye() | Piece() | Ping() | Pong() | Ack():
+                continue
+            case Cancel() | Members():
                 continue
             case _:
                 pass
@@ -301,12 +306,21 @@ def test_a_block_of_entries_comes_back_and_makes_the_same_bytes(
     assert closed.pack_entries(closed.unpack_entries(block)) == block
 
 
-@law(data, st.lists(st.tuples(text, text), max_size=3), floors={"an id": 30, "several members": 20})
-def test_a_proxy_comes_back(seen: Seen, id: bytes, members: list[tuple[str, str]]) -> None:
-    """P1: what Task.proxy holds names the pool and its workers in order."""
+@law(
+    data,
+    st.lists(st.tuples(text, text), max_size=3),
+    st.integers(0, 2**64 - 1),
+    floors={"an id": 30, "several members": 20, "a later epoch": 30},
+)
+def test_a_proxy_comes_back(
+    seen: Seen, id: bytes, members: list[tuple[str, str]], epoch: int
+) -> None:
+    """P1, P2: what Task.proxy holds names the pool, its workers in order, and their epoch."""
+    seen["a later epoch"] += epoch > 0
     seen["an id"] += bool(id)
     seen["several members"] += len(members) > 1
-    assert codec.decode_proxy(codec.encode_proxy(id, members)) == (id, tuple(members))
+    encoded = codec.encode_proxy(id, members, epoch)
+    assert codec.decode_proxy(encoded) == (id, tuple(members), epoch)
 
 
 def damage(batch: list[Frame], at: int, byte: int) -> bytes:

@@ -83,6 +83,7 @@ FRAMES: dict[str, Frame] = {
     "goodbye_without_a_reason": frames.Goodbye(0, ""),
     "piece": frames.Piece(1, 2, b"part", False, 100),
     "last_piece": frames.Piece(1, 2, b"part", True, 100),
+    "members": frames.Members(0, b"proxy"),
 }
 
 

@@ -22,6 +22,7 @@ from catena.events.facts import (
     WorkerExited,
     WorkerGivenUp,
     WorkerRecovered,
+    WorkerReplaced,
     WorkerStarted,
     WorkerSuspected,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "WorkerExited",
     "WorkerGivenUp",
     "WorkerRecovered",
+    "WorkerReplaced",
     "WorkerStarted",
     "WorkerSuspected",
     "announce_unhandled_contention",

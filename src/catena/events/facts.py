@@ -129,11 +129,24 @@ class WorkerStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerExited(Event):
-    """A worker process of this pool has ended; a negative code is the signal that ended it."""
+    """A worker process of this pool has ended; a negative code is the signal that ended it.
+
+    ``reason`` says in words how it ended, as the ``cause`` of WorkerLost does.
+    """
 
     worker: str
     pid: int
     exit_code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReplaced(Event):
+    """Another worker has taken the place of one of this pool, for ``reason``."""
+
+    worker: str
+    replacement: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from catena.pickling.references import find_reference
 from catena.pool.bootstrap import split_name
 
 Loop = Literal["auto", "asyncio", "uvloop"]
+Restart = Literal["always", "never"]
 
 
 def checked_number(name: str, value: object, *, least: int) -> int | None:
@@ -67,6 +68,12 @@ def checked_bootstrap(value: object) -> str | None:
 def checked_loop(value: object) -> str:
     """Return the name of an event loop; CATENA_LOOP stands in for "auto". Raises ValueError."""
     chosen = os.environ.get("CATENA_LOOP", "auto") if value == "auto" else value
-    if chosen not in get_args(Loop):
-        raise ValueError(f"loop must be one of {', '.join(get_args(Loop))}, it is {chosen!r}")
-    return cast("str", chosen)
+    return checked_choice("loop", chosen, Loop)
+
+
+def checked_choice(name: str, value: object, choices: object) -> str:
+    """Return one of the words of a ``Literal``. Raises ValueError for anything else."""
+    words = get_args(choices)
+    if value not in words:
+        raise ValueError(f"{name} must be one of {', '.join(words)}, it is {value!r}")
+    return cast("str", value)

@@ -29,7 +29,9 @@ from catena.ids import new_id
 from catena.pool import forking
 from catena.pool.arguments import (
     Loop,
+    Restart,
     checked_bootstrap,
+    checked_choice,
     checked_end,
     checked_loop,
     checked_number,
@@ -38,7 +40,9 @@ from catena.pool.arguments import (
 from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import SECONDS, Heartbeat
 from catena.pool.process import Worker
+from catena.pool.restarts import Restarts
 from catena.pool.silence import SilenceKeeper
+from catena.pool.upkeep import Upkeep
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
 from catena.proxy.watch import Watch, look_pause
@@ -62,6 +66,10 @@ class WorkerPool:
     ``slots`` is how many plain functions each worker runs at a time.
     ``unresponsive_after`` is how many seconds a worker may leave the pool without any answer, as
     one does whose event loop is blocked; then it is killed. With None it never is.
+    With ``restart="always"`` another worker takes the place of one that dies: at once when calls
+    have been answered since the last death, otherwise after a pause that grows up to
+    ``restart_pause`` seconds; after ``restart_limit`` deaths without an answer it starts no more.
+    ``restart="never"`` replaces none.
 
     ``async with`` opens the pool and binds it for the block; ``open`` and ``close`` do the same for
     code that begins and ends elsewhere. A ``default`` pool serves all calls of the process that
@@ -87,6 +95,9 @@ class WorkerPool:
         unresponsive_after: float | None = 30.0,
         default: bool = False,
         slots: int = 1,
+        restart: Restart = "always",
+        restart_limit: int = 8,
+        restart_pause: float = 10.0,
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
@@ -95,6 +106,10 @@ class WorkerPool:
         self._beat = min(SECONDS, look_pause(self._patience))
         self._strict = strict
         self._default = default
+        replaces = checked_choice("restart", restart, Restart) == "always"
+        limit = checked_number("restart_limit", restart_limit, least=1) or 1
+        longest = checked_patience("restart_pause", restart_pause)
+        self._restarts = Restarts(limit if replaces else 0, longest)
         # What each worker is given, as JSON has it.
         self._options = {
             "loop": checked_loop(loop),
@@ -109,6 +124,7 @@ class WorkerPool:
         self._proxy: Proxy | None = None
         self.way: Dispatcher | None = None
         self._heartbeat = Heartbeat(self._beat)
+        self._upkeep: Upkeep | None = None
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -167,7 +183,7 @@ class WorkerPool:
             )
         check_started_as()
         self._home, self._closing = asyncio.get_running_loop(), None
-        self._proxy = self._workers = self.way = None
+        self._proxy = self._workers = self._upkeep = self.way = None
         if self._default:
             claim_default(self)
         self._opened_by = os.getpid()
@@ -193,6 +209,14 @@ class WorkerPool:
             await self._close_shielded()
         else:
             raise RuntimeError("a pool is closed on the event loop that it was opened on")
+
+    async def restart(self) -> None:
+        """Start a worker for each that died and was not replaced.
+
+        Raises an ExceptionGroup of WorkerStartError for those that do not come up, and NoPool when
+        the pool is not open.
+        """
+        await self._upkeep_here().restart()
 
     @contextmanager
     def bound(self) -> Generator[Self]:
@@ -256,15 +280,19 @@ class WorkerPool:
     async def _start_workers(self) -> None:
         secret = secrets.token_bytes(32)
         workers = self._workers = LocalWorkers(
-            self._spawn,
             {**self._options, "secret": secret.hex()},
             start_timeout=self._start_timeout,
             stop_timeout=self._stop_timeout,
         )
-        members = await workers.start()
+        started = await workers.start(self._spawn)
+        members = tuple((worker.id, worker.target) for worker in started)
         name = f"parent-{os.getpid()}"
-        proxy = self._proxy = Proxy(new_id(), members, name, secret=secret, strict=self._strict)
+        proxy = self._proxy = Proxy(
+            new_id(), members, name, secret=secret, strict=self._strict, watched=True
+        )
         raise_failures(await proxy.connect_all())
+        self._restarts.begin_again()
+        self._upkeep = Upkeep(workers, proxy, self._restarts)
         self.way = proxy
         watch = Watch(lambda: proxy.members, SilenceKeeper(workers.find), self._patience)
         self._heartbeat.on_beat = watch.look
@@ -287,6 +315,8 @@ class WorkerPool:
         with self._noted:
             try:
                 self.way = None
+                if self._upkeep is not None:
+                    await self._upkeep.stop()
                 if self._proxy is not None:
                     await self._proxy.close()
             finally:
@@ -294,6 +324,16 @@ class WorkerPool:
                     await self._workers.stop()
                 self._opened_by = 0
                 release_pool(self)
+
+    def _upkeep_here(self) -> Upkeep:
+        """Return what keeps up the workers. Raises NoPool and RuntimeError where that cannot be."""
+        if self._upkeep is None or not self.is_open:
+            raise NoPool(routine="", reason="the pool is not open")
+        if self._home is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "a pool's workers are changed on the event loop that it was opened on"
+            )
+        return self._upkeep
 
     def _list_workers(self) -> list[Worker]:
         return [] if self._workers is None else self._workers.all

@@ -8,12 +8,13 @@ parent has died or closed the pool, and the worker ends too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakSet
@@ -23,6 +24,7 @@ from catena.events import WorkerExited, WorkerStarted
 from catena.events.bus import announce
 from catena.pool import likeness
 from catena.pool.bootstrap import worker_environment
+from catena.pool.exits import Exit, describe_exit
 from catena.pool.forking import fork_lock, in_child
 from catena.pool.held import hold_descriptor, let_go
 from catena.pool.output import OutputRelay, Pipe
@@ -64,6 +66,10 @@ class Worker:
         self._relay = relay
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._exit: Exit | None = None
+        self._noted = False
+        # Why the pool ended it, empty while it has not.
+        self._given_up = ""
         self._control: socket.socket | None = None
         self._errors: Pipe | None = None
 
@@ -81,7 +87,8 @@ class Worker:
             raise self._start_error(f"it was not ready after {timeout:g} s") from None
         if said != b"ready":
             # What it printed says most about the cause, so that is read to its end first.
-            await self._wait_exit(1.0, lambda: self._errors is None or self._errors.ended)
+            await self.wait_exit(1.0)
+            await self._wait_printed(1.0)
             raise self._start_error(said.decode("utf-8", "replace") or "it ended")
         _workers.add(self)
         if WorkerStarted.listeners:
@@ -122,6 +129,7 @@ class Worker:
                 # A group of its own: Ctrl-C at a terminal is the parent's to handle.
                 process_group=0,
             )
+        self._exit = Exit(process, self.id)
         pipes: list[Any] = [process.stdout, process.stderr]
         out, errors = [os.dup(pipe.fileno()) for pipe in pipes]
         for pipe in pipes:
@@ -152,37 +160,69 @@ class Worker:
             let_go(self._control.detach())
             self._control = None
 
+    def send_command(self, word: str) -> None:
+        """Have the worker do something: ``drain``. One that has ended, or has to, does nothing."""
+        if self._control is not None:
+            # It fits into the socket's buffer; what does not is a worker that reads nothing.
+            with contextlib.suppress(OSError):
+                self._control.send(f"{word}\n".encode())
+
+    def give_up(self, reason: str, *, kill: bool = False) -> None:
+        """End the worker for a reason, which its exit is described with: ask it, or ``kill``."""
+        self._given_up = self._given_up or reason
+        if kill and self._process is not None:
+            self._process.kill()
+        else:
+            self.ask_to_end()
+
     async def wait_stopped(self, timeout: float) -> None:
         """Wait until the process has ended; after ``timeout`` seconds terminate, then kill it."""
         process = self._process
         if process is None:
             return
         for end, patience in ((process.terminate, timeout), (process.kill, 0.5)):
-            if await self._wait_exit(patience):
+            if await self.wait_exit(patience):
                 break
             end()
         else:
-            await self._wait_exit(2.0)
-        if process.returncode is not None and self in _workers:
-            _workers.discard(self)
-            _ended["workers"] += 1
-        if WorkerExited.listeners and process.returncode is not None:
-            announce(WorkerExited(self.id, process.pid, process.returncode))
+            await self.wait_exit(2.0)
+        self.note_exit()
 
     def exit_code(self) -> int | None:
         """Return how the process ended, None while it runs."""
-        return self._process.poll() if self._process else None
+        return self._exit.code if self._exit else None
 
-    async def _wait_exit(self, timeout: float, read: Callable[[], bool] = lambda: True) -> bool:
+    def describe_exit(self) -> str:
+        """Return in words how the process ended, empty while it runs."""
+        code = self.exit_code()
+        if self._given_up:
+            return f"{'killed' if code else 'ended'} by the pool: {self._given_up}"
+        if code is None:
+            return ""
+        return describe_exit(code) if self._control else "ended when the pool closed"
+
+    def note_exit(self) -> None:
+        """Take note of the end of the process, once; it is announced."""
+        code, process = self.exit_code(), self._process
+        if code is None or process is None or self._noted:
+            return
+        self._noted = True
+        if self in _workers:
+            _workers.discard(self)
+            _ended["workers"] += 1
+        if WorkerExited.listeners:
+            announce(WorkerExited(self.id, process.pid, code, self.describe_exit()))
+
+    async def wait_exit(self, timeout: float | None = None) -> bool:
+        """Wait until the process has ended, and return whether it has in so many seconds."""
+        return self._exit is None or await self._exit.wait(timeout)
+
+    async def _wait_printed(self, timeout: float) -> None:
+        """Wait until all that the process has printed as errors is read."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        pause = 0.001
-        while self.exit_code() is None or not read():
-            if loop.time() >= deadline:
-                return False
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.02)
-        return True
+        while self._errors is not None and not self._errors.ended and loop.time() < deadline:
+            await asyncio.sleep(0.002)
 
     def _start_error(self, cause: str) -> WorkerStartError:
         tail = "\n".join(self._errors.tail) if self._errors is not None else ""

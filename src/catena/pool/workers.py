@@ -1,4 +1,4 @@
-"""The worker processes of one pool: started together, ended together, with all that is theirs.
+"""The worker processes of one pool: started and ended, with all that is theirs.
 
 That is the directory of their sockets and what copies their output.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, cast
 
 from catena.errors import WorkerStartError
@@ -19,44 +20,83 @@ _COPYING = 1.0
 
 
 class LocalWorkers:
-    """So many workers on this machine.
+    """Workers on this machine.
 
     ``options`` is what each of them is given, as JSON has it; ``start_timeout`` is how many seconds
     they may take to come up, ``stop_timeout`` how many they may take to clean up.
+    ``all`` holds those that came up and have not ended since.
     """
 
     def __init__(
-        self, count: int, options: dict[str, Any], *, start_timeout: float, stop_timeout: float
+        self, options: dict[str, Any], *, start_timeout: float, stop_timeout: float
     ) -> None:
         self.all: list[Worker] = []
-        self._count = count
+        self.stopping = False
+        self.stop_timeout = stop_timeout
+        self._starting: list[Worker] = []
+        self._numbers = count()
         self._options = options
         self._start_timeout = start_timeout
-        self._stop_timeout = stop_timeout
         self._directory: SocketDirectory | None = None
         self._relay = OutputRelay()
 
-    async def start(self) -> tuple[tuple[str, str], ...]:
-        """Start all of them; return the id and the address of each.
+    async def start(self, many: int) -> list[Worker]:
+        """Start so many and return them, in the order of their numbers.
 
         Raises an ExceptionGroup of WorkerStartError, one for each reason for which workers did not
-        come up; ``stop`` takes away what was made until then.
+        come up; those that did are to be ended by ``stop`` then.
         """
-        await asyncio.to_thread(remove_stale)
-        directory = self._directory = _make_directory()
-        label = directory.path.name.rpartition("-")[2]
-        self.all = [
-            Worker(f"{label}-{number}", directory.socket_path(number), self._relay, self._options)
-            for number in range(self._count)
-        ]
-        waits = (worker.start(self._start_timeout) for worker in self.all)
+        if self._directory is None:
+            await asyncio.to_thread(remove_stale)
+            self._directory = _make_directory()
+        made = [self._make_worker(self._directory) for _ in range(many)]
+        waits = (worker.start(self._start_timeout) for worker in made)
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         failures = [one for one in outcomes if isinstance(one, BaseException)]
         for failure in failures:
             if not isinstance(failure, WorkerStartError):
                 raise failure
         raise_failures(_one_a_cause(cast("list[WorkerStartError]", failures)))
-        return tuple((worker.id, worker.target) for worker in self.all)
+        for worker in made:
+            self._starting.remove(worker)
+        self.all += made
+        return made
+
+    async def start_another(self) -> Worker:
+        """Start one more and return it, which is not among ``all`` yet. Raises WorkerStartError."""
+        worker = self._make_worker(cast("SocketDirectory", self._directory))
+        try:
+            await worker.start(self._start_timeout)
+        except WorkerStartError:
+            await self.discard(worker)
+            raise
+        return worker
+
+    def admit(self, worker: Worker) -> None:
+        """Have a worker that was started later be one of all."""
+        self._starting.remove(worker)
+        self.all.append(worker)
+
+    async def discard(self, worker: Worker) -> None:
+        """End one worker, and forget it."""
+        worker.ask_to_end()
+        await worker.wait_stopped(self.stop_timeout)
+        self.forget(worker)
+
+    def forget(self, worker: Worker) -> None:
+        """Forget a worker that has ended, and take away what it left."""
+        worker.ask_to_end()
+        worker.socket.unlink(missing_ok=True)
+        for some in (self.all, self._starting):
+            if worker in some:
+                some.remove(worker)
+
+    def _make_worker(self, directory: SocketDirectory) -> Worker:
+        number = next(self._numbers)
+        name = f"{directory.path.name.rpartition('-')[2]}-{number}"
+        worker = Worker(name, directory.socket_path(number), self._relay, self._options)
+        self._starting.append(worker)
+        return worker
 
     async def stop(self) -> None:
         """End all of them, and take away what is theirs."""
@@ -72,7 +112,8 @@ class LocalWorkers:
 
     def ask_to_end(self) -> None:
         """Ask all of them to end, and wait for none."""
-        for worker in self.all:
+        self.stopping = True
+        for worker in self._list_processes():
             worker.ask_to_end()
 
     def stop_blocking(self) -> None:
@@ -85,8 +126,11 @@ class LocalWorkers:
 
     async def _stop_processes(self) -> None:
         self.ask_to_end()
-        waits = (worker.wait_stopped(self._stop_timeout) for worker in self.all)
+        waits = (worker.wait_stopped(self.stop_timeout) for worker in self._list_processes())
         await asyncio.gather(*waits, return_exceptions=True)
+
+    def _list_processes(self) -> list[Worker]:
+        return [*self.all, *self._starting]
 
     def _remove_directory(self) -> None:
         if self._directory is not None:

@@ -10,6 +10,7 @@ is another that is not.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Coroutine
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +21,10 @@ from catena.events import announced
 from catena.proxy.member import Member
 from catena.wire import codec
 
+_ROUNDS = 2
+_NOTICE_SECONDS = 0.5
+"""How often, and how long, a call that finds no worker waits for news of those that there were."""
+
 proxies: WeakSet[Proxy] = WeakSet()
 """Every proxy of this process that was not closed."""
 
@@ -28,10 +33,11 @@ class Proxy:
     """A dispatcher over the members of one pool.
 
     ``name`` says who calls through it, ``secret`` is what all processes of the pool know,
-    ``strict`` whether a bad entry refuses a chain here.
+    ``strict`` whether a bad entry refuses a chain here. ``watched`` says that this process learns
+    how the members' processes end. ``epoch`` counts how often the members have changed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a fact of its own
         self,
         id: bytes,
         members: tuple[tuple[str, str], ...],
@@ -39,17 +45,26 @@ class Proxy:
         *,
         secret: bytes = b"",
         strict: bool = False,
+        watched: bool = False,
+        epoch: int = 0,
     ) -> None:
         self.id = id
         self.name = name
         self.secret = secret
         self.strict = strict
-        self.members = [
-            Member(self, worker, target, self._choose_serving) for worker, target in members
-        ]
+        self.epoch = epoch
+        self.watched = watched
+        # In words how the last of those ended that have left, empty before the first.
+        self.last_exit = ""
+        # Those that have left and still have calls.
+        self._parting: dict[Member, asyncio.Task[None]] = {}
+        # Whether calls that find no worker wait for one, and what ends their wait.
+        self._expecting = False
+        self._change: asyncio.Future[None] | None = None
+        self.members = [self.make_member(worker, target) for worker, target in members]
         self.serving: list[Member] = []
         self._choose_serving()
-        self.encoded = codec.encode_proxy(id, members)
+        self.encoded = codec.encode_proxy(id, members, epoch)
         self.loop = asyncio.get_running_loop()
         self.closed = False
         self._opened_by = 0
@@ -57,10 +72,83 @@ class Proxy:
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
+    def make_member(self, worker: str, target: str) -> Member:
+        """Return a member that is not among the others yet."""
+        return Member(self, worker, target, self._choose_serving, watched=self.watched)
+
+    def find_member(self, worker: str) -> Member | None:
+        """Return the member of that name, None without one."""
+        return next((one for one in self.members if one.worker == worker), None)
+
+    def add_member(self, member: Member) -> None:
+        """Have a member get calls from here on, from all processes of the pool."""
+        self._announce_members([*self.members, member])
+
+    def remove_member(self, member: Member, reason: str) -> None:
+        """Have a member whose process has ended, for that reason, get no calls any more."""
+        self.last_exit = f"{member.worker} {reason}"
+        member.leave(reason)
+        self._announce_members([one for one in self.members if one is not member])
+
+    def replace_members(self, facts: codec.ProxyFacts) -> None:
+        """Have the members that a later epoch names; what is known of them already stays."""
+        if facts.epoch <= self.epoch or self.closed:
+            return
+        self.epoch = facts.epoch
+        known = {(one.worker, one.target): one for one in self.members}
+        members = [known.pop(key, None) or self.make_member(*key) for key in facts.members]
+        for member in known.values():
+            self._part_with(member)
+        self._take_members(members)
+
+    def _announce_members(self, members: list[Member]) -> None:
+        """Take these members, in a new epoch, which all workers learn."""
+        self.epoch += 1
+        self._take_members(members)
+        for member in [*members, *self._parting]:
+            if member.caller is not None:
+                member.caller.renew_proxy(self.encoded)
+
+    def _take_members(self, members: list[Member]) -> None:
+        self.members = members
+        names = [(one.worker, one.target) for one in members]
+        self.encoded = codec.encode_proxy(self.id, names, self.epoch)
+        self._choose_serving()
+
+    def _part_with(self, member: Member) -> None:
+        """Send a member no calls, and end the link to it when it has answered those it has."""
+        member.drain()
+        parting = self._parting[member] = self.loop.create_task(
+            member.part(), context=contextvars.Context()
+        )
+        parting.add_done_callback(lambda _: self._parting.pop(member, None))
+
     def _choose_serving(self) -> None:
         """Note who gets calls: those that are ready, without any the suspects."""
         ready = [one for one in self.members if one.state == "ready"]
         self.serving = ready or [one for one in self.members if one.state == "suspect"]
+        self._end_wait()
+
+    def expect_members(self, *, expected: bool) -> None:
+        """Have calls that find no worker wait for one, or fail."""
+        self._expecting = expected
+        self._end_wait()
+
+    def _end_wait(self) -> None:
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
+
+    async def _await_change(self, timeout: float | None) -> None:
+        """Wait until there may be another worker."""
+        if self._change is None or self._change.done():
+            self._change = self.loop.create_future()
+        await asyncio.wait((self._change,), timeout=timeout)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a worker has been reached through it."""
+        members = (*self.members, *self._parting)
+        return any(one.caller is not None and one.caller.link.up for one in members)
 
     def pick_connection(self) -> WorkerConnection | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
@@ -109,7 +197,22 @@ class Proxy:
         return self._reach_any(routine)
 
     async def _reach_any(self, routine: str) -> WorkerConnection:
-        causes: list[str] = []
+        rounds = 0
+        while True:
+            causes: list[str] = []
+            found = await self._reach_next(causes)
+            if found is not None:
+                return found
+            if self.closed:
+                raise announced(NoPool(routine=routine, reason="the pool was closed"))
+            rounds += 1
+            if not self._expecting and (rounds > _ROUNDS or not self.watched):
+                raise announced(self._unreachable(routine, causes))
+            # A worker that has just died is soon known to be dead, and another one expected.
+            await self._await_change(None if self._expecting else _NOTICE_SECONDS)
+
+    async def _reach_next(self, causes: list[str]) -> WorkerConnection | None:
+        """Return the caller of the member whose turn it is, or of the next that answers."""
         first = self._turn
         serving = self.serving
         for offset in range(len(serving)):
@@ -123,14 +226,16 @@ class Proxy:
             if caller.usable:
                 return caller
             causes.append(f"{member.worker} takes no more calls")
-        raise announced(
-            WorkerLost(
-                worker=", ".join(member.worker for member in self.members),
-                routine=routine,
-                begun=False,
-                cause="no worker can be reached: " + "; ".join(causes),
-            )
-        )
+        return None
+
+    def _unreachable(self, routine: str, causes: list[str]) -> WorkerLost:
+        """Return the error of a call for which there is no worker."""
+        names = ", ".join(member.worker for member in self.members)
+        cause = f"no worker can be reached: {'; '.join(causes)}"
+        if not self.members:
+            names, _, _ = self.last_exit.partition(" ")
+            cause = f"no worker is left: {self.last_exit}; `await pool.restart()` starts others"
+        return WorkerLost(worker=names, routine=routine, begun=False, cause=cause)
 
     async def connect_all(self) -> list[WorkerStartError]:
         """Connect to every member; return an error for each that cannot be reached."""
@@ -149,10 +254,11 @@ class Proxy:
 
     def lead_nowhere(self, opened_by: int) -> list[WorkerConnection]:
         """Lead nowhere in a forked child; return what led to the workers, to be kept."""
-        callers = [member.caller for member in self.members if member.caller is not None]
+        members = (*self.members, *self._parting)
+        callers = [member.caller for member in members if member.caller is not None]
         if not self.closed:
             self._opened_by = self._opened_by or opened_by
-        for member in self.members:
+        for member in members:
             member.caller = None
         return callers
 
@@ -160,7 +266,12 @@ class Proxy:
         """End every link; calls that are open fail with WorkerLost."""
         self.closed = True
         proxies.discard(self)
-        await asyncio.gather(*(member.close() for member in self.members))
+        self._end_wait()
+        partings = [*self._parting.items()]
+        for _, parting in partings:
+            parting.cancel()
+        members = [*self.members, *(member for member, _ in partings)]
+        await asyncio.gather(*(member.close() for member in members))
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

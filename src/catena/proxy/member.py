@@ -20,6 +20,10 @@ State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
 
 
+_LOOK_SECONDS = 0.01
+"""How often it is looked whether a worker that drains has answered its calls."""
+
+
 class MemberOf(Protocol):
     """A proxy, as far as its members know it."""
 
@@ -33,8 +37,8 @@ class MemberOf(Protocol):
 class Member:
     """One worker of a pool, connected or not.
 
-    ``changed`` is called after each change of ``state``. ``exit`` brings in words how the process
-    ended, None where that is not known here.
+    ``changed`` is called after each change of ``state``. ``watched`` says that this process learns
+    how the worker ends; ``exit`` brings that in words.
     """
 
     def __init__(
@@ -43,12 +47,16 @@ class Member:
         worker: str,
         target: str,
         changed: Callable[[], object],
-        exit: asyncio.Future[str] | None = None,
+        *,
+        watched: bool = False,
     ) -> None:
         self.worker = worker
         self.target = target
         self.caller: WorkerConnection | None = None
-        self.exit = exit
+        self.exit: asyncio.Future[str] | None = None
+        if watched:
+            self.exit = asyncio.get_running_loop().create_future()
+        self._answers = 0
         self._state: State = "ready"
         self._changed = changed
         self._proxy = proxy
@@ -75,9 +83,16 @@ class Member:
         if self._state != "gone":
             self._enter_state("draining")
 
-    def leave(self) -> None:
-        """Note that the worker is gone, for good."""
+    def leave(self, reason: str = "") -> None:
+        """Note that the worker is gone, for good; the calls that it had learn the reason."""
         self._enter_state("gone")
+        if self.exit is not None and not self.exit.done():
+            self.exit.set_result(reason)
+
+    def take_answers(self) -> int:
+        """Return how many calls of this process it has answered since this was asked last."""
+        before, self._answers = self._answers, self.caller.answered if self.caller else 0
+        return max(self._answers - before, 0)
 
     def _enter_state(self, state: State) -> None:
         if self._state != state:
@@ -116,9 +131,16 @@ class Member:
         if self.caller is None or self.caller.link.heard_at:
             self._breaker.note_success()
         way = (proxy.id, proxy.encoded)
-        caller = self.caller = WorkerConnection(link, way, strict=proxy.strict)
+        caller = self.caller = WorkerConnection(link, way, strict=proxy.strict, exit=self.exit)
+        self._answers = 0
         link.start(caller)
         return caller
+
+    async def part(self) -> None:
+        """End the link as soon as no call is open on it."""
+        while self.caller is not None and self.caller.link.up and self.caller.calls:
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self.close()
 
     async def close(self) -> None:
         """End the link, if there is one, or the attempt to make it."""

@@ -25,16 +25,26 @@ class ProxyTable:
     def get(self, encoded: bytes, id: bytes) -> Proxy | None:
         """Return the proxy of an id, made from its encoded form when it is new here.
 
-        None when it is new and came without one. Raises ProtocolError when that does not parse.
+        P2: a form of a later epoch changes the members of the live object. None for an id that is
+        new and came without a form. Raises ProtocolError for a form that does not parse.
         """
-        known = self._proxies.get(id)
-        if known is None and encoded:
-            found, members = codec.decode_proxy(encoded)
-            self._make_room()
-            known = self._proxies[found] = Proxy(
-                found, members, self._name, secret=self._secret, strict=self._strict
-            )
-        return known
+        if not encoded:
+            return self._proxies.get(id)
+        facts = codec.decode_proxy(encoded)
+        known = self._proxies.get(facts.id)
+        if known is not None:
+            known.replace_members(facts)
+            return known
+        self._make_room()
+        made = self._proxies[facts.id] = Proxy(
+            facts.id,
+            facts.members,
+            self._name,
+            epoch=facts.epoch,
+            secret=self._secret,
+            strict=self._strict,
+        )
+        return made
 
     def list_members(self) -> list[Member]:
         """Return the workers of all these pools."""
@@ -45,7 +55,7 @@ class ProxyTable:
         if len(self._proxies) < PROXY_MOST:
             return
         for id, proxy in list(self._proxies.items()):
-            if all(member.caller is None for member in proxy.members):
+            if not proxy.is_used:
                 del self._proxies[id]
         if len(self._proxies) >= PROXY_MOST:
             raise ProtocolError(reason=f"{PROXY_MOST} pools are in use on this worker")

@@ -21,6 +21,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.contention.kind": "Whether owner and contender are two threads (`thread`) or two tasks "
     "(`task`).",
     "catena.exit.code": "The exit code of a worker process; negative for a signal.",
+    "catena.exit.reason": "In words how a worker process ended, or why another one took its place.",
     "catena.frame.kind": "The kind of the frame that was being processed.",
     "catena.frame.seq": "The number of that frame in its direction, from 1.",
     "catena.lease.id": "One use of a proxy, 16 bytes in hexadecimal.",
@@ -53,6 +54,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.version.remote": "That of the peer; empty before the first refusal.",
     "catena.worker.cause": "Why a worker does not answer, in words.",
     "catena.worker.id": "The worker that runs the call, or that wrote the record.",
+    "catena.worker.replacement": "The worker that took the place of another one.",
     "catena.worker.silence": "For how many seconds a worker had not answered.",
     "code.function.name": "The routine's full name.",
     "code.stacktrace": "Where a worker's event loop is blocked, innermost call first.",

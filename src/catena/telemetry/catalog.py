@@ -363,6 +363,17 @@ CATALOG: tuple[Row, ...] = (
             "catena.worker.id": "worker",
             "process.pid": "pid",
             "catena.exit.code": "exit_code",
+            "catena.exit.reason": "reason",
+        },
+    ),
+    make_row(
+        events.WorkerReplaced,
+        _WORKERS,
+        Log("catena.worker.replaced", INFO, POOL),
+        fields={
+            "catena.worker.id": "worker",
+            "catena.worker.replacement": "replacement",
+            "catena.exit.reason": "reason",
         },
     ),
     make_row(

@@ -80,21 +80,33 @@ def decode_frame(data: bytes) -> Frame:
         ) from None
 
 
-def encode_proxy(id: bytes, members: Sequence[tuple[str, str]]) -> bytes:
-    """Return what ``Task.proxy`` holds for a pool: its id and each worker's (id, gRPC target)."""
-    message = pb.Proxy(id=id)
+class ProxyFacts(NamedTuple):
+    """What ``Task.proxy`` holds for a pool: its id, and the id and gRPC target of each worker.
+
+    ``epoch`` counts how often the members have changed.
+    """
+
+    id: bytes
+    members: tuple[tuple[str, str], ...]
+    epoch: int = 0
+
+
+def encode_proxy(id: bytes, members: Sequence[tuple[str, str]], epoch: int = 0) -> bytes:
+    """Return the encoded form of the proxy of a pool."""
+    message = pb.Proxy(id=id, epoch=epoch)
     for worker, target in members:
         message.members.add(worker=worker, target=target)
     return message.SerializeToString()
 
 
-def decode_proxy(data: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
-    """Return the id and the members of an encoded proxy. Raises ProtocolError."""
+def decode_proxy(data: bytes) -> ProxyFacts:
+    """Return what an encoded proxy holds. Raises ProtocolError."""
     try:
         message = pb.Proxy.FromString(data)
     except DecodeError as error:
         raise ProtocolError(reason=f"a proxy does not parse: {error}") from None
-    return message.id, tuple((one.worker, one.target) for one in message.members)
+    members = tuple((one.worker, one.target) for one in message.members)
+    return ProxyFacts(message.id, members, message.epoch)
 
 
 # ---- frames that carry a payload, a chain or both; their fields stand in pb.Frame itself
@@ -227,6 +239,14 @@ def _read_hello(cls: type[frames.Hello], frame: pb.Frame) -> Frame:
     return hello._replace(capabilities=tuple(hello.capabilities), tags=tuple(hello.tags))
 
 
+def _write_members(add: _Add, kind: int, frame: frames.Members) -> None:
+    add(call=frame.call, kind=kind, payload=frame.proxy)
+
+
+def _read_members(cls: type[frames.Members], frame: pb.Frame) -> Frame:
+    return cls(frame.call, frame.payload)
+
+
 def _read_unknown(cls: type[frames.Unknown], frame: pb.Frame) -> Frame:
     return cls(frame.call)
 
@@ -272,6 +292,7 @@ _TABLE = (
     _Row(12, frames.Piece, _write_part, _read_part, "piece"),
     _Row(13, frames.Ping, _write_part, _read_part, "ping"),
     _Row(14, frames.Pong, _write_part, _read_part, "ping"),
+    _Row(20, frames.Members, _write_members, _read_members),
 )
 _UNKNOWN = _Row(0, frames.Unknown, _write_part, _read_unknown)
 

@@ -269,6 +269,20 @@ class Pong(NamedTuple):
     weight = SMALL
 
 
+class Members(NamedTuple):
+    """The members of a pool are others now; ``proxy`` is what a Task would carry, encoded."""
+
+    call: int
+    proxy: bytes
+
+    symbol = "members"
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return SMALL + len(self.proxy)
+
+
 class Unknown(NamedTuple):
     """A frame of a kind that this version does not know."""
 
@@ -296,6 +310,7 @@ Frame = (
     | Piece
     | Ping
     | Pong
+    | Members
     | Unknown
 )
 

@@ -5,6 +5,7 @@ Each open call has a number on its link, and its frames find it by that.
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import Any
 from weakref import WeakSet
@@ -20,7 +21,7 @@ from catena.events.carrier import relayed
 from catena.link.link import Link
 from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
-from catena.wire.frames import Cancel, Frame, Next, Send, Task, Throw
+from catena.wire.frames import Cancel, Frame, Members, Next, Send, Task, Throw
 
 _CARRIES: dict[type[Any], str] = {
     Task: "the arguments",
@@ -29,14 +30,28 @@ _CARRIES: dict[type[Any], str] = {
     Throw: "the thrown exception",
 }
 
+EXIT_SECONDS = 0.5
+"""How long a call whose link has ended waits to learn how the worker's process ended."""
+
 connections: WeakSet[WorkerConnection] = WeakSet()
 """The caller's side of every link of this process that is up."""
 
 
 class WorkerConnection(WorkerLink):
-    """Opens calls on one link and hands each frame that comes to its call."""
+    """Opens calls on one link and hands each frame that comes to its call.
 
-    def __init__(self, link: Link, proxy: tuple[bytes, bytes], *, strict: bool = False) -> None:
+    ``proxy`` is the id and the encoded form of what leads to the pool, ``exit`` brings in words how
+    the worker's process ended, None where nobody here learns that.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        proxy: tuple[bytes, bytes],
+        *,
+        strict: bool = False,
+        exit: asyncio.Future[str] | None = None,
+    ) -> None:
         super().__init__(link, strict=strict)
         version = link.peer.software if link.peer else ""
         self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
@@ -45,12 +60,19 @@ class WorkerConnection(WorkerLink):
         self._ids = count(1)
         self._last = 0
         self._proxy_id, self._proxy = proxy
+        self._exit = exit
+        self._lost = 0
         connections.add(self)
 
     @property
     def open_calls(self) -> int:
         """How many calls are open."""
         return len(self.calls)
+
+    @property
+    def answered(self) -> int:
+        """How many calls have ended here in another way than with the link."""
+        return self._last - len(self.calls) - self._lost
 
     def open_call(
         self,
@@ -152,16 +174,40 @@ class WorkerConnection(WorkerLink):
     async def close(self) -> None:
         """End the link because the pool closes; open calls fail, and say so."""
         self.usable, self.closed = False, True
+        if not self.link.up:
+            # Those that still wait for the words of the worker's exit.
+            self._fail_calls(ConnectionError("the link was closed"))
         await self.link.close()
 
+    def renew_proxy(self, encoded: bytes) -> None:
+        """Let the worker know that the members of the pool are others now."""
+        self._proxy = encoded
+        if self.proxy_sent:
+            self.link.send(Members(0, encoded))
+
     def link_ended(self, error: Exception | None) -> None:
-        """Fail every open call."""
+        """Fail every open call; with how the worker ended, where that is known in a moment."""
         self.usable = False
-        connections.discard(self)
         why = f": {self._farewell}" if self._farewell else ""
-        closed = f"the worker closed the link{why}"
+        lost = error or ConnectionError(f"the worker closed the link{why}")
+        ends, is_known = self._exit, self._end_cause is not None or self.closed
+        if ends is None or is_known or not isinstance(lost, ConnectionError) or not self.calls:
+            self._fail_calls(lost)
+            return
+        late = self.link.loop.call_later(EXIT_SECONDS, self._fail_calls, lost)
+        ends.add_done_callback(lambda _: (late.cancel(), self._fail_calls(lost)))
+
+    def _fail_calls(self, error: Exception) -> None:
+        """Fail every open call, with the words of the worker's exit where there are any."""
+        connections.discard(self)
+        ends = self._exit
+        if self._end_cause is not None:
+            error = self._end_cause
+        elif ends is not None and ends.done() and not ends.cancelled() and ends.result():
+            error = ConnectionError(ends.result())
         calls = list(self.calls.values())
         self.calls.clear()
         self.unacknowledged.clear()
+        self._lost += len(calls)
         for call in calls:
-            call.connection_lost(self._end_cause or error or ConnectionError(closed))
+            call.connection_lost(error)

@@ -30,7 +30,17 @@ from catena.pickling import pickler
 from catena.standing import copy_members, count_with
 from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptStates
-from catena.wire.frames import Ack, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
+from catena.wire.frames import (
+    Ack,
+    Drive,
+    ExceptionFrame,
+    Frame,
+    Members,
+    Nack,
+    NackCode,
+    Result,
+    Task,
+)
 from catena.wording import TEXT_LIMIT, reason
 
 AHEAD = 65536
@@ -117,6 +127,8 @@ class Sessions(ServedLink):
                 session.take_frame(frame)
             elif type(frame) is Task:
                 self._open_session(frame)
+            elif type(frame) is Members:
+                self._proxies(_check_length(frame.proxy), b"")
             else:
                 self._drop_frame(frame)
         except ProtocolError:
@@ -250,10 +262,9 @@ class Sessions(ServedLink):
 
         Raises ProtocolError for one that is too long, or one too many.
         """
-        if len(task.proxy) > PROXY_LIMIT or len(task.proxy_id) > _ID_LIMIT:
-            reason = f"its proxy takes {len(task.proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
-            raise ProtocolError(reason=reason)
-        through = self._proxies(task.proxy, task.proxy_id) if task.proxy_id else None
+        if len(task.proxy_id) > _ID_LIMIT:
+            raise ProtocolError(reason=f"the id of its proxy takes {len(task.proxy_id):,} bytes")
+        through = self._proxies(_check_length(task.proxy), task.proxy_id) if task.proxy_id else None
         if task.proxy_id and through is None:
             return None
         context = contextvars.Context()
@@ -261,6 +272,14 @@ class Sessions(ServedLink):
         made = KeptStates(context, self._values)
         self._contexts.keep(task.proxy_id, made, len(task.proxy))
         return made
+
+
+def _check_length(proxy: bytes) -> bytes:
+    """Return an encoded proxy. Raises ProtocolError for one that is too long."""
+    if len(proxy) > PROXY_LIMIT:
+        reason = f"its proxy takes {len(proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
+        raise ProtocolError(reason=reason)
+    return proxy
 
 
 def _kind_of(stream: bool) -> str:  # noqa: FBT001

@@ -36,6 +36,7 @@ class Frame(_message.Message):
         PIECE: _ClassVar[Frame.Kind]
         PING: _ClassVar[Frame.Kind]
         PONG: _ClassVar[Frame.Kind]
+        MEMBERS: _ClassVar[Frame.Kind]
     KIND_UNSPECIFIED: Frame.Kind
     TASK: Frame.Kind
     STREAM: Frame.Kind
@@ -51,6 +52,7 @@ class Frame(_message.Message):
     PIECE: Frame.Kind
     PING: Frame.Kind
     PONG: Frame.Kind
+    MEMBERS: Frame.Kind
     CALL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -182,7 +184,7 @@ class Piece(_message.Message):
     def __init__(self, transfer: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ..., total: _Optional[int] = ...) -> None: ...
 
 class Proxy(_message.Message):
-    __slots__ = ("id", "members")
+    __slots__ = ("id", "members", "epoch")
     class Member(_message.Message):
         __slots__ = ("worker", "target")
         WORKER_FIELD_NUMBER: _ClassVar[int]
@@ -192,9 +194,11 @@ class Proxy(_message.Message):
         def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     id: bytes
     members: _containers.RepeatedCompositeFieldContainer[Proxy.Member]
-    def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ...) -> None: ...
+    epoch: int
+    def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Manifest(_message.Message):
     __slots__ = ("chain_id", "parent_id", "delta", "entries", "ledgers", "carrier", "base", "name")

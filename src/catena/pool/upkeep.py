@@ -1,0 +1,144 @@
+"""The upkeep of a pool: its workers are watched, and those that die or have to go are replaced.
+
+A task waits for the end of each process. When it comes, the calls of that worker learn why, the
+worker leaves the proxy, and ``Restarts`` decides whether another one takes its place, and when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
+
+from catena.errors import CatenaError, WorkerStartError
+from catena.events import WorkerReplaced
+from catena.events.bus import announce
+from catena.pool.process import Worker
+from catena.pool.restarts import Restarts
+from catena.pool.workers import LocalWorkers, raise_failures
+from catena.proxy.balance import Proxy
+
+_log = logging.getLogger("catena")
+
+
+class _Vacancy(NamedTuple):
+    """The place of a worker that has died, and how that died."""
+
+    worker: str
+    reason: str
+
+
+class Upkeep:
+    """Keeps up the workers that ``proxy`` leads to; ``restarts`` decides who is replaced."""
+
+    def __init__(self, workers: LocalWorkers, proxy: Proxy, restarts: Restarts) -> None:
+        self._workers = workers
+        self._proxy = proxy
+        self._restarts = restarts
+        self._vacancies: list[_Vacancy] = []
+        self._replacing = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        for worker in workers.all:
+            self._begin_task(self._watch(worker))
+
+    async def restart(self) -> None:
+        """Start a worker for each that died and was not replaced.
+
+        Raises an ExceptionGroup of WorkerStartError for those that do not come up.
+        """
+        self._restarts.begin_again()
+        vacancies, self._vacancies = self._vacancies, []
+        starts = [self._begin_filling(vacancy) for vacancy in vacancies]
+        outcomes = await asyncio.gather(*starts)
+        raise_failures([one for one in outcomes if one is not None])
+
+    async def stop(self) -> None:
+        """Watch no more, and replace nobody; a worker that is just starting is left as it is."""
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin_task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        # In an empty Context: it outlives whoever made it happen.
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _watch(self, worker: Worker) -> None:
+        """Wait until a worker has ended, and see to its calls and to its place."""
+        await worker.wait_exit()
+        if self._workers.stopping:
+            return
+        worker.note_exit()
+        reason = worker.describe_exit()
+        self._workers.forget(worker)
+        member = self._proxy.find_member(worker.id)
+        if member is None:
+            # It was let go.
+            return
+        vacancy = _Vacancy(worker.id, reason)
+        pause = self._restarts.note_death(answered=self._take_answers())
+        follows = "no other one takes its place" if pause is None else "another one takes its place"
+        _log.warning("worker %s (process %d) %s; %s", worker.id, worker.pid, reason, follows)
+        if pause is None:
+            self._vacancies.append(vacancy)
+        else:
+            self._begin_filling(vacancy, pause)
+        # Last, because the calls that it had may be sent again when they have failed.
+        self._proxy.remove_member(member, reason)
+
+    def _take_answers(self) -> bool:
+        """Return whether any worker has answered a call since this was asked last."""
+        # All of them are asked: each counts from when it was.
+        return sum(member.take_answers() for member in self._proxy.members) > 0
+
+    def _begin_filling(
+        self, vacancy: _Vacancy, pause: float = 0.0
+    ) -> asyncio.Task[WorkerStartError | None]:
+        self._note_replacing(1)
+        return self._begin_task(self._fill(vacancy, pause))
+
+    async def _fill(self, vacancy: _Vacancy, pause: float | None) -> WorkerStartError | None:
+        """Start a worker in the place of another one; return why that was given up."""
+        failed = None
+        try:
+            while pause is not None:
+                await asyncio.sleep(pause)
+                try:
+                    started = await self._start_worker()
+                except WorkerStartError as error:
+                    failed = error
+                    pause = self._restarts.note_death(answered=self._take_answers())
+                    _log.warning("worker %s has no replacement yet: %s", vacancy.worker, error)
+                    continue
+                if WorkerReplaced.listeners:
+                    announce(WorkerReplaced(vacancy.worker, started.id, vacancy.reason))
+                return None
+            self._vacancies.append(vacancy)
+            return failed
+        finally:
+            self._note_replacing(-1)
+
+    def _note_replacing(self, change: int) -> None:
+        """Let calls that find no worker wait, or fail, from here on."""
+        self._replacing += change
+        self._proxy.expect_members(expected=self._replacing > 0)
+
+    async def _start_worker(self) -> Worker:
+        """Start a worker that gets calls; return it. Raises WorkerStartError."""
+        worker = await self._workers.start_another()
+        member = self._proxy.make_member(worker.id, worker.target)
+        try:
+            await member.reach_worker()
+        except (CatenaError, OSError) as error:
+            await self._workers.discard(worker)
+            cause = f"no link to it: {error}"
+            raise WorkerStartError(worker=worker.id, cause=cause) from error
+        self._workers.admit(worker)
+        self._proxy.add_member(member)
+        self._begin_task(self._watch(worker))
+        return worker
