@@ -27,6 +27,7 @@ from tests.house.planted_collect import CHECKS as COLLECTED
 from tests.house.planted_context import order_of_ledgers
 from tests.house.planted_endings import CHECKS as ENDED
 from tests.house.planted_fuzz import CHECKS as FUZZED
+from tests.house.planted_kills import CHECKS as KILLED
 from tests.house.planted_ledgers import CHECKS as LEDGERS
 from tests.house.planted_observed import CHECKS as OBSERVED
 from tests.house.planted_parity import CHECKS as SCRIPTED
@@ -44,6 +45,7 @@ __all__ = [
     "ENDED",
     "FAULTS",
     "FUZZED",
+    "KILLED",
     "LEDGERS",
     "OBSERVED",
     "SCRIPTED",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
+from tests.integration.kills import kill
 from tests.laws.law import Law
 from tests.laws.test_endings import (
     LONG_FLOORS as LONG_ENDINGS,
@@ -89,6 +90,21 @@ CHECKS: dict[str, Check] = {
                 "compared": 30_000,
                 "worker: mounted in part, with a warning": 1_000,
                 "caller: mounted in part, with a warning": 500,
+            },
+        ),
+        Check(
+            "kills",
+            "D7, P2, P12",
+            "a worker dies each second: each call ends, at most once, and the pool is whole again",
+            10_000,
+            kill,
+            floors={
+                "calls answered": 8_000,
+                "calls lost": 300,
+                "killed by SIGKILL": 100,
+                "killed by SIGSEGV": 100,
+                "killed by os._exit": 100,
+                "whole again in two seconds": 300,
             },
         ),
         Check(
