@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 WORKER = "CATENA_WORKER_ID"
 
+
 Standing = Literal["workers", "links", "calls", "leases"]
 Numbers = Counter[tuple[str, ...]]
 """How many there are, by their labels."""
@@ -55,6 +56,7 @@ def copy_members(of: WeakSet[T]) -> tuple[T, ...]:
 
 
 _here = ""
+_slots = 0
 
 
 def worker_id() -> str:
@@ -62,8 +64,13 @@ def worker_id() -> str:
     return _here or os.environ.get(WORKER, "")
 
 
-def adopt_id(worker: str) -> None:
-    """Keep this worker's id, and hide it from the processes that this one starts."""
-    global _here  # noqa: PLW0603 - a process is one worker at most
-    _here = worker
+def count_slots() -> int:
+    """Return how many slots the worker has that this process is, 0 in any other process."""
+    return _slots
+
+
+def adopt_id(worker: str, slots: int = 0) -> None:
+    """Keep this worker's id and slots, and hide the id from the processes that this one starts."""
+    global _here, _slots
+    _here, _slots = worker, slots
     os.environ.pop(WORKER, None)

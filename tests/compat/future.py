@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "CANCEL",
+    "DECLINE",
     "EXCEPTION",
     "GOODBYE",
     "HELLO",
@@ -15,6 +16,7 @@ __all__ = [
     "MEMBERS",
     "NACK",
     "NEXT",
+    "OFFER",
     "PIECE",
     "PING",
     "PONG",
@@ -23,6 +25,7 @@ __all__ = [
     "STREAM",
     "TASK",
     "THROW",
+    "WANT",
     "data",
     "frame",
     "later",
@@ -31,7 +34,7 @@ __all__ = [
 ]
 
 TASK, STREAM, NEXT, SEND, THROW, CANCEL, NACK, RESULT, EXCEPTION = range(1, 10)
-HELLO, GOODBYE, PIECE, PING, PONG = range(10, 15)
+HELLO, GOODBYE, PIECE, PING, PONG, WANT, OFFER, DECLINE = range(10, 18)
 MEMBERS = 20
 
 MADE: set[str] = set()

@@ -26,6 +26,7 @@ from catena.wire.manifests import unpack_entries
 from catena.wire.v1 import catena_pb2 as pb
 from tests.compat.future import (
     CANCEL,
+    DECLINE,
     EXCEPTION,
     GOODBYE,
     HELLO,
@@ -33,6 +34,7 @@ from tests.compat.future import (
     MEMBERS,
     NACK,
     NEXT,
+    OFFER,
     PIECE,
     PING,
     PONG,
@@ -41,6 +43,7 @@ from tests.compat.future import (
     STREAM,
     TASK,
     THROW,
+    WANT,
     data,
     frame,
     later,
@@ -280,6 +283,9 @@ KINDS: dict[str, tuple[bytes, Frame]] = {
     ),
     "ping": (frame(0, PING, data(18, later("Ping", number(1, 7)))), frames.Ping(0, 7)),
     "pong": (frame(0, PONG, data(18, later("Ping", number(1, 7)))), frames.Pong(0, 7)),
+    "want": (frame(0, WANT, data(19, later("Slots", number(1, 2)))), frames.Want(0, 2)),
+    "offer": (frame(0, OFFER, data(19, later("Slots", number(1, 2)))), frames.Offer(0, 2)),
+    "decline": (frame(0, DECLINE, data(19, later("Slots", number(1, 2)))), frames.Decline(0, 2)),
     "members": (frame(0, MEMBERS, data(3, b"proxy")), frames.Members(0, b"proxy")),
     "unknown": (frame(5, 99, data(3, b"value")), frames.Unknown(5)),
 }

@@ -51,8 +51,18 @@ class Through:
                 return caller
         return None
 
+    @property
+    def max_waiting(self) -> int | None:
+        """Any number of calls may wait."""
+        return None
+
     def check_process(self, routine: str) -> None:
         """Nobody forks here."""
+
+    async def reach_all(self, routine: str) -> list[WorkerConnection]:
+        """Return the callers that can be used."""
+        usable = [one for one in self.callers if one.usable]
+        return usable or [await self.reach_worker(routine)]
 
     async def reach_worker(self, routine: str) -> WorkerConnection:
         """There is nobody else to reach."""

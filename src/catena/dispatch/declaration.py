@@ -28,10 +28,11 @@ class Declaration:
 
     ``function`` is the user's, ``wrapper`` what the decorator returned, ``stream`` says that it is
     an async generator, ``plain`` that it is a function that a worker runs on a thread, and
-    ``cancel_grace`` how many seconds a cancelled caller waits for its end.
-    ``timeout`` and ``dispatch_timeout`` are seconds, None without a bound of its own; ``retry`` is
-    None where a call whose worker is lost fails at once. ``check`` takes the arguments of a call
-    and raises TypeError for wrong ones; ``run`` dispatches it.
+    ``cancel_grace`` how many seconds a cancelled caller waits for its end. While it runs, a call
+    takes so many ``slots`` of its worker. ``timeout`` and ``dispatch_timeout`` are seconds, None
+    without a bound of its own; ``retry`` is None where a call whose worker is lost fails at once.
+    ``check`` takes the arguments of a call and raises TypeError for wrong ones; ``run`` dispatches
+    it.
     """
 
     function: Callable[..., Any]
@@ -42,6 +43,7 @@ class Declaration:
     dispatch_timeout: float | None = None
     retry: Retry | None = None
     plain: bool = False
+    slots: int = 0
     wrapper: Any = None
     check: Callable[..., None] = _accept_anything
     run: Any = None
@@ -87,9 +89,15 @@ class Declaration:
             return references.load_reference, (name,)
         # In two steps, because the function may refer to its own wrapper.
         options: tuple[Any, ...] = (self.cancel_grace, self.timeout, self.dispatch_timeout)
+        later: dict[str, Any] = {}
         if self.retry is not None:
-            # As plain values: release 0.1.0 has no such class, and passes over one value more.
-            options += ({"retry": astuple(self.retry)},)
+            # As plain values: release 0.1.0 has no such class.
+            later["retry"] = astuple(self.retry)
+        if self.slots != self.plain:
+            later["slots"] = self.slots
+        if later:
+            # Release 0.1.0 passes over one value more.
+            options += (later,)
         if self.plain:
             return _plain_shell, (self.name, *options), self.function, None, None, _fill
         return _shell, (self.name, self.stream, *options), self.function, None, None, _fill
@@ -129,6 +137,7 @@ def _shell(name: str, stream: bool, *options: Any, plain: bool = False) -> Any: 
     declared = Declaration(cast("Any", None), name, stream, *options[:_KNOWN], plain=plain)
     if "retry" in later:
         declared.retry = Retry(*later["retry"])
+    declared.slots = later.get("slots", int(plain))
     return make_wrapper(declared)
 
 

@@ -16,6 +16,11 @@ class Dispatcher(Protocol):
         """The loop that calls are made on."""
         ...
 
+    @property
+    def max_waiting(self) -> int | None:
+        """How many calls of this process may wait for slots, None for any number."""
+        ...
+
     def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
         ...
@@ -29,6 +34,13 @@ class Dispatcher(Protocol):
         """Connect to a worker and return the connection.
 
         Raises NoPool when there is no worker to reach any more, and WorkerLost when none answers.
+        """
+        ...
+
+    def reach_all(self, routine: str) -> Coroutine[Any, Any, list[Any]]:
+        """Connect to the workers and return a connection to each that gets calls.
+
+        Raises as ``reach_worker`` when there is none.
         """
         ...
 

@@ -1,28 +1,93 @@
-"""What a call holds on its worker while it runs: slots, and a thread that cannot be interrupted.
+"""What a call holds on its worker while it runs: slots, and perhaps a thread.
 
 A call finds its ``Holding`` in its own Context. The calls that it makes in turn ask there whether
-it was cancelled meanwhile, and lend its slots for as long as it waits for them.
+it was cancelled meanwhile, and have its slots lent to others for as long as it waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+from typing import Protocol
+
+
+class SlotCounter(Protocol):
+    """The worker's slots, as far as those who hold some know them."""
+
+    def release(self, slots: int, /) -> None:
+        """Count so many as free again, and offer them to those who wait."""
+        ...
+
+    def retake(self, slots: int, /) -> None:
+        """Count so many as taken, also when that is more than there are."""
+        ...
+
+    def finish(self, held: Holding, slots: int, /) -> None:
+        """Forget a call that has ended, and count so many slots as free again."""
+        ...
 
 
 class Holding:
-    """What one call holds. ``cancelled`` says that it was cancelled or that its time is up."""
+    """What one call holds. ``cancelled`` says that it was cancelled or that its time is up.
 
-    __slots__ = ("cancelled", "routine")
+    Several calls may be awaited at once: the slots are lent from the first to the last.
+    """
 
-    def __init__(self, routine: str) -> None:
+    __slots__ = ("_counter", "_ended", "_waits", "cancelled", "routine", "slots")
+
+    def __init__(self, routine: str, slots: int = 0, counter: SlotCounter | None = None) -> None:
         self.routine = routine
+        self.slots = slots
         self.cancelled = False
+        self._counter = counter
+        self._waits = 0
+        self._ended = False
 
     def check_cancelled(self) -> None:
         """Raise CancelledError when nobody waits for the call any more."""
         if self.cancelled:
             raise asyncio.CancelledError(f"routine {self.routine} was cancelled")
+
+    def lend(self) -> None:
+        """Let others have the slots while the call waits; on the loop of the worker."""
+        self._waits += 1
+        if self._waits == 1 and not self._ended and self._counter is not None:
+            self._counter.release(self.slots)
+
+    def take_back(self) -> None:
+        """Take the slots back, when the last of what was awaited has come."""
+        self._waits -= 1
+        if not self._waits and not self._ended and self._counter is not None:
+            self._counter.retake(self.slots)
+
+    def end(self) -> None:
+        """Let go of the slots; later calls do nothing."""
+        if not self._ended:
+            self._ended = True
+            if self._counter is not None:
+                self._counter.finish(self, 0 if self._waits else self.slots)
+
+
+class Loan:
+    """The slots of a call that waits for one call of its own: lent once, and taken back once."""
+
+    __slots__ = ("_holding", "_lent")
+
+    def __init__(self, held: Holding) -> None:
+        self._holding = held
+        self._lent = False
+
+    def lend(self) -> None:
+        """Lend the slots, from now on."""
+        if not self._lent:
+            self._lent = True
+            self._holding.lend()
+
+    def take_back(self) -> None:
+        """Take them back, if they were lent."""
+        if self._lent:
+            self._lent = False
+            self._holding.take_back()
 
 
 holding: contextvars.ContextVar[Holding | None] = contextvars.ContextVar(
@@ -40,3 +105,15 @@ def cancelled() -> bool:
     """
     held = holding.get()
     return held is not None and held.cancelled
+
+
+def open_loan() -> Loan | None:
+    """Return the loan of the call that runs here and is about to wait; None where it has no slots.
+
+    Raises CancelledError when it was cancelled.
+    """
+    held = holding.get()
+    if held is None:
+        return None
+    held.check_cancelled()
+    return Loan(held)

@@ -105,8 +105,9 @@ def routine(
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
     retry: Retry | None = None,
+    slots: int | None = None,
 ) -> _Decorator: ...
-def routine(
+def routine(  # noqa: PLR0913 - each is an option of its own
     function: Callable[..., Any] | None = None,
     /,
     *,
@@ -115,6 +116,7 @@ def routine(
     timeout: float | None = None,
     dispatch_timeout: float | None = None,
     retry: Retry | None = None,
+    slots: int | None = None,
 ) -> Any:
     """Make a function run on a worker when it is called: async, an async generator, or plain.
 
@@ -124,12 +126,14 @@ def routine(
     ``cancel_grace`` is how many seconds a cancelled caller waits for the routine's end. ``timeout``
     and ``dispatch_timeout`` are explained at RuntimeContext; they hold for calls for which neither
     a block nor an inherited option sets them. With ``retry`` a call whose worker is lost is made
-    again; without it, a call is made once. The decorated function keeps its signature. Its
-    attribute ``local`` is the original function; for a method it is bound to the same instance.
-    (For a classmethod it is the plain function, to which you pass the class.)
+    again; without it, a call is made once. ``slots`` is how many slots of its worker a call takes
+    while it runs: by default a plain function takes one, and the others none. The decorated
+    function keeps its signature. Its attribute ``local`` is the original function; for a method it
+    is bound to the same instance. (For a classmethod it is the plain function, to which you pass
+    the class.)
 
     Raises TypeError for anything else than a function, for a plain generator function and for a
-    ``retry`` that is no Retry, and ValueError for a negative number of seconds.
+    ``retry`` that is no Retry, and ValueError for a negative number of seconds or of slots.
     """
     options = (
         checked_seconds("timeout", timeout),
@@ -137,13 +141,15 @@ def routine(
         checked_retry(retry),
     )
     checked_seconds("cancel_grace", cancel_grace)
+    if slots is not None and not (type(slots) is int and slots >= 0):
+        raise ValueError(f"slots must be a whole number that is not negative, it is {slots!r}")
 
     def decorate(function: Callable[..., Any]) -> Any:
         kind = check_function(function)
         full = name or f"{function.__module__}.{function.__qualname__}"
-        declared = Declaration(
-            function, full, kind == "stream", cancel_grace, *options, plain=kind == "plain"
-        )
+        declared = Declaration(function, full, kind == "stream", cancel_grace, *options)
+        declared.plain = kind == "plain"
+        declared.slots = int(declared.plain) if slots is None else slots
         wrapper = make_wrapper(declared)
         dress_wrapper(declared)
         return Method(wrapper) if in_class(function) else wrapper

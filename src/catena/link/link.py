@@ -26,7 +26,19 @@ from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
 from catena.standing import copy_members, count_with
 from catena.wire import codec, versions
-from catena.wire.frames import Frame, Goodbye, Hello, Members, Piece, Ping, Pong, Unknown
+from catena.wire.frames import (
+    Decline,
+    Frame,
+    Goodbye,
+    Hello,
+    Members,
+    Offer,
+    Piece,
+    Ping,
+    Pong,
+    Unknown,
+    Want,
+)
 from catena.wording import reason
 
 _log = logging.getLogger("catena")
@@ -356,7 +368,7 @@ class Link:
             whole = self._joiner.add(frame)
             if whole is not None:
                 self._take_frame(whole)
-        elif frame.call or type(frame) is Members:
+        elif frame.call or type(frame) in (Want, Offer, Decline, Members):
             receiver.receive(frame)
         elif type(frame) is Goodbye:
             reason = printable(frame.reason)

@@ -63,7 +63,8 @@ class WorkerPool:
     variable CATENA_WORKER_BOOTSTRAP decides. ``gc_threshold`` is passed to ``gc.set_threshold`` on
     the workers: the garbage collector runs after so many new objects, with 0 never. None keeps
     Python's default; a larger number saves time, but reference cycles in your code live longer.
-    ``slots`` is how many plain functions each worker runs at a time.
+    ``slots`` is how many plain functions each worker runs at a time; calls for which none is free
+    wait, at most ``max_waiting`` of them (any number for None), and more are refused with Busy.
     ``unresponsive_after`` is how many seconds a worker may leave the pool without any answer, as
     one does whose event loop is blocked; then it is killed. With None it never is.
     With ``restart="always"`` another worker takes the place of one that dies: at once when calls
@@ -95,6 +96,7 @@ class WorkerPool:
         unresponsive_after: float | None = 30.0,
         default: bool = False,
         slots: int = 1,
+        max_waiting: int | None = None,
         restart: Restart = "always",
         restart_limit: int = 8,
         restart_pause: float = 10.0,
@@ -120,6 +122,7 @@ class WorkerPool:
             "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
             "slots": checked_number("slots", slots, least=1) or 1,
         }
+        self._max_waiting = checked_number("max_waiting", max_waiting, least=0)
         self._workers: LocalWorkers | None = None
         self._proxy: Proxy | None = None
         self.way: Dispatcher | None = None
@@ -288,7 +291,13 @@ class WorkerPool:
         members = tuple((worker.id, worker.target) for worker in started)
         name = f"parent-{os.getpid()}"
         proxy = self._proxy = Proxy(
-            new_id(), members, name, secret=secret, strict=self._strict, watched=True
+            new_id(),
+            members,
+            name,
+            secret=secret,
+            strict=self._strict,
+            watched=True,
+            max_waiting=self._max_waiting,
         )
         raise_failures(await proxy.connect_all())
         self._restarts.begin_again()

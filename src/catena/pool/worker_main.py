@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from catena.dispatch.worker.sessions import Sessions
-from catena.dispatch.worker.threads import KeptThreads
+from catena.dispatch.worker.slots import Slots
 from catena.errors import install_command
 from catena.grpc_loading import restore_variables
 from catena.link.link import Link
@@ -80,7 +80,7 @@ def _settle_in(facts: dict[str, Any]) -> int:
     sys.path[:] = facts["sys_path"]
     sys.argv[:] = facts["argv"]
     restore_variables(facts["environment"])
-    adopt_id(facts["worker"])
+    adopt_id(facts["worker"], facts["slots"])
     # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
     signal.signal(signal.SIGINT, _ignore_signal)
     for stream in (sys.stdout, sys.stderr):
@@ -167,7 +167,7 @@ class _Serving:
         self._secret = bytes.fromhex(facts["secret"])
         self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
         self._all: set[Sessions] = set()
-        self._threads = KeptThreads(facts["slots"])
+        self._slots = Slots(facts["slots"])
 
     async def run(self) -> None:
         """Listen, say so, and serve until the parent lets go or SIGTERM comes."""
@@ -236,7 +236,7 @@ class _Serving:
 
     def _accept_link(self, link: Link) -> Sessions:
         sessions = Sessions(
-            link, self._worker, self._proxies.get, strict=self._strict, threads=self._threads
+            link, self._worker, self._proxies.get, strict=self._strict, slots=self._slots
         )
         self._all.add(sessions)
         return sessions
@@ -248,7 +248,7 @@ class _Serving:
         # Let cancelled routines run their clean-up before the loop is closed.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace * 0.6):
-                await _wait_idle(self._threads)
+                await _wait_idle(self._slots)
         # Workers that call each other end their links gracefully before any server stops: a server
         # that stops first would break the calls of the others off.
         await self._proxies.close()
@@ -286,10 +286,12 @@ class _Serving:
         os._exit(1)
 
 
-async def _wait_idle(threads: KeptThreads) -> None:
+async def _wait_idle(slots: Slots) -> None:
     """Wait until no task but this one and the links' is left that was cancelled, and no thread."""
     mine = asyncio.current_task()
-    while threads.busy or any(one.cancelling() for one in asyncio.all_tasks() if one is not mine):
+    while slots.threads.busy or any(
+        one.cancelling() for one in asyncio.all_tasks() if one is not mine
+    ):
         await asyncio.sleep(0.005)
 
 

@@ -33,8 +33,9 @@ class Proxy:
     """A dispatcher over the members of one pool.
 
     ``name`` says who calls through it, ``secret`` is what all processes of the pool know,
-    ``strict`` whether a bad entry refuses a chain here. ``watched`` says that this process learns
-    how the members' processes end. ``epoch`` counts how often the members have changed.
+    ``strict`` whether a bad entry refuses a chain here, ``max_waiting`` how many of its calls may
+    wait for slots, None for any number. ``watched`` says that this process learns how the members'
+    processes end. ``epoch`` counts how often the members have changed.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -45,6 +46,7 @@ class Proxy:
         *,
         secret: bytes = b"",
         strict: bool = False,
+        max_waiting: int | None = None,
         watched: bool = False,
         epoch: int = 0,
     ) -> None:
@@ -52,6 +54,7 @@ class Proxy:
         self.name = name
         self.secret = secret
         self.strict = strict
+        self.max_waiting = max_waiting
         self.epoch = epoch
         self.watched = watched
         # In words how the last of those ended that have left, empty before the first.
@@ -195,6 +198,18 @@ class Proxy:
         if self.closed:
             raise announced(NoPool(routine=routine, reason="the pool was closed"))
         return self._reach_any(routine)
+
+    async def reach_all(self, routine: str) -> list[WorkerConnection]:
+        """Connect to the members and return the callers of those that can be used.
+
+        Raises as ``reach_worker`` when there is none.
+        """
+        if not (self.closed or self._opened_by):
+            anew = [one for one in self.serving if one.caller is None or not one.caller.link.up]
+            if anew:
+                await asyncio.gather(*map(self._connect_member, anew))
+        callers = [one.caller for one in self.serving if one.caller and one.caller.usable]
+        return callers or [await self.reach_worker(routine)]
 
     async def _reach_any(self, routine: str) -> WorkerConnection:
         rounds = 0

@@ -138,6 +138,8 @@ def _write_task(add: _Add, kind: int, frame: frames.Task) -> None:
         value = getattr(frame, name)
         if value is not None:
             setattr(to.task, name, value)
+    if frame.slots:
+        to.task.slots, to.task.offered = frame.slots, frame.offered
 
 
 def _read_task(cls: type[frames.Task], frame: pb.Frame) -> Frame:
@@ -160,6 +162,8 @@ def _read_task(cls: type[frames.Task], frame: pb.Frame) -> Frame:
         frame.proxy_id,
         drive,
         *times,
+        slots=task.slots,
+        offered=task.offered,
     )
 
 
@@ -231,7 +235,7 @@ def _read_cancel(cls: type[frames.Cancel], frame: pb.Frame) -> Frame:
 
 
 def _read_nack(cls: type[frames.Nack], frame: pb.Frame) -> Frame:
-    return cls(frame.call, NackCode(frame.nack.code), frame.nack.text)
+    return cls(frame.call, NackCode(frame.nack.code), frame.nack.text, frame.nack.slots)
 
 
 def _read_hello(cls: type[frames.Hello], frame: pb.Frame) -> Frame:
@@ -292,6 +296,9 @@ _TABLE = (
     _Row(12, frames.Piece, _write_part, _read_part, "piece"),
     _Row(13, frames.Ping, _write_part, _read_part, "ping"),
     _Row(14, frames.Pong, _write_part, _read_part, "ping"),
+    _Row(15, frames.Want, _write_part, _read_part, "slots"),
+    _Row(16, frames.Offer, _write_part, _read_part, "slots"),
+    _Row(17, frames.Decline, _write_part, _read_part, "slots"),
     _Row(20, frames.Members, _write_members, _read_members),
 )
 _UNKNOWN = _Row(0, frames.Unknown, _write_part, _read_unknown)

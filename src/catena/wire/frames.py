@@ -48,6 +48,7 @@ class Task(NamedTuple):
     ``timeout_ns`` is the time left for the execution, ``dispatch_timeout_ns`` what the calls that
     the routine makes inherit, both in nanoseconds and None when unset. ``sent_at_ns`` is when the
     call was made, in nanoseconds of the machine's monotonic clock, None when that is not said.
+    ``slots`` is how many of the worker's slots it takes, ``offered`` whether they were offered.
     """
 
     call: int
@@ -62,6 +63,8 @@ class Task(NamedTuple):
     timeout_ns: int | None = None
     dispatch_timeout_ns: int | None = None
     sent_at_ns: int | None = None
+    slots: int = 0
+    offered: bool = False
 
     @property
     def symbol(self) -> str:
@@ -143,11 +146,15 @@ class Ack(NamedTuple):
 
 
 class Nack(NamedTuple):
-    """The worker refuses the call: it has not begun."""
+    """The worker refuses the call: it has not begun.
+
+    With ``slots`` it is busy until so many of them are free, and will offer them.
+    """
 
     call: int
     code: NackCode
     text: str = ""
+    slots: int = 0
 
     symbol = "nack"
 
@@ -198,7 +205,8 @@ class Hello(NamedTuple):
     """The first frame each way: protocol version, software, capabilities and who speaks.
 
     ``boot`` names the machine's boot, empty when unknown; ``tags`` what a worker is fit for;
-    ``secret`` is what the pool's parent gave to its workers, empty without one.
+    ``secret`` is what the pool's parent gave to its workers, empty without one. ``slots`` is how
+    many slots a worker has, 0 for a process that is none.
     """
 
     call: int
@@ -211,6 +219,7 @@ class Hello(NamedTuple):
     boot: str = ""
     tags: tuple[str, ...] = ()
     secret: bytes = b""
+    slots: int = 0
 
     symbol = "hello"
     weight = SMALL
@@ -269,6 +278,36 @@ class Pong(NamedTuple):
     weight = SMALL
 
 
+class Want(NamedTuple):
+    """A caller has a call that needs so many slots."""
+
+    call: int
+    slots: int
+
+    symbol = "want"
+    weight = SMALL
+
+
+class Offer(NamedTuple):
+    """The worker keeps so many slots free for the next call of this caller that needs as many."""
+
+    call: int
+    slots: int
+
+    symbol = "offer"
+    weight = SMALL
+
+
+class Decline(NamedTuple):
+    """The caller does not need the slots that it was offered."""
+
+    call: int
+    slots: int
+
+    symbol = "decline"
+    weight = SMALL
+
+
 class Members(NamedTuple):
     """The members of a pool are others now; ``proxy`` is what a Task would carry, encoded."""
 
@@ -310,6 +349,9 @@ Frame = (
     | Piece
     | Ping
     | Pong
+    | Want
+    | Offer
+    | Decline
     | Members
     | Unknown
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from catena.errors import PeerRefused, VersionRefused
 from catena.escape import printable
 from catena.events import announced
+from catena.standing import count_slots
 from catena.wire.frames import Hello
 
 SOFTWARE = "0.2.0.dev0"
@@ -25,7 +26,10 @@ NAMES = "names"
 PINGS = "pings"
 """A peer that does not answer a Ping counts as one that does not answer at all."""
 
-CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS)
+SLOTS = "slots"
+"""A worker counts the slots that its calls take; offers and wants of slots are understood."""
+
+CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS, SLOTS)
 
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -48,8 +52,8 @@ def read_boot() -> str:
 
 def make_hello(peer: str, secret: bytes = b"") -> Hello:
     """Return the first frame that the peer of that name sends; ``secret`` is its pool's."""
-    pid = os.getpid()
-    return Hello(0, MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, pid, read_boot(), (), secret)
+    known = (MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, os.getpid(), read_boot())
+    return Hello(0, *known, secret=secret, slots=count_slots())
 
 
 def agree_on_capabilities(theirs: Hello, secret: bytes = b"") -> frozenset[str]:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from catena.dispatch.caller.pulse import Pulse
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.holding import Loan
 from catena.dispatch.payloads import values_for
 from catena.errors import CatenaError, ProtocolError, WorkerLost
 from catena.events import CallNacked, Dispatch
@@ -124,6 +125,8 @@ class Call(Position):
         self.waiter: asyncio.Future[Any] = connection.link.loop.create_future()
         self.lost: Exception | None = None
         self.refusal: CatenaError | None = None
+        # The slots of the caller, which are lent when the call has begun.
+        self.loan: Loan | None = None
         self.bounds = bounds
         self.verdict: Verdict | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -157,6 +160,8 @@ class Call(Position):
             self.connection.unacknowledged.pop(self.id, None)
             if self.captured is not None and self.captured.manifest.name:
                 self.connection.states.confirm(self.captured.manifest.name)
+            if self.loan is not None:
+                self.loan.lend()
             return
         try:
             state = self.note_received(frame.symbol, TO_CALLER)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from catena.dispatch.caller.call import Call, WorkerLink
@@ -21,7 +21,8 @@ from catena.events.carrier import relayed
 from catena.link.link import Link
 from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
-from catena.wire.frames import Cancel, Frame, Members, Next, Send, Task, Throw
+from catena.wire.frames import Cancel, Decline, Frame, Members, Next, Offer, Send, Task, Throw, Want
+from catena.wire.versions import SLOTS
 
 _CARRIES: dict[type[Any], str] = {
     Task: "the arguments",
@@ -35,6 +36,18 @@ EXIT_SECONDS = 0.5
 
 connections: WeakSet[WorkerConnection] = WeakSet()
 """The caller's side of every link of this process that is up."""
+
+
+class CallLine(Protocol):
+    """The calls that wait for slots, as far as connections know them."""
+
+    def take_offer(self, connection: WorkerConnection, slots: int, /) -> None:
+        """Give offered slots to the first call in line that needs as many, or decline them."""
+        ...
+
+    def look_again(self) -> None:
+        """Have all calls look for workers again."""
+        ...
 
 
 class WorkerConnection(WorkerLink):
@@ -62,6 +75,11 @@ class WorkerConnection(WorkerLink):
         self._proxy_id, self._proxy = proxy
         self._exit = exit
         self._lost = 0
+        # The slots that the worker has in all, 0 where it counts none; those that calls of this
+        # process have, and the numbers of slots that it was asked for.
+        self.slots = link.peer.slots if link.peer and SLOTS in link.capabilities else 0
+        self.line: CallLine | None = None
+        self._wanted: set[int] = set()
         connections.add(self)
 
     @property
@@ -80,6 +98,8 @@ class WorkerConnection(WorkerLink):
         payload: bytes,
         operation: Dispatch | None = None,
         bounds: Bounds | None = None,
+        *,
+        offered: bool = False,
     ) -> Call:
         """Send a call's Task and its first drive frame, together, and return the call.
 
@@ -119,11 +139,34 @@ class WorkerConnection(WorkerLink):
                 self._proxy_id,
                 Next(id, manifest),
                 *times,
+                declared.slots,
+                offered,
             )
         )
         if bounds is not None:
             call.start_timers(bounds)
         return call
+
+    def may_have(self, slots: int) -> bool:
+        """Say whether nothing is known here for which the worker would refuse a call."""
+        if slots in self._wanted:
+            return False
+        taken = sum(call.declared.slots for call in self.calls.values()) if self.slots else 0
+        return not self.slots or taken + slots <= self.slots
+
+    def want_slots(self, slots: int) -> None:
+        """Ask the worker for an offer, unless it was asked already."""
+        if slots not in self._wanted and SLOTS in self.link.capabilities:
+            self._wanted.add(slots)
+            self.link.send(Want(0, slots))
+
+    def note_wanted(self, slots: int) -> None:
+        """Note that the worker will offer slots without being asked."""
+        self._wanted.add(slots)
+
+    def decline_slots(self, slots: int) -> None:
+        """Give slots back that nobody here needs any more."""
+        self.link.send(Decline(0, slots))
 
     def _note_attempt(
         self, operation: Dispatch, id: int, manifest: ChainManifest | None, payload: bytes
@@ -140,6 +183,12 @@ class WorkerConnection(WorkerLink):
         call = self.calls.get(frame.call)
         if call is not None:
             call.take_frame(frame)
+        elif isinstance(frame, Offer):
+            self._wanted.discard(frame.slots)
+            if self.line is None:
+                self.decline_slots(frame.slots)
+            else:
+                self.line.take_offer(self, frame.slots)
         elif frame.call > self._last:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         elif FrameDropped.listeners:
@@ -157,6 +206,8 @@ class WorkerConnection(WorkerLink):
         if isinstance(frame, Task):
             # The worker has learnt nothing of what went along.
             self.send_anew()
+            if frame.offered:
+                self.decline_slots(frame.slots)
         elif call is not None:
             self.link.send(Cancel(frame.call))
         if call is not None:
@@ -211,3 +262,5 @@ class WorkerConnection(WorkerLink):
         self._lost += len(calls)
         for call in calls:
             call.connection_lost(error)
+        if self.line is not None:
+            self.line.look_again()

@@ -10,11 +10,13 @@ from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.caller.line import Turn, line_of
 from catena.dispatch.caller.retries import Losses, furthest, wait_to_retry
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
-from catena.dispatch.caller.waiting import await_after_cancel, frame_or_raise
+from catena.dispatch.caller.waiting import await_after_cancel, await_answer, frame_or_raise
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.holding import Loan, holding, open_loan
 from catena.dispatch.open_pools import describe_unreachable, find_dispatcher
 from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
 from catena.escape import printable
@@ -25,6 +27,9 @@ from catena.wording import TEXT_LIMIT
 
 Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
 """Runs a routine on a worker, with its positional and its named arguments."""
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""The positional and the named arguments of a call."""
 
 ELSEWHERE = (
     "the pool that is open here belongs to another event loop, and takes calls on that loop alone"
@@ -49,8 +54,11 @@ def make_dispatch(declared: Declaration, way: Dispatcher | None = None) -> Dispa
         __tracebackhide__ = True
         operation = begin_dispatch(declared) if Dispatch.observers else None
         try:
-            payload = dump_arguments(declared, args, kwargs)
-            answered, frame = await send_call(declared, payload, operation, way)
+            if declared.slots or holding.get() is not None:
+                answered, frame = await send_with_slots(declared, (args, kwargs), operation, way)
+            else:
+                payload = dump_arguments(declared, args, kwargs)
+                answered, frame = await send_call(declared, payload, operation, way)
             value = apply_answer(answered, frame)
         except BaseException as error:
             if operation is not None:
@@ -71,15 +79,86 @@ def begin_dispatch(declared: Declaration) -> Dispatch:
     return operation
 
 
+async def send_with_slots(
+    declared: Declaration,
+    arguments: Arguments,
+    operation: Dispatch | None,
+    way: Dispatcher | None = None,
+) -> tuple[Call, Frame]:
+    """Send a call that needs slots, or is made by one that has some, which are lent meanwhile.
+
+    Its arguments are pickled when its turn has come. Raises what ``send_call`` does, and
+    CancelledError in a routine that was cancelled.
+    """
+    loan = open_loan()
+    try:
+        if declared.slots:
+            return await _send_in_turn(declared, arguments, operation, way, loan)
+        payload = dump_arguments(declared, *arguments)
+        return await send_call(declared, payload, operation, way, loan)
+    finally:
+        if loan is not None:
+            loan.take_back()
+
+
+async def _send_in_turn(
+    declared: Declaration,
+    arguments: Arguments,
+    operation: Dispatch | None,
+    way: Dispatcher | None,
+    loan: Loan | None,
+) -> tuple[Call, Frame]:
+    """Send a call that needs slots when its turn has come; return it with its first answer."""
+    bounds = bounds_of(declared)
+    turn: Turn | None = None
+    losses: Losses = []
+    for _ in range(_ATTEMPTS):
+        through = find_dispatcher() if way is None else way
+        if through is None or through.loop is not running_loop():
+            raise _refuse_here(declared, through)
+        line = line_of(through)
+        turn = turn or line.begin_turn(declared, bounds, loan)
+        connection = await line.await_turn(through, turn)
+        if connection is None:
+            break
+        try:
+            payload = dump_arguments(declared, *arguments)
+            call = connection.open_call(declared, payload, operation, bounds, offered=turn.offered)
+        except BaseException:
+            line.pass_on(connection, turn)
+            raise
+        call.loan = loan
+        try:
+            frame = await await_answer(call)
+        except WorkerLost as lost:
+            turn.offered = False
+            if await wait_to_retry(declared, bounds, losses, lost):
+                continue
+            raise
+        if type(frame) is not Nack:
+            return call, frame
+        if frame.slots:
+            line.note_full(turn, connection, frame.text)
+        else:
+            line.pass_on(connection, turn)
+        _note_refusal(call, frame, turn.busy)
+    raise _all_refused(declared, {} if turn is None else turn.busy, way, losses)
+
+
 async def send_call(
-    declared: Declaration, payload: bytes, operation: Dispatch | None, way: Dispatcher | None = None
+    declared: Declaration,
+    payload: bytes,
+    operation: Dispatch | None,
+    way: Dispatcher | None = None,
+    loan: Loan | None = None,
 ) -> tuple[Call, Frame]:
     """Send a call to a worker and return it with its first answer.
 
     A worker that refuses before the call began is passed over for another one, and one that said
     that it is busy is not asked again. Where the routine has a Retry, a call whose worker is lost
-    is made again, from the chain as it is then. Raises the error of a call that has no answer,
-    among them TimeoutError and DispatchTimeout when the call's bounds are over.
+    is made again, from the chain as it is then. The ``loan`` is lent as soon as the call has begun.
+    Raises the error of a call that has no answer, among them TimeoutError and DispatchTimeout when
+    the call's bounds are over.
     """
     bounds = bounds_of(declared)
     busy: dict[str, str] = {}
@@ -96,6 +175,7 @@ async def send_call(
                 # Nothing is handed to a link that has ended meanwhile.
                 continue
             call = connection.open_call(declared, payload, operation, bounds)
+            call.loan = loan
             try:
                 frame = await call.waiter
             except asyncio.CancelledError as cancelled:
@@ -170,7 +250,7 @@ def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
                 doing="loaded",
             )
         )
-    if frame.code is NackCode.BUSY:
+    if frame.code is NackCode.BUSY and not frame.slots:
         busy[call.connection.worker] = printable(frame.text)
 
 

@@ -18,10 +18,11 @@ from weakref import WeakSet
 from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
-from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, no_pool, send_call
+from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, no_pool, send_with_slots
 from catena.dispatch.caller.waiting import await_answer
-from catena.dispatch.declaration import Declaration, dump_arguments
+from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.holding import open_loan
 from catena.dispatch.payloads import pickle_payload
 from catena.events import Dispatch
 from catena.remote_exceptions.pickled import merge_returned, pickle_exception
@@ -162,8 +163,9 @@ class Stream(AsyncGenerator[T, Any]):
         self._arguments = None
         if Dispatch.observers:
             self._operation = begin_dispatch(self._declared)
-        payload = dump_arguments(self._declared, args, kwargs)
-        call, frame = await send_call(self._declared, payload, self._operation, self._way)
+        call, frame = await send_with_slots(
+            self._declared, (args, kwargs), self._operation, self._way
+        )
         self._call = call
         streams.add(self)
         return call, frame
@@ -181,8 +183,15 @@ class Stream(AsyncGenerator[T, Any]):
             dumps = partial(pickle_exception, worker="caller", routine=name, mark=self._mark)
             data = pickle_payload(what, "the thrown exception", name, dumps)
             drive = Throw(call.id, data, self._capture_chain(call))
+        loan = open_loan()
         call.send_drive(drive)
-        return await await_answer(call)
+        if loan is None:
+            return await await_answer(call)
+        loan.lend()
+        try:
+            return await await_answer(call)
+        finally:
+            loan.take_back()
 
     def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
         """Say whether an exception is the one that this step has thrown."""

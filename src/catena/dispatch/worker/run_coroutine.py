@@ -16,6 +16,7 @@ from typing import Any
 
 from catena.dispatch.answers import append_context
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.holding import holding
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
 from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.observation import ExecutionObservation
@@ -42,12 +43,17 @@ class RunningCall:
         self, session: Session, accepted: AcceptedCall, frame: Drive, time: TimeLeft | None
     ) -> None:
         self._started = False
+        context, held = accepted.base.context.copy(), session.held
+        if held is not None:
+            context.run(holding.set, held)
         # Not through the loop's task factory: nothing is forked here, the chain is about to come.
         self._task: asyncio.Task[None] = asyncio.Task(
             self._run(session, accepted, frame, time),
             loop=session.sessions.link.loop,
-            context=accepted.base.context.copy(),
+            context=context,
         )
+        if held is not None:
+            self._task.add_done_callback(lambda _: held.end())
 
     def take_drive(self, frame: Drive) -> None:
         """A coroutine is driven once, when it starts: the grammar knows no other drive."""

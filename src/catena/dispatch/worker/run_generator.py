@@ -14,6 +14,7 @@ from typing import Any
 
 from catena.context.chain import current
 from catena.dispatch.answers import mount_frame
+from catena.dispatch.holding import holding
 from catena.dispatch.payloads import pickle_payload, unpickle_payload
 from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.observation import ExecutionObservation
@@ -110,7 +111,9 @@ class RunningStream:
             driver.put(None)
 
     def announce_end(self) -> None:
-        """Announce how the call ended, when its chain has been taken out."""
+        """Announce how the call ended, when its chain has been taken out; its slots are free."""
+        if self.session.held is not None:
+            self.session.held.end()
         observation, self._observation = self._observation, None
         if observation is not None:
             observation.announce_end(self._ended)
@@ -220,6 +223,8 @@ class ChainDriver:
         self._minted = False
         self._inbox: asyncio.Queue[Drive | Cancel | None] = asyncio.Queue()
         self._context = base.context.copy()
+        if stream.session.held is not None:
+            self._context.run(holding.set, stream.session.held)
         loop = stream.session.sessions.link.loop
         self._task: asyncio.Task[None] = asyncio.Task(
             # The stream refers to its drivers, so none of them keeps it once it is done.
@@ -249,6 +254,7 @@ class ChainDriver:
         except BaseException as error:
             # The caller waits, and nobody else would see it.
             self.ended = True
+            stream.announce_end()
             end_in_net(stream.session, error)
 
     async def _take_drives(self, stream: RunningStream) -> None:

@@ -59,7 +59,7 @@ class RunningPlain:
         self._accepted = accepted
         self._time = time
         self._threads = threads
-        self._holding = Holding(accepted.declared.name)
+        self._held = session.held or Holding(accepted.declared.name)
         self._context = accepted.base.context.copy()
         self._baseline: Baseline | None = None
         self._observation: ExecutionObservation | None = None
@@ -76,7 +76,7 @@ class RunningPlain:
 
     def cancel(self, message: str | None = None, *, idle: bool) -> None:
         """Stop waiting for the function, which learns of it when it asks."""
-        self._holding.cancelled = True
+        self._held.cancelled = True
         self._abandoned = self._is_inside
         if self._started:
             self._task.cancel(message)
@@ -96,6 +96,8 @@ class RunningPlain:
         except BaseException as error:
             # The caller waits, and nobody else would see it.
             end_in_net(self._session, error)
+        if not self._is_inside:
+            self._held.end()
         # Frames of its cause refer to this one.
         ended = None
 
@@ -113,7 +115,7 @@ class RunningPlain:
             self._observation = enter(ExecutionObservation, session, declared.name, contexts, frame)
         if frame.manifest is not None:
             self._baseline = enter(contexts.enter, frame.manifest, base, self._task)
-        enter(holding.set, self._holding)
+        enter(holding.set, self._held)
         if self._time is None:
             return await self._start_thread()
         enter(self._time.bind_options)
@@ -138,6 +140,7 @@ class RunningPlain:
         self._is_inside = False
         if self._abandoned:
             self._context.run(unmount)
+            self._held.end()
             return
         self._context.run(_hand_over, self._task)
         waiter.set_result(outcome)

@@ -12,6 +12,7 @@ import logging
 from typing import NamedTuple, Protocol
 
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.holding import Holding
 from catena.dispatch.worker.learnt import Learnt
 from catena.errors import CatenaError, ProtocolError, RemoteError
 from catena.escape import printable
@@ -91,7 +92,7 @@ class ServedLink:
 class Session(Position):
     """One call on the worker: where it stands and what runs for it."""
 
-    __slots__ = ("cancelled", "expired", "message", "running", "sessions", "task")
+    __slots__ = ("cancelled", "expired", "held", "message", "running", "sessions", "task")
 
     def __init__(self, sessions: ServedLink, task: Task) -> None:
         self.sessions = sessions
@@ -104,6 +105,8 @@ class Session(Position):
             self.state = "flow sent" if task.stream else "call sent"
             self.last = task.drive.symbol
         self.running: Running | None = None
+        # What it holds of the worker's slots, None without any.
+        self.held: Holding | None = None
         self.cancelled = False
         # What the caller's task was cancelled with.
         self.message: str | None = None

@@ -19,7 +19,7 @@ from catena.dispatch.worker.run_coroutine import RunningCall
 from catena.dispatch.worker.run_generator import RunningStream
 from catena.dispatch.worker.run_plain import RunningPlain
 from catena.dispatch.worker.session import AcceptedCall, ServedLink, Session, end_in_net
-from catena.dispatch.worker.threads import KeptThreads
+from catena.dispatch.worker.slots import Slots
 from catena.errors import ProtocolError
 from catena.escape import printable
 from catena.events import FrameDropped
@@ -32,15 +32,19 @@ from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptStates
 from catena.wire.frames import (
     Ack,
+    Decline,
     Drive,
     ExceptionFrame,
     Frame,
     Members,
     Nack,
     NackCode,
+    Offer,
     Result,
     Task,
+    Want,
 )
+from catena.wire.versions import SLOTS
 from catena.wording import TEXT_LIMIT, reason
 
 AHEAD = 65536
@@ -84,7 +88,7 @@ def _count_leases() -> Iterator[tuple[str]]:
 class Sessions(ServedLink):
     """All calls that come over one link; new ones are refused once it is ``draining``.
 
-    ``threads`` run the plain functions of all links of the worker.
+    ``slots`` are the worker's, for the calls of all its links.
     """
 
     def __init__(
@@ -94,13 +98,17 @@ class Sessions(ServedLink):
         proxies: Proxies,
         *,
         strict: bool = False,
-        threads: KeptThreads | None = None,
+        slots: Slots | None = None,
     ) -> None:
         super().__init__(link, worker)
         self.draining = False
         self._values = values_for(strict=strict)
         self._proxies = proxies
-        self._threads = threads or KeptThreads(1)
+        self._slots = slots or Slots(1)
+        peer = link.peer
+        # A caller that is a worker itself makes nested calls alone.
+        self.nested = peer is not None and peer.slots > 0
+        self._counts_slots = SLOTS in link.capabilities
         self._last = 0
         # Numbers that were left out: smaller calls overtook those whose arguments are long.
         self._overtaken: set[int] = set()
@@ -141,7 +149,11 @@ class Sessions(ServedLink):
             end_in_net(session, error)
 
     def _drop_frame(self, frame: Frame) -> None:
-        """Pass over a frame of a call that has ended here."""
+        """Pass over a frame of a call that has ended here, and take those about slots."""
+        if isinstance(frame, Want | Decline):
+            change = self._slots.want if type(frame) is Want else self._slots.decline
+            change(self, frame.slots)
+            return
         if frame.call > self._last or frame.call in self._overtaken:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         if FrameDropped.listeners:
@@ -200,6 +212,7 @@ class Sessions(ServedLink):
     def link_ended(self, _: Exception | None) -> None:
         """Cancel every call and close every generator, each in its own context."""
         all_sessions.discard(self)
+        self._slots.forget(self)
         sessions, self.open_sessions = self.open_sessions, {}
         for session in sessions.values():
             session.abandon_call()
@@ -216,15 +229,39 @@ class Sessions(ServedLink):
         if isinstance(answer, Nack):
             session.send_answer(answer)
             return
+        if task.slots or answer.declared.plain:
+            refused = self._take_slots(session, answer.declared)
+            if refused is not None:
+                session.send_answer(refused)
+                return
         session.note_sent("ack")
         self.link.send(Ack(task.call))
         bounded = task.timeout_ns is not None or task.dispatch_timeout_ns is not None
         time = TimeLeft(session, answer.declared) if bounded else None
         if answer.declared.plain:
-            session.running = RunningPlain(session, answer, drive, time, self._threads)
+            session.running = RunningPlain(session, answer, drive, time, self._slots.threads)
         else:
             kind = RunningStream if task.stream else RunningCall
             session.running = kind(session, answer, drive, time)
+
+    def offer_slots(self, slots: int) -> None:
+        """Let the caller know that so many slots are kept for it."""
+        self.link.send(Offer(0, slots))
+
+    def _take_slots(self, session: Session, declared: Declaration) -> Nack | None:
+        """Have a call hold the slots that it needs; return the refusal when there are too few."""
+        task, all_slots = session.task, self._slots
+        forced = not self._counts_slots
+        needed = declared.slots if forced else task.slots
+        if needed > all_slots.total and not forced:
+            text = f"it has {all_slots.total} slots in all, and the call needs {needed}"
+            return Nack(task.call, NackCode.BUSY, text)
+        session.held = all_slots.take(
+            self, declared.name, needed, offered=task.offered, forced=forced
+        )
+        if session.held is None:
+            return Nack(task.call, NackCode.BUSY, all_slots.describe_holders(), needed)
+        return None
 
     def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""

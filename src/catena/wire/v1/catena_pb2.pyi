@@ -18,7 +18,7 @@ class Batch(_message.Message):
     def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ..., sent_at_ns: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace", "cancel", "ping")
+    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace", "cancel", "ping", "slots")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Frame.Kind]
@@ -36,6 +36,9 @@ class Frame(_message.Message):
         PIECE: _ClassVar[Frame.Kind]
         PING: _ClassVar[Frame.Kind]
         PONG: _ClassVar[Frame.Kind]
+        WANT: _ClassVar[Frame.Kind]
+        OFFER: _ClassVar[Frame.Kind]
+        DECLINE: _ClassVar[Frame.Kind]
         MEMBERS: _ClassVar[Frame.Kind]
     KIND_UNSPECIFIED: Frame.Kind
     TASK: Frame.Kind
@@ -52,6 +55,9 @@ class Frame(_message.Message):
     PIECE: Frame.Kind
     PING: Frame.Kind
     PONG: Frame.Kind
+    WANT: Frame.Kind
+    OFFER: Frame.Kind
+    DECLINE: Frame.Kind
     MEMBERS: Frame.Kind
     CALL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +77,7 @@ class Frame(_message.Message):
     TRACE_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     call: int
     kind: Frame.Kind
     payload: bytes
@@ -89,7 +96,8 @@ class Frame(_message.Message):
     trace: str
     cancel: Cancel
     ping: Ping
-    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: bool = ..., after_cancel: bool = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: bool = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
+    slots: Slots
+    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: bool = ..., after_cancel: bool = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: bool = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("text",)
@@ -98,7 +106,7 @@ class Cancel(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns", "sent_at_ns")
+    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns", "sent_at_ns", "slots", "offered")
     CALLABLE_FIELD_NUMBER: _ClassVar[int]
     ROUTINE_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +115,8 @@ class Task(_message.Message):
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     DISPATCH_TIMEOUT_NS_FIELD_NUMBER: _ClassVar[int]
     SENT_AT_NS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
     callable: bytes
     routine: str
     proxy: bytes
@@ -115,10 +125,12 @@ class Task(_message.Message):
     credit: int
     dispatch_timeout_ns: int
     sent_at_ns: int
-    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ..., sent_at_ns: _Optional[int] = ...) -> None: ...
+    slots: int
+    offered: bool
+    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ..., sent_at_ns: _Optional[int] = ..., slots: _Optional[int] = ..., offered: bool = ...) -> None: ...
 
 class Nack(_message.Message):
-    __slots__ = ("code", "text")
+    __slots__ = ("code", "text", "slots")
     class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CODE_UNSPECIFIED: _ClassVar[Nack.Code]
@@ -133,12 +145,14 @@ class Nack(_message.Message):
     BUSY: Nack.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     code: Nack.Code
     text: str
-    def __init__(self, code: _Optional[_Union[Nack.Code, str]] = ..., text: _Optional[str] = ...) -> None: ...
+    slots: int
+    def __init__(self, code: _Optional[_Union[Nack.Code, str]] = ..., text: _Optional[str] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid", "boot", "tags", "secret")
+    __slots__ = ("major", "minor", "software", "capabilities", "peer", "pid", "boot", "tags", "secret", "slots")
     MAJOR_FIELD_NUMBER: _ClassVar[int]
     MINOR_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +162,7 @@ class Hello(_message.Message):
     BOOT_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     major: int
     minor: int
     software: str
@@ -157,7 +172,8 @@ class Hello(_message.Message):
     boot: str
     tags: _containers.RepeatedScalarFieldContainer[str]
     secret: bytes
-    def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., peer: _Optional[str] = ..., pid: _Optional[int] = ..., boot: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ...) -> None: ...
+    slots: int
+    def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., peer: _Optional[str] = ..., pid: _Optional[int] = ..., boot: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class Goodbye(_message.Message):
     __slots__ = ("reason",)
@@ -170,6 +186,12 @@ class Ping(_message.Message):
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     number: int
     def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class Slots(_message.Message):
+    __slots__ = ("slots",)
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    slots: int
+    def __init__(self, slots: _Optional[int] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("transfer", "data", "last", "total")

@@ -1,0 +1,227 @@
+"""The line: calls that wait for slots of a pool's workers, in the order in which they were made.
+
+A call that needs slots goes to a worker at once while this process knows of no reason why it would
+be refused. Otherwise it waits here, and each worker that could run it is asked for slots; the first
+one whose offer comes gets the first call that needs as many. Calls that need another number of
+slots stand in a line of their own. A call has nothing pickled while it waits.
+
+Whoever takes an offer has to use it or to pass it on: to the next in line, or back to the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import insort
+from itertools import count
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.caller.timeouts import Bounds
+from catena.dispatch.declaration import Declaration
+from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.holding import Loan
+from catena.errors import Busy, NoPool
+from catena.escape import printable
+from catena.events import announced
+
+_log = logging.getLogger("catena")
+
+LONG = 60.0
+"""Seconds after which a warning says what a call waits for."""
+
+LOOK_AGAIN = 1.0
+"""Seconds after which a call that waits looks for workers that have come meanwhile."""
+
+_lines: WeakKeyDictionary[Dispatcher, Line] = WeakKeyDictionary()
+
+
+class Turn:
+    """One call's place in the line; it is kept when a worker refuses the call after all."""
+
+    def __init__(
+        self, declared: Declaration, bounds: Bounds | None, loan: Loan | None, serial: int
+    ) -> None:
+        self.declared = declared
+        self.loan = loan
+        # Workers that have refused it for another reason than slots, which are not asked again.
+        self.busy: dict[str, str] = {}
+        self.slots = declared.slots
+        self.serial = serial
+        self.offered = False
+        self.waiter: asyncio.Future[WorkerConnection | None] | None = None
+        self._began = monotonic()
+        self._bounds = bounds
+
+    def __lt__(self, other: Turn) -> bool:
+        return self.serial < other.serial
+
+    @property
+    def seconds_waited(self) -> float:
+        """How long ago the call was made."""
+        return monotonic() - self._began
+
+    def seconds_left(self) -> float:
+        """Return how long it may wait before it looks around again.
+
+        Raises TimeoutError and DispatchTimeout when its time is up.
+        """
+        waited, bounds = self.seconds_waited, self._bounds
+        if bounds is None:
+            return LOOK_AGAIN
+        left = bounds.seconds_left()
+        hand_over = None if bounds.hand_over is None else bounds.hand_over - waited
+        if hand_over is not None and hand_over <= 0:
+            raise bounds.not_accepted("")
+        return min(one for one in (LOOK_AGAIN, left, hand_over) if one is not None)
+
+
+class Line:
+    """The calls of one pool, made in this process, that wait for slots."""
+
+    def __init__(self, way: Dispatcher) -> None:
+        self._serials = count()
+        self._most: int | None = way.max_waiting
+        self._waiting: dict[int, list[Turn]] = {}
+        # What workers that refused a call said of their slots, by their names.
+        self._said: dict[str, str] = {}
+        self._warned_at = float("-inf")
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def begin_turn(self, declared: Declaration, bounds: Bounds | None, loan: Loan | None) -> Turn:
+        """Return the place of a call that is made now; while it waits, the ``loan`` is lent."""
+        return Turn(declared, bounds, loan, next(self._serials))
+
+    async def await_turn(self, way: Dispatcher, turn: Turn) -> WorkerConnection | None:
+        """Return the connection that a call may be sent on; ``turn.offered`` says whether by offer.
+
+        None when no worker is left that might take it.
+        Raises NoPool, Busy, TimeoutError, DispatchTimeout, and what reaching workers does.
+        """
+        may_go_at_once = turn.waiter is None
+        while True:
+            left = turn.seconds_left()
+            fit = _choose_fit(turn, await way.reach_all(turn.declared.name))
+            if not fit:
+                return None
+            for connection in fit:
+                connection.line = self
+            if may_go_at_once and not self._waiting.get(turn.slots):
+                free = [one for one in fit if one.may_have(turn.slots)]
+                if free:
+                    return min(free, key=_rank)
+            may_go_at_once = False
+            found = await self._wait(turn, fit, left)
+            if found is not None and found.usable:
+                turn.offered = True
+                return found
+
+    async def _wait(
+        self, turn: Turn, fit: list[WorkerConnection], seconds: float
+    ) -> WorkerConnection | None:
+        """Wait in line until an offer comes, and return who made it; None for looking again."""
+        if turn.waiter is None and self._most is not None and len(self) >= self._most:
+            reason = f"{self._most} calls wait already, as many as max_waiting allows"
+            worker = ", ".join(one.worker for one in fit)
+            raise announced(Busy(routine=turn.declared.name, worker=worker, reason=reason))
+        waiter = turn.waiter = asyncio.get_running_loop().create_future()
+        row = self._waiting.setdefault(turn.slots, [])
+        insort(row, turn)
+        for connection in fit:
+            connection.want_slots(turn.slots)
+        self._warn_of_long(turn, fit)
+        if turn.loan is not None:
+            turn.loan.lend()
+        try:
+            await asyncio.wait((waiter,), timeout=seconds)
+        except asyncio.CancelledError:
+            if waiter.done() and (found := waiter.result()) is not None:
+                self.take_offer(found, turn.slots)
+            raise
+        finally:
+            if turn in row:
+                row.remove(turn)
+        return waiter.result() if waiter.done() else None
+
+    def _warn_of_long(self, turn: Turn, fit: list[WorkerConnection]) -> None:
+        """Say what a call waits for that has waited for long; once in a while, not for each."""
+        now, waited = monotonic(), turn.seconds_waited
+        if waited < LONG or now - self._warned_at < LONG:
+            return
+        self._warned_at = now
+        said = [
+            f"{one.worker}: {self._said[one.worker]}" for one in fit if one.worker in self._said
+        ]
+        why = "; ".join(said) or _describe_own(fit)
+        name, many = turn.declared.name, len(self)
+        text = "a call of routine %s has waited %d s for a slot, one of %d calls: %s"
+        _log.warning(text, name, waited, many, why)
+
+    def take_offer(self, connection: WorkerConnection, slots: int) -> None:
+        """Give offered slots to the first call in line that needs as many, or decline them."""
+        row = self._waiting.get(slots)
+        if not row:
+            connection.decline_slots(slots)
+            return
+        turn = row.pop(0)
+        if turn.waiter is not None:
+            turn.waiter.set_result(connection)
+        if row:
+            connection.want_slots(slots)
+
+    def note_full(self, turn: Turn, connection: WorkerConnection, text: str) -> None:
+        """Note that a worker has refused a call for want of slots; it offers them later."""
+        turn.offered = False
+        self._said[connection.worker] = printable(text)
+        connection.note_wanted(turn.slots)
+
+    def pass_on(self, connection: WorkerConnection, turn: Turn) -> None:
+        """Give away the offer that a call has not used, if it had one."""
+        if turn.offered:
+            turn.offered = False
+            self.take_offer(connection, turn.slots)
+
+    def look_again(self) -> None:
+        """Have all calls look for workers again, because a link has ended."""
+        rows, self._waiting = self._waiting, {}
+        for turn in [turn for row in rows.values() for turn in row]:
+            if turn.waiter is not None and not turn.waiter.done():
+                turn.waiter.set_result(None)
+
+
+def line_of(way: Dispatcher) -> Line:
+    """Return the line of the calls that go one way."""
+    line = _lines.get(way)
+    if line is None:
+        line = _lines[way] = Line(way)
+    return line
+
+
+def _choose_fit(turn: Turn, found: list[Any]) -> list[WorkerConnection]:
+    """Return the connections to workers that have as many slots and have not refused the call.
+
+    Raises NoPool where no worker has as many.
+    """
+    fit = [one for one in found if not one.slots or one.slots >= turn.slots]
+    if not fit:
+        most = max(one.slots for one in found)
+        reason = f"it takes {turn.slots} slots, and no worker of the pool has more than {most}"
+        remedy = f"`catena.WorkerPool(slots={turn.slots})` gives its workers as many"
+        raise announced(NoPool(routine=turn.declared.name, reason=f"{reason}; {remedy}"))
+    return [one for one in fit if one.worker not in turn.busy]
+
+
+def _describe_own(fit: list[WorkerConnection]) -> str:
+    """Return which calls of this process have the slots of some workers."""
+    calls = [call for connection in fit for call in connection.calls.values()]
+    names = sorted({call.declared.name for call in calls if call.declared.slots})
+    workers = ", ".join(one.worker for one in fit)
+    return f"the slots of {workers} are held by calls of {', '.join(names) or 'others'}"
+
+
+def _rank(connection: WorkerConnection) -> tuple[bool, int]:
+    return connection.pulse.held_up, len(connection.calls)
