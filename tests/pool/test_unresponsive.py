@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,27 +19,9 @@ from catena.pool.stacks import is_stopped
 from catena.proxy.balance import Proxy
 from catena.testing import Recording, recording
 from tests.integration.pools import LOOPS, pooled
+from tests.pool.blocking import hold_the_lock, sleep_in_a_coroutine, whoami
 
 SECONDS = 30
-SLOW_PATTERN = re.compile(r"(a+)+$")
-
-
-@catena.routine
-async def whoami() -> int:
-    """Return the worker's process id."""
-    return os.getpid()
-
-
-@catena.routine
-async def sleep_in_a_coroutine(seconds: float) -> None:
-    """Block the loop."""
-    time.sleep(seconds)  # noqa: ASYNC251 - a blocked loop is the subject
-
-
-@catena.routine
-async def hold_the_lock() -> None:
-    """Block the loop in C code that keeps the interpreter's lock, for minutes."""
-    SLOW_PATTERN.match("a" * 40 + "b")
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -61,9 +41,12 @@ def states(pool: catena.WorkerPool) -> list[str]:
 def watched(
     work: Callable[[catena.WorkerPool, Recording], Awaitable[None]], **options: Any
 ) -> None:
-    """Open a pool of two, and record what becomes of its workers."""
+    """Open a pool of two whose workers know the routines; record what becomes of its workers."""
 
     async def main(pool: catena.WorkerPool) -> None:
+        # Importing blocks a loop as well, for long where the machine is busy.
+        while {await whoami() for _ in range(4)} != set(pool.pids.values()):
+            pass
         with recording(WorkerSuspected, WorkerRecovered, WorkerGivenUp) as recorded:
             await work(pool, recorded)
 
@@ -134,7 +117,7 @@ def test_a_stopped_process_is_named_and_killed() -> None:
         assert [one.pid for one in recorded.of(WorkerGivenUp)] == [pid]
         assert await whoami() != pid
 
-    watched(main, unresponsive_after=1)
+    watched(main, unresponsive_after=2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says that a process is stopped")
