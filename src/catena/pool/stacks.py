@@ -28,8 +28,7 @@ class StackFile:
     def __init__(self, path: Path, seconds: float) -> None:
         self._seconds = seconds
         self._file = path.open("wb", buffering=0)
-        self._file.write(f"0x{threading.get_ident():x}\n".encode())
-        self._empty = self._file.tell()
+        self._empty = self._file.write(f"0x{threading.get_ident():x}\n".encode())
 
     def note_beat(self) -> None:
         """Arm the timer anew, and drop what is in the file."""
