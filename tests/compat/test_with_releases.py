@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextvars
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import catena
+from catena.dispatch.dispatcher import dispatcher
+from catena.ids import new_id
+from catena.proxy.balance import Proxy
+from catena.proxy.watch import Watch
 from tests.compat.peers import (
     ROUTINES,
+    SECRET,
     Release,
     call_from,
     this_source,
@@ -17,6 +24,7 @@ from tests.compat.peers import (
     worker_of,
 )
 from tests.release.kept import COMPAT
+from tests.support import run
 
 RELEASES = list(tomllib.loads((COMPAT / "releases.toml").read_text()))
 
@@ -71,6 +79,31 @@ def test_nested_calls_cross_a_release_and_this_source(version: str, tmp_path: Pa
     old, new = unpack_release(version, tmp_path), this_source()
     for caller in (old, new):
         check(found_by(caller, [new, old], tmp_path), caller, [new, old])
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_a_release_is_not_asked_whether_it_answers(version: str, tmp_path: Path) -> None:
+    """V1, P12, D7: it is neither pinged nor suspected, and takes a routine that has a Retry."""
+
+    async def main(member: tuple[str, str]) -> None:
+        proxy = Proxy(new_id(), (member,), "caller", secret=SECRET)
+        dispatcher.set(proxy)
+
+        @catena.routine(retry=catena.Retry(attempts=2))
+        async def by_value() -> str:
+            return catena.__version__
+
+        assert await by_value() == version
+        watch = Watch(lambda: proxy.members)
+        watch.look()
+        (caller,) = [one.caller for one in proxy.members]
+        assert caller is not None
+        assert not caller.pulse.can_ask
+        assert caller.pulse.measure_silence() == 0
+        await proxy.close()
+
+    with worker_of(unpack_release(version, tmp_path), "w0", tmp_path) as member:
+        contextvars.Context().run(run, main(member))
 
 
 def test_there_is_a_release() -> None:
