@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
 
 import catena
 
-__all__ = ["hold_the_lock", "sleep_in_a_coroutine", "whoami"]
+__all__ = ["hold_the_lock", "rest", "sleep_in_a_coroutine", "whoami"]
 
 _SLOW_PATTERN = re.compile(r"(a+)+$")
 
@@ -17,6 +18,12 @@ _SLOW_PATTERN = re.compile(r"(a+)+$")
 async def whoami() -> int:
     """Return the worker's process id."""
     return os.getpid()
+
+
+@catena.routine
+async def rest() -> None:
+    """Wait without blocking anything."""
+    await asyncio.sleep(60)
 
 
 @catena.routine

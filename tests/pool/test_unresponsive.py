@@ -19,7 +19,7 @@ from catena.pool.stacks import is_stopped
 from catena.proxy.balance import Proxy
 from catena.testing import Recording, recording
 from tests.integration.pools import LOOPS, pooled
-from tests.pool.blocking import hold_the_lock, sleep_in_a_coroutine, whoami
+from tests.pool.blocking import hold_the_lock, rest, sleep_in_a_coroutine, whoami
 
 SECONDS = 30
 
@@ -29,6 +29,17 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def rest_on_each(pool: catena.WorkerPool) -> list[asyncio.Future[None]]:
+    """Have each worker run a call that goes on; return the calls."""
+    calls: list[asyncio.Future[None]] = []
+    proxy = pool.dispatcher
+    assert isinstance(proxy, Proxy)
+    while not all(one.caller and one.caller.calls for one in proxy.members):
+        calls.append(asyncio.ensure_future(rest()))
+        await asyncio.sleep(0.05)
+    return calls
 
 
 def states(pool: catena.WorkerPool) -> list[str]:
@@ -87,7 +98,7 @@ def test_code_that_holds_the_interpreters_lock_is_found_and_ended() -> None:
 
     async def main(pool: catena.WorkerPool, recorded: Recording) -> None:
         with pytest.raises(
-            catena.WorkerLost, match=r"did not answer for . s, and was killed"
+            catena.WorkerLost, match=r"killed by the pool: it did not answer for . s"
         ) as lost:
             await hold_the_lock()
         assert lost.value.begun is not False
@@ -107,15 +118,19 @@ def test_a_stopped_process_is_named_and_killed() -> None:
 
     async def main(pool: catena.WorkerPool, recorded: Recording) -> None:
         worker, pid = next(iter(pool.pids.items()))
+        calls = await rest_on_each(pool)
         os.kill(pid, signal.SIGSTOP)
-        calls = [asyncio.ensure_future(whoami()) for _ in range(2)]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        [lost] = [one for one in outcomes if isinstance(one, catena.WorkerLost)]
-        assert (lost.worker, lost.begun) == (worker, None)
+        await until(lambda: any(call.done() for call in calls))
+        for call in [one for one in calls if one.done()]:
+            with pytest.raises(catena.WorkerLost) as lost:
+                await call
+            assert (lost.value.worker, lost.value.begun) == (worker, True)
         [suspected] = recorded.of(WorkerSuspected)
         assert (suspected.worker, suspected.cause) == (worker, silence.STOPPED)
         assert [one.pid for one in recorded.of(WorkerGivenUp)] == [pid]
         assert await whoami() != pid
+        for call in calls:
+            call.cancel()
 
     watched(main, unresponsive_after=2)
 

@@ -149,11 +149,6 @@ class Worker:
             # It ended before it had read everything.
             return b""
 
-    def kill(self) -> None:
-        """End the process at once; one that has ended is left alone."""
-        if self._process is not None:
-            self._process.kill()
-
     def ask_to_end(self) -> None:
         """Ask the worker to end, by ending its standard input."""
         if self._control is not None:

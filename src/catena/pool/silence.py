@@ -62,13 +62,10 @@ class SilenceKeeper:
         )
 
     def give_worker_up(self, member: Member, seconds: float) -> None:
-        """Kill a worker, and have its calls say why it was lost."""
+        """Kill a worker; the calls that it has say why it was lost."""
         worker = self._find_worker(member.worker)
         if worker is None:
             return
-        why = f"it did not answer for {seconds:.0f} s, and was killed"
-        if member.caller is not None:
-            member.caller.expect_end(why)
         if WorkerGivenUp.listeners:
             announce(WorkerGivenUp(worker.id, worker.pid, seconds))
         _log.error(
@@ -77,4 +74,4 @@ class SilenceKeeper:
             worker.pid,
             seconds,
         )
-        worker.kill()
+        worker.give_up(f"it did not answer for {seconds:.0f} s", kill=True)

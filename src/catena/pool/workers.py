@@ -14,6 +14,7 @@ from catena.errors import WorkerStartError
 from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
 from catena.pool.socket_dir import SocketDirectory, remove_stale
+from catena.pool.stacks import stack_path
 
 _COPYING = 1.0
 """How many seconds what workers printed last may take to be copied."""
@@ -86,7 +87,8 @@ class LocalWorkers:
     def forget(self, worker: Worker) -> None:
         """Forget a worker that has ended, and take away what it left."""
         worker.ask_to_end()
-        worker.socket.unlink(missing_ok=True)
+        for left in (worker.socket, stack_path(worker.socket)):
+            left.unlink(missing_ok=True)
         for some in (self.all, self._starting):
             if worker in some:
                 some.remove(worker)

@@ -69,7 +69,6 @@ class WorkerConnection(WorkerLink):
         version = link.peer.software if link.peer else ""
         self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
         self._farewell = ""
-        self._end_cause: ConnectionError | None = None
         self._ids = count(1)
         self._last = 0
         self._proxy_id, self._proxy = proxy
@@ -218,10 +217,6 @@ class WorkerConnection(WorkerLink):
         self.usable = False
         self._farewell = reason
 
-    def expect_end(self, cause: str) -> None:
-        """Have open calls say this cause when the link ends."""
-        self._end_cause = ConnectionError(cause)
-
     async def close(self) -> None:
         """End the link because the pool closes; open calls fail, and say so."""
         self.usable, self.closed = False, True
@@ -241,8 +236,8 @@ class WorkerConnection(WorkerLink):
         self.usable = False
         why = f": {self._farewell}" if self._farewell else ""
         lost = error or ConnectionError(f"the worker closed the link{why}")
-        ends, is_known = self._exit, self._end_cause is not None or self.closed
-        if ends is None or is_known or not isinstance(lost, ConnectionError) or not self.calls:
+        ends = self._exit
+        if ends is None or self.closed or not isinstance(lost, ConnectionError) or not self.calls:
             self._fail_calls(lost)
             return
         late = self.link.loop.call_later(EXIT_SECONDS, self._fail_calls, lost)
@@ -252,9 +247,7 @@ class WorkerConnection(WorkerLink):
         """Fail every open call, with the words of the worker's exit where there are any."""
         connections.discard(self)
         ends = self._exit
-        if self._end_cause is not None:
-            error = self._end_cause
-        elif ends is not None and ends.done() and not ends.cancelled() and ends.result():
+        if ends is not None and ends.done() and not ends.cancelled() and ends.result():
             error = ConnectionError(ends.result())
         calls = list(self.calls.values())
         self.calls.clear()
