@@ -15,12 +15,14 @@ FORKS = 100
 """Children of each kind."""
 
 ROUTINES = """
-    import asyncio, json, multiprocessing, os, signal, sys, time, warnings
+    import asyncio, json, logging, multiprocessing, os, signal, sys, time, warnings
     from concurrent.futures import ProcessPoolExecutor
     # From 3.12 on Python warns of every fork beside threads.
     warnings.simplefilter("ignore", DeprecationWarning)
     import catena
 
+    # Forking blocks a loop, and workers are killed here, which a pool warns of.
+    logging.getLogger("catena").setLevel(logging.ERROR)
     FORK = multiprocessing.get_context("fork")
 
     def plain():
