@@ -162,6 +162,8 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "bootstrap": None,
         "gc_threshold": None,
         "slots": 1,
+        "max_calls_in_flight": None,
+        "refuse": None,
         "beat": 1.0,
         "secret": SECRET.hex(),
     }

@@ -135,3 +135,23 @@ def test_a_function_that_asks_ends_with_its_pool(tmp_path: Path) -> None:
             await held
 
     run(main(), timeout=60)
+
+
+def refuse_ping(active: int, routine: str) -> str:
+    """Refuse one routine, and say how much there is to do."""
+    return f"{active} active" if routine.endswith(".ping") else ""
+
+
+def test_a_worker_refuses_by_a_function_that_it_imports() -> None:
+    """P11: the pool's workers import the function by its name, and ask it before each call."""
+
+    async def main() -> None:
+        async with catena.WorkerPool(2, refuse=f"{__name__}:refuse_ping"):
+            with pytest.raises(catena.Busy, match="0 active"):
+                await ping()
+            assert (await work(0))[3] == "nobody"
+        with pytest.raises(ExceptionGroup) as refused:
+            await catena.WorkerPool(1, refuse="tests.integration.test_slots:missing").open()
+        assert "refuse: " in str(refused.value.exceptions[0])
+
+    run(main(), timeout=60)

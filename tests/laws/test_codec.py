@@ -14,6 +14,7 @@ from catena.wire import codec, manifests as closed
 from catena.wire.frames import (
     Ack,
     Cancel,
+    Decline,
     ExceptionFrame,
     Frame,
     Goodbye,
@@ -22,6 +23,7 @@ from catena.wire.frames import (
     Nack,
     NackCode,
     Next,
+    Offer,
     Piece,
     Ping,
     Pong,
@@ -30,6 +32,7 @@ from catena.wire.frames import (
     Task,
     Throw,
     Unknown,
+    Want,
 )
 from catena.wire.v1 import catena_pb2 as pb
 from tests.laws.law import Seen, law
@@ -72,7 +75,7 @@ carried = st.none() | manifests
 # The routine's name stands beside the body of a callable, not beside its number alone.
 bodies = st.just(("", b"")) | st.tuples(text, st.binary(min_size=1, max_size=40))
 tasks = st.builds(
-    lambda call, function, payload, stream, body, proxy, proxy_id, drives: Task(
+    lambda call, function, payload, stream, body, proxy, proxy_id, drives, slots: Task(
         call,
         function,
         payload,
@@ -83,6 +86,8 @@ tasks = st.builds(
         proxy_id,
         # Its first drive is one of the same call.
         next((Next(call, manifest) for manifest in drives), None),
+        slots=slots,
+        offered=slots % 2 == 1,
     ),
     calls,
     small,
@@ -92,6 +97,7 @@ tasks = st.builds(
     data,
     data,
     st.lists(carried, max_size=1),
+    st.just(0) | small,
 )
 frames: st.SearchStrategy[Frame] = st.one_of(
     tasks,
@@ -99,7 +105,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Send, calls, data, carried),
     st.builds(Throw, calls, data, carried),
     st.builds(Cancel, calls, st.none() | text),
-    st.builds(Nack, calls, st.sampled_from(NackCode), text),
+    st.builds(Nack, calls, st.sampled_from(NackCode), text, small),
     st.builds(Result, calls, data, carried, st.sampled_from(("return", "return+"))),
     st.builds(Result, calls, data, carried, st.sampled_from(("yield", "yield+"))),
     st.builds(ExceptionFrame, calls, data, carried),
@@ -115,12 +121,16 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         text,
         st.lists(text, max_size=3).map(tuple),
         data,
+        small,
     ),
     st.builds(Goodbye, calls, text),
     st.builds(Piece, calls, calls, data, st.booleans(), calls),
     st.builds(Ping, calls, calls),
     st.builds(Pong, calls, calls),
     st.builds(Members, calls, data),
+    st.builds(Want, calls, small),
+    st.builds(Offer, calls, small),
+    st.builds(Decline, calls, small),
 )
 
 # Acks are packed: a message has them before all of its other frames.
@@ -131,7 +141,7 @@ with_acks = st.booleans().flatmap(lambda ack: acks if ack else frames)
 NEWS = b"\xc2\x3e\x03new"
 
 
-_PARTS = ("task", "nack", "hello", "goodbye", "piece", "carrier", "cancel", "ping")
+_PARTS = ("task", "nack", "hello", "goodbye", "piece", "carrier", "cancel", "ping", "slots")
 
 
 # One frame of each kind comes before the random ones.
@@ -146,7 +156,8 @@ ONE_OF_EACH: tuple[Frame, ...] = (
     Cancel(1),
     Cancel(1, ""),
     Cancel(1, "the reason"),
-    Nack(1, NackCode.BUSY, "text"),
+    Nack(1, NackCode.BUSY, "text", 2),
+    Task(1, 2, b"arguments", slots=3, offered=True),
     Result(1, b"value", None, "yield"),
     ExceptionFrame(1, b"error"),
     Hello(0, 1, 2, "software", ("one", "two"), "peer", 3, "boot", ("gpu",), b"secret"),
@@ -155,6 +166,9 @@ ONE_OF_EACH: tuple[Frame, ...] = (
     Ping(0, 7),
     Pong(0, 7),
     Members(0, b"proxy"),
+    Want(0, 1),
+    Offer(0, 2),
+    Decline(0, 3),
 )
 EVERY_KIND = dict.fromkeys((type(one).__name__ for one in ONE_OF_EACH), 1) | {
     "a large call id": 5,
@@ -188,6 +202,8 @@ def count_frames(seen: Seen, batch: list[Frame]) -> None:
             case Nack() | Hello() | Goodbye() | Piece() | Ping() | Pong() | Ack():
                 continue
             case Cancel() | Members():
+                continue
+            case Want() | Offer() | Decline():
                 continue
             case _:
                 pass

@@ -55,6 +55,7 @@ FRAMES: dict[str, Frame] = {
     ),
     "task_without_time_left": frames.Task(1, 2, b"arguments", timeout_ns=0, sent_at_ns=0),
     "stream": frames.Task(1, 2, b"arguments", stream=True, drive=Next(1, UNARMED)),
+    "task_with_slots": frames.Task(1, 2, b"arguments", drive=Next(1), slots=2, offered=True),
     "task_undriven": frames.Task(2**64 - 1, 2**32 - 1, b"arguments"),
     "next": Next(1),
     "next_of_a_chain": Next(1, CHAIN),
@@ -68,6 +69,7 @@ FRAMES: dict[str, Frame] = {
     "ack": frames.Ack(1),
     "nack": frames.Nack(1, NackCode.UNKNOWN),
     "nack_with_a_text": frames.Nack(1, NackCode.UNLOADABLE, "no module"),
+    "nack_of_a_full_worker": frames.Nack(1, NackCode.BUSY, "full", 1),
     "return": frames.Result(1, b"value"),
     "return_with_a_chain": frames.Result(1, b"value", TRACED),
     "return_after_cancel": frames.Result(1, b"value", None, "return+"),
@@ -79,11 +81,15 @@ FRAMES: dict[str, Frame] = {
         0, 1, 0, "0.1.0", ("delta", "names"), "w1", 4711, "boot", ("gpu",), b"secret"
     ),
     "hello_of_little": frames.Hello(0, 1, 0, "", (), "", 0),
+    "hello_of_a_worker_with_slots": frames.Hello(0, 1, 0, "", (), "w1", 1, slots=4),
     "goodbye": frames.Goodbye(0, "done"),
     "goodbye_without_a_reason": frames.Goodbye(0, ""),
     "piece": frames.Piece(1, 2, b"part", False, 100),
     "last_piece": frames.Piece(1, 2, b"part", True, 100),
     "members": frames.Members(0, b"proxy"),
+    "want": frames.Want(0, 1),
+    "offer": frames.Offer(0, 1),
+    "decline": frames.Decline(0, 2),
 }
 
 

@@ -44,8 +44,8 @@ def checked_end(name: str, value: object) -> float | None:
     return None if value is None else checked_patience(name, value)
 
 
-def checked_bootstrap(value: object) -> str | None:
-    """Return the name of a function as ``module:function``, or None.
+def checked_function(option: str, value: object) -> str | None:
+    """Return the name of a function as ``module:function``, or None; ``option`` is what takes it.
 
     Raises TypeError for the function itself, with its name where it has one that can be imported,
     and ValueError for a name of another form.
@@ -56,12 +56,12 @@ def checked_bootstrap(value: object) -> str | None:
         name = find_reference(value)
         advice = "define it in a module of its own and pass 'module:function'"
         raise TypeError(
-            "bootstrap must be the name of a function, because every worker imports it by that:"
+            f"{option} must be the name of a function, because every worker imports it by that:"
             f" {advice if name is None else f'pass {name!r}'}"
         )
     if not isinstance(value, str):
-        raise TypeError(f"bootstrap must be a text such as 'module:function', it is {value!r}")
-    split_name(value)
+        raise TypeError(f"{option} must be a text such as 'module:function', it is {value!r}")
+    split_name(value, option)
     return value
 
 

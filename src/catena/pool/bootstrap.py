@@ -68,15 +68,15 @@ def check_started_as() -> None:
         )
 
 
-def split_name(name: str) -> tuple[str, str]:
+def split_name(name: str, option: str = "bootstrap") -> tuple[str, str]:
     """Return module and function of ``module:function``. Raises ValueError for another form."""
     module, _, path = (part.strip() for part in name.partition(":"))
     if not (module and path):
-        raise ValueError(f"bootstrap must be module:function, it is {name!r}")
+        raise ValueError(f"{option} must be module:function, it is {name!r}")
     return module, path
 
 
-def import_function(name: str) -> Callable[[], Any]:
+def import_function(name: str) -> Callable[..., Any]:
     """Return the function that ``module:function`` names.
 
     Raises ValueError for a name of another form and for one that names nothing to call, and what

@@ -30,9 +30,9 @@ from catena.pool import forking
 from catena.pool.arguments import (
     Loop,
     Restart,
-    checked_bootstrap,
     checked_choice,
     checked_end,
+    checked_function,
     checked_loop,
     checked_number,
     checked_patience,
@@ -65,6 +65,10 @@ class WorkerPool:
     Python's default; a larger number saves time, but reference cycles in your code live longer.
     ``slots`` is how many plain functions each worker runs at a time; calls for which none is free
     wait, at most ``max_waiting`` of them (any number for None), and more are refused with Busy.
+    ``max_calls_in_flight`` is how many calls each worker runs at a time, plain functions aside: it
+    refuses more, and Busy is raised when all do. ``refuse`` names a function, as
+    "module:function", that every worker calls with the number of its active calls and the name of
+    the routine, before a call begins there; it refuses the call by returning True, or the reason.
     ``unresponsive_after`` is how many seconds a worker may leave the pool without any answer, as
     one does whose event loop is blocked; then it is killed. With None it never is.
     With ``restart="always"`` another worker takes the place of one that dies: at once when calls
@@ -100,6 +104,8 @@ class WorkerPool:
         restart: Restart = "always",
         restart_limit: int = 8,
         restart_pause: float = 10.0,
+        max_calls_in_flight: int | None = None,
+        refuse: str | None = None,
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
@@ -117,10 +123,14 @@ class WorkerPool:
             "loop": checked_loop(loop),
             "stop_timeout": self._stop_timeout,
             "strict": strict,
-            "bootstrap": checked_bootstrap(bootstrap),
+            "bootstrap": checked_function("bootstrap", bootstrap),
             "beat": self._beat,
             "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
             "slots": checked_number("slots", slots, least=1) or 1,
+            "max_calls_in_flight": checked_number(
+                "max_calls_in_flight", max_calls_in_flight, least=1
+            ),
+            "refuse": checked_function("refuse", refuse),
         }
         self._max_waiting = checked_number("max_waiting", max_waiting, least=0)
         self._workers: LocalWorkers | None = None

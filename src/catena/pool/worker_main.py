@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from catena.dispatch.worker.admission import Admission
 from catena.dispatch.worker.sessions import Sessions
 from catena.dispatch.worker.slots import Slots
 from catena.errors import install_command
@@ -28,7 +29,7 @@ from catena.grpc_loading import restore_variables
 from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool import forking
-from catena.pool.bootstrap import BOOTSTRAP, Bootstrap
+from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, import_function
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold_descriptor
 from catena.pool.socket_dir import remove_abandoned
@@ -57,12 +58,13 @@ def main(arguments: Sequence[str]) -> int:
     facts = json.loads(line)
     control = _settle_in(facts)
     bootstrap = _call_bootstrap(facts, control)
+    admission = _find_admission(facts, control)
     # What is imported by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     if facts["gc_threshold"] is not None:
         gc.set_threshold(facts["gc_threshold"])
-    serving = _Serving(facts, control, bootstrap)
+    serving = _Serving(facts, control, bootstrap, admission)
     try:
         with _make_runner(facts["loop"]) as runner:
             runner.run(serving.run())
@@ -105,6 +107,18 @@ def _call_bootstrap(facts: dict[str, Any], control: int) -> Bootstrap:
         # With its traceback to the parent, which reports it once, and not by each worker on stderr.
         trace = "".join(traceback.format_exception(error))
         _report_start(control, f"bootstrap: {reason(error)}\n{trace}")
+        raise SystemExit(1) from None
+
+
+def _find_admission(facts: dict[str, Any], control: int) -> Admission | None:
+    """Return what this worker refuses calls by, None without; report what importing it raises."""
+    most, name = facts["max_calls_in_flight"], facts["refuse"]
+    if most is None and name is None:
+        return None
+    try:
+        return Admission(most, None if name is None else import_function(name))
+    except Exception as error:
+        _report_start(control, f"refuse: {reason(error)}")
         raise SystemExit(1) from None
 
 
@@ -154,7 +168,9 @@ def _make_runner(loop: str) -> asyncio.Runner:
 class _Serving:
     """The life of a worker, from listening to the end of its standard input."""
 
-    def __init__(self, facts: dict[str, Any], control: int, bootstrap: Bootstrap) -> None:
+    def __init__(
+        self, facts: dict[str, Any], control: int, bootstrap: Bootstrap, admission: Admission | None
+    ) -> None:
         self._control = control
         self._bootstrap = bootstrap
         self._deadline = 0.0
@@ -168,6 +184,7 @@ class _Serving:
         self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
         self._all: set[Sessions] = set()
         self._slots = Slots(facts["slots"])
+        self._admission = admission
 
     async def run(self) -> None:
         """Listen, say so, and serve until the parent lets go or SIGTERM comes."""
@@ -236,7 +253,12 @@ class _Serving:
 
     def _accept_link(self, link: Link) -> Sessions:
         sessions = Sessions(
-            link, self._worker, self._proxies.get, strict=self._strict, slots=self._slots
+            link,
+            self._worker,
+            self._proxies.get,
+            strict=self._strict,
+            slots=self._slots,
+            admission=self._admission,
         )
         self._all.add(sessions)
         return sessions

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.payloads import refuse_unsendable, values_for
+from catena.dispatch.worker.admission import Admission
 from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.learnt import Learnt
 from catena.dispatch.worker.run_coroutine import RunningCall
@@ -88,7 +89,8 @@ def _count_leases() -> Iterator[tuple[str]]:
 class Sessions(ServedLink):
     """All calls that come over one link; new ones are refused once it is ``draining``.
 
-    ``slots`` are the worker's, for the calls of all its links.
+    ``slots`` are the worker's, for the calls of all its links; ``admission`` refuses calls, None
+    takes all.
     """
 
     def __init__(
@@ -99,12 +101,14 @@ class Sessions(ServedLink):
         *,
         strict: bool = False,
         slots: Slots | None = None,
+        admission: Admission | None = None,
     ) -> None:
         super().__init__(link, worker)
         self.draining = False
         self._values = values_for(strict=strict)
         self._proxies = proxies
         self._slots = slots or Slots(1)
+        self._admission = admission
         peer = link.peer
         # A caller that is a worker itself makes nested calls alone.
         self.nested = peer is not None and peer.slots > 0
@@ -229,8 +233,8 @@ class Sessions(ServedLink):
         if isinstance(answer, Nack):
             session.send_answer(answer)
             return
-        if task.slots or answer.declared.plain:
-            refused = self._take_slots(session, answer.declared)
+        if task.slots or answer.declared.plain or self._admission is not None:
+            refused = self._find_refusal(session, answer.declared)
             if refused is not None:
                 session.send_answer(refused)
                 return
@@ -248,20 +252,28 @@ class Sessions(ServedLink):
         """Let the caller know that so many slots are kept for it."""
         self.link.send(Offer(0, slots))
 
-    def _take_slots(self, session: Session, declared: Declaration) -> Nack | None:
-        """Have a call hold the slots that it needs; return the refusal when there are too few."""
-        task, all_slots = session.task, self._slots
-        forced = not self._counts_slots
-        needed = declared.slots if forced else task.slots
-        if needed > all_slots.total and not forced:
-            text = f"it has {all_slots.total} slots in all, and the call needs {needed}"
-            return Nack(task.call, NackCode.BUSY, text)
-        session.held = all_slots.take(
-            self, declared.name, needed, offered=task.offered, forced=forced
-        )
-        if session.held is None:
-            return Nack(task.call, NackCode.BUSY, all_slots.describe_holders(), needed)
-        return None
+    def _find_refusal(self, session: Session, declared: Declaration) -> Nack | None:
+        """Return why a call is refused for now; else have it hold the slots that it needs."""
+        call, plain = session.task.call, declared.plain
+        if self._admission is not None:
+            # Without the call itself, which has been opened.
+            active = sum(one.open_calls for one in copy_members(all_sessions)) - 1
+            why = self._admission.find_reason(active, declared.name, plain=plain)
+            if why:
+                return Nack(call, NackCode.BUSY, printable(why, TEXT_LIMIT))
+        needed, forced = session.task.slots, not self._counts_slots
+        if forced:
+            needed = declared.slots
+        if not (needed or plain):
+            return None
+        total = self._slots.total
+        if needed > total and not forced:
+            text = f"it has {total} slots in all, and the call needs {needed}"
+            return Nack(call, NackCode.BUSY, text)
+        offered = session.task.offered
+        held = self._slots.take(self, declared.name, needed, offered=offered, forced=forced)
+        session.held = held
+        return None if held else Nack(call, NackCode.BUSY, self._slots.describe_holders(), needed)
 
     def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
