@@ -46,7 +46,8 @@ class WorkerLink:
     ``calls`` are those that are open, by their number; ``unacknowledged`` are the numbers of those
     without an Ack, in their order, and ``pulse`` says whether the worker answers. ``usable`` says
     whether new calls may be sent, ``closed`` that the pool let go of the worker. ``deltas`` says
-    that the worker understands what only says what changed.
+    that the worker understands what only says what changed. ``wanted`` are the
+    numbers of slots that it will offer.
     """
 
     def __init__(self, link: Link, *, strict: bool) -> None:
@@ -61,6 +62,7 @@ class WorkerLink:
         self.unacknowledged: dict[int, None] = {}
         self.pulse = Pulse(link, self.calls, self.unacknowledged)
         self.proxy_sent = False
+        self.wanted: set[int] = set()
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
         self._serial = count(1)
 
@@ -171,6 +173,9 @@ class Call(Position):
             return
         if state == END:
             self._leave_table()
+            if type(frame) is Nack and frame.slots:
+                # Here, and not when the caller wakes: the offer may come with the next frame.
+                self.connection.wanted.add(frame.slots)
         elif state == "flow closing":
             return
         self.wake_caller(frame)

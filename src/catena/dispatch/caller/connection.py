@@ -74,11 +74,9 @@ class WorkerConnection(WorkerLink):
         self._proxy_id, self._proxy = proxy
         self._exit = exit
         self._lost = 0
-        # The slots that the worker has in all, 0 where it counts none; those that calls of this
-        # process have, and the numbers of slots that it was asked for.
+        # The slots that the worker has in all, 0 where it counts none.
         self.slots = link.peer.slots if link.peer and SLOTS in link.capabilities else 0
         self.line: CallLine | None = None
-        self._wanted: set[int] = set()
         connections.add(self)
 
     @property
@@ -148,20 +146,16 @@ class WorkerConnection(WorkerLink):
 
     def may_have(self, slots: int) -> bool:
         """Say whether nothing is known here for which the worker would refuse a call."""
-        if slots in self._wanted:
+        if slots in self.wanted:
             return False
         taken = sum(call.declared.slots for call in self.calls.values()) if self.slots else 0
         return not self.slots or taken + slots <= self.slots
 
     def want_slots(self, slots: int) -> None:
         """Ask the worker for an offer, unless it was asked already."""
-        if slots not in self._wanted and SLOTS in self.link.capabilities:
-            self._wanted.add(slots)
+        if slots not in self.wanted and SLOTS in self.link.capabilities:
+            self.wanted.add(slots)
             self.link.send(Want(0, slots))
-
-    def note_wanted(self, slots: int) -> None:
-        """Note that the worker will offer slots without being asked."""
-        self._wanted.add(slots)
 
     def decline_slots(self, slots: int) -> None:
         """Give slots back that nobody here needs any more."""
@@ -183,7 +177,7 @@ class WorkerConnection(WorkerLink):
         if call is not None:
             call.take_frame(frame)
         elif isinstance(frame, Offer):
-            self._wanted.discard(frame.slots)
+            self.wanted.discard(frame.slots)
             if self.line is None:
                 self.decline_slots(frame.slots)
             else:

@@ -105,7 +105,15 @@ class Line:
         may_go_at_once = turn.waiter is None
         while True:
             left = turn.seconds_left()
-            fit = _choose_fit(turn, await way.reach_all(turn.declared.name))
+            reaching = asyncio.timeout(left)
+            try:
+                async with reaching:
+                    found = await way.reach_all(turn.declared.name)
+            except TimeoutError:
+                if not reaching.expired():
+                    raise
+                continue
+            fit = _choose_fit(turn, found)
             if not fit:
                 return None
             for connection in fit:
@@ -115,10 +123,10 @@ class Line:
                 if free:
                     return min(free, key=_rank)
             may_go_at_once = False
-            found = await self._wait(turn, fit, left)
-            if found is not None and found.usable:
+            offering = await self._wait(turn, fit, left)
+            if offering is not None and offering.usable:
                 turn.offered = True
-                return found
+                return offering
 
     async def _wait(
         self, turn: Turn, fit: list[WorkerConnection], seconds: float
@@ -140,7 +148,8 @@ class Line:
             await asyncio.wait((waiter,), timeout=seconds)
         except asyncio.CancelledError:
             if waiter.done() and (found := waiter.result()) is not None:
-                self.take_offer(found, turn.slots)
+                turn.offered = True
+                self.pass_on(found, turn)
             raise
         finally:
             if turn in row:
@@ -177,7 +186,6 @@ class Line:
         """Note that a worker has refused a call for want of slots; it offers them later."""
         turn.offered = False
         self._said[connection.worker] = printable(text)
-        connection.note_wanted(turn.slots)
 
     def pass_on(self, connection: WorkerConnection, turn: Turn) -> None:
         """Give away the offer that a call has not used, if it had one."""
