@@ -12,6 +12,8 @@ import pytest
 import catena
 from catena.dispatch.caller import line as lines
 from catena.dispatch.caller.line import line_of
+from catena.dispatch.holding import Loan
+from catena.dispatch.worker.slots import Slots
 from catena.errors import Busy, DispatchTimeout, NoPool, SerializationError
 from tests.dispatch.ends import Through
 from tests.dispatch.slot_ends import pool
@@ -426,3 +428,37 @@ def test_nested_calls_stand_before_the_others() -> None:
         await quick(number + 1)
 
     run(main())
+
+
+def test_a_thread_lends_and_takes_back() -> None:
+    """P13, D1b: a plain function that waits on its thread lends its slot from there."""
+
+    async def main() -> None:
+        slots, user = Slots(1), _User()
+        held = slots.take(user, "app.f", 1, offered=False, forced=False)
+        assert held is not None
+        assert slots.take(user, "app.g", 1, offered=False, forced=False) is None
+        loan = Loan(held)
+        await asyncio.to_thread(loan.lend)
+        await settle()
+        # Lent at once to the one that waits, and taken back over the limit.
+        assert user.offers == [1]
+        await asyncio.to_thread(loan.take_back)
+        await settle()
+        assert slots.taken == 2
+        held.end()
+        slots.decline(user, 1)
+        assert slots.taken == 0
+
+    run(main())
+
+
+class _User:
+    nested = False
+
+    def __init__(self) -> None:
+        self.offers: list[int] = []
+
+    def offer_slots(self, slots: int) -> None:
+        """Keep an offer."""
+        self.offers.append(slots)

@@ -49,7 +49,7 @@ class Holding:
             raise asyncio.CancelledError(f"routine {self.routine} was cancelled")
 
     def lend(self) -> None:
-        """Let others have the slots while the call waits; on the loop of the worker."""
+        """Let others have the slots while the call waits."""
         self._waits += 1
         if self._waits == 1 and not self._ended and self._counter is not None:
             self._counter.release(self.slots)
