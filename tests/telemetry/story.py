@@ -133,6 +133,7 @@ async def story() -> None:
         events.WorkerStarted("w1", os.getpid()),
         events.WorkerExited("w1", os.getpid(), -9, "killed by SIGKILL"),
         events.WorkerReplaced("w1", "w2", "killed by SIGKILL"),
+        events.LogRecordsDropped("w1", 3),
         events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),
         events.WorkerRecovered("w1", os.getpid(), 3.5),
         events.WorkerGivenUp("w1", os.getpid(), 30.5),

@@ -150,6 +150,14 @@ class WorkerReplaced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LogRecordsDropped(Event):
+    """Log records of a worker did not reach its parent, because too many of them were waiting."""
+
+    worker: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSuspected(Event):
     """A worker has not answered for some seconds, and gets no calls while another one is ready.
 

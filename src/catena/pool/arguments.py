@@ -10,6 +10,7 @@ from catena.pool.bootstrap import split_name
 
 Loop = Literal["auto", "asyncio", "uvloop"]
 Restart = Literal["always", "never"]
+Logging = Literal["worker", "parent"]
 
 
 def checked_number(name: str, value: object, *, least: int) -> int | None:
@@ -62,6 +63,13 @@ def checked_function(option: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"{option} must be a text such as 'module:function', it is {value!r}")
     split_name(value, option)
+    return value
+
+
+def checked_switch(name: str, value: object) -> bool:
+    """Return True or False. Raises TypeError for anything else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, it is {value!r}")
     return value
 
 

@@ -17,6 +17,7 @@ from collections import Counter, deque
 from typing import Any, Literal
 
 from catena.pool.held import hold_descriptor, let_go
+from catena.pool.records import RecordRelay
 
 Output = Literal["stdout", "stderr"]
 
@@ -57,9 +58,15 @@ class Pipe:
 
 
 class OutputRelay:
-    """Copies lines, in a thread of its own, until it is finished; pipes may be added until then."""
+    """Copies lines, in a thread of its own, until it is finished; pipes may be added until then.
 
-    def __init__(self) -> None:
+    With a ``prefix`` each line begins with its worker's id. With ``records`` there is a way for the
+    log records of workers, too.
+    """
+
+    def __init__(self, *, prefix: bool = False, records: bool = False) -> None:
+        self._prefix = prefix
+        self.records = RecordRelay() if records else None
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._run, name="catena-relay", daemon=True)
         self._stop_reader, self._stop_writer = map(hold_descriptor, os.pipe())
@@ -84,6 +91,8 @@ class OutputRelay:
         Their workers have ended, so no more is to come from them; their children may live on.
         """
         os.write(self._stop_writer, b".")
+        if self.records is not None:
+            self.records.finish(timeout)
         self._thread.join(timeout)
         if not self._thread.is_alive():
             self._selector.close()
@@ -134,6 +143,8 @@ class OutputRelay:
         if not text:
             return
         name = pipe.stream
+        if self._prefix:
+            text = "".join(f"[{pipe.name}] {line}\n" for line in text[:-1].split("\n"))
         try:
             _put(getattr(sys, name, None), text)
         except BaseException as error:

@@ -28,6 +28,7 @@ from catena.errors import ForkedPool, NoPool, WorkerStartError
 from catena.ids import new_id
 from catena.pool import forking
 from catena.pool.arguments import (
+    Logging,
     Loop,
     Restart,
     checked_choice,
@@ -36,9 +37,11 @@ from catena.pool.arguments import (
     checked_loop,
     checked_number,
     checked_patience,
+    checked_switch,
 )
 from catena.pool.bootstrap import check_started_as
 from catena.pool.heartbeat import SECONDS, Heartbeat
+from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
 from catena.pool.restarts import Restarts
 from catena.pool.silence import SilenceKeeper
@@ -69,6 +72,8 @@ class WorkerPool:
     refuses more, and Busy is raised when all do. ``refuse`` names a function, as
     "module:function", that every worker calls with the number of its active calls and the name of
     the routine, before a call begins there; it refuses the call by returning True, or the reason.
+    With a ``prefix`` each line that a worker prints begins with its id. With ``logging="parent"``
+    what workers log is handled by the loggers of this process, whose levels hold there as well.
     ``unresponsive_after`` is how many seconds a worker may leave the pool without any answer, as
     one does whose event loop is blocked; then it is killed. With None it never is.
     With ``restart="always"`` another worker takes the place of one that dies: at once when calls
@@ -106,6 +111,8 @@ class WorkerPool:
         restart_pause: float = 10.0,
         max_calls_in_flight: int | None = None,
         refuse: str | None = None,
+        prefix: bool = False,
+        logging: Logging = "worker",
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
         self._start_timeout = checked_patience("start_timeout", start_timeout)
@@ -118,6 +125,8 @@ class WorkerPool:
         limit = checked_number("restart_limit", restart_limit, least=1) or 1
         longest = checked_patience("restart_pause", restart_pause)
         self._restarts = Restarts(limit if replaces else 0, longest)
+        self._prefix = checked_switch("prefix", prefix)
+        self._records = checked_choice("logging", logging, Logging) == "parent"
         # What each worker is given, as JSON has it.
         self._options = {
             "loop": checked_loop(loop),
@@ -294,6 +303,7 @@ class WorkerPool:
         secret = secrets.token_bytes(32)
         workers = self._workers = LocalWorkers(
             {**self._options, "secret": secret.hex()},
+            OutputRelay(prefix=self._prefix, records=self._records),
             start_timeout=self._start_timeout,
             stop_timeout=self._stop_timeout,
         )

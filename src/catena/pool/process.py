@@ -15,6 +15,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakSet
@@ -72,6 +73,7 @@ class Worker:
         self._given_up = ""
         self._control: socket.socket | None = None
         self._errors: Pipe | None = None
+        self._records: dict[str, Any] | None = None
 
     @property
     def pid(self) -> int:
@@ -109,6 +111,7 @@ class Worker:
             "sys_path": likeness.parent_path(),
             "argv": likeness.parent_arguments(),
             "environment": likeness.restored_environment(),
+            "records": self._records,
             **self._options,
         }
         return json.dumps(facts).encode() + b"\n"
@@ -117,7 +120,13 @@ class Worker:
         self._control, theirs = socket.socketpair()
         hold_descriptor(self._control.fileno())
         self._control.setblocking(False)
-        with theirs:
+        given: tuple[int, ...] = ()
+        if self._relay.records is not None:
+            fd, self._records = self._relay.records.open_channel(self.id)
+            given = (fd,)
+        with theirs, ExitStack() as stack:
+            for fd in given:
+                stack.callback(os.close, fd)
             # Whatever socket.setdefaulttimeout was given.
             theirs.setblocking(True)
             process = self._process = subprocess.Popen(  # noqa: S603 - our own command
@@ -126,6 +135,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
+                pass_fds=given,
                 # A group of its own: Ctrl-C at a terminal is the parent's to handle.
                 process_group=0,
             )

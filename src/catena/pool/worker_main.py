@@ -30,8 +30,10 @@ from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool import forking
 from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, import_function
+from catena.pool.forwarding import open_forwarder
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold_descriptor
+from catena.pool.lines import write_whole_lines
 from catena.pool.socket_dir import remove_abandoned
 from catena.pool.stacks import StackFile, stack_path
 from catena.proxy.table import ProxyTable
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     facts = json.loads(line)
     control = _settle_in(facts)
+    forwarder = open_forwarder(facts)
     bootstrap = _call_bootstrap(facts, control)
     admission = _find_admission(facts, control)
     # What is imported by now stays: the collector need not look at it again.
@@ -74,6 +77,8 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         serving.remove_socket()
     bootstrap.finish_worker(serving.seconds_left())
+    if forwarder is not None:
+        forwarder.finish(serving.seconds_left())
     return 0
 
 
@@ -85,11 +90,7 @@ def _settle_in(facts: dict[str, Any]) -> int:
     adopt_id(facts["worker"], facts["slots"])
     # Whoever wants this process to end closes its standard input; Ctrl-C is the parent's.
     signal.signal(signal.SIGINT, _ignore_signal)
-    for stream in (sys.stdout, sys.stderr):
-        # What the relay reads is UTF-8, whatever the parent's terminal takes.
-        stream.reconfigure(  # type: ignore[union-attr]
-            encoding="utf-8", errors="backslashreplace", line_buffering=True
-        )
+    write_whole_lines()
     # A routine that reads its standard input finds it empty, and so do processes it starts.
     control = hold_descriptor(os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -23,13 +23,19 @@ _COPYING = 1.0
 class LocalWorkers:
     """Workers on this machine.
 
-    ``options`` is what each of them is given, as JSON has it; ``start_timeout`` is how many seconds
-    they may take to come up, ``stop_timeout`` how many they may take to clean up.
+    ``options`` is what each of them is given, as JSON has it; ``relay`` copies what they print, and
+    is finished with them; ``start_timeout`` is how many seconds they may take to come up,
+    ``stop_timeout`` how many they may take to clean up.
     ``all`` holds those that came up and have not ended since.
     """
 
     def __init__(
-        self, options: dict[str, Any], *, start_timeout: float, stop_timeout: float
+        self,
+        options: dict[str, Any],
+        relay: OutputRelay,
+        *,
+        start_timeout: float,
+        stop_timeout: float,
     ) -> None:
         self.all: list[Worker] = []
         self.stopping = False
@@ -39,7 +45,7 @@ class LocalWorkers:
         self._options = options
         self._start_timeout = start_timeout
         self._directory: SocketDirectory | None = None
-        self._relay = OutputRelay()
+        self._relay = relay
 
     async def start(self, many: int) -> list[Worker]:
         """Start so many and return them, in the order of their numbers.

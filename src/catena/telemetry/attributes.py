@@ -54,6 +54,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.version.remote": "That of the peer; empty before the first refusal.",
     "catena.worker.cause": "Why a worker does not answer, in words.",
     "catena.worker.id": "The worker that runs the call, or that wrote the record.",
+    "catena.log.records": "How many log records of a worker were dropped.",
     "catena.worker.replacement": "The worker that took the place of another one.",
     "catena.worker.silence": "For how many seconds a worker had not answered.",
     "code.function.name": "The routine's full name.",

@@ -1,9 +1,9 @@
-"""The rows of the catalog about workers that do not answer."""
+"""The rows of the catalog about workers that do not answer, and about what they log."""
 
 from __future__ import annotations
 
 from catena import events
-from catena.telemetry.rows import ERROR, INFO, POOL, Log, Row, counter, make_row
+from catena.telemetry.rows import ERROR, INFO, POOL, WARNING, Log, Row, counter, make_row
 
 _WORKER = {
     "catena.worker.id": "worker",
@@ -32,5 +32,16 @@ ANSWERING: tuple[Row, ...] = (
         ),
         Log("catena.worker.given_up", ERROR, POOL),
         fields=_WORKER,
+    ),
+    make_row(
+        events.LogRecordsDropped,
+        counter(
+            "catena.log.dropped",
+            "{record}",
+            "Log records of workers that did not reach their parent.",
+            keeping="direct",
+        ),
+        Log("catena.log.dropped", WARNING, POOL),
+        fields={"catena.worker.id": "worker", "catena.log.records": "count"},
     ),
 )
