@@ -34,6 +34,7 @@ ANNOUNCED = {
     "WorkerStarted",
     "WorkerExited",
     "WorkerReplaced",
+    "LogRecordsDropped",
     "WorkerSuspected",
     "WorkerRecovered",
     "WorkerGivenUp",
