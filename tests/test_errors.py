@@ -43,6 +43,7 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.TaskFactoryDisplaced: {"loop": "<Loop>", "factory": "<function spans>"},
     errors.NoPool: {"routine": "app.job", "reason": "the pool has ended"},
     errors.DefaultPoolExists: {"existing": "<WorkerPool of 4 workers>"},
+    errors.BlockingRefused: {"routine": "app.job"},
     errors.ForkedPool: {"opened_by": 7, "routine": "app.job"},
     errors.ForkRefused: {"variable": "GRPC_ENABLE_FORK_SUPPORT"},
     errors.PeerRefused: {"peer": "w1", "pid": 7},

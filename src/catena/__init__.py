@@ -23,6 +23,7 @@ from catena.dispatch.routine import Routine, routine
 from catena.dispatch.statistics import Statistics, statistics
 from catena.errors import (
     AddressRefused,
+    BlockingRefused,
     Busy,
     CatenaError,
     CatenaWarning,
@@ -49,6 +50,7 @@ from catena.wire.versions import SOFTWARE as __version__
 
 __all__ = [
     "AddressRefused",
+    "BlockingRefused",
     "Busy",
     "CatenaError",
     "CatenaWarning",

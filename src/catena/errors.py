@@ -12,6 +12,7 @@
         NoPool                      a routine was called where no pool is open
           ForkedPool                ... or in a child that was forked from the pool's process
         DefaultPoolExists           a second default pool in one process
+        BlockingRefused             a blocking call on the pool's own thread; also a RuntimeError
         ForkRefused                 a fork whose child would crash; also a RuntimeError
         WorkerLost                  the worker went away during a call
         DispatchTimeout             no worker accepted a call in time; also a TimeoutError
@@ -37,12 +38,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from catena.call_errors import BlockingRefused
 from catena.escape import printable
-from catena.facts import INSTALL, Facts, install_command, numbers_of, show_task
+from catena.facts import INSTALL, CatenaError, Facts, install_command, numbers_of, show_task
 
 __all__ = [
     "INSTALL",
     "AddressRefused",
+    "BlockingRefused",
     "Busy",
     "CatenaError",
     "CatenaWarning",
@@ -65,10 +68,6 @@ __all__ = [
     "WorkerStartError",
     "install_command",
 ]
-
-
-class CatenaError(Facts, Exception):
-    """Base class of every error that Catena itself raises."""
 
 
 class CatenaWarning(Facts, Warning):

@@ -1,4 +1,4 @@
-"""The base of the errors and warnings of ``catena.errors``: facts, and a text made from them."""
+"""The bases of the errors and warnings of ``catena.errors``: facts, and a text made from them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ class Facts:
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(self.__dict__)
+
+
+class CatenaError(Facts, Exception):
+    """Base class of every error that Catena itself raises."""
+
+    __module__ = OURS
 
 
 def rebuild_error(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:

@@ -15,6 +15,7 @@ ROOMS: list[tuple[str, ...]] = [
         "errors",
         "escape",
         "facts",
+        "call_errors",
         "grpc_loading",
         "ids",
         "standing",

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Callable
 from typing import Protocol
+
+from catena.context.ownership import running_loop
 
 
 class SlotCounter(Protocol):
@@ -33,12 +36,13 @@ class Holding:
     Several calls may be awaited at once: the slots are lent from the first to the last.
     """
 
-    __slots__ = ("_counter", "_ended", "_waits", "cancelled", "routine", "slots")
+    __slots__ = ("_counter", "_ended", "_waits", "cancelled", "loop", "routine", "slots")
 
     def __init__(self, routine: str, slots: int = 0, counter: SlotCounter | None = None) -> None:
         self.routine = routine
         self.slots = slots
         self.cancelled = False
+        self.loop = running_loop()
         self._counter = counter
         self._waits = 0
         self._ended = False
@@ -69,7 +73,10 @@ class Holding:
 
 
 class Loan:
-    """The slots of a call that waits for one call of its own: lent once, and taken back once."""
+    """The slots of a call that waits for one call of its own: lent once, and taken back once.
+
+    The call may wait in a thread: the slots are counted on the loop of the worker.
+    """
 
     __slots__ = ("_holding", "_lent")
 
@@ -77,17 +84,24 @@ class Loan:
         self._holding = held
         self._lent = False
 
+    def _run_on_loop(self, count: Callable[[], object]) -> None:
+        loop = self._holding.loop
+        if loop is None or loop is running_loop():
+            count()
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(count, context=contextvars.Context())
+
     def lend(self) -> None:
         """Lend the slots, from now on."""
         if not self._lent:
             self._lent = True
-            self._holding.lend()
+            self._run_on_loop(self._holding.lend)
 
     def take_back(self) -> None:
         """Take them back, if they were lent."""
         if self._lent:
             self._lent = False
-            self._holding.take_back()
+            self._run_on_loop(self._holding.take_back)
 
 
 holding: contextvars.ContextVar[Holding | None] = contextvars.ContextVar(

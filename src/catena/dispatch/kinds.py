@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
+from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.method import Method
 
 P = ParamSpec("P")
@@ -13,10 +14,45 @@ Q = ParamSpec("Q")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 R = TypeVar("R")
+T = TypeVar("T")
 MYPY = False
 """mypy takes it for true, and nobody else does."""
 
 Kind = Literal["coroutine", "stream", "plain"]
+
+
+class HasDispatcher(Protocol):
+    """A WorkerPool, as far as routines know it."""
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What calls to it go through."""
+        ...
+
+
+class Calls(Protocol[P, R_co]):
+    """What a routine is called by: with ``await``, or with ``blocking`` from a thread."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Dispatch."""
+        ...
+
+    @overload
+    def blocking(
+        self: Calls[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def blocking(
+        self: Calls[P, AsyncGenerator[T, Any]], *args: P.args, **kwargs: P.kwargs
+    ) -> Generator[T, Any, None]: ...
+    def blocking(self, *args: Any, **kwargs: Any) -> Any:
+        """Dispatch and have this thread wait: for the result, or, of a stream, for each value.
+
+        For code without an event loop of its own, in any thread. What the routine raises is raised
+        here, its variables come back, and an interrupt cancels it, as with ``await``. Raises
+        BlockingRefused on the thread of the pool's event loop, which would wait for itself.
+        """
+        ...
 
 
 class PlainRoutine(Protocol[P, R_co]):
@@ -30,11 +66,15 @@ class PlainRoutine(Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process, and blocks."""
         ...
 
-    def on(self, pool: Any, /) -> Callable[P, Coroutine[Any, Any, R_co]]:
+    def on(self, pool: HasDispatcher, /) -> Calls[P, Coroutine[Any, Any, R_co]]:
         """Return the routine as a function whose calls go to this pool, whatever is bound.
 
         Raises NoPool when the pool is not open.
         """
+        ...
+
+    def blocking(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Dispatch and have this thread wait for the result, as a routine's ``blocking`` does."""
         ...
 
     # What functions have; update_wrapper sees to it.

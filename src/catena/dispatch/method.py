@@ -77,7 +77,7 @@ _function_of = cast("Any", Method).__dict__["_function"].__get__
 class Bound(partial[Any]):
     """A routine bound to an instance; a partial, because those are made and called without Python.
 
-    It answers as the bound method does, except that ``local`` is bound, too.
+    It answers as the bound method does, except that ``local`` and ``blocking`` are bound, too.
     """
 
     __slots__ = ()
@@ -90,7 +90,7 @@ class Bound(partial[Any]):
         if name in _PARTIAL:
             return super().__getattribute__(name)
         method = _method_of(self)
-        if name == "local":
+        if name in ("local", "blocking"):
             return MethodType(getattr(method, name), method.__self__)
         if name == "on":
             return partial(_route_method, method)
@@ -121,6 +121,6 @@ def _method_of(bound: Any) -> MethodType:
     return MethodType(_partial_function(bound), *_partial_arguments(bound))
 
 
-def _route_method(method: MethodType, pool: Any) -> MethodType:
-    """Return a bound method whose calls go to one pool."""
-    return MethodType(cast("Any", method).on(pool), method.__self__)
+def _route_method(method: MethodType, pool: Any) -> Bound:
+    """Return a bound routine whose calls go to one pool."""
+    return Bound(cast("Any", method).on(pool), method.__self__)

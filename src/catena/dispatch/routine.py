@@ -13,11 +13,12 @@ from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.context.options import checked_seconds
+from catena.dispatch.caller.blocking import run_blocking
 from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
-from catena.dispatch.kinds import MYPY, PlainRoutine, check_function
+from catena.dispatch.kinds import MYPY, Calls, HasDispatcher, PlainRoutine, check_function
 from catena.dispatch.method import Method, in_class
 from catena.dispatch.retry import Retry, checked_retry
 from catena.dispatch.stub import mark_async, stub_of
@@ -26,6 +27,7 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
+T = TypeVar("T")
 R = TypeVar("R")
 Y = TypeVar("Y")
 # As a whole, because mypy knows the `Any` of a coroutine that it made itself from one written here.
@@ -33,16 +35,7 @@ C = TypeVar("C", bound=Coroutine[Any, Any, Any])
 G = TypeVar("G", bound=AsyncGenerator[Any, Any])
 
 
-class HasDispatcher(Protocol):
-    """A WorkerPool, as far as routines know it."""
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """What calls to it go through."""
-        ...
-
-
-class Routine(Protocol[P, R_co]):
+class Routine(Calls[P, R_co], Protocol[P, R_co]):
     """A decorated function: calling it dispatches, ``local`` is the function itself."""
 
     @property
@@ -50,7 +43,7 @@ class Routine(Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process."""
         ...
 
-    def on(self, pool: HasDispatcher, /) -> Callable[P, R_co]:
+    def on(self, pool: HasDispatcher, /) -> Calls[P, R_co]:
         """Return the routine as a function whose calls go to this pool, whatever is bound.
 
         Raises NoPool when the pool is not open.
@@ -60,10 +53,6 @@ class Routine(Protocol[P, R_co]):
     # What functions have; update_wrapper sees to it.
     __name__: str
     __qualname__: str
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Dispatch."""
-        ...
 
     if MYPY:
         # mypy binds by the first overload below, whatever the routine takes, and would refuse each
@@ -208,8 +197,16 @@ def _route_calls(declared: Declaration, pool: Any) -> Callable[..., Any]:
     way = getattr(pool, "dispatcher", None)
     if way is None:
         raise TypeError(f"on() takes a WorkerPool, not {type(pool).__name__}")
-    call = _check_and_run(declared, _make_run(declared, way))
-    return functools.update_wrapper(call, declared.function)
+    call: Any = _check_and_run(declared, _make_run(declared, way))
+    functools.update_wrapper(call, declared.function)
+    call.blocking = _make_blocking(declared, way)
+    return call
+
+
+def _make_blocking(declared: Declaration, way: Dispatcher | None = None) -> Callable[..., Any]:
+    """Return the routine as a function that waits for the result."""
+    run = functools.partial(run_blocking, declared, way=way)
+    return functools.update_wrapper(_check_and_run(declared, run), declared.function)
 
 
 def dress_wrapper(declared: Declaration) -> None:
@@ -220,6 +217,7 @@ def dress_wrapper(declared: Declaration) -> None:
     _mark_wrapper(declared)
     declared.wrapper.local = function
     declared.wrapper.on = functools.partial(_route_calls, declared)
+    declared.wrapper.blocking = _make_blocking(declared)
     if inspect.isfunction(function):
         declared.check = stub_of(function)
     if not declared.stream:

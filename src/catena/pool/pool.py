@@ -10,13 +10,15 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast
 
+from catena.dispatch.declaration import declaration_of
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
+from catena.dispatch.kinds import Calls
 from catena.dispatch.open_pools import (
     claim_default,
     find_default,
@@ -40,6 +42,7 @@ from catena.pool.arguments import (
     checked_switch,
 )
 from catena.pool.bootstrap import check_started_as
+from catena.pool.broadcast import OneWorker, gather_by_worker
 from catena.pool.heartbeat import SECONDS, Heartbeat
 from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
@@ -49,6 +52,9 @@ from catena.pool.upkeep import Upkeep
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
 from catena.proxy.watch import Watch, look_pause
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class WorkerPool:
@@ -248,6 +254,26 @@ class WorkerPool:
         """
         with _bind(self.dispatcher):
             yield self
+
+    async def broadcast(
+        self, routine: Calls[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> dict[str, T]:
+        """Call a routine once on each worker, all at once; return the results by worker.
+
+        Each call gets a fork of the caller's chain: what the routine sets stays there. When all
+        have ended, raises one ExceptionGroup of what they raised. Raises TypeError for a stream
+        and for wrong arguments, and NoPool when the pool is not open.
+        """
+        declared = declaration_of(routine)
+        if declared.stream:
+            raise TypeError(f"{declared.name} is a stream, whose values broadcast cannot gather")
+        way = self.dispatcher
+        members = () if self._proxy is None else tuple(self._proxy.members)
+        calls = [
+            (one.worker, cast("Any", routine).on(OneWorker(way, one))(*args, **kwargs))
+            for one in members
+        ]
+        return await gather_by_worker(declared.name, calls)
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -6,6 +6,7 @@ Each open call has a number on its link, and its frames find it by that.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -64,12 +65,13 @@ class WorkerConnection(WorkerLink):
         *,
         strict: bool = False,
         exit: asyncio.Future[str] | None = None,
+        listed: bool = True,
     ) -> None:
         super().__init__(link, strict=strict)
         version = link.peer.software if link.peer else ""
         self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
         self._farewell = ""
-        self._ids = count(1)
+        self._ids: Iterator[int] = count(1)
         self._last = 0
         self._proxy_id, self._proxy = proxy
         self._exit = exit
@@ -77,7 +79,9 @@ class WorkerConnection(WorkerLink):
         # The slots that the worker has in all, 0 where it counts none.
         self.slots = link.peer.slots if link.peer and SLOTS in link.capabilities else 0
         self.line: CallLine | None = None
-        connections.add(self)
+        self.spare_numbers: list[int] = []
+        if listed:
+            connections.add(self)
 
     @property
     def open_calls(self) -> int:
@@ -160,6 +164,23 @@ class WorkerConnection(WorkerLink):
     def decline_slots(self, slots: int) -> None:
         """Give slots back that nobody here needs any more."""
         self.link.send(Decline(0, slots))
+
+    def reserve_number(self) -> int:
+        """Return a number on this link for a call that is made elsewhere."""
+        return self.spare_numbers.pop() if self.spare_numbers else next(self._ids)
+
+    def send_handed(self, task: Task, call: Call) -> None:
+        """Send the Task of a call that was made elsewhere, with what only this link knows."""
+        self._last = max(self._last, task.call)
+        self.calls[task.call] = call
+        self.unacknowledged[task.call] = None
+        if not self.pulse.is_alert:
+            self.pulse.watch()
+        number, body = self.number_code(task.callable)
+        proxy = b"" if self.proxy_sent else self._proxy
+        self.proxy_sent = True
+        there = {"function": number, "callable": body, "proxy": proxy, "proxy_id": self._proxy_id}
+        self.link.send(task._replace(**there))
 
     def _note_attempt(
         self, operation: Dispatch, id: int, manifest: ChainManifest | None, payload: bytes

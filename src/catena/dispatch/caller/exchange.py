@@ -10,6 +10,7 @@ from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.caller.hand_over import HandedLine, no_pool, reach_elsewhere
 from catena.dispatch.caller.line import Turn, line_of
 from catena.dispatch.caller.retries import Losses, furthest, wait_to_retry
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
@@ -18,7 +19,7 @@ from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan, holding, open_loan
 from catena.dispatch.open_pools import describe_unreachable, find_dispatcher
-from catena.errors import Busy, CatenaError, NoPool, SerializationError, WorkerLost
+from catena.errors import Busy, CatenaError, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
 from catena.events.carrier import relayed
@@ -30,12 +31,6 @@ Dispatching = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, An
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """The positional and the named arguments of a call."""
-
-ELSEWHERE = (
-    "the pool that is open here belongs to another event loop, and takes calls on that loop alone"
-    " (asyncio.run_coroutine_threadsafe makes one there)"
-)
-"""Why a call is refused that would cross from one event loop to another, or between threads."""
 
 _ATTEMPTS = 64
 
@@ -114,9 +109,9 @@ async def _send_in_turn(
     losses: Losses = []
     for _ in range(_ATTEMPTS):
         through = find_dispatcher() if way is None else way
-        if through is None or through.loop is not running_loop():
-            raise _refuse_here(declared, through)
-        line = line_of(through)
+        if through is None:
+            raise no_pool(declared, describe_unreachable())
+        line = line_of(through) if through.loop is running_loop() else HandedLine(through)
         turn = turn or line.begin_turn(declared, bounds, loan)
         connection = await line.await_turn(through, turn)
         if connection is None:
@@ -165,11 +160,11 @@ async def send_call(
     losses: Losses = []
     for _ in range(_ATTEMPTS):
         through = find_dispatcher() if way is None else way
-        if through is None or through.loop is not running_loop():
-            raise _refuse_here(declared, through)
-        connection: WorkerConnection | None = through.pick_connection()
+        connection: WorkerConnection | None
         try:
-            if connection is None or connection.link.congested:
+            if through is None or through.loop is not running_loop():
+                connection = await reach_elsewhere(declared, through, bounds)
+            elif (connection := through.pick_connection()) is None or connection.link.congested:
                 connection = await _reach_worker(through, connection, declared, bounds)
             if connection.worker in busy or not connection.link.up:
                 # Nothing is handed to a link that has ended meanwhile.
@@ -221,19 +216,6 @@ async def _reach_worker(
     if first == left:
         raise declared.out_of_time()
     raise bounds.not_accepted(worker)
-
-
-def _refuse_here(declared: Declaration, through: Dispatcher | None) -> NoPool:
-    """Return the error of a call where there is no pool, or only one of another loop."""
-    if through is None:
-        return no_pool(declared, describe_unreachable())
-    through.check_process(declared.name)
-    return no_pool(declared, ELSEWHERE)
-
-
-def no_pool(declared: Declaration, reason: str = "") -> NoPool:
-    """Return the error of a routine that cannot be called here, announced."""
-    return announced(NoPool(routine=declared.name, reason=reason))
 
 
 def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:

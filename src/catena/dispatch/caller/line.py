@@ -53,7 +53,7 @@ class Turn:
         self.offered = False
         self.waiter: asyncio.Future[WorkerConnection | None] | None = None
         self._began = monotonic()
-        self._bounds = bounds
+        self.bounds = bounds
 
     def __lt__(self, other: Turn) -> bool:
         return self.serial < other.serial
@@ -68,7 +68,7 @@ class Turn:
 
         Raises TimeoutError and DispatchTimeout when its time is up.
         """
-        waited, bounds = self.seconds_waited, self._bounds
+        waited, bounds = self.seconds_waited, self.bounds
         if bounds is None:
             return LOOK_AGAIN
         left = bounds.seconds_left()
@@ -95,6 +95,11 @@ class Line:
     def begin_turn(self, declared: Declaration, bounds: Bounds | None, loan: Loan | None) -> Turn:
         """Return the place of a call that is made now; while it waits, the ``loan`` is lent."""
         return Turn(declared, bounds, loan, next(self._serials))
+
+    def number_turn(self, turn: Turn) -> None:
+        """Give a call that was made on another loop its place, when it comes here first."""
+        if turn.serial < 0:
+            turn.serial = next(self._serials)
 
     async def await_turn(self, way: Dispatcher, turn: Turn) -> WorkerConnection | None:
         """Return the connection that a call may be sent on; ``turn.offered`` says whether by offer.

@@ -7,9 +7,9 @@ that got furthest.
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 
+from catena.dispatch.caller.thread_loop import pause
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.errors import WorkerLost
@@ -35,13 +35,13 @@ async def wait_to_retry(
     lost.attempts, lost.begun = len(losses), furthest(losses)
     if lost.attempts >= retry.attempts:
         return False
-    pause = retry.pause_after(lost.attempts)
+    seconds = retry.pause_after(lost.attempts)
     deadline = None if bounds is None else bounds.deadline
-    if deadline is not None and deadline - monotonic() <= pause:
+    if deadline is not None and deadline - monotonic() <= seconds:
         return False
     if CallRetried.listeners:
         announce(CallRetried(declared.name, lost.worker, lost.attempts + 1))
-    await asyncio.sleep(pause)
+    await pause(seconds)
     return True
 
 

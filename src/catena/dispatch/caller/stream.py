@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import os
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator
 from functools import partial
 from types import TracebackType
@@ -18,7 +19,9 @@ from weakref import WeakSet
 from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
-from catena.dispatch.caller.exchange import ELSEWHERE, begin_dispatch, no_pool, send_with_slots
+from catena.dispatch.caller.exchange import begin_dispatch, send_with_slots
+from catena.dispatch.caller.hand_over import no_pool
+from catena.dispatch.caller.thread_loop import ThreadLoop
 from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
@@ -33,6 +36,8 @@ from catena.wire.frames import Frame, Next, Result, Send, Throw
 T = TypeVar("T")
 
 _marks = itertools.count()
+
+_BEGAN_ELSEWHERE = "this stream has begun on another event loop, and goes on there alone"
 
 streams: WeakSet[Stream[Any]] = WeakSet()
 """Every stream of this process that was started and has not ended."""
@@ -60,6 +65,11 @@ class Stream(AsyncGenerator[T, Any]):
         self._mark = ""
         self._closed = False
         self._operation: Dispatch | None = None
+
+    @property
+    def routine(self) -> str:
+        """The name of its routine."""
+        return self._declared.name
 
     def __aiter__(self) -> Stream[T]:
         return self
@@ -131,7 +141,7 @@ class Stream(AsyncGenerator[T, Any]):
         # A link that is down, as those of a parent process are, has its own error.
         link = self._call and self._call.connection.link
         if link and link.up and link.loop is not running_loop():
-            raise no_pool(self._declared, ELSEWHERE)
+            self._check_loop(link.loop)
         self._running = True
         self._mark = ""
         try:
@@ -157,6 +167,11 @@ class Stream(AsyncGenerator[T, Any]):
             raise cast("BaseException", what)
         finally:
             del what
+
+    def _check_loop(self, loop: AbstractEventLoop) -> None:
+        """Raise NoPool on another event loop than the one on which the stream has begun."""
+        if not isinstance(loop, ThreadLoop):
+            raise no_pool(self._declared, _BEGAN_ELSEWHERE)
 
     async def _begin_call(self) -> tuple[Call, Frame]:
         args, kwargs = self._arguments or ((), {})
@@ -219,6 +234,11 @@ class Stream(AsyncGenerator[T, Any]):
         if operation is not None:
             benign = issubclass(type(error), StopAsyncIteration | GeneratorExit)
             operation.end(None if benign else error)
+
+    def give_up(self) -> None:
+        """Let go of a stream that nobody asks for values any more: it sends Cancel, and no more."""
+        if not self._closed:
+            self._give_up(GeneratorExit())
 
     def _give_up(self, error: BaseException | None = None) -> None:
         """Give the stream up: the worker closes the generator in its own context."""

@@ -15,6 +15,7 @@ from time import monotonic
 
 from catena.dispatch.caller.answers import apply_answer, mount_late
 from catena.dispatch.caller.call import Call
+from catena.dispatch.caller.thread_loop import pause
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Result
 from catena.wording import TEXT_LIMIT
 
@@ -133,7 +134,7 @@ async def _await_grace(
     until = loop.time() + call.declared.cancel_grace
     while not call.waiter.done() and (left := until - loop.time()) > 0:
         try:
-            await asyncio.wait([call.waiter], timeout=left)
+            await pause(left, call.waiter)
         except asyncio.CancelledError as second:
             if not second.args or second.args != cancelled.args:
                 again = second.with_traceback(None)

@@ -1,0 +1,83 @@
+"""One call of a routine on each worker of a pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.dispatcher import Dispatcher
+from catena.errors import CatenaError, WorkerLost
+from catena.events import announced
+from catena.proxy.member import Member
+
+T = TypeVar("T")
+
+
+class OneWorker:
+    """The way to one worker of a pool, and to no other."""
+
+    def __init__(self, pool: Dispatcher, member: Member) -> None:
+        self.loop = pool.loop
+        self.max_waiting = pool.max_waiting
+        self._pool = pool
+        self._member = member
+
+    @property
+    def dispatcher(self) -> OneWorker:
+        """What calls to it go through: a routine knows it as it knows a pool."""
+        return self
+
+    def check_process(self, routine: str) -> None:
+        """Raise ForkedPool where the pool is another process's."""
+        self._pool.check_process(routine)
+
+    def pick_connection(self) -> WorkerConnection | None:
+        """Return the connection, None when it has to be reached."""
+        caller = self._member.caller
+        return caller if caller is not None and caller.usable else None
+
+    async def reach_worker(self, routine: str) -> WorkerConnection:
+        """Connect and return the connection. Raises WorkerLost when that is not possible."""
+        cause = "it takes no more calls"
+        try:
+            caller = await self._member.reach_worker()
+            if caller.usable:
+                return caller
+        except (CatenaError, OSError) as error:
+            cause = str(error)
+        raise announced(
+            WorkerLost(worker=self._member.worker, routine=routine, begun=False, cause=cause)
+        )
+
+    async def reach_all(self, routine: str) -> list[WorkerConnection]:
+        """Return the one connection, in a list. Raises WorkerLost."""
+        return [await self.reach_worker(routine)]
+
+    def __repr__(self) -> str:
+        return f"<worker {self._member.worker}>"
+
+
+async def gather_by_worker(
+    routine: str, calls: Iterable[tuple[str, Coroutine[Any, Any, T]]]
+) -> dict[str, T]:
+    """Run one call for each worker, in tasks, and return the results by the workers' ids.
+
+    When all have ended, raises one group of what they raised, with a note of the worker each.
+    """
+    tasks = {worker: asyncio.ensure_future(call) for worker, call in calls}
+    outcomes = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    found: dict[str, T] = {}
+    failures: list[BaseException] = []
+    for worker, outcome in zip(tasks, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            outcome.add_note(f"on worker {worker}")
+            failures.append(outcome)
+        else:
+            found[worker] = outcome
+    if failures:
+        raise BaseExceptionGroup(
+            f"routine {routine} failed on {len(failures)} of {len(tasks)} workers", failures
+        )
+    return found
