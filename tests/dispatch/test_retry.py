@@ -248,7 +248,7 @@ def test_cancelling_in_the_pause_sends_nothing(monkeypatch: pytest.MonkeyPatch) 
             calling = start(again(7))
             await taken(first)
             with monkeypatch.context() as patched:
-                patched.setattr(retries.asyncio, "sleep", sleep)
+                patched.setattr(retries, "pause", sleep)
                 await first.transport.close()
                 await waits.wait()
             calling.cancel()

@@ -173,6 +173,26 @@ async def streams() -> None:
         pass
 
 
+def blocking(account: Account, pool: catena.WorkerPool) -> None:
+    """What a thread that waits gets."""
+    assert_type(total.blocking([1], scale=2.0), float)
+    assert_type(nothing.blocking(), None)
+    assert_type(list(numbers.blocking(3)), list[int])
+    assert_type(account.deposit.blocking(1), str)
+    assert_type(total.on(pool).blocking([1]), float)
+
+    total.blocking("12")  # pyright: ignore[reportArgumentType]
+    total.blocking([1], factor=2)  # pyright: ignore[reportCallIssue]
+
+
+async def broadcasts(pool: catena.WorkerPool) -> None:
+    """What a broadcast takes and returns."""
+    assert_type(await pool.broadcast(total, [1], scale=2.0), dict[str, float])
+
+    await pool.broadcast(total, "12")  # pyright: ignore[reportArgumentType]
+    await pool.broadcast(numbers, 3)  # pyright: ignore[reportArgumentType]
+
+
 async def methods(account: Account) -> None:
     """Methods keep their signatures, bound and unbound."""
     assert_type(await account.deposit(1), str)

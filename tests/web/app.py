@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import BackgroundTasks, FastAPI, WebSocket
+from fastapi import BackgroundTasks, Depends, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
 import catena
@@ -49,6 +49,43 @@ async def read_double(number: int, name: str = "-") -> tuple[int, int, str, int]
     """Dispatch."""
     request_id.set(name)
     return *(await double(number)), os.getpid()
+
+
+@app.get("/plain/{number}")
+def read_plain(number: int, name: str = "-") -> tuple[int, int, str, int]:
+    """Dispatch from the thread of a plain handler."""
+    request_id.set(name)
+    return *double.blocking(number), os.getpid()
+
+
+@app.get("/plain-count/{to}")
+def read_plain_count(to: int) -> StreamingResponse:
+    """Answer with what a stream yields, step by step in threads of the server."""
+    return StreamingResponse(count.blocking(to), media_type="text/plain")
+
+
+async def note_request() -> None:
+    """Set a variable in the task of the request."""
+    request_id.set("dependency")
+
+
+@app.get("/plain-armed", dependencies=[Depends(note_request)])
+def read_plain_armed() -> str:
+    """Return what a plain handler meets when a variable was set in the request's task."""
+    try:
+        return str(double.blocking(1))
+    except catena.ChainContention as error:
+        return type(error).__name__
+
+
+@app.get("/plain-later")
+def read_plain_later(tasks: BackgroundTasks) -> None:
+    """Dispatch in a thread, after the answer has been sent."""
+
+    def later() -> None:
+        noted.append(f"later {double.blocking(3)[0]}")
+
+    tasks.add_task(later)
 
 
 @app.get("/count/{to}")

@@ -103,6 +103,21 @@ def test_a_server_with_everything(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
+def test_plain_handlers(tmp_path: Path) -> None:
+    """D1c: they run in threads with a copy of the request's context, and call with `blocking`."""
+    with served(tmp_path / "s") as (client, server):
+        number, worker, name, here = client.get("/plain/21", params={"name": "a"}).json()
+        assert (number, name) == (42, "a")
+        assert worker != here == server.pid
+        # What it set was set in a copy.
+        assert client.get("/double/1").json()[2] == "-"
+        assert client.get("/plain-count/5").text == "0\n1\n2\n3\n4\n"
+        assert client.get("/plain-armed").json() == "ChainContention"
+        client.get("/plain-later")
+        assert until(lambda: "later 6" in client.get("/noted").json(), SECONDS)
+        assert client.get("/open").json() == 0
+
+
 def test_a_client_that_leaves_ends_its_stream(tmp_path: Path) -> None:
     """D6: what it began is closed on the worker, and the service goes on."""
     with served(tmp_path / "s") as (client, _):

@@ -47,6 +47,13 @@ _NOT_BOUND = (
 )
 
 
+NOT_RUNNING = (
+    "the event loop that the pool was opened on does not run (it has ended, or waits to be run"
+    " again), so no call can be handed over to it"
+)
+"""Why a pool cannot be reached whose loop stands still."""
+
+
 def find_dispatcher() -> Dispatcher | None:
     """Return what the current scope dispatches through, or else the default whose loop runs."""
     through = dispatcher.get()
@@ -58,8 +65,11 @@ def find_dispatcher() -> Dispatcher | None:
 
 def describe_unreachable() -> str:
     """Return why there is nothing to dispatch through although a pool is open; empty without."""
-    ready = (pool for pool in copy_members(open_pools) if pool.way is not None)
-    return _NOT_BOUND if any(pool.is_open for pool in ready) else ""
+    ready = [pool for pool in copy_members(open_pools) if pool.way is not None]
+    if any(pool.is_open for pool in ready):
+        return _NOT_BOUND
+    default = None if _default is None or not _default.is_here else _default.way
+    return NOT_RUNNING if default is not None and not default.loop.is_closed() else ""
 
 
 def find_default() -> OpenPool | None:

@@ -35,17 +35,13 @@ from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan
-from catena.dispatch.open_pools import describe_unreachable
+from catena.dispatch.open_pools import NOT_RUNNING, describe_unreachable
 from catena.errors import NoPool
 from catena.events import announced
 
 TAKEN_SECONDS = 30.0
 """How long the pool's loop may take to begin with a call: something blocks it after that."""
 
-_NOT_RUNNING = (
-    "the event loop that the pool was opened on does not run (it has ended, or waits to be run"
-    " again), so nothing can be handed over to it"
-)
 _NOT_TAKEN = (
     "the event loop that the pool was opened on has not taken the call within"
     f" {TAKEN_SECONDS:g} s; something blocks it, perhaps by waiting for this very thread"
@@ -76,7 +72,7 @@ class HandOver:
         waiter = self.loop.create_future()
         asking = _Asking(self, routine, waiter, turn)
         if not (self.through.loop.is_running() and post(self.through.loop, asking.begin)):
-            raise announced(NoPool(routine=routine, reason=_NOT_RUNNING))
+            raise announced(NoPool(routine=routine, reason=NOT_RUNNING))
         timers = [
             self.loop.call_later(TAKEN_SECONDS, asking.check_taken),
             self.loop.call_later(LOOK_SECONDS, lambda: asking.look(timers)),
@@ -163,7 +159,7 @@ class _Asking:
     def look(self, timers: list[asyncio.TimerHandle]) -> None:
         """Have the wait fail when the pool's loop has ended; look again later otherwise."""
         if not self._through.loop.is_running():
-            _resolve(self._waiter, _NOT_RUNNING)
+            _resolve(self._waiter, NOT_RUNNING)
         else:
             timers.append(self._back.call_later(LOOK_SECONDS, lambda: self.look(timers)))
 
