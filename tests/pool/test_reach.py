@@ -352,3 +352,45 @@ def test_a_forked_child_has_no_default() -> None:
             [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=False
         )
     assert (done.stdout, done.returncode) == ("0 1\n", 0), done.stderr
+
+
+FORKED_THREAD = """
+import asyncio, contextvars, os, threading
+import catena
+
+@catena.routine
+async def f() -> int:
+    return 1
+
+def call():
+    try:
+        f.blocking()
+    except catena.ForkedPool:
+        os._exit(0)
+
+async def main():
+    async with catena.WorkerPool(1) as pool:
+        child = os.fork()
+        if child == 0:
+            try:
+                threading.Thread(target=contextvars.copy_context().run, args=(call,)).start()
+                threading.Event().wait(20)
+            finally:
+                os._exit(1)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(code, await asyncio.to_thread(f.blocking))
+
+asyncio.run(main())
+"""
+
+
+def test_a_thread_of_a_forked_child_has_no_pool() -> None:
+    """D9: bound in a child, it is refused as anywhere in the child; the parent's goes on."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED_THREAD],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("0 1\n", 0), done.stderr
