@@ -81,17 +81,30 @@ def test_states_decide_who_gets_calls() -> None:
     run(main())
 
 
-def test_members_are_sent_once_to_each_worker_that_knows_the_proxy() -> None:
-    """P2: the frame goes where the proxy was sent before, and with the first call elsewhere."""
+def test_members_are_sent_once_over_each_link() -> None:
+    """P2: also where no call went: a worker may know the pool from another one."""
 
     async def main() -> None:
         async with caller_and_hand() as (caller, hand):
-            caller.renew_proxy(b"before the first call")
-            assert await hand.nothing()
-            caller.proxy_sent = True
             caller.renew_proxy(b"changed")
             assert await hand.frame() == Members(0, b"changed")
             assert await hand.nothing()
+
+    run(main())
+
+
+def test_who_drains_is_a_member_of_no_epoch_and_found_all_the_same() -> None:
+    """P12: calls do not go there any more; what it still has ends with its process, if need be."""
+
+    async def main() -> None:
+        proxy = Proxy(POOL, (ONE, TWO), "caller")
+        first, second = proxy.members
+        proxy.part_with(first)
+        assert names(proxy) == ["w2"]
+        assert codec.decode_proxy(proxy.encoded) == (POOL, (TWO,), 1)
+        assert proxy.find_member("w1") is first
+        assert (first.state, second.state) == ("draining", "ready")
+        await proxy.close()
 
     run(main())
 

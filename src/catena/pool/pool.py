@@ -85,7 +85,8 @@ class WorkerPool:
     With ``restart="always"`` another worker takes the place of one that dies: at once when calls
     have been answered since the last death, otherwise after a pause that grows up to
     ``restart_pause`` seconds; after ``restart_limit`` deaths without an answer it starts no more.
-    ``restart="never"`` replaces none.
+    ``restart="never"`` replaces none. ``drain_timeout`` is how many seconds a worker that is to go
+    may take for the calls that it has.
 
     ``async with`` opens the pool and binds it for the block; ``open`` and ``close`` do the same for
     code that begins and ends elsewhere. A ``default`` pool serves all calls of the process that
@@ -115,6 +116,7 @@ class WorkerPool:
         restart: Restart = "always",
         restart_limit: int = 8,
         restart_pause: float = 10.0,
+        drain_timeout: float = 30.0,
         max_calls_in_flight: int | None = None,
         refuse: str | None = None,
         prefix: bool = False,
@@ -131,10 +133,12 @@ class WorkerPool:
         limit = checked_number("restart_limit", restart_limit, least=1) or 1
         longest = checked_patience("restart_pause", restart_pause)
         self._restarts = Restarts(limit if replaces else 0, longest)
+        self._drain_timeout = checked_patience("drain_timeout", drain_timeout)
         self._prefix = checked_switch("prefix", prefix)
         self._records = checked_choice("logging", logging, Logging) == "parent"
         # What each worker is given, as JSON has it.
         self._options = {
+            "drain_timeout": self._drain_timeout,
             "loop": checked_loop(loop),
             "stop_timeout": self._stop_timeout,
             "strict": strict,
@@ -246,6 +250,27 @@ class WorkerPool:
         """
         await self._upkeep_here().restart()
 
+    async def drain(self, worker: str) -> None:
+        """Put another worker in the place of this one, which answers the calls that it has.
+
+        Those that are open after ``drain_timeout`` fail with WorkerLost. Raises ValueError for an
+        id that no worker has, WorkerStartError when the other one does not come up (then this one
+        stays), and NoPool when the pool is not open.
+        """
+        await self._upkeep_here().drain(worker)
+
+    async def resize(self, workers: int) -> None:
+        """Have so many workers; those that are too many answer the calls that they have, and end.
+
+        Raises TypeError and ValueError for a wrong number, an ExceptionGroup of WorkerStartError
+        for workers that do not come up, and NoPool when the pool is not open.
+        """
+        many = checked_number("workers", workers, least=1)
+        if many is None:
+            raise TypeError("workers must be a whole number, it is None")
+        await self._upkeep_here().resize(many)
+        self._spawn = many
+
     @contextmanager
     def bound(self) -> Generator[Self]:
         """Have the calls that are made within the block go to this pool, whoever opened it.
@@ -347,7 +372,7 @@ class WorkerPool:
         )
         raise_failures(await proxy.connect_all())
         self._restarts.begin_again()
-        self._upkeep = Upkeep(workers, proxy, self._restarts)
+        self._upkeep = Upkeep(workers, proxy, self._restarts, self._drain_timeout)
         self.way = proxy
         watch = Watch(lambda: proxy.members, SilenceKeeper(workers.find), self._patience)
         self._heartbeat.on_beat = watch.look

@@ -69,6 +69,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._exit: Exit | None = None
         self._noted = False
+        self._drained = False
         # Why the pool ended it, empty while it has not.
         self._given_up = ""
         self._control: socket.socket | None = None
@@ -165,12 +166,13 @@ class Worker:
             let_go(self._control.detach())
             self._control = None
 
-    def send_command(self, word: str) -> None:
-        """Have the worker do something: ``drain``. One that has ended, or has to, does nothing."""
+    def begin_drain(self) -> None:
+        """Have the worker refuse new calls, and end when nobody calls it any more."""
+        self._drained = True
         if self._control is not None:
-            # It fits into the socket's buffer; what does not is a worker that reads nothing.
+            # It fits into the socket's buffer. One that has died is known to be dead soon.
             with contextlib.suppress(OSError):
-                self._control.send(f"{word}\n".encode())
+                self._control.send(b"drain\n")
 
     def give_up(self, reason: str, *, kill: bool = False) -> None:
         """End the worker for a reason, which its exit is described with: ask it, or ``kill``."""
@@ -204,6 +206,8 @@ class Worker:
             return f"{'killed' if code else 'ended'} by the pool: {self._given_up}"
         if code is None:
             return ""
+        if code == 0 and self._drained:
+            return "ended when it had drained"
         return describe_exit(code) if self._control else "ended when the pool closed"
 
     def note_exit(self) -> None:

@@ -33,7 +33,13 @@ class _Vacancy(NamedTuple):
 class Upkeep:
     """Keeps up the workers that ``proxy`` leads to; ``restarts`` decides who is replaced."""
 
-    def __init__(self, workers: LocalWorkers, proxy: Proxy, restarts: Restarts) -> None:
+    def __init__(
+        self, workers: LocalWorkers, proxy: Proxy, restarts: Restarts, drain_timeout: float
+    ) -> None:
+        self._drain_timeout = drain_timeout
+        # One change at a time; what dies meanwhile is replaced all the same.
+        self._changing = asyncio.Lock()
+        self._leaving: set[str] = set()
         self._workers = workers
         self._proxy = proxy
         self._restarts = restarts
@@ -53,6 +59,61 @@ class Upkeep:
         starts = [self._begin_filling(vacancy) for vacancy in vacancies]
         outcomes = await asyncio.gather(*starts)
         raise_failures([one for one in outcomes if one is not None])
+
+    async def drain(self, name: str) -> None:
+        """Replace a worker that works, and let it answer the calls that it has.
+
+        Raises ValueError for a name that no worker has, and WorkerStartError when the other one
+        does not come up; then everything stays as it was.
+        """
+        async with self._changing:
+            worker = self._find_worker(name)
+            self._leaving.add(name)
+            try:
+                replacement = await self._start_worker()
+                _announce_replaced(name, replacement.id, "drained")
+                await self._let_go(worker)
+            finally:
+                self._leaving.discard(name)
+
+    async def resize(self, many: int) -> None:
+        """Have so many workers: start more, or let the last ones answer their calls and end.
+
+        Raises an ExceptionGroup of WorkerStartError for those that do not come up.
+        """
+        async with self._changing:
+            self._vacancies.clear()
+            missing = many - len(self._proxy.members) - self._replacing
+            starts = (self._start_worker() for _ in range(missing))
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+            raise_failures([one for one in outcomes if isinstance(one, BaseException)])
+            if missing < 0:
+                leaving = self._workers.all[missing:]
+                await asyncio.gather(*map(self._let_go, leaving))
+
+    def _find_worker(self, name: str) -> Worker:
+        for worker in self._workers.all:
+            if worker.id == name:
+                return worker
+        names = ", ".join(worker.id for worker in self._workers.all) or "none"
+        raise ValueError(f"no worker of this pool is called {name!r}; there are: {names}")
+
+    async def _let_go(self, worker: Worker) -> None:
+        """Let a worker answer the calls that it has, for so long as it may, and end it."""
+        member = self._proxy.find_member(worker.id)
+        if member is None:
+            # It has died meanwhile.
+            return
+        self._leaving.add(worker.id)
+        try:
+            self._proxy.part_with(member)
+            worker.begin_drain()
+            if not await worker.wait_exit(self._drain_timeout):
+                worker.give_up(f"its drain_timeout of {self._drain_timeout:g} s was over")
+                member.leave(worker.describe_exit())
+                await worker.wait_stopped(self._workers.stop_timeout)
+        finally:
+            self._leaving.discard(worker.id)
 
     async def stop(self) -> None:
         """Watch no more, and replace nobody; a worker that is just starting is left as it is."""
@@ -78,7 +139,10 @@ class Upkeep:
         self._workers.forget(worker)
         member = self._proxy.find_member(worker.id)
         if member is None:
-            # It was let go.
+            # It was let go, and had answered all its calls.
+            return
+        if worker.id in self._leaving:
+            self._proxy.remove_member(member, reason)
             return
         vacancy = _Vacancy(worker.id, reason)
         pause = self._restarts.note_death(answered=self._take_answers())
@@ -115,8 +179,7 @@ class Upkeep:
                     pause = self._restarts.note_death(answered=self._take_answers())
                     _log.warning("worker %s has no replacement yet: %s", vacancy.worker, error)
                     continue
-                if WorkerReplaced.listeners:
-                    announce(WorkerReplaced(vacancy.worker, started.id, vacancy.reason))
+                _announce_replaced(vacancy.worker, started.id, vacancy.reason)
                 return None
             self._vacancies.append(vacancy)
             return failed
@@ -142,3 +205,8 @@ class Upkeep:
         self._proxy.add_member(member)
         self._begin_task(self._watch(worker))
         return worker
+
+
+def _announce_replaced(worker: str, replacement: str, reason: str) -> None:
+    if WorkerReplaced.listeners:
+        announce(WorkerReplaced(worker, replacement, reason))

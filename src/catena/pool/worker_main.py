@@ -44,6 +44,8 @@ from catena.wording import reason
 
 _CLEAN_UP = 0.8
 """The share of its time that a worker has for routines and links; its bootstrap has the rest."""
+_LOOK_SECONDS = 0.01
+"""How often a worker that drains looks whether anybody calls it still."""
 _LEAST = 0.3
 """Seconds that a bootstrap has in any case; the parent waits half a second before it kills."""
 
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     bootstrap.finish_worker(serving.seconds_left())
     if forwarder is not None:
         forwarder.finish(serving.seconds_left())
-    return 0
+    return serving.exit_code
 
 
 def _settle_in(facts: dict[str, Any]) -> int:
@@ -183,15 +185,18 @@ class _Serving:
         self._strict: bool = facts["strict"]
         self._secret = bytes.fromhex(facts["secret"])
         self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
+        self._drain_timeout: float = facts["drain_timeout"]
         self._all: set[Sessions] = set()
         self._slots = Slots(facts["slots"])
         self._admission = admission
+        self._draining = False
+        self.exit_code = 0
 
     async def run(self) -> None:
         """Listen, say so, and serve until the parent lets go or SIGTERM comes."""
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, over.set)
+        loop.add_signal_handler(signal.SIGTERM, self._end_later, over)
         forking.in_child(_signals_of_a_child())
         with self._open_stacks() as note_beat:
             # Those that this worker's own calls go to are suspect here as they are in the pool.
@@ -261,8 +266,23 @@ class _Serving:
             slots=self._slots,
             admission=self._admission,
         )
+        sessions.draining = self._draining
         self._all.add(sessions)
         return sessions
+
+    def _end_later(self, over: asyncio.Event) -> None:
+        """P12: go on until the parent lets go, at most the time of a drain, because of SIGTERM."""
+        self.exit_code = 128 + signal.SIGTERM
+        asyncio.get_running_loop().call_later(self._drain_timeout, over.set)
+
+    async def _drain(self, over: asyncio.Event) -> None:
+        """Refuse new calls, and end when all who have called have let go."""
+        self._draining = True
+        for sessions in self._all:
+            sessions.draining = True
+        while any(sessions.link.up for sessions in self._all):
+            await asyncio.sleep(_LOOK_SECONDS)
+        over.set()
 
     async def _stop_server(self, server: Server) -> None:
         for sessions in self._all:
@@ -282,10 +302,13 @@ class _Serving:
         await server.stop(self._grace * 0.1)
 
     def _await_parent(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
-        """Wait for the end of standard input, and pass it on."""
+        """Wait for the end of standard input, and pass it on; before it may come ``drain``."""
+        # What runs the drain is held until it is over.
+        running: list[object] = []
         with contextlib.suppress(OSError):
-            while os.read(self._control, 4096):
-                pass
+            while said := os.read(self._control, 4096):
+                if b"drain\n" in said:
+                    running.append(asyncio.run_coroutine_threadsafe(self._drain(over), loop))
         self._start_countdown()
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(over.set)

@@ -80,8 +80,9 @@ class Proxy:
         return Member(self, worker, target, self._choose_serving, watched=self.watched)
 
     def find_member(self, worker: str) -> Member | None:
-        """Return the member of that name, None without one."""
-        return next((one for one in self.members if one.worker == worker), None)
+        """Return the member of that name, also one that drains, None without one."""
+        members = (*self.members, *self._parting)
+        return next((one for one in members if one.worker == worker), None)
 
     def add_member(self, member: Member) -> None:
         """Have a member get calls from here on, from all processes of the pool."""
@@ -93,6 +94,11 @@ class Proxy:
         member.leave(reason)
         self._announce_members([one for one in self.members if one is not member])
 
+    def part_with(self, member: Member) -> None:
+        """Have a member get no more calls, from no process of the pool; those it has go on."""
+        self._begin_parting(member)
+        self._announce_members([one for one in self.members if one is not member])
+
     def replace_members(self, facts: codec.ProxyFacts) -> None:
         """Have the members that a later epoch names; what is known of them already stays."""
         if facts.epoch <= self.epoch or self.closed:
@@ -101,7 +107,7 @@ class Proxy:
         known = {(one.worker, one.target): one for one in self.members}
         members = [known.pop(key, None) or self.make_member(*key) for key in facts.members]
         for member in known.values():
-            self._part_with(member)
+            self._begin_parting(member)
         self._take_members(members)
 
     def _announce_members(self, members: list[Member]) -> None:
@@ -118,7 +124,7 @@ class Proxy:
         self.encoded = codec.encode_proxy(self.id, names, self.epoch)
         self._choose_serving()
 
-    def _part_with(self, member: Member) -> None:
+    def _begin_parting(self, member: Member) -> None:
         """Send a member no calls, and end the link to it when it has answered those it has."""
         member.drain()
         parting = self._parting[member] = self.loop.create_task(

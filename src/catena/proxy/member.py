@@ -140,7 +140,8 @@ class Member:
         """End the link as soon as no call is open on it."""
         while self.caller is not None and self.caller.link.up and self.caller.calls:
             await asyncio.sleep(_LOOK_SECONDS)
-        await self.close()
+        if self.caller is not None and self.caller.link.up:
+            await self.close()
 
     async def close(self) -> None:
         """End the link, if there is one, or the attempt to make it."""

@@ -243,8 +243,8 @@ class WorkerConnection(WorkerLink):
     def renew_proxy(self, encoded: bytes) -> None:
         """Let the worker know that the members of the pool are others now."""
         self._proxy = encoded
-        if self.proxy_sent:
-            self.link.send(Members(0, encoded))
+        # Also where no call has brought it: the worker may know the pool from another worker.
+        self.link.send(Members(0, encoded))
 
     def link_ended(self, error: Exception | None) -> None:
         """Fail every open call; with how the worker ended, where that is known in a moment."""
