@@ -7,6 +7,7 @@ from typing import Literal, cast, get_args
 
 from catena.pickling.references import find_reference
 from catena.pool.bootstrap import split_name
+from catena.pool.recycling import memory_is_known
 
 Loop = Literal["auto", "asyncio", "uvloop"]
 Restart = Literal["always", "never"]
@@ -26,6 +27,14 @@ def checked_number(name: str, value: object, *, least: int) -> int | None:
         wanted = "not be negative" if least == 0 else f"be at least {least}"
         raise ValueError(f"{name} must {wanted}, it is {value!r}")
     return value
+
+
+def checked_memory(value: object) -> int | None:
+    """Return a number of bytes, or None. Raises TypeError, and ValueError where it cannot hold."""
+    checked = checked_number("max_memory", value, least=1)
+    if checked is not None and not memory_is_known():
+        raise ValueError("max_memory needs /proc, which this system does not have")
+    return checked
 
 
 def checked_patience(name: str, value: object) -> float:

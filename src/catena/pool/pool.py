@@ -37,6 +37,7 @@ from catena.pool.arguments import (
     checked_end,
     checked_function,
     checked_loop,
+    checked_memory,
     checked_number,
     checked_patience,
     checked_switch,
@@ -46,6 +47,7 @@ from catena.pool.broadcast import OneWorker, gather_by_worker
 from catena.pool.heartbeat import SECONDS, Heartbeat
 from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
+from catena.pool.recycling import Recycling
 from catena.pool.restarts import Restarts
 from catena.pool.silence import SilenceKeeper
 from catena.pool.upkeep import Upkeep
@@ -86,7 +88,9 @@ class WorkerPool:
     have been answered since the last death, otherwise after a pause that grows up to
     ``restart_pause`` seconds; after ``restart_limit`` deaths without an answer it starts no more.
     ``restart="never"`` replaces none. ``drain_timeout`` is how many seconds a worker that is to go
-    may take for the calls that it has.
+    may take for the calls that it has. A worker is replaced in that way, too, when it has answered
+    about ``max_calls`` calls of this process, or holds about ``max_memory`` bytes of memory; one
+    after the other.
 
     ``async with`` opens the pool and binds it for the block; ``open`` and ``close`` do the same for
     code that begins and ends elsewhere. A ``default`` pool serves all calls of the process that
@@ -117,6 +121,8 @@ class WorkerPool:
         restart_limit: int = 8,
         restart_pause: float = 10.0,
         drain_timeout: float = 30.0,
+        max_calls: int | None = None,
+        max_memory: int | None = None,
         max_calls_in_flight: int | None = None,
         refuse: str | None = None,
         prefix: bool = False,
@@ -134,6 +140,9 @@ class WorkerPool:
         longest = checked_patience("restart_pause", restart_pause)
         self._restarts = Restarts(limit if replaces else 0, longest)
         self._drain_timeout = checked_patience("drain_timeout", drain_timeout)
+        self._recycling = Recycling(
+            checked_number("max_calls", max_calls, least=1), checked_memory(max_memory)
+        )
         self._prefix = checked_switch("prefix", prefix)
         self._records = checked_choice("logging", logging, Logging) == "parent"
         # What each worker is given, as JSON has it.
@@ -372,7 +381,7 @@ class WorkerPool:
         )
         raise_failures(await proxy.connect_all())
         self._restarts.begin_again()
-        self._upkeep = Upkeep(workers, proxy, self._restarts, self._drain_timeout)
+        self._upkeep = Upkeep(workers, proxy, self._restarts, self._recycling, self._drain_timeout)
         self.way = proxy
         watch = Watch(lambda: proxy.members, SilenceKeeper(workers.find), self._patience)
         self._heartbeat.on_beat = watch.look

@@ -16,9 +16,13 @@ from catena.errors import CatenaError, WorkerStartError
 from catena.events import WorkerReplaced
 from catena.events.bus import announce
 from catena.pool.process import Worker
+from catena.pool.recycling import Recycling, read_memory
 from catena.pool.restarts import Restarts
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
+
+_LOOK_SECONDS = 1.0
+"""How often it is looked whether workers have reached a limit."""
 
 _log = logging.getLogger("catena")
 
@@ -34,7 +38,12 @@ class Upkeep:
     """Keeps up the workers that ``proxy`` leads to; ``restarts`` decides who is replaced."""
 
     def __init__(
-        self, workers: LocalWorkers, proxy: Proxy, restarts: Restarts, drain_timeout: float
+        self,
+        workers: LocalWorkers,
+        proxy: Proxy,
+        restarts: Restarts,
+        recycling: Recycling,
+        drain_timeout: float,
     ) -> None:
         self._drain_timeout = drain_timeout
         # One change at a time; what dies meanwhile is replaced all the same.
@@ -48,6 +57,8 @@ class Upkeep:
         self._tasks: set[asyncio.Task[Any]] = set()
         for worker in workers.all:
             self._begin_task(self._watch(worker))
+        if recycling != Recycling():
+            self._begin_task(self._recycle(recycling))
 
     async def restart(self) -> None:
         """Start a worker for each that died and was not replaced.
@@ -60,7 +71,7 @@ class Upkeep:
         outcomes = await asyncio.gather(*starts)
         raise_failures([one for one in outcomes if one is not None])
 
-    async def drain(self, name: str) -> None:
+    async def drain(self, name: str, reason: str = "drained") -> None:
         """Replace a worker that works, and let it answer the calls that it has.
 
         Raises ValueError for a name that no worker has, and WorkerStartError when the other one
@@ -71,7 +82,7 @@ class Upkeep:
             self._leaving.add(name)
             try:
                 replacement = await self._start_worker()
-                _announce_replaced(name, replacement.id, "drained")
+                _announce_replaced(name, replacement.id, reason)
                 await self._let_go(worker)
             finally:
                 self._leaving.discard(name)
@@ -90,6 +101,28 @@ class Upkeep:
             if missing < 0:
                 leaving = self._workers.all[missing:]
                 await asyncio.gather(*map(self._let_go, leaving))
+
+    async def _recycle(self, recycling: Recycling) -> None:
+        """Replace workers that have reached a limit, one after the other."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for worker in [*self._workers.all]:
+                member = self._proxy.find_member(worker.id)
+                if member is None or member.caller is None or member.state != "ready":
+                    continue
+                calls, memory = member.caller.answered, read_memory(worker.pid)
+                reason = recycling.find_reason(worker.id, calls, memory)
+                if reason:
+                    await self._recycle_one(worker.id, reason)
+
+    async def _recycle_one(self, name: str, reason: str) -> None:
+        try:
+            await self.drain(name, reason)
+        except WorkerStartError as error:
+            _log.warning("worker %s stays, although %s: %s", name, reason, error)
+        except ValueError:
+            # It has died meanwhile, and is replaced for that.
+            return
 
     def _find_worker(self, name: str) -> Worker:
         for worker in self._workers.all:
