@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.declaration import declaration_of
 from catena.dispatch.dispatcher import Dispatcher
 from catena.errors import CatenaError, WorkerLost
 from catena.events import announced
 from catena.proxy.member import Member
-
-T = TypeVar("T")
 
 
 class OneWorker:
@@ -59,16 +58,25 @@ class OneWorker:
         return f"<worker {self._member.worker}>"
 
 
-async def gather_by_worker(
-    routine: str, calls: Iterable[tuple[str, Coroutine[Any, Any, T]]]
-) -> dict[str, T]:
-    """Run one call for each worker, in tasks, and return the results by the workers' ids.
+async def call_each(
+    pool: Dispatcher,
+    members: Iterable[Member],
+    routine: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> dict[str, Any]:
+    """Call a routine once for each worker, in tasks, and return the results by the workers' ids.
 
     When all have ended, raises one group of what they raised, with a note of the worker each.
+    Raises TypeError for a stream and for wrong arguments.
     """
-    tasks = {worker: asyncio.ensure_future(call) for worker, call in calls}
+    declared = declaration_of(routine)
+    if declared.stream:
+        raise TypeError(f"{declared.name} is a stream, whose values broadcast cannot gather")
+    calls = {one.worker: routine.on(OneWorker(pool, one))(*args, **kwargs) for one in members}
+    tasks = {worker: asyncio.ensure_future(call) for worker, call in calls.items()}
     outcomes = await asyncio.gather(*tasks.values(), return_exceptions=True)
-    found: dict[str, T] = {}
+    found: dict[str, Any] = {}
     failures: list[BaseException] = []
     for worker, outcome in zip(tasks, outcomes, strict=True):
         if isinstance(outcome, BaseException):
@@ -78,6 +86,6 @@ async def gather_by_worker(
             found[worker] = outcome
     if failures:
         raise BaseExceptionGroup(
-            f"routine {routine} failed on {len(failures)} of {len(tasks)} workers", failures
+            f"routine {declared.name} failed on {len(failures)} of {len(tasks)} workers", failures
         )
     return found

@@ -14,9 +14,8 @@ from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from catena.dispatch.declaration import declaration_of
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.kinds import Calls
 from catena.dispatch.open_pools import (
@@ -43,7 +42,7 @@ from catena.pool.arguments import (
     checked_switch,
 )
 from catena.pool.bootstrap import check_started_as
-from catena.pool.broadcast import OneWorker, gather_by_worker
+from catena.pool.broadcast import call_each
 from catena.pool.heartbeat import SECONDS, Heartbeat
 from catena.pool.output import OutputRelay
 from catena.pool.process import Worker
@@ -298,16 +297,9 @@ class WorkerPool:
         have ended, raises one ExceptionGroup of what they raised. Raises TypeError for a stream
         and for wrong arguments, and NoPool when the pool is not open.
         """
-        declared = declaration_of(routine)
-        if declared.stream:
-            raise TypeError(f"{declared.name} is a stream, whose values broadcast cannot gather")
         way = self.dispatcher
         members = () if self._proxy is None else tuple(self._proxy.members)
-        calls = [
-            (one.worker, cast("Any", routine).on(OneWorker(way, one))(*args, **kwargs))
-            for one in members
-        ]
-        return await gather_by_worker(declared.name, calls)
+        return await call_each(way, members, routine, args, kwargs)
 
     async def __aenter__(self) -> Self:
         await self.open()
