@@ -9,6 +9,8 @@ import io
 import sys
 import threading
 
+from catena.pool import forking
+
 
 class LineStream(io.TextIOWrapper):
     """Keeps what a thread writes until its line ends, or until the thread flushes it."""
@@ -42,6 +44,12 @@ class LineStream(io.TextIOWrapper):
                 super().write(self._begun.pop(thread))
             super().flush()
 
+    def keep_own_thread(self) -> None:
+        """Go on in a forked child, where no other thread will finish its line or free the lock."""
+        self._lock = threading.RLock()
+        me = threading.get_ident()
+        self._begun = {thread: text for thread, text in self._begun.items() if thread == me}
+
 
 def write_whole_lines() -> None:
     """Have this process's standard streams write whole lines."""
@@ -50,3 +58,4 @@ def write_whole_lines() -> None:
         made = LineStream(stream.detach())
         setattr(sys, name, made)
         setattr(sys, f"__{name}__", made)
+        forking.in_child(made.keep_own_thread)
