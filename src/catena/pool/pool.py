@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import sys
 from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
@@ -26,33 +25,15 @@ from catena.dispatch.open_pools import (
     warn_of_lost,
 )
 from catena.errors import ForkedPool, NoPool, WorkerStartError
-from catena.ids import new_id
 from catena.pool import forking
-from catena.pool.arguments import (
-    Logging,
-    Loop,
-    Restart,
-    checked_choice,
-    checked_end,
-    checked_function,
-    checked_loop,
-    checked_memory,
-    checked_number,
-    checked_patience,
-    checked_switch,
-)
+from catena.pool.arguments import Logging, Loop, Restart, checked_number
 from catena.pool.bootstrap import check_started_as
 from catena.pool.broadcast import call_each
-from catena.pool.heartbeat import SECONDS, Heartbeat
-from catena.pool.output import OutputRelay
+from catena.pool.heartbeat import Heartbeat
 from catena.pool.process import Worker
-from catena.pool.recycling import Recycling
-from catena.pool.restarts import Restarts
-from catena.pool.silence import SilenceKeeper
+from catena.pool.running import RunningPool
+from catena.pool.settings import check_settings
 from catena.pool.upkeep import Upkeep
-from catena.pool.workers import LocalWorkers, raise_failures
-from catena.proxy.balance import Proxy
-from catena.proxy.watch import Watch, look_pause
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,43 +109,30 @@ class WorkerPool:
         logging: Logging = "worker",
     ) -> None:
         self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
-        self._start_timeout = checked_patience("start_timeout", start_timeout)
-        self._stop_timeout = checked_patience("stop_timeout", stop_timeout)
-        self._patience = checked_end("unresponsive_after", unresponsive_after)
-        self._beat = min(SECONDS, look_pause(self._patience))
-        self._strict = strict
         self._default = default
-        replaces = checked_choice("restart", restart, Restart) == "always"
-        limit = checked_number("restart_limit", restart_limit, least=1) or 1
-        longest = checked_patience("restart_pause", restart_pause)
-        self._restarts = Restarts(limit if replaces else 0, longest)
-        self._drain_timeout = checked_patience("drain_timeout", drain_timeout)
-        self._recycling = Recycling(
-            checked_number("max_calls", max_calls, least=1), checked_memory(max_memory)
+        self._settings = check_settings(
+            start_timeout=start_timeout,
+            stop_timeout=stop_timeout,
+            loop=loop,
+            strict=strict,
+            bootstrap=bootstrap,
+            gc_threshold=gc_threshold,
+            unresponsive_after=unresponsive_after,
+            slots=slots,
+            max_waiting=max_waiting,
+            restart=restart,
+            restart_limit=restart_limit,
+            restart_pause=restart_pause,
+            drain_timeout=drain_timeout,
+            max_calls=max_calls,
+            max_memory=max_memory,
+            max_calls_in_flight=max_calls_in_flight,
+            refuse=refuse,
+            prefix=prefix,
+            logging=logging,
         )
-        self._prefix = checked_switch("prefix", prefix)
-        self._records = checked_choice("logging", logging, Logging) == "parent"
-        # What each worker is given, as JSON has it.
-        self._options = {
-            "drain_timeout": self._drain_timeout,
-            "loop": checked_loop(loop),
-            "stop_timeout": self._stop_timeout,
-            "strict": strict,
-            "bootstrap": checked_function("bootstrap", bootstrap),
-            "beat": self._beat,
-            "gc_threshold": checked_number("gc_threshold", gc_threshold, least=0),
-            "slots": checked_number("slots", slots, least=1) or 1,
-            "max_calls_in_flight": checked_number(
-                "max_calls_in_flight", max_calls_in_flight, least=1
-            ),
-            "refuse": checked_function("refuse", refuse),
-        }
-        self._max_waiting = checked_number("max_waiting", max_waiting, least=0)
-        self._workers: LocalWorkers | None = None
-        self._proxy: Proxy | None = None
         self.way: Dispatcher | None = None
-        self._heartbeat = Heartbeat(self._beat)
-        self._upkeep: Upkeep | None = None
+        self._running: RunningPool | None = None
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -204,9 +172,9 @@ class WorkerPool:
     @property
     def dispatcher(self) -> Dispatcher:
         """What calls to this pool go through. Raises NoPool when it is not open."""
-        if self._proxy is None or not self._opened_by:
+        if self.way is None or not self._opened_by:
             raise NoPool(routine="", reason="the pool is not open")
-        return self._proxy
+        return self.way
 
     async def open(self) -> Self:
         """Start the workers and return the pool; it serves where it is bound, or as the default.
@@ -223,13 +191,14 @@ class WorkerPool:
             )
         check_started_as()
         self._home, self._closing = asyncio.get_running_loop(), None
-        self._proxy = self._workers = self._upkeep = self.way = None
+        self._running = self.way = None
         if self._default:
             claim_default(self)
         self._opened_by = os.getpid()
-        self._note_open()
+        heartbeat = self._note_open()
         try:
-            await self._start_workers()
+            running = self._running = RunningPool(self._settings)
+            self.way = await running.start(self._spawn, heartbeat)
         except BaseException:
             await self._close_shielded()
             raise
@@ -297,8 +266,9 @@ class WorkerPool:
         have ended, raises one ExceptionGroup of what they raised. Raises TypeError for a stream
         and for wrong arguments, and NoPool when the pool is not open.
         """
-        way = self.dispatcher
-        members = () if self._proxy is None else tuple(self._proxy.members)
+        way, running = self.dispatcher, self._running
+        proxy = None if running is None else running.proxy
+        members = () if proxy is None else tuple(proxy.members)
         return await call_each(way, members, routine, args, kwargs)
 
     async def __aenter__(self) -> Self:
@@ -332,51 +302,26 @@ class WorkerPool:
         self._opened_by = 0
         self._noted.close()
         release_pool(self)
-        if not here or self._workers is None:
+        if not here or self._running is None:
             return
+        workers = self._running.workers
         if wait:
-            self._workers.stop_blocking()
+            workers.stop_blocking()
             return
-        self._workers.ask_to_end()
+        workers.ask_to_end()
         if not sys.is_finalizing():
-            Thread(target=self._workers.stop_blocking, name="catena-lost-pool").start()
+            Thread(target=workers.stop_blocking, name="catena-lost-pool").start()
 
-    def _note_open(self) -> None:
+    def _note_open(self) -> Heartbeat:
         """Let other parts of the process know that the pool is open, until it closes."""
         noted = self._noted = ExitStack()
         noted.callback(forking.pool_opened())
-        heartbeat = self._heartbeat = Heartbeat(self._beat)
+        heartbeat = Heartbeat(self._settings.beat)
         heartbeat.start()
         noted.callback(heartbeat.stop)
         # Nothing there refers to the pool: one that is lost is to be collected at once.
         open_pools.add(self)
-
-    async def _start_workers(self) -> None:
-        secret = secrets.token_bytes(32)
-        workers = self._workers = LocalWorkers(
-            {**self._options, "secret": secret.hex()},
-            OutputRelay(prefix=self._prefix, records=self._records),
-            start_timeout=self._start_timeout,
-            stop_timeout=self._stop_timeout,
-        )
-        started = await workers.start(self._spawn)
-        members = tuple((worker.id, worker.target) for worker in started)
-        name = f"parent-{os.getpid()}"
-        proxy = self._proxy = Proxy(
-            new_id(),
-            members,
-            name,
-            secret=secret,
-            strict=self._strict,
-            watched=True,
-            max_waiting=self._max_waiting,
-        )
-        raise_failures(await proxy.connect_all())
-        self._restarts.begin_again()
-        self._upkeep = Upkeep(workers, proxy, self._restarts, self._recycling, self._drain_timeout)
-        self.way = proxy
-        watch = Watch(lambda: proxy.members, SilenceKeeper(workers.find), self._patience)
-        self._heartbeat.on_beat = watch.look
+        return heartbeat
 
     async def _close_shielded(self) -> None:
         """Take everything away, once, even when the caller is cancelled meanwhile."""
@@ -394,30 +339,27 @@ class WorkerPool:
 
     async def _take_down(self) -> None:
         with self._noted:
+            self.way = None
             try:
-                self.way = None
-                if self._upkeep is not None:
-                    await self._upkeep.stop()
-                if self._proxy is not None:
-                    await self._proxy.close()
+                if self._running is not None:
+                    await self._running.stop()
             finally:
-                if self._workers is not None:
-                    await self._workers.stop()
                 self._opened_by = 0
                 release_pool(self)
 
     def _upkeep_here(self) -> Upkeep:
         """Return what keeps up the workers. Raises NoPool and RuntimeError where that cannot be."""
-        if self._upkeep is None or not self.is_open:
+        upkeep = None if self._running is None else self._running.upkeep
+        if upkeep is None or not self.is_open:
             raise NoPool(routine="", reason="the pool is not open")
         if self._home is not asyncio.get_running_loop():
             raise RuntimeError(
                 "a pool's workers are changed on the event loop that it was opened on"
             )
-        return self._upkeep
+        return upkeep
 
     def _list_workers(self) -> list[Worker]:
-        return [] if self._workers is None else self._workers.all
+        return [] if self._running is None else self._running.workers.all
 
     def __repr__(self) -> str:
         return f"<WorkerPool of {self._spawn} workers>"

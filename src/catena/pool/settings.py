@@ -1,0 +1,94 @@
+"""The settings of a pool: its options, checked once, in the form in which its parts take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from catena.pool.arguments import (
+    Logging,
+    Restart,
+    checked_choice,
+    checked_end,
+    checked_function,
+    checked_loop,
+    checked_memory,
+    checked_number,
+    checked_patience,
+    checked_switch,
+)
+from catena.pool.heartbeat import SECONDS
+from catena.pool.recycling import Recycling
+from catena.pool.restarts import Restarts
+from catena.proxy.watch import look_pause
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a pool was asked for; ``WorkerPool`` explains the options.
+
+    ``worker`` is what each worker is given, as JSON has it. ``beat`` is how many seconds pass
+    between two looks at the workers. With ``forwards_records`` they send what they log.
+    """
+
+    worker: dict[str, Any]
+    restarts: Restarts
+    recycling: Recycling
+    start_timeout: float
+    stop_timeout: float
+    drain_timeout: float
+    unresponsive_after: float | None
+    beat: float
+    strict: bool
+    max_waiting: int | None
+    prefix: bool
+    forwards_records: bool
+
+
+def check_settings(**given: Any) -> Settings:
+    """Return the settings for the options of a pool. Raises TypeError and ValueError."""
+    seconds = {
+        name: checked_patience(name, given[name])
+        for name in ("start_timeout", "stop_timeout", "drain_timeout", "restart_pause")
+    }
+    numbers = {
+        name: checked_number(name, given[name], least=least)
+        for name, least in {
+            "gc_threshold": 0,
+            "max_waiting": 0,
+            "slots": 1,
+            "restart_limit": 1,
+            "max_calls": 1,
+            "max_calls_in_flight": 1,
+        }.items()
+    }
+    replaces = checked_choice("restart", given["restart"], Restart) == "always"
+    limit = numbers["restart_limit"] or 1
+    patience = checked_end("unresponsive_after", given["unresponsive_after"])
+    beat = min(SECONDS, look_pause(patience))
+    strict: bool = given["strict"]
+    return Settings(
+        worker={
+            "loop": checked_loop(given["loop"]),
+            "stop_timeout": seconds["stop_timeout"],
+            "drain_timeout": seconds["drain_timeout"],
+            "strict": strict,
+            "bootstrap": checked_function("bootstrap", given["bootstrap"]),
+            "refuse": checked_function("refuse", given["refuse"]),
+            "beat": beat,
+            "gc_threshold": numbers["gc_threshold"],
+            "slots": numbers["slots"] or 1,
+            "max_calls_in_flight": numbers["max_calls_in_flight"],
+        },
+        restarts=Restarts(limit if replaces else 0, seconds["restart_pause"]),
+        recycling=Recycling(numbers["max_calls"], checked_memory(given["max_memory"])),
+        start_timeout=seconds["start_timeout"],
+        stop_timeout=seconds["stop_timeout"],
+        drain_timeout=seconds["drain_timeout"],
+        unresponsive_after=patience,
+        beat=beat,
+        strict=strict,
+        max_waiting=numbers["max_waiting"],
+        prefix=checked_switch("prefix", given["prefix"]),
+        forwards_records=checked_choice("logging", given["logging"], Logging) == "parent",
+    )
