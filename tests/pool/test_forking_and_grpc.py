@@ -20,6 +20,7 @@ def test_where_grpc_was_imported_before_forks_are_refused(tmp_path: Path) -> Non
         + textwrap.dedent("""
         import logging
         said = []
+        logging.getLogger("catena").setLevel(logging.WARNING)
         logging.getLogger("catena").addFilter(lambda record: said.append(record.getMessage()))
 
         async def main():

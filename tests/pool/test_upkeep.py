@@ -209,7 +209,7 @@ def test_a_pool_that_closes_in_the_middle_of_a_replacement_leaves_nothing(
         await await_workers(pool, 0)
         private: Any = pool
         while not started:
-            started.extend(one.pid for one in private._workers._starting if one.pid)
+            started.extend(one.pid for one in private._running.workers._starting if one.pid)
             await asyncio.sleep(0)
 
     pooled(work, spawn=1)
