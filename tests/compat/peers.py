@@ -166,6 +166,7 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "max_calls_in_flight": None,
         "refuse": None,
         "beat": 1.0,
+        "records": None,
         "secret": SECRET.hex(),
     }
     ours, theirs = socket.socketpair()
