@@ -11,9 +11,10 @@ import pytest
 
 import catena
 from tests.dispatch.handed import WAYS, call_there, in_thread
-from tests.support import isolated, run, variable
+from tests.support import isolated, run
 
-color = variable("color")
+# A fixed key: a worker that imports this file declares the same one.
+color: catena.ContextVar[str] = catena.ContextVar("hand_over_slots.color", namespace="tests")
 
 
 @catena.routine

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import signal
 import threading
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -96,6 +98,30 @@ class Timer(asyncio.TimerHandle):
         asyncio.Handle.cancel(self)
 
 
+@contextmanager
+def _hold_back_interrupts() -> Generator[None]:
+    """Have Ctrl-C raise where this thread waits, and nowhere within the steps of a call.
+
+    As ``asyncio.Runner`` does it: only in the main thread, and where nobody else handles it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _note_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _note_interrupt(*_: object) -> None:
+    loop = _here.loop
+    if loop is None:
+        raise KeyboardInterrupt
+    loop.interrupt()
+
+
 def _bind_context(
     context: contextvars.Context | None, callback: Callable[..., object], args: tuple[Any, ...]
 ) -> Callable[[], object]:
@@ -110,6 +136,12 @@ class ThreadLoop(AbstractEventLoop):
         self._posts: SimpleQueue[Post] = SimpleQueue()
         self._timers: list[tuple[float, int, Timer]] = []
         self._serial = count()
+        self._is_interrupted = False
+
+    def interrupt(self) -> None:
+        """Have whoever waits raise KeyboardInterrupt, now or as soon as it waits."""
+        self._is_interrupted = True
+        self._posts.put(Post(self, _do_nothing))
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in this thread and its Context until its end; return what it returns.
@@ -117,6 +149,13 @@ class ThreadLoop(AbstractEventLoop):
         An interrupt (KeyboardInterrupt, or what else a signal's handler raises) cancels what the
         coroutine waits for, as a task is cancelled, and is raised when it has ended.
         """
+        with _hold_back_interrupts():
+            try:
+                return self._run_steps(coroutine)
+            finally:
+                self._raise_interrupt()
+
+    def _run_steps(self, coroutine: Coroutine[Any, Any, T]) -> T:
         interrupt: BaseException | None = None
         outer, _here.loop = _here.loop, self
         step: Callable[[], Any] = partial(coroutine.send, None)
@@ -141,8 +180,14 @@ class ThreadLoop(AbstractEventLoop):
             coroutine.close()
             del interrupt
 
+    def _raise_interrupt(self) -> None:
+        if self._is_interrupted:
+            self._is_interrupted = False
+            raise KeyboardInterrupt
+
     def _wait_for(self, future: Future[Any]) -> None:
         while not future.done():
+            self._raise_interrupt()
             self._run_next()
             self._run_due()
 
@@ -211,6 +256,10 @@ class ThreadLoop(AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Hand on what a callback has raised: no loop is there to report it to."""
         raise context["exception"]
+
+
+def _do_nothing() -> None:
+    """Is posted to wake up whoever waits."""
 
 
 def _cancel_step(coroutine: Coroutine[Any, Any, T], future: Future[Any]) -> Callable[[], Any]:
