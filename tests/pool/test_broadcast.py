@@ -11,9 +11,10 @@ from typing import Any, cast
 import pytest
 
 import catena
-from tests.support import isolated, run, variable
+from tests.support import isolated, run
 
-color = variable("color", default="-")
+# A fixed key: a worker that imports this file declares the same one.
+color: catena.ContextVar[str] = catena.ContextVar("broadcast.color", namespace="tests", default="-")
 ran: list[int] = []
 
 
