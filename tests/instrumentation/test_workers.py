@@ -62,7 +62,7 @@ CALLS = """
 """
 STAYS = """
     async def main():
-        async with catena.WorkerPool(spawn=1) as pool:
+        async with catena.WorkerPool(spawn=1, drain_timeout=1.0) as pool:
             say(pool.pids)
             calling = asyncio.create_task(WHAT())
             try:

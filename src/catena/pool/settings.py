@@ -22,6 +22,15 @@ from catena.pool.recycling import Recycling
 from catena.pool.restarts import Restarts
 from catena.proxy.watch import look_pause
 
+_LEAST = {
+    "gc_threshold": 0,
+    "max_waiting": 0,
+    "slots": 1,
+    "restart_limit": 1,
+    "max_calls": 1,
+    "max_calls_in_flight": 1,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -51,17 +60,7 @@ def check_settings(**given: Any) -> Settings:
         name: checked_patience(name, given[name])
         for name in ("start_timeout", "stop_timeout", "drain_timeout", "restart_pause")
     }
-    numbers = {
-        name: checked_number(name, given[name], least=least)
-        for name, least in {
-            "gc_threshold": 0,
-            "max_waiting": 0,
-            "slots": 1,
-            "restart_limit": 1,
-            "max_calls": 1,
-            "max_calls_in_flight": 1,
-        }.items()
-    }
+    numbers = {name: checked_number(name, given[name], least=n) for name, n in _LEAST.items()}
     replaces = checked_choice("restart", given["restart"], Restart) == "always"
     limit = numbers["restart_limit"] or 1
     patience = checked_end("unresponsive_after", given["unresponsive_after"])
@@ -73,12 +72,11 @@ def check_settings(**given: Any) -> Settings:
             "stop_timeout": seconds["stop_timeout"],
             "drain_timeout": seconds["drain_timeout"],
             "strict": strict,
-            "bootstrap": checked_function("bootstrap", given["bootstrap"]),
-            "refuse": checked_function("refuse", given["refuse"]),
             "beat": beat,
             "gc_threshold": numbers["gc_threshold"],
             "slots": numbers["slots"] or 1,
             "max_calls_in_flight": numbers["max_calls_in_flight"],
+            **{name: checked_function(name, given[name]) for name in ("bootstrap", "refuse")},
         },
         restarts=Restarts(limit if replaces else 0, seconds["restart_pause"]),
         recycling=Recycling(numbers["max_calls"], checked_memory(given["max_memory"])),
