@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from catena.context.ownership import running_loop
+from catena.dispatch.posting import post
 
 
 class SlotCounter(Protocol):
@@ -88,8 +89,8 @@ class Loan:
         loop = self._holding.loop
         if loop is None or loop is running_loop():
             count()
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(count, context=contextvars.Context())
+        else:
+            post(loop, count)
 
     def lend(self) -> None:
         """Lend the slots, from now on."""

@@ -13,6 +13,8 @@ import subprocess
 from concurrent.futures import Future
 from threading import Thread
 
+from catena.dispatch.posting import post
+
 _CRASHES = {
     getattr(signal, name) for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS")
 }
@@ -41,13 +43,8 @@ class Exit:
         """Wait until the process has ended, and return whether it has in so many seconds."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-
-        def wake(_: Future[None]) -> None:
-            # A loop that was closed meanwhile has nobody who waits.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_release, done)
-
-        self._ended.add_done_callback(wake)
+        # A loop that was closed meanwhile has nobody who waits.
+        self._ended.add_done_callback(lambda _: post(loop, _release, done))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await done

@@ -9,11 +9,11 @@ head.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Callable
 from threading import Event, Thread
 from time import perf_counter_ns
 
+from catena.dispatch.posting import post
 from catena.events import LoopTicked
 from catena.events.bus import announce, poll
 
@@ -43,11 +43,8 @@ class Heartbeat:
         self._over.set()
 
     def _keep_time(self, loop: asyncio.AbstractEventLoop) -> None:
-        nobodys = contextvars.Context()
         while not self._over.wait(self._seconds):
-            try:
-                loop.call_soon_threadsafe(self._beat_once, perf_counter_ns(), context=nobodys)
-            except RuntimeError:
+            if not post(loop, self._beat_once, perf_counter_ns()):
                 # The loop was closed before the pool was.
                 return
 

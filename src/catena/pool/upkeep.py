@@ -110,7 +110,8 @@ class Upkeep:
                 member = self._proxy.find_member(worker.id)
                 if member is None or member.caller is None or member.state != "ready":
                     continue
-                calls, memory = member.caller.answered, read_memory(worker.pid)
+                calls = member.caller.answered
+                memory = read_memory(worker.pid) if recycling.max_memory is not None else 0
                 reason = recycling.find_reason(worker.id, calls, memory)
                 if reason:
                     await self._recycle_one(worker.id, reason)
@@ -125,9 +126,9 @@ class Upkeep:
             return
 
     def _find_worker(self, name: str) -> Worker:
-        for worker in self._workers.all:
-            if worker.id == name:
-                return worker
+        worker = self._workers.find(name)
+        if worker is not None:
+            return worker
         names = ", ".join(worker.id for worker in self._workers.all) or "none"
         raise ValueError(f"no worker of this pool is called {name!r}; there are: {names}")
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from catena.dispatch.posting import post
 from catena.dispatch.worker.admission import Admission
 from catena.dispatch.worker.sessions import Sessions
 from catena.dispatch.worker.slots import Slots
@@ -310,8 +311,7 @@ class _Serving:
                 if b"drain\n" in said:
                     running.append(asyncio.run_coroutine_threadsafe(self._drain(over), loop))
         self._start_countdown()
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(over.set)
+        post(loop, over.set)
 
     def _start_countdown(self) -> None:
         """Begin to count the time that is left; from any thread, and more than once."""

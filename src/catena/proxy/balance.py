@@ -64,10 +64,10 @@ class Proxy:
         # Whether calls that find no worker wait for one, and what ends their wait.
         self._expecting = False
         self._change: asyncio.Future[None] | None = None
-        self.members = [self.make_member(worker, target) for worker, target in members]
+        self.members: list[Member] = []
         self.serving: list[Member] = []
-        self._choose_serving()
-        self.encoded = codec.encode_proxy(id, members, epoch)
+        self.encoded = b""
+        self._take_members([self.make_member(worker, target) for worker, target in members])
         self.loop = asyncio.get_running_loop()
         self.closed = False
         self._opened_by = 0
@@ -81,8 +81,11 @@ class Proxy:
 
     def find_member(self, worker: str) -> Member | None:
         """Return the member of that name, also one that drains, None without one."""
-        members = (*self.members, *self._parting)
-        return next((one for one in members if one.worker == worker), None)
+        return next((one for one in self._list_all() if one.worker == worker), None)
+
+    def _list_all(self) -> list[Member]:
+        """Return the members, and those that have left and still have calls."""
+        return [*self.members, *self._parting]
 
     def add_member(self, member: Member) -> None:
         """Have a member get calls from here on, from all processes of the pool."""
@@ -114,7 +117,7 @@ class Proxy:
         """Take these members, in a new epoch, which all workers learn."""
         self.epoch += 1
         self._take_members(members)
-        for member in [*members, *self._parting]:
+        for member in self._list_all():
             if member.caller is not None:
                 member.caller.renew_proxy(self.encoded)
 
@@ -156,8 +159,7 @@ class Proxy:
     @property
     def is_used(self) -> bool:
         """Whether a worker has been reached through it."""
-        members = (*self.members, *self._parting)
-        return any(one.caller is not None and one.caller.link.up for one in members)
+        return any(one.caller is not None and one.caller.link.up for one in self._list_all())
 
     def pick_connection(self) -> WorkerConnection | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
@@ -275,7 +277,7 @@ class Proxy:
 
     def lead_nowhere(self, opened_by: int) -> list[WorkerConnection]:
         """Lead nowhere in a forked child; return what led to the workers, to be kept."""
-        members = (*self.members, *self._parting)
+        members = self._list_all()
         callers = [member.caller for member in members if member.caller is not None]
         if not self.closed:
             self._opened_by = self._opened_by or opened_by
@@ -288,11 +290,9 @@ class Proxy:
         self.closed = True
         proxies.discard(self)
         self._end_wait()
-        partings = [*self._parting.items()]
-        for _, parting in partings:
+        for parting in self._parting.values():
             parting.cancel()
-        members = [*self.members, *(member for member, _ in partings)]
-        await asyncio.gather(*(member.close() for member in members))
+        await asyncio.gather(*(member.close() for member in self._list_all()))
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

@@ -54,11 +54,6 @@ class Baseline(NamedTuple):
     ledger: CallLedger | None = None
     carried: Marks = NOTHING
 
-    @property
-    def is_armed(self) -> bool:
-        """Whether the other side has a chain."""
-        return bool(self.chain_id)
-
 
 class Captured(NamedTuple):
     """A manifest, and what the other side has once it has mounted it."""

@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 
 from catena.context.ownership import running_loop
 from catena.dispatch.caller.exchange import make_dispatch
-from catena.dispatch.caller.hand_over import no_pool
+from catena.dispatch.caller.hand_over import find_way
 from catena.dispatch.caller.stream import Stream
 from catena.dispatch.caller.thread_loop import ThreadLoop
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
-from catena.dispatch.open_pools import describe_unreachable, find_dispatcher
 from catena.errors import BlockingRefused
 from catena.events import announced
 
@@ -36,9 +35,7 @@ def run_blocking(
     Raises what awaiting it raises, and BlockingRefused on the thread of the pool's loop.
     """
     __tracebackhide__ = True
-    through = find_dispatcher() if way is None else way
-    if through is None:
-        raise no_pool(declared, describe_unreachable())
+    through = find_way(declared, way)
     _check_thread(through, declared.name)
     if declared.stream:
         return BlockingStream[Any](Stream[Any](declared, args, kwargs, way=through), through)

@@ -10,7 +10,7 @@ from catena.context.ownership import running_loop
 from catena.dispatch.caller.answers import apply_answer
 from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.connection import WorkerConnection
-from catena.dispatch.caller.hand_over import HandedLine, no_pool, reach_elsewhere
+from catena.dispatch.caller.hand_over import HandedLine, find_way, reach_elsewhere
 from catena.dispatch.caller.line import Turn, line_of
 from catena.dispatch.caller.retries import Losses, furthest, wait_to_retry
 from catena.dispatch.caller.timeouts import Bounds, bounds_of
@@ -18,7 +18,7 @@ from catena.dispatch.caller.waiting import await_after_cancel, await_answer, fra
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan, holding, open_loan
-from catena.dispatch.open_pools import describe_unreachable, find_dispatcher
+from catena.dispatch.open_pools import find_dispatcher
 from catena.errors import Busy, CatenaError, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
@@ -108,9 +108,7 @@ async def _send_in_turn(
     turn: Turn | None = None
     losses: Losses = []
     for _ in range(_ATTEMPTS):
-        through = find_dispatcher() if way is None else way
-        if through is None:
-            raise no_pool(declared, describe_unreachable())
+        through = find_way(declared, way)
         line = line_of(through) if through.loop is running_loop() else HandedLine(through)
         turn = turn or line.begin_turn(declared, bounds, loan)
         connection = await line.await_turn(through, turn)
@@ -198,12 +196,11 @@ async def _reach_worker(
     Nothing has been sent, so there is nothing to wait for when the time is up. Raises TimeoutError,
     DispatchTimeout, and what reaching a worker raises.
     """
-    left, hand_over = (None, None) if bounds is None else (bounds.seconds_left(), bounds.hand_over)
-    first = min((one for one in (left, hand_over) if one is not None), default=None)
+    seconds, is_last = (None, True) if bounds is None else bounds.seconds_to_reach()
     # First what a forked child raises, where there may be no running loop to keep time.
     found = connection or through.reach_worker(declared.name)
     worker = "" if connection is None else connection.worker
-    waiting = asyncio.timeout(first)
+    waiting = asyncio.timeout(seconds)
     try:
         async with waiting:
             reached = found if isinstance(found, WorkerConnection) else await found
@@ -213,7 +210,7 @@ async def _reach_worker(
     except TimeoutError:
         if bounds is None or not waiting.expired():
             raise
-    if first == left:
+    if is_last:
         raise declared.out_of_time()
     raise bounds.not_accepted(worker)
 

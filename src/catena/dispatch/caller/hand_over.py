@@ -28,14 +28,15 @@ from functools import partial
 from typing import Any
 
 from catena.dispatch.caller.connection import WorkerConnection
-from catena.dispatch.caller.handed_call import LOOK_SECONDS, HandedConnection, Place, post
+from catena.dispatch.caller.handed_call import LOOK_SECONDS, HandedConnection, Place
 from catena.dispatch.caller.line import Turn, line_of
 from catena.dispatch.caller.thread_loop import waiting_loop
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan
-from catena.dispatch.open_pools import NOT_RUNNING, describe_unreachable
+from catena.dispatch.open_pools import NOT_RUNNING, describe_unreachable, find_dispatcher
+from catena.dispatch.posting import post
 from catena.errors import NoPool
 from catena.events import announced
 
@@ -223,19 +224,26 @@ async def reach_elsewhere(
     """
     if through is None:
         raise no_pool(declared, describe_unreachable())
-    left, hand_over = (None, None) if bounds is None else (bounds.seconds_left(), bounds.hand_over)
-    first = min((one for one in (left, hand_over) if one is not None), default=None)
+    seconds, is_last = (None, True) if bounds is None else bounds.seconds_to_reach()
     through.check_process(declared.name)
     here = waiting_loop()
     if here is None:
         reason = "no event loop runs here that could wait for it; write `.blocking(...)`"
         raise no_pool(declared, reason)
-    reached = await HandOver(through, here).reach_worker(declared.name, first, turn)
+    reached = await HandOver(through, here).reach_worker(declared.name, seconds, turn)
     if reached is not None:
         return reached
-    if bounds is None or first == left:
+    if bounds is None or is_last:
         raise declared.out_of_time()
     raise bounds.not_accepted("")
+
+
+def find_way(declared: Declaration, way: Dispatcher | None) -> Dispatcher:
+    """Return the given way, or else the one that calls go here. Raises NoPool without any."""
+    through = find_dispatcher() if way is None else way
+    if through is None:
+        raise no_pool(declared, describe_unreachable())
+    return through
 
 
 def no_pool(declared: Declaration, reason: str = "") -> NoPool:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import weakref
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from catena.dispatch.caller.call import Call
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
+from catena.dispatch.posting import post
 from catena.events import Dispatch
 from catena.link.link import Link
 from catena.wire.frames import Ack, Frame, Nack, NackCode, Task
@@ -23,16 +23,6 @@ from catena.wire.versions import NAMES, PINGS
 
 LOOK_SECONDS = 1.0
 """How often a call looks whether the pool's loop still runs."""
-
-
-def post(loop: AbstractEventLoop, do: Callable[..., object], *args: Any) -> bool:
-    """Have another loop call something, in an empty Context; say whether that loop takes it."""
-    try:
-        loop.call_soon_threadsafe(do, *args, context=contextvars.Context())
-    except RuntimeError:
-        # It is closed.
-        return False
-    return True
 
 
 class Place:

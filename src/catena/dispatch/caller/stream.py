@@ -6,7 +6,6 @@ its errors. A stream that is collected while it is suspended sends Cancel and no
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import os
 from asyncio import AbstractEventLoop
@@ -27,6 +26,7 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import open_loan
 from catena.dispatch.payloads import pickle_payload
+from catena.dispatch.posting import post
 from catena.events import Dispatch
 from catena.remote_exceptions.pickled import merge_returned, pickle_exception
 from catena.transfer.capture import capture_drive
@@ -200,13 +200,13 @@ class Stream(AsyncGenerator[T, Any]):
             drive = Throw(call.id, data, self._capture_chain(call))
         loan = open_loan()
         call.send_drive(drive)
-        if loan is None:
-            return await await_answer(call)
-        loan.lend()
+        if loan is not None:
+            loan.lend()
         try:
             return await await_answer(call)
         finally:
-            loan.take_back()
+            if loan is not None:
+                loan.take_back()
 
     def _is_back(self, error: BaseException, what: _Sent | BaseException | None) -> bool:
         """Say whether an exception is the one that this step has thrown."""
@@ -251,11 +251,8 @@ class Stream(AsyncGenerator[T, Any]):
         call = self._call
         if call is None or self._closed:
             return
-        loop = call.connection.link.loop
-        if not loop.is_closed():
-            # In nobody's Context: the collector runs in that of whoever happens to be at work.
-            nobodys = contextvars.Context()
-            loop.call_soon_threadsafe(_cancel_abandoned, call, self._operation, context=nobodys)
+        # Not here: the collector runs in the thread and Context of whoever happens to be at work.
+        post(call.connection.link.loop, _cancel_abandoned, call, self._operation)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "suspended"

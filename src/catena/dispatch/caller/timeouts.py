@@ -40,6 +40,15 @@ class Bounds(NamedTuple):
             raise self.declared.out_of_time()
         return left
 
+    def seconds_to_reach(self) -> tuple[float | None, bool]:
+        """Return how long it may take to reach a worker, and whether all time is up after that.
+
+        Raises TimeoutError when it is up already.
+        """
+        left, hand_over = self.seconds_left(), self.hand_over
+        is_last = hand_over is None or (left is not None and left <= hand_over)
+        return (left if is_last else hand_over), is_last
+
     def not_accepted(self, worker: str) -> DispatchTimeout:
         """Return the error of a call that no worker accepted in time."""
         seconds = self.hand_over or 0.0

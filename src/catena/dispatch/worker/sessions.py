@@ -141,6 +141,10 @@ class Sessions(ServedLink):
                 self._open_session(frame)
             elif type(frame) is Members:
                 self._proxies(_check_length(frame.proxy), b"")
+            elif type(frame) is Want:
+                self._slots.want(self, frame.slots)
+            elif type(frame) is Decline:
+                self._slots.decline(self, frame.slots)
             else:
                 self._drop_frame(frame)
         except ProtocolError:
@@ -153,11 +157,7 @@ class Sessions(ServedLink):
             end_in_net(session, error)
 
     def _drop_frame(self, frame: Frame) -> None:
-        """Pass over a frame of a call that has ended here, and take those about slots."""
-        if isinstance(frame, Want | Decline):
-            change = self._slots.want if type(frame) is Want else self._slots.decline
-            change(self, frame.slots)
-            return
+        """Pass over a frame of a call that has ended here."""
         if frame.call > self._last or frame.call in self._overtaken:
             raise ProtocolError(reason=f"no call {frame.call} was opened", frame=frame.symbol)
         if FrameDropped.listeners:

@@ -24,11 +24,7 @@ comes. So there may be fewer than none left; nothing is offered then.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from threading import get_ident
 from typing import NamedTuple, Protocol
 
 from catena.dispatch.holding import Holding
@@ -58,15 +54,12 @@ class _Waiting(NamedTuple):
 class Slots:
     """So many slots, and the ``threads`` for the plain functions that take them.
 
-    They are counted on the worker's loop, which runs in the thread that makes this. A plain
-    function lends its slots from its own thread: that is posted to the loop.
+    They are counted on the worker's loop alone: a ``Loan`` posts there what a thread wants counted.
     """
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.threads = KeptThreads(total)
-        self._thread = get_ident()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._taken = 0
         self._waiting: list[_Waiting] = []
         self._offered: dict[SlotUser, Counter[int]] = {}
@@ -92,7 +85,6 @@ class Slots:
         else:
             self.want(user, slots)
             return None
-        self._loop = asyncio.get_running_loop()
         held = Holding(routine, slots, self)
         self._holdings.add(held)
         return held
@@ -131,9 +123,7 @@ class Slots:
         self._offer_free()
 
     def release(self, slots: int) -> None:
-        """Count so many as free again, and offer them; from any thread."""
-        if self._is_elsewhere(self.release, slots):
-            return
+        """Count so many as free again, and offer them."""
         self._taken -= slots
         self._offer_free()
 
@@ -143,18 +133,8 @@ class Slots:
         self.release(slots)
 
     def retake(self, slots: int) -> None:
-        """Count so many as taken, also when that is more than there are; from any thread."""
-        if not self._is_elsewhere(self.retake, slots):
-            self._taken += slots
-
-    def _is_elsewhere(self, count: Callable[[int], None], slots: int) -> bool:
-        """Have the loop count, and say so, where another thread asks for it."""
-        if get_ident() == self._thread or self._loop is None:
-            return False
-        # A loop that is closed counts no more.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(count, slots)
-        return True
+        """Count so many as taken, also when that is more than there are."""
+        self._taken += slots
 
     def _offer_free(self) -> None:
         """Offer what is free to those who wait, in their order; some may need less than others."""
