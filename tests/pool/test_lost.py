@@ -101,12 +101,15 @@ def test_all_workers_killed() -> None:
         for pid in pool.pids.values():
             os.kill(pid, signal.SIGKILL)
         assert isinstance(await _soon(call), catena.WorkerLost)
+        async with asyncio.timeout(5):
+            # A call that is sent to a dead worker may have begun there, as far as anyone knows.
+            while pool.workers:
+                await asyncio.sleep(0.01)
         for _ in range(3):
             with pytest.raises(catena.WorkerLost, match=r"SIGKILL.*restart\(\)") as caught:
                 await asyncio.wait_for(routines.pid(), 5)
             assert caught.value.begun is False
             assert caught.value.worker in names
-        assert pool.workers == ()
 
     pooled(work, restart="never")
 
