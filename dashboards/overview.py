@@ -130,6 +130,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel_of("Calls made again after a worker was lost", "catena.calls.retried"),
             panel_of("Workers that did not answer", "catena.workers.suspected"),
             panel_of("Workers killed for not answering", "catena.workers.given_up"),
+            panel_of("Routines that went on after their time", "catena.routines.overran"),
             panel_of("Log records of workers dropped", "catena.log.dropped"),
             panel_of("Payload size of frames", "catena.frame.size", "catena.direction"),
         ),

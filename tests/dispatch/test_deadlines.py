@@ -321,6 +321,12 @@ def test_what_is_sent() -> None:
             assert 0 < left <= 20 * second
             left, _ = await told(hand, short, timeout=20)
             assert second < left <= 20 * second
+            with catena.RuntimeContext(timeout=20, kill_after=3):
+                call = asyncio.create_task(plain())
+            task = await _opened(hand)
+            await hand.send(Ack(task.call), Result(task.call, VALUE))
+            await call
+            assert task.kill_after_ns == 3 * second
             options.set(Options(deadline=asyncio.get_running_loop().time() + 10))
             left, _ = await told(hand, plain, timeout=20)
             assert 0 < left <= 10 * second
@@ -340,12 +346,13 @@ def test_a_routines_own_timeout() -> None:
             copied = pickler.loads(pickler.dumps(_closure()))
             assert copied.__catena_routine__.timeout == 3
             assert copied.__catena_routine__.dispatch_timeout == 4
+            assert copied.__catena_routine__.kill_after == 5
 
     run(main())
 
 
 def _closure() -> Any:
-    @catena.routine(timeout=3, dispatch_timeout=4)
+    @catena.routine(timeout=3, dispatch_timeout=4, kill_after=5)
     async def local() -> None:
         """Sent by value."""
 

@@ -38,6 +38,7 @@ ANNOUNCED = {
     "WorkerSuspected",
     "WorkerRecovered",
     "WorkerGivenUp",
+    "RoutineOverran",
 }
 
 

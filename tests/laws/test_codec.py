@@ -153,6 +153,7 @@ ONE_OF_EACH: tuple[Frame, ...] = (
     Send(1, b"value"),
     Throw(1, b"error"),
     Task(1, 2, b"arguments", timeout_ns=3, dispatch_timeout_ns=4, sent_at_ns=0),
+    Task(1, 2, b"arguments", timeout_ns=3, kill_after_ns=0),
     Cancel(1),
     Cancel(1, ""),
     Cancel(1, "the reason"),

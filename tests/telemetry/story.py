@@ -137,6 +137,7 @@ async def story() -> None:
         events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),
         events.WorkerRecovered("w1", os.getpid(), 3.5),
         events.WorkerGivenUp("w1", os.getpid(), 30.5),
+        events.RoutineOverran("w1", os.getpid(), "app.parse", 2.0),
     ):
         announce(fact)
     heartbeat = Heartbeat(0.001)

@@ -30,9 +30,10 @@ class Declaration:
     an async generator, ``plain`` that it is a function that a worker runs on a thread, and
     ``cancel_grace`` how many seconds a cancelled caller waits for its end. While it runs, a call
     takes so many ``slots`` of its worker. ``timeout`` and ``dispatch_timeout`` are seconds, None
-    without a bound of its own; ``retry`` is None where a call whose worker is lost fails at once.
-    ``check`` takes the arguments of a call and raises TypeError for wrong ones; ``run`` dispatches
-    it.
+    without a bound of its own; ``kill_after`` seconds after the timeout the worker is killed when
+    the call goes on, None never kills it; ``retry`` is None where a call whose worker is lost fails
+    at once. ``check`` takes the arguments of a call and raises TypeError for wrong ones; ``run``
+    dispatches it.
     """
 
     function: Callable[..., Any]
@@ -42,6 +43,7 @@ class Declaration:
     timeout: float | None = None
     dispatch_timeout: float | None = None
     retry: Retry | None = None
+    kill_after: float | None = None
     plain: bool = False
     slots: int = 0
     wrapper: Any = None
@@ -95,6 +97,8 @@ class Declaration:
             later["retry"] = astuple(self.retry)
         if self.slots != self.plain:
             later["slots"] = self.slots
+        if self.kill_after is not None:
+            later["kill_after"] = self.kill_after
         if later:
             # Release 0.1.0 passes over one value more.
             options += (later,)
@@ -138,6 +142,7 @@ def _shell(name: str, stream: bool, *options: Any, plain: bool = False) -> Any: 
     if "retry" in later:
         declared.retry = Retry(*later["retry"])
     declared.slots = later.get("slots", int(plain))
+    declared.kill_after = later.get("kill_after")
     return make_wrapper(declared)
 
 

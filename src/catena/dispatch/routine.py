@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from catena.context.options import checked_seconds
+from catena.context.options import checked_kill_after, checked_seconds
 from catena.dispatch.caller.blocking import run_blocking
 from catena.dispatch.caller.exchange import make_dispatch
 from catena.dispatch.caller.stream import Stream
@@ -95,6 +95,7 @@ def routine(
     dispatch_timeout: float | None = None,
     retry: Retry | None = None,
     slots: int | None = None,
+    kill_after: float | None = None,
 ) -> _Decorator: ...
 def routine(  # noqa: PLR0913 - each is an option of its own
     function: Callable[..., Any] | None = None,
@@ -106,6 +107,7 @@ def routine(  # noqa: PLR0913 - each is an option of its own
     dispatch_timeout: float | None = None,
     retry: Retry | None = None,
     slots: int | None = None,
+    kill_after: float | None = None,
 ) -> Any:
     """Make a function run on a worker when it is called: async, an async generator, or plain.
 
@@ -116,18 +118,21 @@ def routine(  # noqa: PLR0913 - each is an option of its own
     and ``dispatch_timeout`` are explained at RuntimeContext; they hold for calls for which neither
     a block nor an inherited option sets them. With ``retry`` a call whose worker is lost is made
     again; without it, a call is made once. ``slots`` is how many slots of its worker a call takes
-    while it runs: by default a plain function takes one, and the others none. The decorated
-    function keeps its signature. Its attribute ``local`` is the original function; for a method it
-    is bound to the same instance. (For a classmethod it is the plain function, to which you pass
-    the class.)
+    while it runs: by default a plain function takes one, and the others none. ``kill_after``,
+    beside a ``timeout``, is how many seconds after it the worker is killed when the call goes on
+    there all the same, as one does that cannot be interrupted. The decorated function keeps its
+    signature. Its attribute ``local`` is the original function; for a method it is bound to the
+    same instance. (For a classmethod it is the plain function, to which you pass the class.)
 
     Raises TypeError for anything else than a function, for a plain generator function and for a
-    ``retry`` that is no Retry, and ValueError for a negative number of seconds or of slots.
+    ``retry`` that is no Retry; ValueError for a negative number of seconds or of slots, and for a
+    ``kill_after`` that is 0 or has no ``timeout``.
     """
     options = (
         checked_seconds("timeout", timeout),
         checked_seconds("dispatch_timeout", dispatch_timeout),
         checked_retry(retry),
+        checked_kill_after(kill_after, timeout),
     )
     checked_seconds("cancel_grace", cancel_grace)
     if slots is not None and not (type(slots) is int and slots >= 0):

@@ -150,6 +150,19 @@ class WorkerReplaced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RoutineOverran(Event):
+    """A routine goes on although its time is up; its worker takes no more calls.
+
+    ``kill_after`` is how many seconds after the timeout the worker is killed.
+    """
+
+    worker: str
+    pid: int
+    routine: str
+    kill_after: float
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecordsDropped(Event):
     """Log records of a worker did not reach its parent, because too many of them were waiting."""
 

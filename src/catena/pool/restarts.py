@@ -19,6 +19,11 @@ class Restarts:
         self._row = 0
 
     @property
+    def replaces(self) -> bool:
+        """Whether dead workers are replaced at all."""
+        return self._limit > 0
+
+    @property
     def exhausted(self) -> bool:
         """Whether so many died in a row that nobody is replaced any more."""
         return self._row >= self._limit

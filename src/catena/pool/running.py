@@ -54,7 +54,8 @@ class RunningPool:
         )
         keeper = SilenceKeeper(workers.find)
         watch = Watch(lambda: proxy.members, keeper, settings.unresponsive_after)
-        heartbeat.on_beat = watch.look
+        upkeep = self.upkeep
+        heartbeat.on_beat = lambda: (watch.look(), upkeep.look_for_overtime())
         return proxy
 
     async def stop(self) -> None:

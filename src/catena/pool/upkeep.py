@@ -10,16 +10,21 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Coroutine
+from time import monotonic
 from typing import Any, NamedTuple
 
 from catena.errors import CatenaError, WorkerStartError
-from catena.events import WorkerReplaced
+from catena.events import RoutineOverran, WorkerReplaced
 from catena.events.bus import announce
+from catena.pool.overtime import Overtime, overtime_path, read_overtime
 from catena.pool.process import Worker
 from catena.pool.recycling import Recycling, read_memory
 from catena.pool.restarts import Restarts
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
+
+_PATIENCE = 0.5
+"""How many seconds a worker has that should have ended itself."""
 
 _LOOK_SECONDS = 1.0
 """How often it is looked whether workers have reached a limit."""
@@ -49,6 +54,8 @@ class Upkeep:
         # One change at a time; what dies meanwhile is replaced all the same.
         self._changing = asyncio.Lock()
         self._leaving: set[str] = set()
+        # Those that take no more calls, because a routine goes on when its time is up.
+        self._late: set[str] = set()
         self._workers = workers
         self._proxy = proxy
         self._restarts = restarts
@@ -125,6 +132,49 @@ class Upkeep:
             # It has died meanwhile, and is replaced for that.
             return
 
+    def look_for_overtime(self) -> None:
+        """Replace workers where a routine goes on when its time is up; kill those that it holds."""
+        now = monotonic()
+        for worker in [*self._workers.all]:
+            found = read_overtime(overtime_path(worker.socket))
+            if found is None or now < found.late_at:
+                continue
+            if worker.id not in self._late:
+                self._late.add(worker.id)
+                self._begin_task(self._retire(worker, found))
+            if now > found.kill_at + _PATIENCE:
+                worker.give_up(found.verdict, kill=True)
+
+    async def _retire(self, worker: Worker, found: Overtime) -> None:
+        """Have another worker take the calls, while this one still runs those that it has."""
+        if RoutineOverran.listeners:
+            announce(RoutineOverran(worker.id, worker.pid, found.routine, found.seconds))
+        _log.warning(
+            "worker %s (process %d) takes no more calls: %s", worker.id, worker.pid, found.reason
+        )
+        member = self._proxy.find_member(worker.id)
+        try:
+            if member is not None and worker.id not in self._leaving:
+                member.drain()
+                self._note_replacing(0)
+                await self._replace_late(worker, found.reason)
+        except WorkerStartError as error:
+            # Where the worker has ended, too, it is replaced for that, as often as it takes.
+            worker.give_up(f"it had no replacement: {error}")
+        except ValueError:
+            # It has died meanwhile, and is replaced for that.
+            return
+        finally:
+            self._late.discard(worker.id)
+            self._note_replacing(0)
+
+    async def _replace_late(self, worker: Worker, reason: str) -> None:
+        if self._restarts.replaces:
+            await self.drain(worker.id, reason)
+            return
+        async with self._changing:
+            await self._let_go(worker)
+
     def _find_worker(self, name: str) -> Worker:
         worker = self._workers.find(name)
         if worker is not None:
@@ -168,6 +218,11 @@ class Upkeep:
         await worker.wait_exit()
         if self._workers.stopping:
             return
+        late = read_overtime(overtime_path(worker.socket))
+        is_killed = False
+        if late is not None and monotonic() >= late.kill_at:
+            is_killed = True
+            worker.give_up(late.verdict)
         worker.note_exit()
         reason = worker.describe_exit()
         self._workers.forget(worker)
@@ -179,7 +234,7 @@ class Upkeep:
             self._proxy.remove_member(member, reason)
             return
         vacancy = _Vacancy(worker.id, reason)
-        pause = self._restarts.note_death(answered=self._take_answers())
+        pause = self._find_pause(is_killed=is_killed)
         follows = "no other one takes its place" if pause is None else "another one takes its place"
         _log.warning("worker %s (process %d) %s; %s", worker.id, worker.pid, reason, follows)
         if pause is None:
@@ -188,6 +243,15 @@ class Upkeep:
             self._begin_filling(vacancy, pause)
         # Last, because the calls that it had may be sent again when they have failed.
         self._proxy.remove_member(member, reason)
+
+    def _find_pause(self, *, is_killed: bool) -> float | None:
+        """Return after how many seconds a dead worker is replaced, None where it is not.
+
+        One that was killed for a routine does not count as a death.
+        """
+        if is_killed and self._restarts.replaces:
+            return 0.0
+        return self._restarts.note_death(answered=self._take_answers())
 
     def _take_answers(self) -> bool:
         """Return whether any worker has answered a call since this was asked last."""
@@ -223,7 +287,7 @@ class Upkeep:
     def _note_replacing(self, change: int) -> None:
         """Let calls that find no worker wait, or fail, from here on."""
         self._replacing += change
-        self._proxy.expect_members(expected=self._replacing > 0)
+        self._proxy.expect_members(expected=self._replacing > 0 or bool(self._late))
 
     async def _start_worker(self) -> Worker:
         """Start a worker that gets calls; return it. Raises WorkerStartError."""

@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from catena.pool.forwarding import open_forwarder
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold_descriptor
 from catena.pool.lines import write_whole_lines
+from catena.pool.overtime import OvertimeWatch, overtime_path
 from catena.pool.socket_dir import remove_abandoned
 from catena.pool.stacks import StackFile, stack_path
 from catena.proxy.table import ProxyTable
@@ -190,6 +192,7 @@ class _Serving:
         self._all: set[Sessions] = set()
         self._slots = Slots(facts["slots"])
         self._admission = admission
+        self._overtime = OvertimeWatch(overtime_path(self._socket), partial(os._exit, 1))
         self._draining = False
         self.exit_code = 0
 
@@ -256,6 +259,7 @@ class _Serving:
         """Leave nothing behind: no socket, and no directory when its owner is dead."""
         self._socket.unlink(missing_ok=True)
         stack_path(self._socket).unlink(missing_ok=True)
+        overtime_path(self._socket).unlink(missing_ok=True)
         remove_abandoned(self._socket.parent)
 
     def _accept_link(self, link: Link) -> Sessions:
@@ -266,6 +270,7 @@ class _Serving:
             strict=self._strict,
             slots=self._slots,
             admission=self._admission,
+            overtime=self._overtime,
         )
         sessions.draining = self._draining
         self._all.add(sessions)

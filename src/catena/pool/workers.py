@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from catena.errors import WorkerStartError
 from catena.pool.output import OutputRelay
+from catena.pool.overtime import overtime_path
 from catena.pool.process import Worker
 from catena.pool.socket_dir import SocketDirectory, remove_stale
 from catena.pool.stacks import stack_path
@@ -93,7 +94,7 @@ class LocalWorkers:
     def forget(self, worker: Worker) -> None:
         """Forget a worker that has ended, and take away what it left."""
         worker.ask_to_end()
-        for left in (worker.socket, stack_path(worker.socket)):
+        for left in (worker.socket, stack_path(worker.socket), overtime_path(worker.socket)):
             left.unlink(missing_ok=True)
         for some in (self.all, self._starting):
             if worker in some:

@@ -43,6 +43,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
     "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",
     "catena.proxy.source": "Where a worker found the proxy: `fields` of the Task.",
+    "catena.routine.kill_after": "How many seconds after its timeout a routine's worker is killed.",
     "catena.serialization.direction": "Where it failed: when it was to be `sent`, when it was "
     "`read`, or when the routine was `loaded`.",
     "catena.stream": "Whether the routine is an async generator.",

@@ -34,6 +34,21 @@ ANSWERING: tuple[Row, ...] = (
         fields=_WORKER,
     ),
     make_row(
+        events.RoutineOverran,
+        counter(
+            "catena.routines.overran",
+            "{call}",
+            "How often a routine went on when its time was up, and its worker took no more calls.",
+        ),
+        Log("catena.routine.overran", WARNING, POOL),
+        fields={
+            "rpc.method": "routine",
+            "catena.worker.id": "worker",
+            "process.pid": "pid",
+            "catena.routine.kill_after": "kill_after",
+        },
+    ),
+    make_row(
         events.LogRecordsDropped,
         counter(
             "catena.log.dropped",

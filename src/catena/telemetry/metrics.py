@@ -85,6 +85,7 @@ class Metrics:
             events.CallRetried: lambda _: count("catena.calls.retried"),
             events.WorkerSuspected: lambda _: count("catena.workers.suspected"),
             events.WorkerGivenUp: lambda _: count("catena.workers.given_up"),
+            events.RoutineOverran: lambda _: count("catena.routines.overran"),
             events.LogRecordsDropped: lambda event: record("catena.log.dropped", event.count),
             events.FrameDropped: lambda event: count("catena.frames.dropped", event.kind),
             events.EntryLost: lambda event: count("catena.entries.lost", event.direction),

@@ -113,8 +113,8 @@ def decode_proxy(data: bytes) -> ProxyFacts:
 
 _Add = Callable[..., pb.Frame]
 _NO_TASK = pb.Task()
-_TIMES = ("timeout_ns", "dispatch_timeout_ns", "sent_at_ns")
-_NO_TIMES = (None, None, None)
+_TIMES = ("timeout_ns", "dispatch_timeout_ns", "sent_at_ns", "kill_after_ns")
+_NO_TIMES = (None, None, None, None)
 _STREAM = 2
 
 

@@ -48,6 +48,8 @@ class Task(NamedTuple):
     ``timeout_ns`` is the time left for the execution, ``dispatch_timeout_ns`` what the calls that
     the routine makes inherit, both in nanoseconds and None when unset. ``sent_at_ns`` is when the
     call was made, in nanoseconds of the machine's monotonic clock, None when that is not said.
+    ``kill_after_ns`` is how long after its time the worker is killed when the call goes on; None
+    leaves that to the routine.
     ``slots`` is how many of the worker's slots it takes, ``offered`` whether they were offered.
     """
 
@@ -63,6 +65,7 @@ class Task(NamedTuple):
     timeout_ns: int | None = None
     dispatch_timeout_ns: int | None = None
     sent_at_ns: int | None = None
+    kill_after_ns: int | None = None
     slots: int = 0
     offered: bool = False
 

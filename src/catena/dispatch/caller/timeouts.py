@@ -12,24 +12,26 @@ from catena.link.link import Link
 
 _MOST = 2**64 - 1
 
-Times = tuple[int | None, int | None, int | None]
+Times = tuple[int | None, int | None, int | None, int | None]
 """What a Task says of time, in nanoseconds: the time left, the bound that calls of the routine
-inherit for their hand-over, and when it was sent."""
+inherit for their hand-over, when it was sent, and how long after its time the worker is killed."""
 
-NO_TIMES: Times = (None, None, None)
+NO_TIMES: Times = (None, None, None, None)
 
 
 class Bounds(NamedTuple):
     """What holds for one call on every worker that it is tried on.
 
     ``deadline`` is a monotonic time; ``hand_over`` is seconds, ``inherited`` as many of them as
-    were set explicitly, which the calls that the routine makes inherit.
+    were set explicitly, which the calls that the routine makes inherit, and so they do
+    ``kill_after``, which is None where it was not set explicitly.
     """
 
     declared: Declaration
     deadline: float | None
     hand_over: float | None
     inherited: float | None
+    kill_after: float | None
 
     def seconds_left(self) -> float | None:
         """Return how many seconds are left, None without a deadline. Raises TimeoutError at 0."""
@@ -63,6 +65,7 @@ class Bounds(NamedTuple):
             _to_nanoseconds(left),
             _to_nanoseconds(self.inherited),
             monotonic_ns() if known else None,
+            _to_nanoseconds(self.kill_after),
         )
 
 
@@ -78,7 +81,7 @@ def bounds_of(declared: Declaration) -> Bounds | None:
         deadline = own if deadline is None else min(deadline, own)
     if deadline is None and hand_over is None:
         return None
-    return Bounds(declared, deadline, hand_over, inherited)
+    return Bounds(declared, deadline, hand_over, inherited, here.kill_after)
 
 
 def _to_nanoseconds(seconds: float | None) -> int | None:

@@ -8,7 +8,7 @@ before it begins never begins.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -18,17 +18,24 @@ from catena.dispatch.worker.session import Session
 
 
 class TimeLeft:
-    """The options that a call came with, from when it was sent, or else from when it was read."""
+    """The options that a call came with, from when it was sent, or else from when it was read.
 
-    __slots__ = ("_declared", "_options", "_session")
+    ``end_watch`` is called when the routine has ended: the worker is not ended for it any more.
+    """
+
+    __slots__ = ("_declared", "_kill_after", "_options", "_session", "end_watch")
 
     def __init__(self, session: Session, declared: Declaration) -> None:
         task = session.task
-        left, hand_over = task.timeout_ns, task.dispatch_timeout_ns
+        left, hand_over, kill = task.timeout_ns, task.dispatch_timeout_ns, task.kill_after_ns
         self._session, self._declared = session, declared
+        inherited = None if kill is None else kill / 1e9
+        self._kill_after = declared.kill_after if inherited is None else inherited
+        self.end_watch: Callable[[], object] = _do_nothing
         self._options = Options(
             dispatch_timeout=None if hand_over is None else hand_over / 1e9,
             deadline=None if left is None else monotonic() + left / 1e9 - _in_socket(session),
+            kill_after=inherited,
         )
 
     def bind_options(self) -> None:
@@ -53,6 +60,7 @@ class TimeLeft:
             _close(body)
             raise self._declared.out_of_time()
         timer = asyncio.get_running_loop().call_later(left, self._cancel_late)
+        self._begin_watch(deadline)
         try:
             value = await body
         except (asyncio.CancelledError, StopAsyncIteration) as ended:
@@ -66,6 +74,15 @@ class TimeLeft:
         finally:
             timer.cancel()
             session.expired = False
+            if not self._declared.plain:
+                # A thread goes on when nobody waits for it any more.
+                self.end_watch()
+
+    def _begin_watch(self, deadline: float) -> None:
+        """Have the worker ended when the routine goes on for too long after its time."""
+        overtime, kill_after = self._session.sessions.overtime, self._kill_after
+        if overtime is not None and kill_after is not None:
+            self.end_watch = overtime.begin_call(self._declared.name, deadline, kill_after)
 
     @property
     def _late(self) -> bool:
@@ -85,6 +102,10 @@ def _in_socket(session: Session) -> float:
     if sent_at is None or not session.sessions.link.same_boot:
         return 0.0
     return max(monotonic_ns() - sent_at, 0) / 1e9
+
+
+def _do_nothing() -> None:
+    """End nothing, where nothing was begun."""
 
 
 def _close(body: Any) -> None:

@@ -97,7 +97,7 @@ class RunningPlain:
             # The caller waits, and nobody else would see it.
             end_in_net(self._session, error)
         if not self._is_inside:
-            self._held.end()
+            self._let_go()
         # Frames of its cause refer to this one.
         ended = None
 
@@ -131,8 +131,8 @@ class RunningPlain:
         declared, payload = self._accepted.declared, self._session.task.payload
         waiter: asyncio.Future[_Outcome] = self._loop.create_future()
         run = partial(self._context.run, _run_function, declared, payload)
-        self._is_inside = True
         self._threads.start_work(partial(_do_work, run, self._loop, self._take_back, waiter))
+        self._is_inside = True
         return waiter
 
     def _take_back(self, waiter: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
@@ -140,10 +140,16 @@ class RunningPlain:
         self._is_inside = False
         if self._abandoned:
             self._context.run(unmount)
-            self._held.end()
+            self._let_go()
             return
         self._context.run(_hand_over, self._task)
         waiter.set_result(outcome)
+
+    def _let_go(self) -> None:
+        """Let go of what the call holds, when the function has ended."""
+        self._held.end()
+        if self._time is not None:
+            self._time.end_watch()
 
     def _capture_result(self, outcome: _Outcome) -> Result:
         contexts, session = self._accepted.contexts, self._session

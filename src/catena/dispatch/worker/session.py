@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from catena.dispatch.declaration import Declaration
@@ -54,14 +55,29 @@ class Running(Protocol):
         ...
 
 
+class CallWatch(Protocol):
+    """What ends a worker whose calls go on when their time is up."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether one of them does, so that the worker takes no more calls."""
+        ...
+
+    def begin_call(self, routine: str, deadline: float, kill_after: float, /) -> Callable[[], None]:
+        """Watch a call from now on; return what ends that."""
+        ...
+
+
 class ServedLink:
     """What all calls of one link share on the worker.
 
-    ``whole`` says that the caller wants every answer to describe its chain whole.
+    ``whole`` says that the caller wants every answer to describe its chain whole; ``overtime`` ends
+    the worker for calls that go on when their time is up, None never does.
     """
 
-    def __init__(self, link: Link, worker: str) -> None:
+    def __init__(self, link: Link, worker: str, overtime: CallWatch | None = None) -> None:
         self.link = link
+        self.overtime = overtime
         self.worker = worker
         caller, version = (link.peer.peer, link.peer.software) if link.peer else ("", "")
         self.endpoints = Endpoints(worker, caller, version, link.protocol, link.address)

@@ -19,7 +19,7 @@ from catena.dispatch.worker.learnt import Learnt
 from catena.dispatch.worker.run_coroutine import RunningCall
 from catena.dispatch.worker.run_generator import RunningStream
 from catena.dispatch.worker.run_plain import RunningPlain
-from catena.dispatch.worker.session import AcceptedCall, ServedLink, Session, end_in_net
+from catena.dispatch.worker.session import AcceptedCall, CallWatch, ServedLink, Session, end_in_net
 from catena.dispatch.worker.slots import Slots
 from catena.errors import ProtocolError
 from catena.escape import printable
@@ -90,10 +90,10 @@ class Sessions(ServedLink):
     """All calls that come over one link; new ones are refused once it is ``draining``.
 
     ``slots`` are the worker's, for the calls of all its links; ``admission`` refuses calls, None
-    takes all.
+    takes all; ``overtime`` ends the worker for calls that go on when their time is up.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the worker
         self,
         link: Link,
         worker: str,
@@ -102,8 +102,9 @@ class Sessions(ServedLink):
         strict: bool = False,
         slots: Slots | None = None,
         admission: Admission | None = None,
+        overtime: CallWatch | None = None,
     ) -> None:
-        super().__init__(link, worker)
+        super().__init__(link, worker, overtime)
         self.draining = False
         self._values = values_for(strict=strict)
         self._proxies = proxies
@@ -277,7 +278,9 @@ class Sessions(ServedLink):
 
     def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
-        if self.draining:
+        overtime = self.overtime
+        # Nested calls are served: what made them has until the worker ends.
+        if self.draining or (overtime is not None and overtime.is_late and not self.nested):
             return Nack(task.call, NackCode.DRAINING)
         if len(self.open_sessions) > CALL_LIMIT:
             return Nack(task.call, NackCode.BUSY, f"{CALL_LIMIT} calls are open on its link")

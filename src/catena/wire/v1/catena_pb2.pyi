@@ -106,7 +106,7 @@ class Cancel(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns", "sent_at_ns", "slots", "offered")
+    __slots__ = ("callable", "routine", "proxy", "proxy_id", "timeout_ns", "credit", "dispatch_timeout_ns", "sent_at_ns", "slots", "offered", "kill_after_ns")
     CALLABLE_FIELD_NUMBER: _ClassVar[int]
     ROUTINE_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +117,7 @@ class Task(_message.Message):
     SENT_AT_NS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     OFFERED_FIELD_NUMBER: _ClassVar[int]
+    KILL_AFTER_NS_FIELD_NUMBER: _ClassVar[int]
     callable: bytes
     routine: str
     proxy: bytes
@@ -127,7 +128,8 @@ class Task(_message.Message):
     sent_at_ns: int
     slots: int
     offered: bool
-    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ..., sent_at_ns: _Optional[int] = ..., slots: _Optional[int] = ..., offered: bool = ...) -> None: ...
+    kill_after_ns: int
+    def __init__(self, callable: _Optional[bytes] = ..., routine: _Optional[str] = ..., proxy: _Optional[bytes] = ..., proxy_id: _Optional[bytes] = ..., timeout_ns: _Optional[int] = ..., credit: _Optional[int] = ..., dispatch_timeout_ns: _Optional[int] = ..., sent_at_ns: _Optional[int] = ..., slots: _Optional[int] = ..., offered: bool = ..., kill_after_ns: _Optional[int] = ...) -> None: ...
 
 class Nack(_message.Message):
     __slots__ = ("code", "text", "slots")
