@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+from catena.dispatch.caller import exchange
 from catena.pool.restarts import Restarts
 from catena.proxy.balance import Proxy
 from tests.integration import kills
@@ -33,6 +34,15 @@ class _Hasty:
         self._planted.__exit__(None, None, None)
 
 
+async def _resend(*_: object) -> bool:
+    return True
+
+
+keep(
+    "a call is sent again after its worker was lost",
+    patch.object(exchange, "wait_to_retry", _resend),
+    a_count,
+)
 keep(
     "a worker that dies is not replaced",
     _Hasty(Restarts, "note_death", lambda *_, **__: None),

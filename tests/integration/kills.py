@@ -1,4 +1,4 @@
-"""Workers that are killed, again and again, while calls of up to two seconds run on them.
+"""Workers that are killed or stopped, again and again, while calls of up to two seconds run.
 
 Nothing is drawn: what a call takes, and who dies of what, follows from its number and the seed. A
 file that every routine writes to when it begins is the witness of how often each call ran.
@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import catena
@@ -22,15 +23,19 @@ __all__ = ["kill"]
 WORKERS = 4
 IN_FLIGHT = 24
 PERIOD = 1.0
-"""Seconds from one kill to the next."""
+"""Seconds from one kill to the next, or until the pool is whole again where that takes longer."""
+
+UNRESPONSIVE = 1.0
+"""Seconds after which the pool gives a stopped worker up."""
 
 WHOLE = 2.0
-"""Within so many seconds after a death as many workers should answer as before."""
+"""Within so many seconds after a death, or after a worker was given up, as many should answer as
+before."""
 
 DEADLINE = 30.0
 """Seconds after which a call, or a pool that is not whole again, counts as hanging."""
 
-WAYS = ("SIGKILL", "SIGSEGV", "os._exit")
+WAYS = ("SIGKILL", "SIGSTOP", "SIGSEGV", "os._exit")
 
 
 @catena.routine
@@ -56,38 +61,51 @@ async def name_process() -> int:
     return os.getpid()
 
 
+@dataclass
+class _Story:
+    """What is met on the way, and which workers have lost calls."""
+
+    witness: str
+    met: Counter[str] = field(default_factory=Counter[str])
+    hit: set[str] = field(default_factory=set[str])
+
+
 def kill(count: int, seed: int, progress: Callable[[int], object] = lambda _: None) -> Counter[str]:
     """Make so many calls while a worker dies each second; return what was met.
 
     AssertionError when a call ran twice, was lost without having been sent, or hangs; and when the
     pool is not whole again in time.
     """
-    met: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         witness = Path(folder) / "witness"
+        story = _Story(str(witness))
 
         async def run(pool: catena.WorkerPool) -> None:
-            killing = asyncio.create_task(_kill_on(pool, seed, met))
+            # Importing blocks a loop, which must not look like a worker that does not answer.
+            await pool.broadcast(name_process)
+            killing = asyncio.create_task(_kill_on(pool, seed, story))
             try:
-                await _make_calls(count, seed, str(witness), met, progress, killing)
+                await _make_calls(count, seed, story, progress, killing)
             finally:
                 killing.cancel()
                 await asyncio.wait((killing,))
 
-        pooled(run, spawn=WORKERS, seconds=60 + count, stop_timeout=1.0)
+        seconds = 60 + count
+        pooled(
+            run, spawn=WORKERS, seconds=seconds, stop_timeout=1.0, unresponsive_after=UNRESPONSIVE
+        )
         times = Counter(witness.read_text().split())
     assert max(times.values()) == 1, f"these ran more than once: {times.most_common(3)}"
     # The number of links says that nothing of the pool is left, dead workers included.
     left = catena.statistics()
     assert (left.calls, left.sessions, left.streams, left.links, left.transfers) == (0,) * 5
-    return met
+    return story.met
 
 
 async def _make_calls(
     count: int,
     seed: int,
-    witness: str,
-    met: Counter[str],
+    story: _Story,
     progress: Callable[[int], object],
     killing: asyncio.Task[None],
 ) -> None:
@@ -99,7 +117,7 @@ async def _make_calls(
         if killing.done():
             break
         seconds = (number * 37 + seed * 11) % 201 / 100
-        call = asyncio.create_task(_call(number, seconds, witness, met))
+        call = asyncio.create_task(_call(number, seconds, story))
         call.add_done_callback(lambda _: room.release())
         calls.add(call)
         progress(number)
@@ -109,25 +127,30 @@ async def _make_calls(
         await killing
 
 
-async def _call(number: int, seconds: float, witness: str, met: Counter[str]) -> None:
+async def _call(number: int, seconds: float, story: _Story) -> None:
+    met = story.met
     try:
         async with asyncio.timeout(DEADLINE):
-            assert await work(number, seconds, witness) == number
+            assert await work(number, seconds, story.witness) == number
         met["calls answered"] += 1
     except catena.WorkerLost as lost:
         if lost.begun is False:
             raise AssertionError(f"call {number} found no worker") from lost
         met["calls lost"] += 1
-        met["calls lost with the exit in words"] += "SIG" in lost.cause or "exit" in lost.cause
+        story.hit.add(lost.worker)
+        words = ("SIG", "exit", "did not answer")
+        met["calls lost with the exit in words"] += any(word in lost.cause for word in words)
     except TimeoutError:
         raise AssertionError(f"call {number} hangs") from None
 
 
-async def _kill_on(pool: catena.WorkerPool, seed: int, met: Counter[str]) -> None:
+async def _kill_on(pool: catena.WorkerPool, seed: int, story: _Story) -> None:
     """Let one worker die each second, and see that the pool is whole before the next one does."""
-    loop = asyncio.get_running_loop()
+    loop, met = asyncio.get_running_loop(), story.met
+    due = loop.time() + PERIOD
     for turn in range(seed, 1_000_000):
-        await asyncio.sleep(PERIOD)
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        due = loop.time() + PERIOD
         way = WAYS[turn % len(WAYS)]
         victim = await _kill_one(pool, way, turn)
         began = loop.time()
@@ -137,7 +160,9 @@ async def _kill_on(pool: catena.WorkerPool, seed: int, met: Counter[str]) -> Non
         except TimeoutError:
             raise AssertionError(f"{victim} ({way}) was not replaced: {pool.pids}") from None
         met[f"killed by {way}"] += 1
-        met["whole again in two seconds"] += loop.time() - began <= WHOLE
+        allowed = WHOLE + (UNRESPONSIVE if way == "SIGSTOP" else 0.0)
+        met["whole again in two seconds"] += loop.time() - began <= allowed
+        met["kills that hit a call"] += victim in story.hit
 
 
 async def _kill_one(pool: catena.WorkerPool, way: str, turn: int) -> str:

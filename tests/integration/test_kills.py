@@ -14,3 +14,4 @@ def test_calls_end_once_and_the_pool_is_whole_again_while_workers_are_killed() -
     assert met["calls answered"] + met["calls lost"] == CALLS
     assert met["calls lost"] == met["calls lost with the exit in words"] > 0
     assert met["killed by SIGKILL"] > 0
+    assert met["kills that hit a call"] > 0

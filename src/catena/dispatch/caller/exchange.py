@@ -52,8 +52,7 @@ def make_dispatch(declared: Declaration, way: Dispatcher | None = None) -> Dispa
             if declared.slots or holding.get() is not None:
                 answered, frame = await send_with_slots(declared, (args, kwargs), operation, way)
             else:
-                payload = dump_arguments(declared, args, kwargs)
-                answered, frame = await send_call(declared, payload, operation, way)
+                answered, frame = await send_call(declared, (args, kwargs), operation, way)
             value = apply_answer(answered, frame)
         except BaseException as error:
             if operation is not None:
@@ -82,15 +81,13 @@ async def send_with_slots(
 ) -> tuple[Call, Frame]:
     """Send a call that needs slots, or is made by one that has some, which are lent meanwhile.
 
-    Its arguments are pickled when its turn has come. Raises what ``send_call`` does, and
-    CancelledError in a routine that was cancelled.
+    Raises what ``send_call`` does, and CancelledError in a routine that was cancelled.
     """
     loan = open_loan()
     try:
         if declared.slots:
             return await _send_in_turn(declared, arguments, operation, way, loan)
-        payload = dump_arguments(declared, *arguments)
-        return await send_call(declared, payload, operation, way, loan)
+        return await send_call(declared, arguments, operation, way, loan)
     finally:
         if loan is not None:
             loan.take_back()
@@ -140,13 +137,15 @@ async def _send_in_turn(
 
 async def send_call(
     declared: Declaration,
-    payload: bytes,
+    arguments: Arguments,
     operation: Dispatch | None,
     way: Dispatcher | None = None,
     loan: Loan | None = None,
 ) -> tuple[Call, Frame]:
     """Send a call to a worker and return it with its first answer.
 
+    Its arguments are pickled when there is a worker that takes frames: at once, in most cases, and
+    never while the call waits, so that calls that wait take no memory for bytes.
     A worker that refuses before the call began is passed over for another one, and one that said
     that it is busy is not asked again. Where the routine has a Retry, a call whose worker is lost
     is made again, from the chain as it is then. The ``loan`` is lent as soon as the call has begun.
@@ -156,6 +155,7 @@ async def send_call(
     bounds = bounds_of(declared)
     busy: dict[str, str] = {}
     losses: Losses = []
+    payload = b""
     for _ in range(_ATTEMPTS):
         through = find_dispatcher() if way is None else way
         connection: WorkerConnection | None
@@ -167,6 +167,7 @@ async def send_call(
             if connection.worker in busy or not connection.link.up:
                 # Nothing is handed to a link that has ended meanwhile.
                 continue
+            payload = payload or dump_arguments(declared, *arguments)
             call = connection.open_call(declared, payload, operation, bounds)
             call.loan = loan
             try:
