@@ -63,10 +63,11 @@ async def name_process() -> int:
 
 @dataclass
 class _Story:
-    """What is met on the way, and which workers have lost calls."""
+    """What is met on the way: who was killed, and which workers have lost calls."""
 
     witness: str
     met: Counter[str] = field(default_factory=Counter[str])
+    victims: list[str] = field(default_factory=list[str])
     hit: set[str] = field(default_factory=set[str])
 
 
@@ -99,6 +100,7 @@ def kill(count: int, seed: int, progress: Callable[[int], object] = lambda _: No
     # The number of links says that nothing of the pool is left, dead workers included.
     left = catena.statistics()
     assert (left.calls, left.sessions, left.streams, left.links, left.transfers) == (0,) * 5
+    story.met["kills that hit a call"] = sum(one in story.hit for one in story.victims)
     return story.met
 
 
@@ -162,7 +164,7 @@ async def _kill_on(pool: catena.WorkerPool, seed: int, story: _Story) -> None:
         met[f"killed by {way}"] += 1
         allowed = WHOLE + (UNRESPONSIVE if way == "SIGSTOP" else 0.0)
         met["whole again in two seconds"] += loop.time() - began <= allowed
-        met["kills that hit a call"] += victim in story.hit
+        story.victims.append(victim)
 
 
 async def _kill_one(pool: catena.WorkerPool, way: str, turn: int) -> str:
