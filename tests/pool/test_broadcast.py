@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
@@ -54,6 +55,13 @@ async def stream() -> AsyncGenerator[int, None]:
     """Yield nothing."""
     if ran:
         yield 1
+
+
+@catena.routine
+def hold_slot(seconds: float) -> int:
+    """Keep a slot for some time; return the process."""
+    time.sleep(seconds)
+    return os.getpid()
 
 
 class Painter:
@@ -153,3 +161,32 @@ def test_what_cannot_be_broadcast() -> None:
             await pool.broadcast(paint, "x")
 
     run(main(), 60)
+
+
+@isolated
+def test_plain_functions_stand_in_the_line_of_the_pool() -> None:
+    """P10, P13: they take their turn on each worker, and calls behind them get the slots after."""
+
+    async def main() -> None:
+        async with catena.WorkerPool(2) as pool, asyncio.timeout(30):
+            pids = {*pool.pids.values()}
+            assert {*await asyncio.gather(hold_slot(0.2), hold_slot(0.2))} == pids
+            before = [asyncio.ensure_future(hold_slot(0.3)) for _ in range(4)]
+            await asyncio.sleep(0.05)
+            each = asyncio.ensure_future(pool.broadcast(hold_slot, 0.1))
+            await asyncio.sleep(0.05)
+            after = [asyncio.ensure_future(hold_slot(0.01)) for _ in range(40)]
+            ended: list[str] = []
+            for name, calls in (("before", before), ("each", [each]), ("after", after)):
+                for call in calls:
+                    call.add_done_callback(lambda _, name=name: ended.append(name))
+            assert await each == pool.pids
+            for calls in (before, after):
+                assert {*await asyncio.gather(*calls)} <= pids
+            # What one worker has done before the other is done with its share may overtake.
+            assert ended[:3].count("before") >= 2
+            assert ended.index("each") < 30
+        left = catena.statistics()
+        assert left.calls == 0
+
+    run(main())

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.caller.line import join_line
 from catena.dispatch.declaration import declaration_of
 from catena.dispatch.dispatcher import Dispatcher
 from catena.errors import CatenaError, WorkerLost
@@ -22,6 +23,8 @@ class OneWorker:
         self.max_waiting = pool.max_waiting
         self._pool = pool
         self._member = member
+        # Workers offer slots to a link, whose calls are in one line.
+        join_line(self, pool)
 
     @property
     def dispatcher(self) -> OneWorker:

@@ -2,8 +2,8 @@
 
 A call that needs slots goes to a worker at once while this process knows of no reason why it would
 be refused. Otherwise it waits here, and each worker that could run it is asked for slots; the first
-one whose offer comes gets the first call that needs as many. Calls that need another number of
-slots stand in a line of their own. A call has nothing pickled while it waits.
+one whose offer comes gets the first call that needs as many and may run there. Calls that need
+another number of slots stand in a line of their own. A call has nothing pickled while it waits.
 
 Whoever takes an offer has to use it or to pass it on: to the next in line, or back to the worker.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import insort
+from collections.abc import Sequence
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -49,6 +50,8 @@ class Turn:
         # Workers that have refused it for another reason than slots, which are not asked again.
         self.busy: dict[str, str] = {}
         self.slots = declared.slots
+        # The workers that may run it, by their names.
+        self.fit: frozenset[str] = frozenset()
         self.serial = serial
         self.offered = False
         self.waiter: asyncio.Future[WorkerConnection | None] | None = None
@@ -123,8 +126,8 @@ class Line:
                 return None
             for connection in fit:
                 connection.line = self
-            if may_go_at_once and not self._waiting.get(turn.slots):
-                free = [one for one in fit if one.may_have(turn.slots)]
+            if may_go_at_once:
+                free = [one for one in fit if self._is_free(one, turn.slots)]
                 if free:
                     return min(free, key=_rank)
             may_go_at_once = False
@@ -132,6 +135,11 @@ class Line:
             if offering is not None and offering.usable:
                 turn.offered = True
                 return offering
+
+    def _is_free(self, connection: WorkerConnection, slots: int) -> bool:
+        """Say whether a worker may have slots free for which nobody stands in line."""
+        row = self._waiting.get(slots, ())
+        return connection.may_have(slots) and _first_fit(row, connection) is None
 
     async def _wait(
         self, turn: Turn, fit: list[WorkerConnection], seconds: float
@@ -142,6 +150,7 @@ class Line:
             worker = ", ".join(one.worker for one in fit)
             raise announced(Busy(routine=turn.declared.name, worker=worker, reason=reason))
         waiter = turn.waiter = asyncio.get_running_loop().create_future()
+        turn.fit = frozenset(one.worker for one in fit)
         row = self._waiting.setdefault(turn.slots, [])
         insort(row, turn)
         for connection in fit:
@@ -176,15 +185,16 @@ class Line:
         _log.warning(text, name, waited, many, why)
 
     def take_offer(self, connection: WorkerConnection, slots: int) -> None:
-        """Give offered slots to the first call in line that needs as many, or decline them."""
-        row = self._waiting.get(slots)
-        if not row:
+        """Give offered slots to the first call in line that may use them, or decline them."""
+        row = self._waiting.get(slots, [])
+        turn = _first_fit(row, connection)
+        if turn is None:
             connection.decline_slots(slots)
             return
-        turn = row.pop(0)
+        row.remove(turn)
         if turn.waiter is not None:
             turn.waiter.set_result(connection)
-        if row:
+        if _first_fit(row, connection) is not None:
             connection.want_slots(slots)
 
     def note_full(self, turn: Turn, connection: WorkerConnection, text: str) -> None:
@@ -212,6 +222,17 @@ def line_of(way: Dispatcher) -> Line:
     if line is None:
         line = _lines[way] = Line(way)
     return line
+
+
+def join_line(way: Dispatcher, pool: Dispatcher) -> None:
+    """Have the calls that go one way stand in the line of the calls that go another."""
+    _lines[way] = line_of(pool)
+
+
+def _first_fit(row: Sequence[Turn], connection: WorkerConnection) -> Turn | None:
+    """Return the first call in a row that a worker may run, None without any."""
+    worker = connection.worker
+    return next((turn for turn in row if worker in turn.fit), None)
 
 
 def _choose_fit(turn: Turn, found: list[Any]) -> list[WorkerConnection]:
