@@ -20,7 +20,7 @@ async def echo(value: Any) -> Any:
 
 
 @catena.routine
-async def burn(seconds: float) -> None:
+def burn(seconds: float) -> None:
     """Keep a processor busy."""
     work.burn(seconds)
 
