@@ -23,6 +23,7 @@ from catena import telemetry
 from catena.link.service import SERVICE
 from catena.pool.bootstrap import worker_environment
 from catena.telemetry import attempts
+from catena.telemetry.logs import name_of
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.story import add, contend
@@ -133,7 +134,7 @@ def test_off_again_is_as_before(
     CatenaInstrumentor().uninstrument()
     isolated(run)(contend())
 
-    assert [one.msg for one in caplog.records] == ["catena.chain.contention"]
+    assert [name_of(one) for one in caplog.records] == ["catena.chain.contention"]
     assert dict(os.environ) == before
     assert telemetry.installed() <= {"logs"}
 

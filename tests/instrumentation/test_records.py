@@ -100,29 +100,34 @@ def test_a_record_keeps_what_it_says(
 
 
 @pytest.mark.parametrize(
-    ("logger", "message", "name"),
+    ("logger", "said", "name"),
     [
         ("catena.context", "catena.chain.contention", "catena.chain.contention"),
         ("catena.context", "catena.link.opened", None),
         ("tests.records", "catena.chain.contention", None),
-        ("tests.records", "3.14", None),
         ("tests.records", "shop.order.paid", None),
         ("tests.records", {"a": 1}, None),
+        ("tests.records", None, None),
     ],
 )
 def test_events_are_our_own(
     logger: str,
-    message: Any,
+    said: Any,
     name: str | None,
     loggers: LoggerProvider,
     exporter: InMemoryLogRecordExporter,
 ) -> None:
     """Conventions: an event name names a structure; what an application says is no such name."""
     handler = RecordHandler(loggers)
-    handler.handle(logging.LogRecord(logger, logging.ERROR, "", 0, message, None, None))
+    record = logging.LogRecord(logger, logging.ERROR, "", 0, "a sentence", None, None)
+    record.__dict__["event.name"] = said
+    handler.handle(record)
 
     (told,) = exporter.get_finished_logs()
-    assert (told.log_record.event_name, told.log_record.body) == (name, str(message))
+    assert (told.log_record.event_name, told.log_record.body) == (name, "a sentence")
+    # What an application calls so is one of its facts.
+    kept = "event.name" in (told.log_record.attributes or {})
+    assert kept is (name is None and said is not None)
 
 
 def raise_with(words: str) -> None:
@@ -208,13 +213,16 @@ def test_records_become_events_of_the_current_span(
     handle(SpanEventHandler())
     LOGGER.info("catena.nobody.listens")
     with tracer.start_as_current_span("work"):
-        LOGGER.info("catena.token.reset", extra={"catena.outcome": "ok", "span_id": "ff"})
+        named = {"event.name": "catena.token.reset", "catena.outcome": "ok", "span_id": "ff"}
+        LOGGER.info("variable a:b was reset", extra=named)
         LOGGER.info("catena is not a name here")
+        LOGGER.info("catena.as.a.message")
         LOGGER.info("theirs.event")
 
     (span,) = spans.get_finished_spans()
     assert [(one.name, dict(one.attributes or {})) for one in span.events] == [
-        ("catena.token.reset", {"catena.outcome": "ok"})
+        ("catena.token.reset", {"catena.outcome": "ok"}),
+        ("catena.as.a.message", {}),
     ]
 
 

@@ -46,6 +46,8 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.SerializationFailed: {"exception.message", "rpc.method", "catena.worker.id"},
     # A link that ended in good order has no error.
     events.LinkClosed: _ERROR,
+    # Only where a worker has died something follows.
+    events.WorkerExited: {"catena.exit.follows"},
     events.FactoryDisplaced: {"exception.message"},
     events.EntryLost: {"exception.message"},
     events.PeerVersionRefused: {"exception.message"},
@@ -183,7 +185,7 @@ class Check:
             return
         row, log = known
         self._seen["record", log.name] += 1
-        if (scope, record.severity) != (log.logger, _severity(log)):
+        if scope != log.logger or record.severity not in _severities(log):
             self._found[f"the record {log.name} came from {scope} as {record.severity_text}"] += 1
         beside = AUDITED if log.logger == AUDIT else ()
         attributes = {
@@ -244,6 +246,7 @@ def _is_ours(scope: str) -> bool:
     return scope == "catena" or scope.startswith("catena.")
 
 
-def _severity(log: Log) -> int:
-    """Return the number that OpenTelemetry has for a level of the standard library's."""
-    return {10: 5, 20: 9, 30: 13, 40: 17, 50: 21}[log.level]
+def _severities(log: Log) -> set[int]:
+    """Return the numbers that OpenTelemetry has for the levels that a record may have."""
+    numbers = {10: 5, 20: 9, 30: 13, 40: 17, 50: 21}
+    return {numbers[one] for one in (log.level, log.unexpected) if one}

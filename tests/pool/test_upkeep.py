@@ -19,6 +19,7 @@ from tests.integration import routines
 from tests.integration.pools import LOOPS, pooled
 from tests.integration.programs import alive
 
+FOLLOWS = "another one takes its place"
 BROKEN = "TESTS_BROKEN"
 """The variable that names a file: while it is there, workers break down as they start."""
 
@@ -67,7 +68,7 @@ def test_a_dead_worker_is_reaped_and_replaced(here: str) -> None:
         words = "killed by SIGKILL, perhaps out of memory"
         assert (caught.value.worker, caught.value.cause) == (first, words)
         assert recorded.events == [
-            events.WorkerExited(first, pid, -signal.SIGKILL, words),
+            events.WorkerExited(first, pid, -signal.SIGKILL, words, FOLLOWS, unexpected=True),
             events.WorkerReplaced(first, pool.workers[0], words),
         ]
         assert catena.statistics().calls == 0
@@ -85,8 +86,9 @@ def test_a_worker_that_ends_itself_says_with_which_code(
         with pytest.raises(catena.WorkerLost, match=r"ended with exit code 3, as by os\._exit"):
             await leave(3)
         assert await routines.pid() in pool.pids.values()
-        (line,) = [one.getMessage() for one in caplog.records if first in one.getMessage()]
-        assert "ended with exit code 3, as by os._exit; another one takes its place" in line
+        (record,) = [one for one in caplog.records if first in one.getMessage()]
+        assert (record.name, record.levelname) == ("catena.pool", "WARNING")
+        assert f"ended with exit code 3, as by os._exit; {FOLLOWS}" in record.getMessage()
 
     pooled(work, spawn=1)
 

@@ -4,18 +4,63 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from catena import events
 from catena.collect.translate import family_name
 from catena.events.bus import Event
 from catena.telemetry.attributes import ATTRIBUTES, LABELS
 from catena.telemetry.catalog import CATALOG, metrics_of
-from catena.telemetry.rows import Metric, Row
+from catena.telemetry.rows import Log, Metric, Row
+from catena.telemetry.sentences import Shown
 
 __all__ = ["PAGE", "page"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "telemetry.md"
+
+EXAMPLES = {
+    "catena.attempts": 2,
+    "catena.call.end": "caller",
+    "catena.call.id": 12,
+    "catena.chain.id": "b1f3…",
+    "catena.chain.parent_id": "90c2…",
+    "catena.contender.task": "Task-7",
+    "catena.contention.kind": "task",
+    "catena.exit.follows": "another one takes its place",
+    "catena.exit.reason": "killed by SIGKILL, perhaps out of memory",
+    "catena.frame.kind": "yield",
+    "catena.lease.id": "7e41…",
+    "catena.log.records": 120,
+    "catena.mount.direction": "to_worker",
+    "catena.nack.code": "BUSY",
+    "catena.outcome": "done",
+    "catena.owner.task": "Task-6",
+    "catena.peer.id": "k3x9-1",
+    "catena.peer.version": "0.2.0",
+    "catena.protocol.version": "1.0",
+    "catena.proxy.id": "4d20…",
+    "catena.routine.kill_after": 2.0,
+    "catena.serialization.direction": "sent",
+    "catena.token.id": "c7a5…",
+    "catena.var": "shop:basket",
+    "catena.vars.set": ("shop:basket", "shop:user"),
+    "catena.version.local": "1.0",
+    "catena.version.remote": "2.0",
+    "catena.worker.cause": "its event loop is blocked",
+    "catena.worker.id": "k3x9-1",
+    "catena.worker.replacement": "k3x9-4",
+    "catena.worker.silence": 2.4,
+    "error.type": "catena.errors.SerializationError",
+    "process.pid": 4711,
+    "rpc.method": "shop.basket.price",
+}
+"""What the sentences on the page say."""
+
+OTHERS: Mapping[type[Event], Mapping[str, str]] = {
+    events.SerializationFailed: {"catena.serialization.direction": "read"},
+    events.LinkClosed: {"error.type": "ConnectionResetError"},
+}
 
 HEAD = """\
 # Telemetry
@@ -46,7 +91,7 @@ shop.basket.price            CLIENT    its caller waits, all attempts included
 
 | detail | spans | metrics | logs |
 |---|---|---|---|
-| `off` | none, and no trace context travels | none | none |
+| `off` | none, and no trace context travels | none | [warnings that nothing else reports](#logs) |
 | `dispatch` | two a call, and one for each contention and each refused reset | all | all |
 | `full`, the default | of every mount, reset and lease as well | all | all |
 
@@ -146,8 +191,19 @@ any exception, also for SystemExit; only Ctrl-C is passed on to the application.
 ## Logs
 
 The records go to the standard library's loggers. The sections below name the logger of each. The
-message is the event's name, the attributes are extra fields, `trace_id` and `span_id` name the
-span. Catena itself configures no logging. Applications can have `catena.logging` do it:
+message is a sentence, such as those that are shown there. The event's dotted name is the field
+`event.name`, the attributes are further fields, `trace_id` and `span_id` name the span. The
+sentence is made when a handler asks for it, of these attributes only, with control characters
+escaped. Catena itself configures no logging.
+[Output and logs of workers](../how-to/output-and-logs.md#what-catena-logs) shows what the lines
+look like.
+
+Warnings and errors that nothing else reports are written in every process, with
+`CATENA_TELEMETRY=off` as well: a worker has died, does not answer or was given up, log records of
+workers were dropped. Where nobody has configured logging they are on standard error. All other
+records are written only where a handler is: what goes wrong in a call is raised there.
+
+Applications can have `catena.logging` configure logging:
 
 ::: catena.logging.configure_json
     options:
@@ -236,13 +292,21 @@ def _row(row: Row) -> str:
         detail = f", from detail `{row.span.detail}` on"
         lines.append(f"- span: {name}, {row.span.kind}, scope `{row.span.scope}`{detail}\n")
     lines += [f"- metric: `{one.name}`\n" for one in row.metrics]
-    lines += [
-        f"- log: `{one.name}`, {logging.getLevelName(one.level)}, logger `{one.logger}`\n"
-        for one in row.logs
-    ]
+    lines += [_log(one, row) for one in row.logs]
     if row.attributes:
         lines.append(f"- attributes: {', '.join(f'`{name}`' for name in row.attributes)}\n")
     return "".join([*lines, "\n"])
+
+
+def _log(log: Log, row: Row) -> str:
+    level = logging.getLevelName(log.level)
+    if log.unexpected:
+        level += f", {logging.getLevelName(log.unexpected)} where it is unexpected"
+    # Texts of errors are there on request only.
+    names = [name for name in row.attributes if name in EXAMPLES]
+    facts = {name: EXAMPLES[name] for name in names} | OTHERS.get(row.event, {})
+    text = log.sentence % Shown(facts)
+    return f"- log: `{log.name}`, {level}, logger `{log.logger}`: *{text}*\n"
 
 
 def _summary(event: type[Event]) -> str:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 
 from catena import telemetry
 from catena.telemetry import attempts, switch
+from catena.telemetry.logs import name_of
 from catena.telemetry.tally import losses
 
 __all__ = ["Told", "telling"]
@@ -66,7 +67,7 @@ class Told:
 
     def logged(self, name: str) -> list[dict[str, Any]]:
         """Return the records of an event, as dictionaries."""
-        return [vars(one) for one in self.records if one.msg == name]
+        return [vars(one) for one in self.records if name_of(one) == name]
 
 
 def labels(point: Any) -> Labels:

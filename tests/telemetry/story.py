@@ -128,10 +128,14 @@ async def story() -> None:
     for fact in (
         events.CallRetried("app.job", "w1", 2),
         events.ForwardDropped(ahead.key),
-        events.KeysUndeclared(bytes(16), (("elsewhere", "unknown"),)),
+        events.KeysUndeclared(bytes(16), (("elsewhere", "undeclared"),)),
         events.EntryLost(number.key, True, "a cause that says something"),
         events.WorkerStarted("w1", os.getpid()),
-        events.WorkerExited("w1", os.getpid(), -9, "killed by SIGKILL"),
+        events.WorkerExited("w1", os.getpid(), 0, "ended when it had drained"),
+        events.WorkerExited(
+            *("w1", os.getpid(), -9, "killed by SIGKILL", "another one takes its place"),
+            unexpected=True,
+        ),
         events.WorkerReplaced("w1", "w2", "killed by SIGKILL"),
         events.LogRecordsDropped("w1", 3),
         events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),

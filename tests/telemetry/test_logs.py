@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import catena.logging
 from catena import events, telemetry
 from catena.events.bus import announce
+from catena.telemetry.logs import name_of
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
 from tests.telemetry.sdk import telling
@@ -27,6 +28,7 @@ from tests.telemetry.test_texts import Mute, strictly
 
 ROOT = Path(__file__).parents[2]
 FORK = events.ChainForked(b"c" * 16, b"p" * 16)
+SENTENCE = f"chain {(b'c' * 16).hex()} was forked from chain {(b'p' * 16).hex()}"
 
 
 @pytest.fixture
@@ -54,13 +56,13 @@ def test_the_audit_log_is_off_until_it_is_asked_for() -> None:
     """Logs: without the switch nobody listens on its account, whatever the root logger shows."""
     with telling(detail="dispatch") as told:
         run(a_call())
-        before = [one.msg for one in told.records]
+        before = [name_of(one) for one in told.records]
         catena.logging.audit()
         run(a_call())
         catena.logging.audit(False)
-        asked = [one.msg for one in told.records][len(before) :]
+        asked = [name_of(one) for one in told.records][len(before) :]
         run(a_call())
-        after = [one.msg for one in told.records][len(before) + len(asked) :]
+        after = [name_of(one) for one in told.records][len(before) + len(asked) :]
 
     audit = {
         "catena.call.dispatched",
@@ -128,19 +130,25 @@ def test_json_is_one_object_a_line(configured: Any) -> None:
         "catena.audit",
     )
     assert ours["catena.chain.id"] == (b"c" * 16).hex()
+    assert ours["message"] == SENTENCE
+    assert "event.name" not in ours
     assert (theirs["event"], theirs["order"]) == ("it failed", 7)
+    assert "message" not in theirs
     assert "KeyError" in theirs["exception"]
 
 
 def test_the_console_is_for_people(configured: Any) -> None:
-    """catena.logging: one line with the name of the event and what it says."""
+    """catena.logging: a sentence and the event's name; an application's facts are shown as well."""
     stream = io.StringIO()
     catena.logging.configure_console(audit=True, stream=stream)
     announce(FORK)
+    logging.getLogger("mine").warning("it failed", extra={"order": 7, "event.name": "mine"})
 
-    (line,) = stream.getvalue().splitlines()
-    assert "catena.chain.forked" in line
-    assert f"catena.chain.id={(b'c' * 16).hex()}" in line
+    ours, theirs = stream.getvalue().splitlines()
+    _, _, shown = ours.partition("] ")
+    assert shown == f"{SENTENCE} [catena.audit] event.name=catena.chain.forked"
+    assert "it failed" in theirs
+    assert "event.name=mine order=7" in theirs
 
 
 @isolated

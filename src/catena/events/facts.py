@@ -131,13 +131,17 @@ class WorkerStarted(Event):
 class WorkerExited(Event):
     """A worker process of this pool has ended; a negative code is the signal that ended it.
 
-    ``reason`` says in words how it ended, as the ``cause`` of WorkerLost does.
+    ``reason`` says in words how it ended, as the ``cause`` of WorkerLost does, and ``follows`` what
+    the pool does about one that has died. It is ``unexpected`` when the pool has not ended it, or
+    has no other one for its place.
     """
 
     worker: str
     pid: int
     exit_code: int
     reason: str = ""
+    follows: str = ""
+    unexpected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

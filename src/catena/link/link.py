@@ -236,7 +236,8 @@ class Link:
             # The writer has nothing more to do.
             self._wake.cancel()
         if error is not None and not isinstance(error, ConnectionError | TimeoutError):
-            # A peer that broke the rules, or a fault of ours: nobody else would hear of it.
+            # A peer that broke the rules, or a fault of ours: nobody else would hear of it. The
+            # record of LinkClosed may have neither its text nor where it was raised.
             _log.error("%r was ended", self, exc_info=error)
         if LinkClosed.listeners:
             peer = self.peer.peer if self.peer else ""

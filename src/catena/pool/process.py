@@ -210,8 +210,12 @@ class Worker:
             return "ended when it had drained"
         return describe_exit(code) if self._control else "ended when the pool closed"
 
-    def note_exit(self) -> None:
-        """Take note of the end of the process, once; it is announced."""
+    def note_exit(self, follows: str = "", *, unexpected: bool = False) -> None:
+        """Take note of the end of the process, once; it is announced.
+
+        ``follows`` says what the pool does about it. Where the pool has ended it, that may be
+        ``unexpected`` all the same, because calls were lost or nobody takes its place.
+        """
         code, process = self.exit_code(), self._process
         if code is None or process is None or self._noted:
             return
@@ -220,7 +224,13 @@ class Worker:
             _workers.discard(self)
             _ended["workers"] += 1
         if WorkerExited.listeners:
-            announce(WorkerExited(self.id, process.pid, code, self.describe_exit()))
+            words = self.describe_exit(), follows
+            unexpected = unexpected or not self._was_ended(code)
+            announce(WorkerExited(self.id, process.pid, code, *words, unexpected=unexpected))
+
+    def _was_ended(self, code: int) -> bool:
+        """Say whether a process that has ended with a code did so by the pool's doing."""
+        return bool(self._given_up) or (code == 0 and self._drained) or self._control is None
 
     async def wait_exit(self, timeout: float | None = None) -> bool:
         """Wait until the process has ended, and return whether it has in so many seconds."""

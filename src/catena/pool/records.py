@@ -27,8 +27,6 @@ from catena.pool.forwarding import HEADER, LEVELS_PAUSE, read_levels
 from catena.pool.held import hold_descriptor, let_go
 from catena.remote_exceptions.pickled import unpickle_exception
 
-_log = logging.getLogger("catena.pool")
-
 _CHUNK = 1 << 16
 
 
@@ -159,7 +157,6 @@ def _handle_message(message: bytes, worker: str) -> None:
 def _report_dropped(count: int, worker: str) -> None:
     if LogRecordsDropped.listeners:
         announce(LogRecordsDropped(worker, count))
-    _log.warning("%d log records of worker %s were dropped: too many were waiting", count, worker)
 
 
 def _make_record(found: dict[str, Any]) -> logging.LogRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from catena.events import WorkerGivenUp, WorkerRecovered, WorkerSuspected
@@ -14,8 +13,6 @@ from catena.proxy.member import Member
 BLOCKED = "its event loop is blocked"
 STOPPED = "its process is stopped"
 UNKNOWN = "its event loop was not seen to be blocked"
-
-_log = logging.getLogger("catena")
 
 
 class SilenceKeeper:
@@ -37,15 +34,6 @@ class SilenceKeeper:
         cause = STOPPED if stopped else BLOCKED if stack else UNKNOWN
         if WorkerSuspected.listeners:
             announce(WorkerSuspected(worker.id, worker.pid, seconds, cause, stack))
-        _log.warning(
-            "worker %s (process %d) has not answered for %.1f s: %s;"
-            " it gets no calls while another worker answers%s",
-            worker.id,
-            worker.pid,
-            seconds,
-            cause,
-            f"\n{stack}" if stack else "",
-        )
 
     def worker_answered(self, member: Member, seconds: float) -> None:
         """Announce that a worker answers again."""
@@ -54,12 +42,6 @@ class SilenceKeeper:
             return
         if WorkerRecovered.listeners:
             announce(WorkerRecovered(worker.id, worker.pid, seconds))
-        _log.info(
-            "worker %s (process %d) answers again, after about %.1f s",
-            worker.id,
-            worker.pid,
-            seconds,
-        )
 
     def give_worker_up(self, member: Member, seconds: float) -> None:
         """Kill a worker; the calls that it has say why it was lost."""
@@ -68,10 +50,4 @@ class SilenceKeeper:
             return
         if WorkerGivenUp.listeners:
             announce(WorkerGivenUp(worker.id, worker.pid, seconds))
-        _log.error(
-            "worker %s (process %d) did not answer for %.1f s, and is killed",
-            worker.id,
-            worker.pid,
-            seconds,
-        )
         worker.give_up(f"it did not answer for {seconds:.0f} s", kill=True)

@@ -149,9 +149,6 @@ class Upkeep:
         """Have another worker take the calls, while this one still runs those that it has."""
         if RoutineOverran.listeners:
             announce(RoutineOverran(worker.id, worker.pid, found.routine, found.seconds))
-        _log.warning(
-            "worker %s (process %d) takes no more calls: %s", worker.id, worker.pid, found.reason
-        )
         member = self._proxy.find_member(worker.id)
         try:
             if member is not None and worker.id not in self._leaving:
@@ -219,30 +216,31 @@ class Upkeep:
         if self._workers.stopping:
             return
         late = read_overtime(overtime_path(worker.socket))
-        is_killed = False
-        if late is not None and monotonic() >= late.kill_at:
-            is_killed = True
+        is_killed = late is not None and monotonic() >= late.kill_at
+        if late is not None and is_killed:
             worker.give_up(late.verdict)
-        worker.note_exit()
         reason = worker.describe_exit()
-        self._workers.forget(worker)
         member = self._proxy.find_member(worker.id)
-        if member is None:
-            # It was let go, and had answered all its calls.
-            return
-        if worker.id in self._leaving:
+        if member is None or worker.id in self._leaving:
+            # It was let go; where it is no member, it had answered all its calls.
+            worker.note_exit(unexpected=is_killed)
+        else:
+            self._see_to_place(worker, reason, is_killed=is_killed)
+        self._workers.forget(worker)
+        if member is not None:
+            # Last, because the calls that it had may be sent again when they have failed.
             self._proxy.remove_member(member, reason)
-            return
+
+    def _see_to_place(self, worker: Worker, reason: str, *, is_killed: bool) -> None:
+        """Have another worker take the place of one that has died, or keep the place vacant."""
         vacancy = _Vacancy(worker.id, reason)
         pause = self._find_pause(is_killed=is_killed)
-        follows = "no other one takes its place" if pause is None else "another one takes its place"
-        _log.warning("worker %s (process %d) %s; %s", worker.id, worker.pid, reason, follows)
         if pause is None:
+            worker.note_exit("no other one takes its place", unexpected=True)
             self._vacancies.append(vacancy)
         else:
+            worker.note_exit("another one takes its place", unexpected=is_killed)
             self._begin_filling(vacancy, pause)
-        # Last, because the calls that it had may be sent again when they have failed.
-        self._proxy.remove_member(member, reason)
 
     def _find_pause(self, *, is_killed: bool) -> float | None:
         """Return after how many seconds a dead worker is replaced, None where it is not.

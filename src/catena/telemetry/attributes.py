@@ -21,6 +21,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.contention.kind": "Whether owner and contender are two threads (`thread`) or two tasks "
     "(`task`).",
     "catena.exit.code": "The exit code of a worker process; negative for a signal.",
+    "catena.exit.follows": "In words what its pool does about a worker that has died.",
     "catena.exit.reason": "In words how a worker process ended, or why another one took its place.",
     "catena.frame.kind": "The kind of the frame that was being processed.",
     "catena.frame.seq": "The number of that frame in its direction, from 1.",

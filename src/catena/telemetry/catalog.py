@@ -10,10 +10,9 @@ from collections.abc import Iterable
 
 from catena import events
 from catena.events.bus import Event
-from catena.telemetry.catalog_pools import ANSWERING
+from catena.telemetry.catalog_chains import CHAINS
+from catena.telemetry.catalog_pools import WORKERS
 from catena.telemetry.rows import (
-    CONTEXT,
-    ERROR,
     INFO,
     LINK,
     POOL,
@@ -49,23 +48,12 @@ _FRAMES = (
     *("yield", "yield+", "return", "return+", "exception"),
 )  # of catena.wire.call_states, which stands higher: a test compares
 _PROTOCOL = "1.0"  # of catena.wire.versions, which stands higher: a test compares
-_ANY, _CHAIN = "catena.errors.SerializationError", "catena.errors.ChainSerializationError"
-_SERIALIZATION = (
-    *(("sent", _ANY), ("read", _ANY), ("loaded", _ANY)),
-    *(("sent", _CHAIN), ("read", _CHAIN)),
-)
 
 _PEERS = gauge(
     "catena.links",
     "{link}",
     "Links that are up.",
     {"catena.version.local": (_PROTOCOL,), "catena.version.remote": (_PROTOCOL,)},
-)
-_WORKERS = gauge(
-    "catena.workers",
-    "{worker}",
-    "Workers that this process started.",
-    {"catena.state": ("running", "exited")},
 )
 
 CATALOG: tuple[Row, ...] = (
@@ -86,7 +74,10 @@ CATALOG: tuple[Row, ...] = (
             "catena.direction",
             "catena.kind",
         ),
-        Log("catena.call.dispatched"),
+        Log(
+            "catena.call.dispatched",
+            "%(call)s of routine %(rpc.method)s%(to_worker)s%(with_chain)s %(ended)s",
+        ),
         attributes=(
             *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
             *("catena.worker.id", "catena.call.id", "catena.chain.id", "server.address"),
@@ -117,7 +108,10 @@ CATALOG: tuple[Row, ...] = (
             "Calls that this worker is running.",
             {"catena.state": ("running",)},
         ),
-        Log("catena.call.executed"),
+        Log(
+            "catena.call.executed",
+            "%(call)s of routine %(rpc.method)s%(from_peer)s%(with_chain)s %(ended)s",
+        ),
         attributes=(
             *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
             *("code.function.name", "server.address", "catena.worker.id", "catena.peer.id"),
@@ -134,7 +128,13 @@ CATALOG: tuple[Row, ...] = (
             "Calls that a worker refused.",
             {"catena.nack.code": ("UNKNOWN", "UNLOADABLE", "DRAINING", "BUSY")},
         ),
-        Log("catena.call.nacked", INFO, POOL),
+        Log(
+            "catena.call.nacked",
+            "worker %(catena.worker.id)s refused a call of routine %(rpc.method)s"
+            " with the code %(catena.nack.code)s",
+            INFO,
+            POOL,
+        ),
         fields={"rpc.method": "routine", "catena.worker.id": "worker", "catena.nack.code": "code"},
     ),
     make_row(
@@ -144,139 +144,20 @@ CATALOG: tuple[Row, ...] = (
             "{attempt}",
             "Further attempts of calls whose worker was lost.",
         ),
-        Log("catena.call.retried", INFO, POOL),
+        Log(
+            "catena.call.retried",
+            "a call of routine %(rpc.method)s is made once more, as attempt %(catena.attempts)s,"
+            " because worker %(catena.worker.id)s was lost",
+            INFO,
+            POOL,
+        ),
         fields={
             "rpc.method": "routine",
             "catena.worker.id": "worker",
             "catena.attempts": "attempt",
         },
     ),
-    make_row(
-        events.Mount,
-        Span("catena.context", "catena.mount"),
-        counter(
-            "catena.chain.mounts",
-            "{mount}",
-            "Manifests that were mounted; a refused one counts as a serialization failure.",
-            {"catena.direction": ("to_worker", "to_caller")},
-        ),
-        histogram(
-            "catena.manifest.size",
-            "By",
-            "Size of the entries of a mounted manifest; one manifest in sixteen is measured.",
-            "catena.direction",
-            "catena.kind",
-        ),
-        Log("catena.chain.mounted"),
-        attributes=(
-            *("catena.chain.id", "catena.chain.parent_id"),
-            *("catena.mount.direction", "catena.call.id", "catena.frame.kind"),
-            *("catena.frame.seq", "catena.manifest.bytes", "catena.manifest.kind"),
-            *("catena.vars.set", "catena.vars.reset"),
-        ),
-    ),
-    make_row(
-        events.Unmounted,
-        Span("catena.context", "catena.mount"),
-        counter("catena.chain.unmounts", "{mount}", "Chains that were unmounted."),
-        Log("catena.chain.unmounted"),
-        attributes=("catena.chain.id", "catena.mount.direction", "catena.call.id"),
-    ),
-    make_row(
-        events.TokenReset,
-        Span("catena.context", "catena.token.reset"),
-        counter(
-            "catena.token.resets",
-            "{reset}",
-            "Resets that were tried.",
-            {"catena.outcome": ("ok", "used", "foreign", "orphan")},
-        ),
-        Log("catena.token.reset"),
-        attributes=("catena.token.id", "catena.var", "catena.outcome", "catena.call.id"),
-    ),
-    make_row(
-        events.ChainForked,
-        counter("catena.chain.forks", "{fork}", "Chains that were forked."),
-        Log("catena.chain.forked"),
-        fields={"catena.chain.id": "chain_id", "catena.chain.parent_id": "parent_id"},
-    ),
-    make_row(
-        events.ContentionRefused,
-        Span("catena.context", "catena.contention", detail="dispatch"),
-        counter(
-            "catena.chain.contentions",
-            "{refusal}",
-            "How often a thread or a task was refused a chain because another one runs it.",
-            {"catena.kind": ("thread", "task")},
-            keeping="direct",
-        ),
-        Log("catena.chain.contention", WARNING, CONTEXT),
-        attributes=(
-            *("catena.chain.id", "catena.contention.kind", "error.type"),
-            *("exception.message", "catena.owner.process", "catena.owner.thread"),
-            *("catena.owner.task", "catena.owner.call", "catena.contender.process"),
-            *("catena.contender.thread", "catena.contender.task", "catena.contender.call"),
-        ),
-    ),
-    make_row(
-        events.ContentionUnhandled,
-        Log("catena.chain.contention_unhandled", ERROR, CONTEXT),
-        fields={
-            "rpc.method": "routine",
-            "catena.call.id": "call",
-            "catena.call.end": "end",
-            "catena.chain.id": "error.chain_id",
-            "catena.contention.kind": "error.kind",
-        },
-    ),
-    make_row(
-        events.FactoryDisplaced,
-        counter(
-            "catena.task_factory.displacements",
-            "{event}",
-            "How often a loop's task factory was found replaced.",
-        ),
-        Log("catena.task_factory.displaced", WARNING, CONTEXT),
-    ),
-    make_row(
-        events.EntryLost,
-        counter(
-            "catena.entries.lost",
-            "{entry}",
-            "Variables that were left out because they could not be written or read.",
-            {"catena.direction": ("sent", "read")},
-        ),
-        Log("catena.entry.lost", INFO, CONTEXT),
-        fields={
-            "catena.var": "key",
-            "catena.serialization.direction": "direction",
-            "exception.message": "cause",
-        },
-    ),
-    make_row(events.ForwardDropped, Log("catena.forward.dropped"), fields={"catena.var": "key"}),
-    make_row(
-        events.KeysUndeclared,
-        Log("catena.keys.undeclared", INFO, CONTEXT),
-        fields={"catena.chain.id": "chain_id", "catena.vars.set": "keys"},
-    ),
-    make_row(
-        events.SerializationFailed,
-        Metric(
-            "catena.serialization.failures",
-            "counter",
-            "{failure}",
-            "Arguments, results, routines and chains that could not be written or read.",
-            ("catena.direction", "error.type"),
-            keeping="direct",
-            zero=_SERIALIZATION,
-        ),
-        Log("catena.serialization.failed", WARNING, CONTEXT),
-        fields={
-            "rpc.method": "error.routine",
-            "catena.worker.id": "error.worker",
-            "catena.serialization.direction": "error.doing",
-        },
-    ),
+    *CHAINS,
     make_row(
         events.Lease,
         Span("catena.proxy", "catena.proxy.lease"),
@@ -299,8 +180,16 @@ CATALOG: tuple[Row, ...] = (
             "catena.source",
             "catena.outcome",
         ),
-        Log("catena.proxy.leased"),
-        Log("catena.proxy.released"),
+        Log(
+            "catena.proxy.leased",
+            "call %(catena.call.id)s leased proxy %(catena.proxy.id)s,"
+            " as lease %(catena.lease.id)s",
+        ),
+        Log(
+            "catena.proxy.released",
+            "call %(catena.call.id)s released proxy %(catena.proxy.id)s,"
+            " as lease %(catena.lease.id)s",
+        ),
         fields={
             "catena.lease.id": "lease_id",
             "catena.proxy.id": "proxy_id",
@@ -318,13 +207,23 @@ CATALOG: tuple[Row, ...] = (
             "Frames that arrived after their call had ended.",
             {"catena.kind": _FRAMES},
         ),
-        Log("catena.frame.dropped"),
+        Log(
+            "catena.frame.dropped",
+            "a frame of the kind %(catena.frame.kind)s was dropped, because call %(catena.call.id)s"
+            " is not open here",
+        ),
         fields={"catena.call.id": "call", "catena.frame.kind": "kind"},
     ),
     make_row(
         events.LinkOpened,
         _PEERS,
-        Log("catena.link.opened", INFO, LINK),
+        Log(
+            "catena.link.opened",
+            "the link%(to_peer)s is up, with version %(catena.peer.version)s and protocol"
+            " %(catena.protocol.version)s there",
+            INFO,
+            LINK,
+        ),
         fields={
             "catena.peer.id": "peer",
             "catena.peer.version": "software",
@@ -334,7 +233,12 @@ CATALOG: tuple[Row, ...] = (
     make_row(
         events.LinkClosed,
         _PEERS,
-        Log("catena.link.closed", INFO, LINK),
+        Log(
+            "catena.link.closed",
+            "the link%(to_peer)s was closed%(because)s",
+            INFO,
+            LINK,
+        ),
         fields={"catena.peer.id": "peer", "catena.protocol.version": "protocol"},
     ),
     make_row(
@@ -346,46 +250,16 @@ CATALOG: tuple[Row, ...] = (
             {"catena.version.local": (_PROTOCOL,), "catena.version.remote": ("",)},
             keeping="direct",
         ),
-        Log("catena.version.refused", WARNING, LINK),
+        Log(
+            "catena.version.refused",
+            "a peer of protocol %(catena.version.remote)s was refused; protocol"
+            " %(catena.version.local)s is spoken here",
+            WARNING,
+            LINK,
+        ),
         fields={"catena.version.local": "error.local", "catena.version.remote": "error.remote"},
     ),
-    make_row(
-        events.WorkerStarted,
-        _WORKERS,
-        Log("catena.worker.started", INFO, POOL),
-        fields={"catena.worker.id": "worker", "process.pid": "pid"},
-    ),
-    make_row(
-        events.WorkerExited,
-        _WORKERS,
-        Log("catena.worker.exited", INFO, POOL),
-        fields={
-            "catena.worker.id": "worker",
-            "process.pid": "pid",
-            "catena.exit.code": "exit_code",
-            "catena.exit.reason": "reason",
-        },
-    ),
-    make_row(
-        events.WorkerReplaced,
-        _WORKERS,
-        Log("catena.worker.replaced", INFO, POOL),
-        fields={
-            "catena.worker.id": "worker",
-            "catena.worker.replacement": "replacement",
-            "catena.exit.reason": "reason",
-        },
-    ),
-    make_row(
-        events.LoopTicked,
-        histogram(
-            "catena.worker.event_loop.lag",
-            "s",
-            "How late the event loop's timer fired, in pools and in workers.",
-            keeping="direct",
-        ),
-    ),
-    *ANSWERING,
+    *WORKERS,
 )
 
 BY_EVENT: dict[type[Event], Row] = {one.event: one for one in CATALOG}

@@ -1,17 +1,81 @@
-"""The rows of the catalog about workers that do not answer, and about what they log."""
+"""The rows of the catalog about workers: how they come and go, answer or not, and what they log."""
 
 from __future__ import annotations
 
 from catena import events
-from catena.telemetry.rows import ERROR, INFO, POOL, WARNING, Log, Row, counter, make_row
+from catena.telemetry.rows import (
+    ERROR,
+    INFO,
+    POOL,
+    WARNING,
+    Log,
+    Row,
+    counter,
+    gauge,
+    histogram,
+    make_row,
+)
 
-_WORKER = {
-    "catena.worker.id": "worker",
-    "process.pid": "pid",
-    "catena.worker.silence": "seconds",
-}
+_WORKERS = gauge(
+    "catena.workers",
+    "{worker}",
+    "Workers that this process started.",
+    {"catena.state": ("running", "exited")},
+)
+_WORKER = {"catena.worker.id": "worker", "process.pid": "pid"}
+_SILENT = {**_WORKER, "catena.worker.silence": "seconds"}
+_NAME = "worker %(catena.worker.id)s (process %(process.pid)s)"
 
-ANSWERING: tuple[Row, ...] = (
+WORKERS: tuple[Row, ...] = (
+    make_row(
+        events.WorkerStarted,
+        _WORKERS,
+        Log("catena.worker.started", f"{_NAME} is ready", INFO, POOL),
+        fields=_WORKER,
+    ),
+    make_row(
+        events.WorkerExited,
+        _WORKERS,
+        Log(
+            "catena.worker.exited",
+            f"{_NAME} is gone%(reason)s%(follows)s",
+            INFO,
+            POOL,
+            unexpected=WARNING,
+            always=True,
+        ),
+        fields={
+            **_WORKER,
+            "catena.exit.code": "exit_code",
+            "catena.exit.reason": "reason",
+            "catena.exit.follows": "follows",
+        },
+    ),
+    make_row(
+        events.WorkerReplaced,
+        _WORKERS,
+        Log(
+            "catena.worker.replaced",
+            "worker %(catena.worker.replacement)s has taken the place of worker"
+            " %(catena.worker.id)s%(why)s",
+            INFO,
+            POOL,
+        ),
+        fields={
+            "catena.worker.id": "worker",
+            "catena.worker.replacement": "replacement",
+            "catena.exit.reason": "reason",
+        },
+    ),
+    make_row(
+        events.LoopTicked,
+        histogram(
+            "catena.worker.event_loop.lag",
+            "s",
+            "How late the event loop's timer fired, in pools and in workers.",
+            keeping="direct",
+        ),
+    ),
     make_row(
         events.WorkerSuspected,
         counter(
@@ -19,10 +83,26 @@ ANSWERING: tuple[Row, ...] = (
             "{event}",
             "How often a worker did not answer in time, and got no calls while another one did.",
         ),
-        Log("catena.worker.suspected", INFO, POOL),
-        fields={**_WORKER, "catena.worker.cause": "cause", "code.stacktrace": "stack"},
+        Log(
+            "catena.worker.suspected",
+            f"{_NAME} has not answered for %(catena.worker.silence).1f s: %(catena.worker.cause)s;"
+            " it gets no calls while another worker answers%(stack)s",
+            WARNING,
+            POOL,
+            always=True,
+        ),
+        fields={**_SILENT, "catena.worker.cause": "cause", "code.stacktrace": "stack"},
     ),
-    make_row(events.WorkerRecovered, Log("catena.worker.recovered", INFO, POOL), fields=_WORKER),
+    make_row(
+        events.WorkerRecovered,
+        Log(
+            "catena.worker.recovered",
+            f"{_NAME} answers again, after about %(catena.worker.silence).1f s",
+            INFO,
+            POOL,
+        ),
+        fields=_SILENT,
+    ),
     make_row(
         events.WorkerGivenUp,
         counter(
@@ -30,8 +110,14 @@ ANSWERING: tuple[Row, ...] = (
             "{worker}",
             "Workers that were killed because they did not answer.",
         ),
-        Log("catena.worker.given_up", ERROR, POOL),
-        fields=_WORKER,
+        Log(
+            "catena.worker.given_up",
+            f"{_NAME} did not answer for %(catena.worker.silence).1f s, and is killed",
+            ERROR,
+            POOL,
+            always=True,
+        ),
+        fields=_SILENT,
     ),
     make_row(
         events.RoutineOverran,
@@ -40,11 +126,17 @@ ANSWERING: tuple[Row, ...] = (
             "{call}",
             "How often a routine went on when its time was up, and its worker took no more calls.",
         ),
-        Log("catena.routine.overran", WARNING, POOL),
+        Log(
+            "catena.routine.overran",
+            f"{_NAME} takes no more calls: routine %(rpc.method)s went on when its time was up;"
+            " the worker is killed if that has not ended %(catena.routine.kill_after)g s later",
+            WARNING,
+            POOL,
+            always=True,
+        ),
         fields={
             "rpc.method": "routine",
-            "catena.worker.id": "worker",
-            "process.pid": "pid",
+            **_WORKER,
             "catena.routine.kill_after": "kill_after",
         },
     ),
@@ -56,7 +148,14 @@ ANSWERING: tuple[Row, ...] = (
             "Log records of workers that did not reach their parent.",
             keeping="direct",
         ),
-        Log("catena.log.dropped", WARNING, POOL),
+        Log(
+            "catena.log.dropped",
+            "%(catena.log.records)s log records of worker %(catena.worker.id)s were dropped:"
+            " too many were waiting",
+            WARNING,
+            POOL,
+            always=True,
+        ),
         fields={"catena.worker.id": "worker", "catena.log.records": "count"},
     ),
 )

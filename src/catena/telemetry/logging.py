@@ -14,19 +14,27 @@ from typing import Any, TextIO
 
 import structlog
 
-from catena.telemetry.logs import read_span_ids
+from catena.telemetry.logs import NAME, name_of, read_span_ids
 from catena.telemetry.switch import audit as switch_audit, ensure_recording
 from catena.telemetry.texts import json_line, text
 
 Level = int | str
 
 _EXTRA = structlog.stdlib.ExtraAdder()
+_SHOWN = {
+    *("event", NAME, "timestamp", "level", "logger", "trace_id", "span_id"),
+    *("exc_info", "exception", "stack_info", "stack", "_record", "_from_structlog"),
+}
+"""What the console shows of a record of ours; its facts are in the sentence."""
 
 
 def configure_json(
     *, level: Level = logging.INFO, audit: bool | None = None, stream: TextIO | None = None
 ) -> None:
     """Write every record of the process as one line of JSON, by default to standard error.
+
+    ``event`` is what was said. Of Catena's own records it is the event's dotted name, and
+    ``message`` the sentence.
 
     ``audit`` turns the records of every mount, reset, lease and call on or off; None leaves that to
     CATENA_AUDIT_LOG. Calling it again replaces what it did before.
@@ -37,7 +45,10 @@ def configure_json(
 def configure_console(
     *, level: Level = logging.INFO, audit: bool | None = None, stream: TextIO | None = None
 ) -> None:
-    """Write every record of the process as a line for people; options as for JSON."""
+    """Write every record of the process as a line for people; options as for JSON.
+
+    Of Catena's own records it shows the sentence, the event's dotted name and the span.
+    """
     _replace_handler(console_handler(stream), level, audit=audit)
 
 
@@ -48,13 +59,14 @@ def audit(on: bool = True) -> None:  # noqa: FBT001, FBT002 - reads as a switch
 
 def json_handler(stream: TextIO | None = None) -> logging.Handler:
     """Return a handler that writes lines of JSON, for a logging configuration of one's own."""
-    return _make_handler(stream, _render_json)
+    return _make_handler(stream, _put_name_first, _render_json)
 
 
 def console_handler(stream: TextIO | None = None) -> logging.Handler:
     """Return a handler that writes lines for people, in colour where they are on a terminal."""
     target = stream or sys.stderr
-    return _make_handler(stream, structlog.dev.ConsoleRenderer(colors=target.isatty()))
+    renderer = structlog.dev.ConsoleRenderer(colors=target.isatty())
+    return _make_handler(stream, _leave_facts_out, renderer)
 
 
 def _replace_handler(handler: logging.Handler, level: Level, *, audit: bool | None) -> None:
@@ -78,13 +90,13 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
             return super().format(record)
         except Exception as error:
             facts = {
-                "event": text(record.msg),
+                "event": name_of(record) or text(record.msg),
                 "not_rendered": f"{type(error).__name__}: {text(error)}",
             }
             return str(self.processors[-1](None, "", _describe_record(record, facts)))
 
 
-def _make_handler(stream: TextIO | None, renderer: Any) -> logging.Handler:
+def _make_handler(stream: TextIO | None, choose: Any, renderer: Any) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         _Formatter(
@@ -93,6 +105,7 @@ def _make_handler(stream: TextIO | None, renderer: Any) -> logging.Handler:
             processors=[
                 _with_record,
                 _with_span,
+                choose,
                 structlog.processors.format_exc_info,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 renderer,
@@ -106,9 +119,26 @@ def _with_extra(logger: Any, name: str, facts: Any) -> Any:
     """Add a record's extra fields; one of them called ``event`` does not hide what was said."""
     said = facts["event"]
     facts = _EXTRA(logger, name, facts)
+    for left in ("message", "asctime"):
+        # Another handler's formatter has put it on the record.
+        facts.pop(left, None)
     if facts["event"] is not said:
         facts["event'"], facts["event"] = facts["event"], said
     return facts
+
+
+def _put_name_first(_: Any, __: str, facts: Any) -> Any:
+    """Let the event of a record of ours be its name; what was said is its message."""
+    if name_of(facts["_record"]) is not None:
+        facts["message"], facts["event"] = facts["event"], facts.pop(NAME)
+    return facts
+
+
+def _leave_facts_out(_: Any, __: str, facts: Any) -> Any:
+    """Leave out of a record of ours what its sentence says."""
+    if name_of(facts["_record"]) is None:
+        return facts
+    return {name: value for name, value in facts.items() if name in _SHOWN}
 
 
 def _render_json(_: Any, __: str, facts: Any) -> str:

@@ -95,11 +95,31 @@ def histogram(
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log record: its event name, its level and its logger, by default those of the audit."""
+    """A log record: its event name, its sentence, its level and its logger, by default the audit's.
+
+    The sentence is filled as the standard library does it, ``%(catena.var)s``, with the attributes
+    of its row and with the phrases of ``catena.telemetry.sentences``. Where an event says that it
+    is ``unexpected``, its record has that level, where there is one. Where ``always`` is set,
+    nothing else reports what happened: warnings and errors are then written with telemetry off as
+    well, and on standard error where no handler is.
+    """
 
     name: str
+    sentence: str
     level: int = DEBUG
     logger: str = AUDIT
+    unexpected: int = 0
+    always: bool = False
+
+    @property
+    def highest(self) -> int:
+        """The level that it has at most."""
+        return max(self.level, self.unexpected)
+
+    def choose_level(self, event: Event) -> int:
+        """Return the level of the record of an event."""
+        is_unexpected = self.unexpected and getattr(event, "unexpected", False)
+        return self.unexpected if is_unexpected else self.level
 
 
 @dataclass(frozen=True, slots=True)

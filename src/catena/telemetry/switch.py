@@ -26,7 +26,7 @@ from catena.telemetry.options import (
     from_environment,
     is_asked_for,
 )
-from catena.telemetry.rows import AUDIT, Log, Row
+from catena.telemetry.rows import AUDIT, WARNING, Log, Row
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("catena")
 _lock = RLock()
-_LOGGERS = {log.logger for row in CATALOG for log in row.logs}
+_LOGS = [log for row in CATALOG for log in row.logs]
+_SILENCED = {log.logger for log in _LOGS} - {log.logger for log in _LOGS if log.always}
 _SILENT = logging.NullHandler()
 _PROVIDERS = {"trace": "OTEL_PYTHON_TRACER_PROVIDER", "metrics": "OTEL_PYTHON_METER_PROVIDER"}
 _NO_OPINION = ("opentelemetry.trace", "opentelemetry.metrics")
@@ -118,7 +119,7 @@ def installed() -> frozenset[str]:
         recorded = {
             "traces": _switch.spans is not None,
             "metrics": _switch.metrics is not None,
-            "logs": any(_switch.would_write(event) for event in _switch.logged),
+            "logs": any(_switch.is_recorded(log) for log in _switch.list_logs()),
         }
     return frozenset(name for name, is_recorded in recorded.items() if is_recorded)
 
@@ -161,10 +162,8 @@ class _Switch:
             self.audit = is_asked_for("CATENA_AUDIT_LOG")
             if self.audit:
                 _show_audit()
-        if options.detail == "off":
-            return
         self._look_at_loggers()
-        if self.off or options.logs_only:
+        if self.off or options.logs_only or options.detail == "off":
             return
         tracers = _find_provider("trace", options.tracer_provider) if self.spans is None else None
         meters = _find_provider("metrics", options.meter_provider) if self.metrics is None else None
@@ -210,15 +209,30 @@ class _Switch:
     def _log(
         self, log: Log, event: Event, error: BaseException | None = None, context: Any = None
     ) -> None:
-        if self._is_enabled(log.logger, log.level):
+        if self._would_write(log, log.choose_level(event)):
             from catena.telemetry.logs import record_event  # noqa: PLC0415 - imports OpenTelemetry
 
             options = self.options or from_environment()
             attempt("logs", record_event, log, event, error, context, options)
 
-    def would_write(self, event: type[Event]) -> bool:
-        """Say whether some log record of an event would be written."""
-        return any(self._is_enabled(log.logger, log.level) for log in BY_EVENT[event].logs)
+    def list_logs(self) -> list[Log]:
+        """Return the log records that are listened for."""
+        return [log for event in self.logged for log in BY_EVENT[event].logs]
+
+    def is_recorded(self, log: Log) -> bool:
+        """Say whether telemetry is to write a log record, and somebody handles it."""
+        logger = logging.getLogger(log.logger)
+        if self.options is not None and self.options.detail == "off":
+            return False
+        # Whoever turns all loggers on has not asked for a record of each mount.
+        asked = log.logger != AUDIT or self.audit or logger.level != logging.NOTSET
+        return bool(asked) and logger.isEnabledFor(log.highest) and _is_handled(logger)
+
+    def _would_write(self, log: Log, level: int) -> bool:
+        """Say whether a log record of that level would be written, by telemetry or anyway."""
+        if not logging.getLogger(log.logger).isEnabledFor(level):
+            return False
+        return (log.always and level >= WARNING) or self.is_recorded(log)
 
     def _subscribe_signals(self) -> None:
         """Subscribe spans and metrics."""
@@ -241,7 +255,7 @@ class _Switch:
 
     def _look_at_loggers(self) -> None:
         """Listen for the sake of logs where a logger is enabled, and nowhere else."""
-        for name in _LOGGERS:
+        for name in _SILENCED:
             logger = logging.getLogger(name)
             if _SILENT not in logger.handlers:
                 # Without any configuration a warning of a library is not for standard error.
@@ -260,13 +274,7 @@ class _Switch:
     def _is_wanted(self, row: Row) -> bool:
         if row.event is events.ContentionRefused and (self.spans or self.metrics):
             return True
-        return self.would_write(row.event)
-
-    def _is_enabled(self, name: str, level: int) -> bool:
-        logger = logging.getLogger(name)
-        # Whoever turns all loggers on has not asked for a record of each mount.
-        asked = name != AUDIT or self.audit or logger.level != logging.NOTSET
-        return bool(asked) and logger.isEnabledFor(level) and _is_handled(logger)
+        return any(self._would_write(log, log.highest) for log in row.logs)
 
 
 _switch = _Switch()

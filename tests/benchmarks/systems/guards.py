@@ -9,6 +9,7 @@ from typing import Any
 
 from catena import events
 from catena.events.bus import Event, Operation
+from catena.telemetry.catalog import CATALOG
 
 __all__ = ["KINDS", "counted", "total"]
 
@@ -17,6 +18,7 @@ KINDS = [
     for kind in (getattr(events, name) for name in events.__all__)
     if isinstance(kind, type) and issubclass(kind, Event)
 ]
+ALWAYS = {row.event for row in CATALOG if any(log.always for log in row.logs)}
 
 
 class _Counting:
@@ -32,21 +34,23 @@ class _Counting:
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """Count, by class of event, while the block runs. Nobody may be subscribed, nor may subscribe.
+    """Count, by class of event, while the block runs. Nobody may subscribe meanwhile.
 
+    Nobody may be subscribed but for the log records that are written always, who are set aside.
     Raises RuntimeError when somebody does.
     """
-    if heard := [kind.__name__ for kind in KINDS if getattr(kind, _name_of(kind))]:
-        raise RuntimeError(f"somebody listens to {heard}")
+    heard = {kind: getattr(kind, _name_of(kind)) for kind in KINDS}
+    if others := [kind.__name__ for kind, who in heard.items() if who and kind not in ALWAYS]:
+        raise RuntimeError(f"somebody listens to {others}")
     counts: Counter[str] = Counter()
-    plain: Any = KINDS
+    plain: Any = heard
     for kind in plain:
         setattr(kind, _name_of(kind), _Counting(counts))
     try:
         yield counts
     finally:
-        for kind in plain:
-            setattr(kind, _name_of(kind), ())
+        for kind, who in plain.items():
+            setattr(kind, _name_of(kind), who)
 
 
 def _name_of(kind: type[Event]) -> str:

@@ -11,6 +11,7 @@ import logging
 from opentelemetry import trace
 from opentelemetry.instrumentation.catena.records import attributes_of
 
+from catena.telemetry.logs import NAME
 from catena.telemetry.texts import text
 
 __all__ = ["SpanEventHandler"]
@@ -19,8 +20,9 @@ __all__ = ["SpanEventHandler"]
 class SpanEventHandler(logging.Handler):
     """Adds each named record to the current span as an event, if that is recorded.
 
-    A record is named when its message is one dotted word, such as ``catena.chain.contention``;
-    ``prefix`` is how the name begins. Put it on any logger.
+    Catena's records have their name in the field ``event.name``; any other record is named when its
+    message is one dotted word, such as ``shop.order.paid``. ``prefix`` is how the name begins. Put
+    it on any logger.
     """
 
     def __init__(self, prefix: str = "catena.", level: int = logging.NOTSET) -> None:
@@ -29,13 +31,15 @@ class SpanEventHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Add a record to the current span; whatever comes, it raises nothing."""
-        name = record.msg
+        name = vars(record).get(NAME, record.msg)
         if not isinstance(name, str) or not name.startswith(self._prefix) or " " in name:
             return
         span = trace.get_current_span()
         if not span.is_recording():
             return
         try:
-            span.add_event(text(name), attributes_of(record), int(record.created * 1e9))
+            attributes = attributes_of(record)
+            attributes.pop(NAME, None)
+            span.add_event(text(name), attributes, int(record.created * 1e9))
         except Exception:
             self.handleError(record)

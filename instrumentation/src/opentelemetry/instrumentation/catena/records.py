@@ -16,8 +16,8 @@ from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger_provider
 from opentelemetry.context import Context, get_current
 
-from catena.telemetry.catalog import LOGS
 from catena.telemetry.facts import error_type
+from catena.telemetry.logs import NAME, name_of
 from catena.telemetry.texts import text, to_attribute
 
 __all__ = ["RecordHandler", "attributes_of", "unhandled"]
@@ -63,8 +63,8 @@ def unhandled() -> LoggerProvider | None:
 class RecordHandler(logging.Handler):
     """Hands records to a logger provider; those of OpenTelemetry itself are left out.
 
-    Catena's own records have an event name, which is their message. Where it is the only handler,
-    warnings are on standard error as well, as without any.
+    Catena's own records have an event name, and a sentence as their body. Where it is the only
+    handler, warnings are on standard error as well, as without any.
     """
 
     def __init__(self, provider: LoggerProvider, level: int = logging.NOTSET) -> None:
@@ -99,8 +99,10 @@ class RecordHandler(logging.Handler):
 
 
 def _as_log_record(record: logging.LogRecord) -> LogRecord:
-    message = text(record.getMessage())
     attributes = attributes_of(record)
+    name = name_of(record)
+    if name is not None:
+        del attributes[NAME]
     if record.exc_info and record.exc_info[0] is not None:
         attributes["exception.type"] = error_type(record.exc_info[0])
         attributes["exception.message"] = text(record.exc_info[1])
@@ -110,9 +112,9 @@ def _as_log_record(record: logging.LogRecord) -> LogRecord:
         timestamp=int(record.created * 1e9),
         severity_number=_severity(record.levelno),
         severity_text=text(record.levelname),
-        body=message,
+        body=text(record.getMessage()),
         attributes=attributes,
-        event_name=message if (record.name, message) in LOGS else None,
+        event_name=name,
         context=_context(record),
     )
 
