@@ -195,8 +195,7 @@ message is a sentence, such as those that are shown there. The event's dotted na
 `event.name`, the attributes are further fields, `trace_id` and `span_id` name the span. The
 sentence is made when a handler asks for it, of these attributes only, with control characters
 escaped. Catena itself configures no logging.
-[Output and logs of workers](../how-to/output-and-logs.md#what-catena-logs) shows what the lines
-look like.
+[What Catena logs](../how-to/what-catena-logs.md) shows what the lines look like.
 
 Warnings and errors that nothing else reports are written in every process, with
 `CATENA_TELEMETRY=off` as well: a worker has died, does not answer or was given up, log records of
