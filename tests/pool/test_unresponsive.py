@@ -89,11 +89,14 @@ def test_what_blocks_a_loop_is_announced_with_its_stack(
     with caplog.at_level(logging.INFO, "catena"):
         watched(main, loop=loop)
     [warning] = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert warning.name == "catena.pool"
     assert "in sleep_in_a_coroutine" in warning.getMessage()
-    assert any("answers again" in one.getMessage() for one in caplog.records)
+    [_] = [one for one in caplog.records if "answers again" in one.getMessage()]
 
 
-def test_code_that_holds_the_interpreters_lock_is_found_and_ended() -> None:
+def test_code_that_holds_the_interpreters_lock_is_found_and_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """P12: the stack is written although no Python code can run; the call says why it was lost."""
 
     async def main(pool: catena.WorkerPool, recorded: Recording) -> None:
@@ -110,6 +113,9 @@ def test_code_that_holds_the_interpreters_lock_is_found_and_ended() -> None:
         assert await whoami() != suspected.pid
 
     watched(main, unresponsive_after=2)
+    # Each is reported once: that it hangs, and that it is killed for that.
+    said = [(one.levelname, vars(one)["event.name"]) for one in caplog.records]
+    assert said == [("WARNING", "catena.worker.suspected"), ("ERROR", "catena.worker.given_up")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says that a process is stopped")

@@ -253,6 +253,7 @@ def test_detail_off_tells_nothing_at_all() -> None:
 
     with telling(detail="off", audit=True) as told:
         assert listening() == ALWAYS
+        assert telemetry.installed() == frozenset()
         run(main())
         assert told.metrics() == {}
 
