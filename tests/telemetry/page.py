@@ -199,7 +199,8 @@ escaped. Catena itself configures no logging.
 
 Warnings and errors that nothing else reports are written in every process, with
 `CATENA_TELEMETRY=off` as well: a worker has died, does not answer or was given up, a routine goes
-on when its time is up, log records of workers were dropped. Where nobody has configured logging they are on standard error. All other
+on when its time is up, log records of workers were dropped. Where nobody has configured logging
+they are on standard error. All other
 records are written only where a handler is: what goes wrong in a call is raised there.
 
 Applications can have `catena.logging` configure logging:

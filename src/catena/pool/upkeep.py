@@ -56,6 +56,8 @@ class Upkeep:
         self._leaving: set[str] = set()
         # Those that take no more calls, because a routine goes on when its time is up.
         self._late: set[str] = set()
+        self._retiring = 0
+        self._stopped = False
         self._workers = workers
         self._proxy = proxy
         self._restarts = restarts
@@ -135,7 +137,7 @@ class Upkeep:
     def look_for_overtime(self) -> None:
         """Replace workers where a routine goes on when its time is up; kill those that it holds."""
         now = monotonic()
-        for worker in [*self._workers.all]:
+        for worker in [] if self._stopped else [*self._workers.all]:
             found = read_overtime(overtime_path(worker.socket))
             if found is None or now < found.late_at:
                 continue
@@ -150,11 +152,13 @@ class Upkeep:
         if RoutineOverran.listeners:
             announce(RoutineOverran(worker.id, worker.pid, found.routine, found.seconds))
         member = self._proxy.find_member(worker.id)
+        if member is None or worker.id in self._leaving:
+            return
+        self._retiring += 1
         try:
-            if member is not None and worker.id not in self._leaving:
-                member.drain()
-                self._note_replacing(0)
-                await self._replace_late(worker, found.reason)
+            member.drain()
+            self._note_replacing(0)
+            await self._replace_late(worker, found.reason)
         except WorkerStartError as error:
             # Where the worker has ended, too, it is replaced for that, as often as it takes.
             worker.give_up(f"it had no replacement: {error}")
@@ -162,7 +166,7 @@ class Upkeep:
             # It has died meanwhile, and is replaced for that.
             return
         finally:
-            self._late.discard(worker.id)
+            self._retiring -= 1
             self._note_replacing(0)
 
     async def _replace_late(self, worker: Worker, reason: str) -> None:
@@ -198,6 +202,7 @@ class Upkeep:
 
     async def stop(self) -> None:
         """Watch no more, and replace nobody; a worker that is just starting is left as it is."""
+        self._stopped = True
         tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
@@ -227,6 +232,7 @@ class Upkeep:
         else:
             self._see_to_place(worker, reason, is_killed=is_killed)
         self._workers.forget(worker)
+        self._late.discard(worker.id)
         if member is not None:
             # Last, because the calls that it had may be sent again when they have failed.
             self._proxy.remove_member(member, reason)
@@ -285,7 +291,7 @@ class Upkeep:
     def _note_replacing(self, change: int) -> None:
         """Let calls that find no worker wait, or fail, from here on."""
         self._replacing += change
-        self._proxy.expect_members(expected=self._replacing > 0 or bool(self._late))
+        self._proxy.expect_members(expected=self._replacing + self._retiring > 0)
 
     async def _start_worker(self) -> Worker:
         """Start a worker that gets calls; return it. Raises WorkerStartError."""
