@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import catena
+from catena.events import WorkerReplaced
+from catena.standing import worker_id
+from catena.testing import Recording, recording
 from tests.integration.pools import pooled
 
 __all__ = ["kill"]
@@ -23,17 +26,17 @@ __all__ = ["kill"]
 WORKERS = 4
 IN_FLIGHT = 24
 PERIOD = 1.0
-"""Seconds from one kill to the next, or until the pool is whole again where that takes longer."""
+"""Seconds from one kill to the next."""
 
 UNRESPONSIVE = 1.0
 """Seconds after which the pool gives a stopped worker up."""
 
 WHOLE = 2.0
-"""Within so many seconds after a death, or after a worker was given up, as many should answer as
-before."""
+"""Within so many seconds after a death, or after a worker was given up, another one should answer
+in its place."""
 
 DEADLINE = 30.0
-"""Seconds after which a call, or a pool that is not whole again, counts as hanging."""
+"""Seconds after which a call, or a worker that is not replaced, counts as hanging."""
 
 WAYS = ("SIGKILL", "SIGSTOP", "SIGSEGV", "os._exit")
 
@@ -55,27 +58,28 @@ async def leave() -> None:
 
 
 @catena.routine
-async def name_process() -> int:
-    """Return which process answers."""
+async def name_worker() -> str:
+    """Return which worker answers."""
     await asyncio.sleep(0.01)
-    return os.getpid()
+    return worker_id()
 
 
 @dataclass
 class _Story:
-    """What is met on the way: who was killed, and which workers have lost calls."""
+    """What is met on the way: who was killed, who has lost calls, and who has answered."""
 
     witness: str
     met: Counter[str] = field(default_factory=Counter[str])
     victims: list[str] = field(default_factory=list[str])
     hit: set[str] = field(default_factory=set[str])
+    answered: set[str] = field(default_factory=set[str])
 
 
 def kill(count: int, seed: int, progress: Callable[[int], object] = lambda _: None) -> Counter[str]:
     """Make so many calls while a worker dies each second; return what was met.
 
-    AssertionError when a call ran twice, was lost without having been sent, or hangs; and when the
-    pool is not whole again in time.
+    AssertionError when a call ran twice, was lost without having been sent, or hangs; and when a
+    worker is not replaced.
     """
     with tempfile.TemporaryDirectory() as folder:
         witness = Path(folder) / "witness"
@@ -83,7 +87,7 @@ def kill(count: int, seed: int, progress: Callable[[int], object] = lambda _: No
 
         async def run(pool: catena.WorkerPool) -> None:
             # Importing blocks a loop, which must not look like a worker that does not answer.
-            await pool.broadcast(name_process)
+            await pool.broadcast(name_worker)
             killing = asyncio.create_task(_kill_on(pool, seed, story))
             try:
                 await _make_calls(count, seed, story, progress, killing)
@@ -147,24 +151,40 @@ async def _call(number: int, seconds: float, story: _Story) -> None:
 
 
 async def _kill_on(pool: catena.WorkerPool, seed: int, story: _Story) -> None:
-    """Let one worker die each second, and see that the pool is whole before the next one does."""
-    loop, met = asyncio.get_running_loop(), story.met
+    """Let one worker die each second, and see that others answer in the places of all."""
+    loop = asyncio.get_running_loop()
+    asking = asyncio.create_task(_ask_on(story))
+    replacing: set[asyncio.Task[None]] = set()
     due = loop.time() + PERIOD
-    for turn in range(seed, 1_000_000):
-        await asyncio.sleep(max(0.0, due - loop.time()))
-        due = loop.time() + PERIOD
-        way = WAYS[turn % len(WAYS)]
-        victim = await _kill_one(pool, way, turn)
-        began = loop.time()
-        try:
-            async with asyncio.timeout(DEADLINE):
-                await _await_whole(pool, victim)
-        except TimeoutError:
-            raise AssertionError(f"{victim} ({way}) was not replaced: {pool.pids}") from None
-        met[f"killed by {way}"] += 1
-        allowed = WHOLE + (UNRESPONSIVE if way == "SIGSTOP" else 0.0)
-        met["whole again in two seconds"] += loop.time() - began <= allowed
-        story.victims.append(victim)
+    try:
+        with recording(WorkerReplaced) as recorded:
+            for turn in range(seed, 1_000_000):
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                due += PERIOD
+                way = WAYS[turn % len(WAYS)]
+                victim = await _kill_one(pool, way, turn)
+                story.victims.append(victim)
+                replaced = _await_replacement(recorded, victim, way, story)
+                replacing.add(asyncio.create_task(replaced))
+                for ended in [one for one in replacing if one.done()]:
+                    replacing.remove(ended)
+                    await ended
+    finally:
+        for task in (asking, *replacing):
+            task.cancel()
+        await asyncio.wait((asking, *replacing))
+
+
+async def _ask_on(story: _Story) -> None:
+    """Ask all the time who answers."""
+    while True:
+        asked = [name_worker() for _ in range(2 * WORKERS)]
+        for found in asyncio.as_completed(asked):
+            try:
+                story.answered.add(await found)
+            except catena.WorkerLost:
+                continue
+        await asyncio.sleep(0.02)
 
 
 async def _kill_one(pool: catena.WorkerPool, way: str, turn: int) -> str:
@@ -179,10 +199,22 @@ async def _kill_one(pool: catena.WorkerPool, way: str, turn: int) -> str:
     return victim
 
 
-async def _await_whole(pool: catena.WorkerPool, victim: str) -> None:
-    """Wait until as many workers answer as there should be, and the victim is none of them."""
-    answered: set[int] = set()
-    while victim in pool.workers or len(answered & {*pool.pids.values()}) < WORKERS:
-        asked = [name_process() for _ in range(2 * WORKERS)]
-        outcomes = await asyncio.gather(*asked, return_exceptions=True)
-        answered.update(one for one in outcomes if isinstance(one, int))
+async def _await_replacement(recorded: Recording, victim: str, way: str, story: _Story) -> None:
+    """Wait until another worker answers in the place of a victim, or has died there itself."""
+    loop, met = asyncio.get_running_loop(), story.met
+    began = loop.time()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not _is_replaced(recorded, victim, story):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"{victim} ({way}) was not replaced") from None
+    met[f"killed by {way}"] += 1
+    allowed = WHOLE + (UNRESPONSIVE if way == "SIGSTOP" else 0.0)
+    met["replaced in two seconds"] += loop.time() - began <= allowed
+
+
+def _is_replaced(recorded: Recording, victim: str, story: _Story) -> bool:
+    """Say whether whoever took the place of a victim has answered, or was killed before that."""
+    places = {one.worker: one.replacement for one in recorded.of(WorkerReplaced)}
+    return places.get(victim) in story.answered or places.get(victim) in story.victims

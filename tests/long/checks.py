@@ -106,7 +106,7 @@ CHECKS: dict[str, Check] = {
                 "killed by SIGSEGV": 75,
                 "killed by SIGSTOP": 75,
                 "killed by os._exit": 75,
-                "whole again in two seconds": 300,
+                "replaced in two seconds": 300,
             },
         ),
         Check(
