@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,8 +128,9 @@ async def _make_calls(
         call.add_done_callback(lambda _: room.release())
         calls.add(call)
         progress(number)
-    for call in calls:
-        await call
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
     if killing.done():
         await killing
 
@@ -153,7 +155,7 @@ async def _call(number: int, seconds: float, story: _Story) -> None:
 async def _kill_on(pool: catena.WorkerPool, seed: int, story: _Story) -> None:
     """Let one worker die each second, and see that others answer in the places of all."""
     loop = asyncio.get_running_loop()
-    asking = asyncio.create_task(_ask_on(story))
+    asking = [asyncio.create_task(_ask_on(story)) for _ in range(2 * WORKERS)]
     replacing: set[asyncio.Task[None]] = set()
     due = loop.time() + PERIOD
     try:
@@ -170,20 +172,16 @@ async def _kill_on(pool: catena.WorkerPool, seed: int, story: _Story) -> None:
                     replacing.remove(ended)
                     await ended
     finally:
-        for task in (asking, *replacing):
+        for task in (*asking, *replacing):
             task.cancel()
-        await asyncio.wait((asking, *replacing))
+        await asyncio.wait((*asking, *replacing))
 
 
 async def _ask_on(story: _Story) -> None:
     """Ask all the time who answers."""
     while True:
-        asked = [name_worker() for _ in range(2 * WORKERS)]
-        for found in asyncio.as_completed(asked):
-            try:
-                story.answered.add(await found)
-            except catena.WorkerLost:
-                continue
+        with suppress(catena.WorkerLost):
+            story.answered.add(await name_worker())
         await asyncio.sleep(0.02)
 
 
