@@ -44,12 +44,13 @@ FLOORS = {
     f"catena.{room}".rstrip("."): number for number, row in enumerate(ROOMS, 1) for room in row
 }
 # Beside the floors: each may import floor 1 and itself. The command line starts what stands there.
-BESIDE = ("catena.telemetry", "catena.collect")
+BESIDE = ("catena.telemetry", "catena.collect", "catena.security")
 
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
+    ("catena.cli.certs", "catena.security.inspection"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.options", "opentelemetry.metrics"),
@@ -61,6 +62,8 @@ TYPING = {
 }
 LATE = {
     ("catena._autostart", "catena.telemetry.switch"),  # a process without a pool needs none of it
+    ("catena.cli.certs", "catena.security.authority"),  # it needs an extra
+    ("catena.cli.certs", "catena.security.inspection"),
     ("catena.cli.collect", "catena.collect"),  # it needs an extra
     ("catena.cli.demo", "catena.demo.tracing"),  # it needs an extra
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
@@ -74,6 +77,7 @@ LATE = {
 }
 
 GRPC = ("catena.grpc_loading",)
+CRYPTOGRAPHY = ("catena.security.cryptography_loading",)
 # The demo is an application, and configures an SDK as one.
 TELLING = ("catena.telemetry", "catena.collect", "catena.demo.tracing")
 PURE = {
@@ -210,6 +214,7 @@ CHECKS = {
     "late": lambda found: unlisted(found, "late", LATE),
     "grpc": lambda found: outside(found, {"grpc"}, GRPC),
     "telling": lambda found: outside(found, {"opentelemetry", "structlog"}, TELLING),
+    "cryptography": lambda found: outside(found, {"cryptography"}, CRYPTOGRAPHY),
     "impure": lambda found: impure(found, PURE),
     "root": lambda found: to_the_root(found, {"catena.demo.routines", "catena.demo.run"}),
     "demo": beyond_the_face,
@@ -224,6 +229,7 @@ PLANTED = {
     "late": {"catena.ids": "def f():\n    def g():\n        import json"},
     "grpc": {"catena.dispatch.caller.exchange": "def f():\n    from grpc import aio"},
     "telling": {"catena.events": "import opentelemetry.trace as trace"},
+    "cryptography": {"catena.security.files": "def f():\n    from cryptography import x509"},
     "impure": {"catena.wire.call_states": "def f():\n    from time import monotonic"},
     "root": {"catena.wire.codec": "from catena import ContextVar"},
     "demo": {"catena.demo.run": "from catena.pool.pool import WorkerPool"},

@@ -19,6 +19,7 @@ from catena.wire.versions import SOFTWARE
 COMMANDS = {
     "demo": "Analyse Python files on worker processes.",
     "collect": "Receive telemetry (OTLP) and write it to a file.",
+    "certs": "Make certificates for development, and check them.",
     "explain": "Print cause and remedy of an error, such as NoPool.",
 }
 
