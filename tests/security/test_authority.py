@@ -1,7 +1,8 @@
-"""The authority for development: what is in its certificates, and who accepts them."""
+"""The authority for development: what is in its certificates, and in its files."""
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -251,6 +252,21 @@ def test_a_pair_does_not_go_into_the_folder_of_an_authority(tmp_path: Path) -> N
 
     with pytest.raises(Unusable, match="a pair needs a folder of its own"):
         write_pair(tmp_path, issue_pair(authority, WORKER, NOW, 3))
+
+
+def test_a_certificate_is_replaced_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sees a new certificate finds the key and the authorities that belong to it."""
+    replaced: list[str] = []
+    real = os.replace
+
+    def noting(source: Path, target: Path) -> None:
+        replaced.append(target.name)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", noting)
+    make_folder_for(WORKER, tmp_path, make_at())
+
+    assert replaced == ["ca.pem", "key.pem", "cert.pem"]
 
 
 def test_while_a_pair_is_renewed_a_reader_finds_whole_files(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from catena.security import handshake
-from catena.security.authority import Authority, Pair, write_pair
+from catena.security.authority import Authority, Pair, write_authority, write_pair
 from catena.security.files import Unusable
 from catena.security.inspection import inspect_folder
 from catena.security.names import name_caller
@@ -288,7 +288,7 @@ def test_a_handshake_finds_what_no_field_shows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff"])
 def test_without_a_certificate_there_is_nothing_to_show(tmp_path: Path, content: bytes) -> None:
-    """An empty file, another one, none at all, and no folder."""
+    """An empty file, another one, none at all, an authority, and no folder."""
     make_folder_for(WORKER, tmp_path / "w1", make_at())
     (tmp_path / "w1" / "cert.pem").write_bytes(content)
 
@@ -296,6 +296,9 @@ def test_without_a_certificate_there_is_nothing_to_show(tmp_path: Path, content:
         inspect_folder(tmp_path / "w1", NOW)
     with pytest.raises(Unusable, match=r"has no cert\.pem"):
         inspect_folder(tmp_path, NOW)
+    write_authority(tmp_path / "a", make_at())
+    with pytest.raises(Unusable, match="holds an authority and no pair"):
+        inspect_folder(tmp_path / "a", NOW)
     shutil.rmtree(tmp_path / "w1")
     with pytest.raises(Unusable, match="there is no folder"):
         inspect_folder(tmp_path / "w1", NOW)

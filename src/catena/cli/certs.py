@@ -90,7 +90,7 @@ _out = click.option(
 @_days(3_650, most=36_500)
 @click.option("--replace", is_flag=True, help="Replace the authority that is there, for good.")
 def make_authority(directory: Path, *, days: int, replace: bool) -> None:
-    """Make an authority for development, in the folder DIR/authority.
+    """Make an authority for development, in DIR/authority.
 
     It is ca.pem, its certificate, and ca-key.pem, its key. Where there is one already the command
     fails, unless --replace is given; pairs of the old authority and of the new one refuse each
@@ -118,7 +118,7 @@ def make_authority(directory: Path, *, days: int, replace: bool) -> None:
 @_days(90, most=3_650)
 @_out
 def issue_worker(directory: Path, *, pool: str, id: str, days: int, out: Path) -> None:
-    """Issue the pair of a worker, which is named ID.POOL.catena.
+    """Issue a worker's pair, which is named ID.POOL.catena.
 
     Without --id it is a pair for all workers of the pool, named POOL.catena. The authority is that
     of `catena certs authority DIR`. Workers may also make calls with their pair.
@@ -139,7 +139,7 @@ def issue_worker(directory: Path, *, pool: str, id: str, days: int, out: Path) -
 @_days(90, most=3_650)
 @_out
 def issue_caller(directory: Path, *, pool: str, name: str, spiffe: str, **more: Any) -> None:
-    """Issue the pair of a caller, which is named NAME.POOL.catena or by a SPIFFE id.
+    """Issue a caller's pair, named NAME.POOL.catena or a SPIFFE id.
 
     The authority is that of `catena certs authority DIR`. Calls cannot be taken with such a pair.
     """
@@ -167,7 +167,7 @@ def _issue_pair(kind: str, directory: Path, holder: Holder, days: int, out: Path
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def show_pair(folder: Path, *, as_json: bool) -> None:
-    """Show whose pair a folder of credentials holds, and whether it is good.
+    """Show whose pair a folder holds, and whether it is good.
 
     It is good when it is valid now, key and certificate belong together, an authority in ca.pem
     stands above the certificate, and other users cannot read the key. What ends within a week is

@@ -20,7 +20,7 @@ from catena.security.authority import (
     show_time,
 )
 from catena.security.cryptography_loading import ExtendedKeyUsageOID, InvalidSignature, x509
-from catena.security.files import CA, CERTIFICATE, KEY, Unusable
+from catena.security.files import CA, CA_KEY, CERTIFICATE, KEY, Unusable
 from catena.security.handshake import explain_refusal, shake_hands
 from catena.security.names import DOMAIN
 
@@ -47,6 +47,8 @@ class Inspection:
 
 def inspect_folder(folder: Path, now: datetime) -> Inspection:
     """Read a folder of credentials and check it; raises Unusable when it has no certificate."""
+    if (folder / CA_KEY).exists():
+        raise Unusable(f"{folder} holds an authority and no pair")
     chain = read_certificates(folder, CERTIFICATE)
     certificate = chain[0]
     takes_calls, makes_calls = _list_uses(certificate)
