@@ -19,7 +19,7 @@ from catena.cli.main import main
 from catena.errors import install_command
 from catena.security.authority import read_certificates, write_authority
 from tests.house.docs_examples import ROOT, blocks
-from tests.security.making import NOW, WORKER, make_at, make_folder_for
+from tests.security.pairs import NOW, WORKER, make_at, make_folder_for
 
 PAGE = ROOT / "docs" / "how-to" / "certificates.md"
 SUBCOMMANDS = ("authority", "worker", "caller", "show")

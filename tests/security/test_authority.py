@@ -23,7 +23,7 @@ from catena.security.authority import (
 )
 from catena.security.files import Unusable
 from catena.security.names import Holder, name_caller, name_worker
-from tests.security.making import CALLER, NOW, WORKER, make_at, make_folder_for
+from tests.security.pairs import CALLER, NOW, WORKER, make_at, make_folder_for
 
 LONG = name_worker("p" * 63, "w" * 63)
 SPIFFE = name_caller("", spiffe="spiffe://example.org/web")

@@ -11,7 +11,7 @@ import pytest
 
 from catena.grpc_loading import grpc
 from catena.security.names import Holder, name_caller, name_worker
-from tests.security.making import CALLER, DEADLINE, WORKER, make_at, make_folder_for
+from tests.security.pairs import CALLER, DEADLINE, WORKER, make_at, make_folder_for
 
 SPIFFE = name_caller("", spiffe="spiffe://example.org/web")
 LONG = name_worker("p" * 63, "w" * 63)

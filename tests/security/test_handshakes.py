@@ -11,7 +11,7 @@ import pytest
 
 from catena.security.authority import Authority
 from catena.security.names import Holder, name_caller, name_worker
-from tests.security.making import CALLER, WORKER, make_at, make_folder_for, meet
+from tests.security.pairs import CALLER, WORKER, make_at, make_folder_for, meet
 
 NEEDS_OPENSSL = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="there is no openssl on the path"

@@ -1,4 +1,4 @@
-"""What is said of a folder of credentials: what it holds, and what is wrong with it."""
+"""What is said of a credentials folder: what it holds, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from catena.security.authority import Authority, Pair, write_authority, write_pa
 from catena.security.files import Unusable
 from catena.security.inspection import inspect_folder
 from catena.security.names import name_caller
-from tests.security.making import CALLER, NOW, WORKER, make_at, make_folder_for
+from tests.security.pairs import CALLER, NOW, WORKER, make_at, make_folder_for
 
 PEM = serialization.Encoding.PEM
 W1 = x509.SubjectAlternativeName([x509.DNSName("w1.shop.catena")])

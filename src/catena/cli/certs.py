@@ -28,7 +28,7 @@ _AUTHORITY = "authority"
 _SCHEMA = 1
 
 _EPILOG = """\
-A folder of credentials has three files: ca.pem with the authorities that peers are checked against,
+A credentials folder has three files: ca.pem with the authorities that peers are checked against,
 cert.pem and key.pem. The key of the authority lies in a file as well, so that this one is for
 development; elsewhere a real authority issues the pairs.
 
@@ -81,7 +81,7 @@ _out = click.option(
     metavar="FOLDER",
     type=click.Path(path_type=Path),
     required=True,
-    help="Write the folder of credentials here; the files of an earlier pair are replaced.",
+    help="Write the credentials folder here; the files of an earlier pair are replaced.",
 )
 
 

@@ -1,4 +1,1 @@
-"""Certificates: what names they give, and an authority that issues them for development.
-
-What stands here uses nothing of Catena but the ground floor, and opens no connection.
-"""
+"""Who a process is to peers on other machines, and who may call it: values, without gRPC."""

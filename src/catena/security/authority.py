@@ -129,7 +129,7 @@ def read_authority(folder: Path) -> Authority:
 
 
 def write_pair(folder: Path, pair: Pair) -> None:
-    """Write a folder of credentials, or replace its three files.
+    """Write a credentials folder, or replace its three files.
 
     Authorities come first, then the key, then the certificate: who sees a new certificate finds
     everything that belongs to it. Who reads between two of them finds a key that does not belong to

@@ -1,6 +1,6 @@
 """Files of certificates and keys: written so that nobody reads half of one, and no key is exposed.
 
-A *folder of credentials* has three files: ``ca.pem`` with the authorities that peers are checked
+A *credentials folder* has three files: ``ca.pem`` with the authorities that peers are checked
 against, ``cert.pem`` with the certificate of this process and the chain above it, and ``key.pem``
 with the private key. An authority's own folder has ``ca.pem`` and ``ca-key.pem``.
 """
@@ -96,12 +96,10 @@ def read_file(folder: Path, name: str) -> bytes:
 def check_secrecy(path: Path) -> None:
     """Raise Unusable when others than its owner may read or change the file of a key.
 
-    A key of the superuser may be readable by its group: so Kubernetes mounts secrets for a process
-    that runs as another user.
+    A key of the superuser may be readable by its group: so secrets are mounted into containers.
     """
     status = path.stat()
-    mounted = status.st_uid == 0 and os.geteuid() != 0
-    if status.st_mode & (0o037 if mounted else 0o077):
+    if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):
         raise Unusable(
             f"others than its owner may read or change {path}; run `chmod 600 {path}`, and make"
             " another key if somebody may have copied this one"

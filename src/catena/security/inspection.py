@@ -1,4 +1,4 @@
-"""What a folder of credentials holds, and what is wrong with it.
+"""What a credentials folder holds, and what is wrong with it.
 
 Its one rule: every problem is a sentence, and the files are read as those who use them read them.
 Where single fields show nothing wrong, a handshake in memory has the last word.
@@ -46,7 +46,7 @@ class Inspection:
 
 
 def inspect_folder(folder: Path, now: datetime) -> Inspection:
-    """Read a folder of credentials and check it; raises Unusable when it has no certificate."""
+    """Read a credentials folder and check it; raises Unusable when it has no certificate."""
     if (folder / CA_KEY).exists():
         raise Unusable(f"{folder} holds an authority and no pair")
     chain = read_certificates(folder, CERTIFICATE)

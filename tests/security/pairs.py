@@ -1,4 +1,4 @@
-"""Folders of credentials for tests, and two processes' ends that shake hands with them."""
+"""Credentials folders for tests, and two processes' ends that shake hands with them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_at(days_ago: int = 0, days: int = 30) -> Authority:
 def make_folder_for(
     holder: Holder, where: Path, authority: Authority, *, days_ago: int = 0, days: int = 30
 ) -> Path:
-    """Issue a pair that many days ago, write its folder of credentials, and return that."""
+    """Issue a pair that many days ago, write its credentials folder, and return that."""
     write_pair(where, issue_pair(authority, holder, NOW - timedelta(days=days_ago), days))
     return where
 
