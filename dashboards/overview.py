@@ -171,6 +171,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Links by version", "catena.links", "catena.version.local", "catena.version.remote"
             ),
             panel_of("Protocol versions refused", "catena.version.refusals"),
+            panel_of("Peers refused", "catena.peer.refusals"),
+            panel_of("TLS connections without a call", "catena.handshakes.failed"),
+            panel_of("Credentials that could not be used", "catena.credentials.failures"),
             panel_of("Frames dropped", "catena.frames.dropped", "catena.kind"),
             panel_of(
                 "Telemetry lost, by reason",

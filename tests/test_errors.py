@@ -13,7 +13,9 @@ import catena
 from catena import errors
 from catena.events import (
     ContentionRefused,
+    CredentialsFailed,
     FactoryDisplaced,
+    PeerAccessRefused,
     PeerVersionRefused,
     SerializationFailed,
     announced,
@@ -46,7 +48,8 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.BlockingRefused: {"routine": "app.job"},
     errors.ForkedPool: {"opened_by": 7, "routine": "app.job"},
     errors.ForkRefused: {"variable": "GRPC_ENABLE_FORK_SUPPORT"},
-    errors.PeerRefused: {"peer": "w1", "pid": 7},
+    errors.PeerRefused: {"peer": "w1", "pid": 7, "reason": "it is not on the list"},
+    errors.CredentialsError: {"where": "certs/key.pem", "cause": "others may read it"},
     errors.WorkerLost: {"worker": "w1", "routine": "app.job", "begun": None, "cause": "killed"},
     errors.DispatchTimeout: {"routine": "app.job", "worker": "w1", "seconds": 0.5},
     errors.Busy: {"routine": "app.job", "worker": "w1, w2", "reason": "9 calls"},
@@ -247,6 +250,8 @@ def test_a_contention_that_cannot_be_pickled_is_pickled_by_text() -> None:
         (errors.ChainContention, ContentionRefused),
         (errors.TaskFactoryDisplaced, FactoryDisplaced),
         (errors.VersionRefused, PeerVersionRefused),
+        (errors.PeerRefused, PeerAccessRefused),
+        (errors.CredentialsError, CredentialsFailed),
         (errors.SerializationError, SerializationFailed),
         (errors.ChainSerializationError, SerializationFailed),
     ],

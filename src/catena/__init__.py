@@ -30,6 +30,7 @@ from catena.errors import (
     ChainContention,
     ChainSerializationError,
     ContextVarCollision,
+    CredentialsError,
     DefaultPoolExists,
     DispatchTimeout,
     ForkedPool,
@@ -46,6 +47,7 @@ from catena.errors import (
     WorkerStartError,
 )
 from catena.pool.pool import WorkerPool, default_pool
+from catena.security.credentials import credentials
 from catena.wire.versions import SOFTWARE as __version__
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "ChainSerializationError",
     "ContextVar",
     "ContextVarCollision",
+    "CredentialsError",
     "DefaultPoolExists",
     "DispatchTimeout",
     "ForkRefused",
@@ -83,6 +86,7 @@ __all__ = [
     "cancelled",
     "carry",
     "carry_structlog",
+    "credentials",
     "default_pool",
     "install_task_factory",
     "routine",

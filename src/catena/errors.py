@@ -19,7 +19,8 @@
         Busy                        every worker refused a call because it is overloaded
         WorkerStartError            a worker did not come up
         VersionRefused              the peer speaks another major version
-        PeerRefused                 the peer does not know the pool's secret
+        PeerRefused                 one end of a link refused the other
+        CredentialsError            credentials cannot be used, or are missing; also a ValueError
         ProtocolError               the peer sent what the grammar does not allow
         RemoteError                 stands in for a remote exception that could not be rebuilt
         AddressRefused              an address at which one cannot, or should not, listen
@@ -41,6 +42,7 @@ from typing import Any, Literal
 from catena.call_errors import BlockingRefused
 from catena.escape import printable
 from catena.facts import INSTALL, CatenaError, Facts, install_command, numbers_of, show_task
+from catena.link_errors import CredentialsError, PeerRefused
 
 __all__ = [
     "INSTALL",
@@ -52,6 +54,7 @@ __all__ = [
     "ChainContention",
     "ChainSerializationError",
     "ContextVarCollision",
+    "CredentialsError",
     "DefaultPoolExists",
     "DispatchTimeout",
     "ForkRefused",
@@ -330,20 +333,6 @@ class VersionRefused(CatenaError):
         side = "remote" if numbers_of(self.remote) < numbers_of(self.local) else "local"
         both = f"protocol {self.local} here and {self.remote} there"
         return f"{both} do not work together; upgrade the {side} side"
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class PeerRefused(CatenaError):
-    """The other end of a link, ``peer`` (process ``pid``), does not know the pool's secret."""
-
-    peer: str
-    pid: int = 0
-
-    def text(self) -> str:
-        return (
-            f"{self.peer!r} (process {self.pid}) was refused: it does not know this pool's secret,"
-            " so it was not started by this pool"
-        )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

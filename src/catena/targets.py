@@ -1,4 +1,4 @@
-"""gRPC targets of Unix sockets: gRPC reads a target as a URI, so a path has to be encoded for it.
+"""gRPC targets: it reads those of Unix sockets as URIs, so a path has to be encoded for it.
 
 Everywhere else, in telemetry and in errors, a path stands as it is.
 """
@@ -26,3 +26,19 @@ def address_of(target: str) -> str:
         return target
     path = os.fsdecode(unquote_to_bytes(target.removeprefix(_UNIX)))
     return f"/{path.lstrip('/')}" if path.startswith("//") else path
+
+
+def is_local(target: str) -> bool:
+    """Say whether a gRPC target is a Unix socket, to which only this machine can connect."""
+    return target.startswith(_UNIX)
+
+
+def split_port(target: str) -> tuple[str, int]:
+    """Return host and port of a target such as ``10.0.0.5:4000`` or ``[::1]:4000``.
+
+    Raises ValueError for any other.
+    """
+    host, _, port = target.rpartition(":")
+    if not host or "/" in host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{target!r} is not an address such as 10.0.0.5:4000 or [::1]:4000")
+    return host, int(port)

@@ -56,6 +56,10 @@ class Through:
         """Any number of calls may wait."""
         return None
 
+    def under(self, credentials: object) -> Through:
+        """Its links are made already."""
+        return self
+
     def check_process(self, routine: str) -> None:
         """Nobody forks here."""
 

@@ -16,6 +16,7 @@ ROOMS: list[tuple[str, ...]] = [
         "escape",
         "facts",
         "call_errors",
+        "link_errors",
         "grpc_loading",
         "ids",
         "standing",

@@ -42,6 +42,7 @@ ANNOUNCED = {
     "WorkerRecovered",
     "WorkerGivenUp",
     "RoutineOverran",
+    "HandshakeFailed",
 }
 
 

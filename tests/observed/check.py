@@ -51,6 +51,9 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.FactoryDisplaced: {"exception.message"},
     events.EntryLost: {"exception.message"},
     events.PeerVersionRefused: {"exception.message"},
+    # Who does not know the secret is refused without another reason.
+    events.PeerAccessRefused: {"exception.message", "catena.refusal.reason"},
+    events.CredentialsFailed: {"exception.message"},
     events.Lease: {"catena.chain.id"},
 }
 """Attributes that only some events of a class have; every other one is on each of them."""

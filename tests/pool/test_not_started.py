@@ -189,7 +189,7 @@ def test_a_worker_that_cannot_be_reached(
 ) -> None:
     """R11: entering fails with WorkerStartError, whatever kept the links from being made."""
 
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(proxy_module, "connect", refuse)

@@ -86,7 +86,7 @@ def test_links_that_break_before_anything_came_count(monkeypatch: pytest.MonkeyP
     """P9: a worker whose links come up and break at once is set aside as well."""
 
     async def main() -> None:
-        async def connect(*_: object) -> object:
+        async def connect(*_: object, **__: object) -> object:
             link, _ = await link_and_hand(peer="w1")
             return link
 

@@ -124,6 +124,11 @@ async def story() -> None:
     await contend()
     with pytest.raises(catena.VersionRefused):
         versions.agree_on_capabilities(Hello(0, 99, 1, "9.9", (), "them", 1))
+    for refused in (
+        catena.PeerRefused(peer="them", pid=1, reason="their name is not on the list"),
+        catena.CredentialsError(where="key.pem", cause="others may read it"),
+    ):
+        events.announced(refused)
     events.announced(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
     for fact in (
         events.CallRetried("app.job", "w1", 2),
@@ -138,6 +143,7 @@ async def story() -> None:
         ),
         events.WorkerReplaced("w1", "w2", "killed by SIGKILL"),
         events.LogRecordsDropped("w1", 3),
+        events.HandshakeFailed("127.0.0.1:4000"),
         events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),
         events.WorkerRecovered("w1", os.getpid(), 3.5),
         events.WorkerGivenUp("w1", os.getpid(), 30.5),

@@ -7,6 +7,8 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from catena.security.credentials import Credentials
+
 
 class Dispatcher(Protocol):
     """A way to workers, from the event loop that its links live on."""
@@ -23,6 +25,10 @@ class Dispatcher(Protocol):
 
     def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool is another process's; call it where calls are rare."""
+        ...
+
+    def under(self, credentials: Credentials, /) -> Dispatcher:
+        """Return the way to the same workers under these credentials; call it on the loop."""
         ...
 
     # A connection is a WorkerConnection of ``caller``, which the worker's side does not know.

@@ -11,8 +11,10 @@ import warnings
 from typing import Protocol
 from weakref import WeakSet
 
+from catena.context.ownership import running_loop
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.errors import DefaultPoolExists
+from catena.security.credentials import scope
 from catena.standing import copy_members
 
 
@@ -55,12 +57,23 @@ NOT_RUNNING = (
 
 
 def find_dispatcher() -> Dispatcher | None:
-    """Return what the current scope dispatches through, or else the default whose loop runs."""
+    """Return what the current scope dispatches through, or else the default whose loop runs.
+
+    On that loop, under the credentials of the scope where there are some.
+    """
     through = dispatcher.get()
     if through is None and _default is not None:
         way = _default.way
-        return way if way is not None and way.loop.is_running() else None
-    return through
+        through = way if way is not None and way.loop.is_running() else None
+    return through if scope.get() is None or through is None else apply_scope(through)
+
+
+def apply_scope(way: Dispatcher) -> Dispatcher:
+    """Return a way under the credentials of the current scope, itself where its loop is another."""
+    credentials = scope.get()
+    if credentials is None or way.loop is not running_loop():
+        return way
+    return way.under(credentials)
 
 
 def describe_unreachable() -> str:

@@ -113,6 +113,16 @@ class LinkClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HandshakeFailed(Event):
+    """A connection to an address with TLS has brought no call in time: its handshake failed.
+
+    Or its peer has said nothing more after it. Who that was, gRPC does not say.
+    """
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoopTicked(Event):
     """The timer of a pool's or a worker's event loop fired, late by some nanoseconds."""
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 from catena.errors import (
     CatenaError,
     ChainContention,
+    CredentialsError,
+    PeerRefused,
     SerializationError,
     TaskFactoryDisplaced,
     VersionRefused,
@@ -63,6 +65,23 @@ class PeerVersionRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerAccessRefused(Event):
+    """One end of a link refused the other: for its name, its secret, or what it did before hello.
+
+    Each end that learns it announces it.
+    """
+
+    error: PeerRefused
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsFailed(Event):
+    """Credentials, or a list of who may call, could not be used, or were missing."""
+
+    error: CredentialsError
+
+
+@dataclass(frozen=True, slots=True)
 class SerializationFailed(Event):
     """An argument, a result, a routine or a chain could not be written or read."""
 
@@ -73,6 +92,8 @@ _EVENTS: tuple[tuple[type[CatenaError], Any], ...] = (
     (ChainContention, ContentionRefused),
     (TaskFactoryDisplaced, FactoryDisplaced),
     (VersionRefused, PeerVersionRefused),
+    (PeerRefused, PeerAccessRefused),
+    (CredentialsError, CredentialsFailed),
     (SerializationError, SerializationFailed),
 )
 

@@ -24,6 +24,7 @@ from catena.link.congestion import Congestion
 from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
+from catena.security.authorise import Permit
 from catena.standing import copy_members, count_with
 from catena.wire import codec, versions
 from catena.wire.frames import (
@@ -62,7 +63,7 @@ class Link:
     """One end of the stream between two processes; ``loop`` is the event loop that it lives on.
 
     ``address`` is where the worker listens, the same at both ends: a Unix socket's path. It is
-    empty where there is none. ``secret`` is what both ends have to know.
+    empty where there is none. ``secret`` is what both know, ``permit`` whether the peer may call.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Link:
         # When the last message came, by the monotonic clock.
         self.heard_at = 0.0
         self.gate = Gate()
+        self.permit: Permit | None = None
         self._secret = secret
         self._transport = transport
         self._receiver: Receiver | None = None
@@ -125,15 +127,13 @@ class Link:
             except VersionRefused:
                 if not first:
                     # It learns our version, and nothing that it has not shown to know.
-                    await self._transport.write(
-                        codec.encode_message([versions.make_hello(self.name)])
-                    )
+                    bare = codec.encode_message([versions.make_hello(self.name)])
+                    await self._transport.write(bare)
                 raise
             if not first:
                 used = tuple(one for one in mine.capabilities if one in self.capabilities)
-                await self._transport.write(
-                    codec.encode_message([mine._replace(capabilities=used)])
-                )
+                answer = codec.encode_message([mine._replace(capabilities=used)])
+                await self._transport.write(answer)
         # Only a worker begins anything; its caller has nothing to gain from reading on.
         self._ages = self.same_boot and not first
 

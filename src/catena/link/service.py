@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from catena.errors import PeerRefused
 from catena.escape import printable
+from catena.events import announced
 from catena.grpc_loading import aio, grpc
+from catena.link_errors import refusal_from
 from catena.wire.v1 import catena_pb2 as pb
 
 _EOF: Any = getattr(aio, "EOF")  # noqa: B009 - unknown to gRPC's stubs
@@ -39,28 +42,34 @@ SERVING: list[tuple[str, Any]] = [
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 10_000),
     ("grpc.max_concurrent_streams", 8),
+    # Two workers at one port would share its callers.
+    ("grpc.so_reuseport", 0),
 ]
 
 
 class GrpcTransport:
-    """One end of a gRPC stream."""
+    """One end of a gRPC stream; ``name`` is who this process says it is."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, name: str) -> None:
         self.stream = stream
+        self._name = name
 
     async def write(self, message: bytes) -> None:
-        """Send one message. Raises ConnectionError when the other side is gone."""
+        """Send one message. Raises ConnectionError when the other side is gone, and PeerRefused.
+
+        That is for a caller which the worker does not serve.
+        """
         try:
             await self.stream.write(message)
         except _GONE as error:
-            raise _connection_error(error) from None
+            raise self._find_error(error) from None
 
     async def read(self) -> bytes | None:
-        """Return the next message, or None at the end. Raises ConnectionError."""
+        """Return the next message, or None at the end. Raises as ``write`` does."""
         try:
             message = await self.stream.read()
         except _GONE as error:
-            raise _connection_error(error) from None
+            raise self._find_error(error) from None
         return None if message is _EOF else message
 
     async def close(self) -> None:
@@ -69,9 +78,11 @@ class GrpcTransport:
     async def abort(self) -> None:
         """Leave the stream to its owner, as ``close`` does."""
 
-
-def _connection_error(error: Exception) -> ConnectionError:
-    if isinstance(error, aio.AioRpcError):
+    def _find_error(self, error: Exception) -> ConnectionError | PeerRefused:
+        if not isinstance(error, aio.AioRpcError):
+            return ConnectionError(str(error))
         code: grpc.StatusCode = error.code()
-        return ConnectionError(f"{code.name.lower()}: {printable(error.details() or '', 500)}")
-    return ConnectionError(str(error))
+        details = error.details() or ""
+        if code is grpc.StatusCode.PERMISSION_DENIED:
+            return announced(refusal_from(details, self._name))
+        return ConnectionError(f"{code.name.lower()}: {printable(details, 500)}")

@@ -10,9 +10,11 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.line import join_line
 from catena.dispatch.declaration import declaration_of
 from catena.dispatch.dispatcher import Dispatcher
-from catena.errors import CatenaError, WorkerLost
+from catena.errors import CatenaError, CredentialsError, PeerRefused, WorkerLost
 from catena.events import announced
+from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
+from catena.security.credentials import Credentials
 
 
 class OneWorker:
@@ -31,6 +33,14 @@ class OneWorker:
         """What calls to it go through: a routine knows it as it knows a pool."""
         return self
 
+    def under(self, credentials: Credentials) -> OneWorker:
+        """Return the way to the same worker under these credentials."""
+        through = self._pool.under(credentials)
+        if through is self._pool or not isinstance(through, Proxy):
+            return self
+        member = through.find_exactly(self._member.worker, self._member.target)
+        return self if member is None else OneWorker(through, member)
+
     def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool is another process's."""
         self._pool.check_process(routine)
@@ -41,12 +51,14 @@ class OneWorker:
         return caller if caller is not None and caller.usable else None
 
     async def reach_worker(self, routine: str) -> WorkerConnection:
-        """Connect and return the connection. Raises WorkerLost when that is not possible."""
+        """Connect and return the connection. Raises WorkerLost, or what refuses it."""
         cause = "it takes no more calls"
         try:
             caller = await self._member.reach_worker()
             if caller.usable:
                 return caller
+        except (CredentialsError, PeerRefused):
+            raise
         except (CatenaError, OSError) as error:
             cause = str(error)
         raise announced(

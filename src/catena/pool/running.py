@@ -53,7 +53,7 @@ class RunningPool:
             workers, proxy, settings.restarts, settings.recycling, settings.drain_timeout
         )
         keeper = SilenceKeeper(workers.find)
-        watch = Watch(lambda: proxy.members, keeper, settings.unresponsive_after)
+        watch = Watch(proxy.list_watched, keeper, settings.unresponsive_after)
         upkeep = self.upkeep
         heartbeat.on_beat = lambda: (watch.look(), upkeep.look_for_overtime())
         return proxy

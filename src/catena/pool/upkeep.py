@@ -119,7 +119,7 @@ class Upkeep:
                 member = self._proxy.find_member(worker.id)
                 if member is None or member.caller is None or member.state != "ready":
                     continue
-                calls = member.caller.answered
+                calls = member.answered
                 memory = read_memory(worker.pid) if recycling.max_memory is not None else 0
                 reason = recycling.find_reason(worker.id, calls, memory)
                 if reason:

@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+import dataclasses
+from collections.abc import Coroutine, Iterable
 from typing import Any
 from weakref import WeakSet
 
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.errors import CatenaError, ForkedPool, NoPool, WorkerLost, WorkerStartError
 from catena.events import announced
-from catena.proxy.member import Member
+from catena.proxy.member import Member, raise_refusal
+from catena.proxy.views import Views
+from catena.security.credentials import Credentials
+from catena.security.trust import Trust
+from catena.targets import is_local
 from catena.wire import codec
 
 _ROUNDS = 2
+_NO_TRUST = Trust()
 _NOTICE_SECONDS = 0.5
 """How often, and how long, a call that finds no worker waits for news of those that there were."""
 
@@ -35,7 +41,8 @@ class Proxy:
     ``name`` says who calls through it, ``secret`` is what all processes of the pool know,
     ``strict`` whether a bad entry refuses a chain here, ``max_waiting`` how many of its calls may
     wait for slots, None for any number. ``watched`` says that this process learns how the members'
-    processes end. ``epoch`` counts how often the members have changed.
+    processes end. ``epoch`` counts how often the members have changed. ``trust`` says how workers
+    on other machines are called. A view of the proxy ``of`` follows that one.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -49,8 +56,15 @@ class Proxy:
         max_waiting: int | None = None,
         watched: bool = False,
         epoch: int = 0,
+        trust: Trust = _NO_TRUST,
+        of: Proxy | None = None,
     ) -> None:
         self.id = id
+        self.trust = trust
+        self._of = of
+        self._views = Views(self._make_view)
+        # Whether some of its workers are not on this machine.
+        self._reaches_out = False
         self.name = name
         self.secret = secret
         self.strict = strict
@@ -77,15 +91,77 @@ class Proxy:
 
     def make_member(self, worker: str, target: str) -> Member:
         """Return a member that is not among the others yet."""
-        return Member(self, worker, target, self._choose_serving, watched=self.watched)
+        original = None if self._of is None else self._of.find_exactly(worker, target)
+        return Member(
+            self, worker, target, self._choose_serving, watched=self.watched, original=original
+        )
 
     def find_member(self, worker: str) -> Member | None:
         """Return the member of that name, also one that drains, None without one."""
-        return next((one for one in self._list_all() if one.worker == worker), None)
+        return next((one for one in self.list_known() if one.worker == worker), None)
 
-    def _list_all(self) -> list[Member]:
+    def find_exactly(self, worker: str, target: str) -> Member | None:
+        """Return the member of that name and target, None without one."""
+        return next(
+            (one for one in self.members if (one.worker, one.target) == (worker, target)), None
+        )
+
+    def list_known(self) -> list[Member]:
         """Return the members, and those that have left and still have calls."""
         return [*self.members, *self._parting]
+
+    def list_watched(self) -> list[Member]:
+        """Return the members, and those of views: each has a link of its own to be watched."""
+        return [*self.members, *(one for view in self._views.list_all() for one in view.members)]
+
+    def under(self, credentials: Credentials) -> Proxy:
+        """Return what calls under these credentials go through, itself where they are its own.
+
+        P5: workers on other machines are reached by links of these credentials and of no others.
+        """
+        if self._of is not None:
+            return self._of.under(credentials)
+        if not self._reaches_out or credentials == self.trust.credentials:
+            return self
+        return self if self.closed or self._opened_by else self._views.find(credentials)
+
+    def _make_view(self, credentials: Credentials) -> Proxy:
+        return Proxy(
+            self.id,
+            tuple((one.worker, one.target) for one in self.members),
+            self.name,
+            secret=self.secret,
+            strict=self.strict,
+            max_waiting=self.max_waiting,
+            watched=self.watched,
+            epoch=self.epoch,
+            trust=dataclasses.replace(self.trust, credentials=credentials, insecure=False),
+            of=self,
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls are open, or wait for a worker."""
+        waits = self._change is not None and not self._change.done()
+        return waits or any(one.is_busy for one in self.list_known())
+
+    def follow(self) -> None:
+        """Do, as a view, what the proxy does that it is a view of."""
+        of = self._of
+        if of is None or self.closed:
+            return
+        self.last_exit, self._expecting = of.last_exit, of.expects
+        names = [(one.worker, one.target) for one in of.members]
+        if (of.epoch, names) == (self.epoch, [(one.worker, one.target) for one in self.members]):
+            self._choose_serving()
+            return
+        self.epoch = of.epoch
+        self._follow_members(names)
+
+    @property
+    def expects(self) -> bool:
+        """Whether calls that find no worker wait for one."""
+        return self._expecting
 
     def add_member(self, member: Member) -> None:
         """Have a member get calls from here on, from all processes of the pool."""
@@ -107,8 +183,12 @@ class Proxy:
         if facts.epoch <= self.epoch or self.closed:
             return
         self.epoch = facts.epoch
+        self._follow_members(facts.members)
+
+    def _follow_members(self, names: Iterable[tuple[str, str]]) -> None:
+        """Have these members; those that are known stay as they are, others leave."""
         known = {(one.worker, one.target): one for one in self.members}
-        members = [known.pop(key, None) or self.make_member(*key) for key in facts.members]
+        members = [known.pop(key, None) or self.make_member(*key) for key in names]
         for member in known.values():
             self._begin_parting(member)
         self._take_members(members)
@@ -117,7 +197,8 @@ class Proxy:
         """Take these members, in a new epoch, which all workers learn."""
         self.epoch += 1
         self._take_members(members)
-        for member in self._list_all():
+        proxies = (self, *self._views.list_all())
+        for member in [one for proxy in proxies for one in proxy.list_known()]:
             if member.caller is not None:
                 member.caller.renew_proxy(self.encoded)
 
@@ -125,6 +206,7 @@ class Proxy:
         self.members = members
         names = [(one.worker, one.target) for one in members]
         self.encoded = codec.encode_proxy(self.id, names, self.epoch)
+        self._reaches_out = not all(is_local(one.target) for one in members)
         self._choose_serving()
 
     def _begin_parting(self, member: Member) -> None:
@@ -140,11 +222,13 @@ class Proxy:
         ready = [one for one in self.members if one.state == "ready"]
         self.serving = ready or [one for one in self.members if one.state == "suspect"]
         self._end_wait()
+        self._views.follow()
 
     def expect_members(self, *, expected: bool) -> None:
         """Have calls that find no worker wait for one, or fail."""
         self._expecting = expected
         self._end_wait()
+        self._views.follow()
 
     def _end_wait(self) -> None:
         if self._change is not None and not self._change.done():
@@ -159,7 +243,8 @@ class Proxy:
     @property
     def is_used(self) -> bool:
         """Whether a worker has been reached through it."""
-        return any(one.caller is not None and one.caller.link.up for one in self._list_all())
+        known = [*self.list_known(), *self.list_watched()]
+        return any(one.caller is not None and one.caller.link.up for one in known)
 
     def pick_connection(self) -> WorkerConnection | None:
         """Return the next member's caller, None when it is not connected and has to be reached."""
@@ -198,8 +283,8 @@ class Proxy:
     def reach_worker(self, routine: str) -> Coroutine[Any, Any, WorkerConnection]:
         """Connect to the member whose turn it is, or the next that answers; return its caller.
 
-        Raises ForkedPool at once where the pool is another process's, NoPool when it is closed, and
-        WorkerLost when no member answers.
+        Raises ForkedPool at once where the pool is another process's, NoPool when it is closed,
+        WorkerLost when no member answers, and PeerRefused or CredentialsError where all refuse.
         """
         # Not when it is awaited: a child that goes on in its parent's loop has none that runs.
         self.check_process(routine)
@@ -222,19 +307,20 @@ class Proxy:
     async def _reach_any(self, routine: str) -> WorkerConnection:
         rounds = 0
         while True:
-            causes: list[str] = []
+            causes: dict[str, Exception | str] = {}
             found = await self._reach_next(causes)
             if found is not None:
                 return found
             if self.closed:
                 raise announced(NoPool(routine=routine, reason="the pool was closed"))
+            raise_refusal(causes)
             rounds += 1
             if not self._expecting and (rounds > _ROUNDS or not self.watched):
                 raise announced(self._unreachable(routine, causes))
             # A worker that has just died is soon known to be dead, and another one expected.
             await self._await_change(None if self._expecting else _NOTICE_SECONDS)
 
-    async def _reach_next(self, causes: list[str]) -> WorkerConnection | None:
+    async def _reach_next(self, causes: dict[str, Exception | str]) -> WorkerConnection | None:
         """Return the caller of the member whose turn it is, or of the next that answers."""
         first = self._turn
         serving = self.serving
@@ -244,17 +330,18 @@ class Proxy:
             try:
                 caller = await member.reach_worker()
             except (CatenaError, OSError) as error:
-                causes.append(f"{member.worker}: {error}")
+                causes[member.worker] = error
                 continue
             if caller.usable:
                 return caller
-            causes.append(f"{member.worker} takes no more calls")
+            causes[member.worker] = "it takes no more calls"
         return None
 
-    def _unreachable(self, routine: str, causes: list[str]) -> WorkerLost:
+    def _unreachable(self, routine: str, causes: dict[str, Exception | str]) -> WorkerLost:
         """Return the error of a call for which there is no worker."""
         names = ", ".join(member.worker for member in self.members)
-        cause = f"no worker can be reached: {'; '.join(causes)}"
+        said = "; ".join(f"{worker}: {why}" for worker, why in causes.items())
+        cause = f"no worker can be reached: {said}"
         if not self.members:
             names, _, _ = self.last_exit.partition(" ")
             cause = f"no worker is left: {self.last_exit}; `await pool.restart()` starts others"
@@ -277,7 +364,7 @@ class Proxy:
 
     def lead_nowhere(self, opened_by: int) -> list[WorkerConnection]:
         """Lead nowhere in a forked child; return what led to the workers, to be kept."""
-        members = self._list_all()
+        members = self.list_known()
         callers = [member.caller for member in members if member.caller is not None]
         if not self.closed:
             self._opened_by = self._opened_by or opened_by
@@ -292,7 +379,7 @@ class Proxy:
         self._end_wait()
         for parting in self._parting.values():
             parting.cancel()
-        await asyncio.gather(*(member.close() for member in self._list_all()))
+        await asyncio.gather(*(member.close() for member in self.list_known()), self._views.close())
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 from collections.abc import Callable
 from typing import Literal, Protocol
+from weakref import WeakSet
 
 from catena.dispatch.caller.connection import WorkerConnection
-from catena.errors import CatenaError
+from catena.errors import CatenaError, CredentialsError, PeerRefused
 from catena.link.client import connect
+from catena.link.link import Link
 from catena.proxy.breaker import Breaker
+from catena.security.trust import Trust
 
 State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
@@ -32,13 +36,15 @@ class MemberOf(Protocol):
     secret: bytes
     strict: bool
     encoded: bytes
+    trust: Trust
 
 
 class Member:
     """One worker of a pool, connected or not.
 
     ``changed`` is called after each change of ``state``. ``watched`` says that this process learns
-    how the worker ends; ``exit`` brings that in words.
+    how the worker ends; ``exit`` brings that in words. The ``original`` of a view's member is the
+    same worker in the pool's own proxy: where that gets no calls, this one gets none.
     """
 
     def __init__(
@@ -49,12 +55,18 @@ class Member:
         changed: Callable[[], object],
         *,
         watched: bool = False,
+        original: Member | None = None,
     ) -> None:
         self.worker = worker
         self.target = target
         self.caller: WorkerConnection | None = None
         self.exit: asyncio.Future[str] | None = None
-        if watched:
+        self._views: WeakSet[Member] = WeakSet()
+        self._original = original
+        if original is not None:
+            self.exit = original.exit
+            original.join_view(self)
+        elif watched:
             self.exit = asyncio.get_running_loop().create_future()
         self._answers = 0
         self._state: State = "ready"
@@ -66,7 +78,19 @@ class Member:
     @property
     def state(self) -> State:
         """Whether it gets calls."""
+        if self._original is not None and self._state == "ready":
+            return self._original.state
         return self._state
+
+    def join_view(self, member: Member) -> None:
+        """Note that a member of a view is the same worker: what it answers counts here as well."""
+        self._views.add(member)
+
+    @property
+    def answered(self) -> int:
+        """How many calls the present links have brought answers to, those of views included."""
+        own = self.caller.answered if self.caller else 0
+        return own + sum(one.answered for one in self._views)
 
     def suspect(self) -> None:
         """Give it no calls while another one is ready; one that drains or is gone stays so."""
@@ -89,10 +113,18 @@ class Member:
         if self.exit is not None and not self.exit.done():
             self.exit.set_result(reason)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a link is made, or calls are open on one or wait for slots there."""
+        caller, connecting = self.caller, self._connecting
+        if connecting is not None and not connecting.done():
+            return True
+        return caller is not None and bool(caller.calls or caller.wanted)
+
     def take_answers(self) -> int:
         """Return how many calls of this process it has answered since this was asked last."""
         before, self._answers = self._answers, self.caller.answered if self.caller else 0
-        return max(self._answers - before, 0)
+        return max(self._answers - before, 0) + sum(one.take_answers() for one in self._views)
 
     def _enter_state(self, state: State) -> None:
         if self._state != state:
@@ -124,7 +156,10 @@ class Member:
             # The link before was of no use: it ended before anything came.
             self._breaker.note_failure()
         try:
-            link = await connect(self.target, proxy.name, proxy.secret)
+            link = await self._connect(proxy.trust)
+        except CredentialsError:
+            # That is no fault of the worker.
+            raise
         except (CatenaError, OSError):
             self._breaker.note_failure()
             raise
@@ -135,6 +170,18 @@ class Member:
         self._answers = 0
         link.start(caller)
         return caller
+
+    async def _connect(self, trust: Trust) -> Link:
+        """Make a link to the worker, which has to prove its name where it is another machine's."""
+        proxy = self._proxy
+        return await connect(
+            self.target,
+            proxy.name,
+            proxy.secret,
+            credentials=trust.credentials,
+            verify=trust.name_for(self.worker),
+            insecure=trust.insecure,
+        )
 
     async def part(self) -> None:
         """End the link as soon as no call is open on it."""
@@ -151,3 +198,14 @@ class Member:
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self.caller is not None:
             await self.caller.close()
+
+
+def raise_refusal(causes: dict[str, Exception | str]) -> None:
+    """Raise why no worker can be reached where all refuse this process, or it refuses them.
+
+    To try again would not help then. The causes stand by the workers' names.
+    """
+    refused = [one for one in causes.values() if isinstance(one, PeerRefused | CredentialsError)]
+    if refused and len(refused) == len(causes):
+        # Others wait for the same link, and raise it as well.
+        raise copy.copy(refused[0])

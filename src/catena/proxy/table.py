@@ -7,19 +7,27 @@ import asyncio
 from catena.errors import ProtocolError
 from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
+from catena.security.trust import Trust
 from catena.wire import codec
 
+_NO_TRUST = Trust()
 PROXY_MOST = 256
 """How many pools a worker process knows a way to."""
 
 
 class ProxyTable:
-    """The proxies that a worker process has met, by id; those that are not in use go first."""
+    """The proxies that a worker process has met, by id; those that are not in use go first.
 
-    def __init__(self, name: str, *, secret: bytes = b"", strict: bool = False) -> None:
+    ``trust`` says how this worker calls the others of its pool.
+    """
+
+    def __init__(
+        self, name: str, *, secret: bytes = b"", strict: bool = False, trust: Trust = _NO_TRUST
+    ) -> None:
         self._name = name
         self._secret = secret
         self._strict = strict
+        self._trust = trust
         self._proxies: dict[bytes, Proxy] = {}
 
     def get(self, encoded: bytes, id: bytes) -> Proxy | None:
@@ -43,12 +51,13 @@ class ProxyTable:
             epoch=facts.epoch,
             secret=self._secret,
             strict=self._strict,
+            trust=self._trust,
         )
         return made
 
     def list_members(self) -> list[Member]:
         """Return the workers of all these pools."""
-        return [member for proxy in self._proxies.values() for member in proxy.members]
+        return [one for proxy in self._proxies.values() for one in proxy.list_watched()]
 
     def _make_room(self) -> None:
         """Forget proxies through which nothing has been reached. Raises ProtocolError."""

@@ -20,6 +20,8 @@ ATTRIBUTES: dict[str, str] = {
     "catena.contender.thread": "The thread that was refused the chain.",
     "catena.contention.kind": "Whether owner and contender are two threads (`thread`) or two tasks "
     "(`task`).",
+    "catena.credentials.cause": "Why credentials could not be used.",
+    "catena.credentials.source": "Their folder or file, or the address that needs them.",
     "catena.exit.code": "The exit code of a worker process; negative for a signal.",
     "catena.exit.follows": "In words what its pool does about a worker that has died.",
     "catena.exit.reason": "In words how a worker process ended, or why another one took its place.",
@@ -44,6 +46,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
     "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",
     "catena.proxy.source": "Where a worker found the proxy: `fields` of the Task.",
+    "catena.refusal.reason": "Why a peer was refused, unless it did not know the secret.",
     "catena.routine.kill_after": "How many seconds after its timeout a routine's worker is killed.",
     "catena.serialization.direction": "Where it failed: when it was to be `sent`, when it was "
     "`read`, or when the routine was `loaded`.",

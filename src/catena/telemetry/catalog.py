@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from catena import events
 from catena.events.bus import Event
 from catena.telemetry.catalog_chains import CHAINS
+from catena.telemetry.catalog_peers import PROTOCOL, REFUSED
 from catena.telemetry.catalog_pools import WORKERS
 from catena.telemetry.rows import (
     INFO,
     LINK,
     POOL,
-    WARNING,
     Log,
     Metric,
     Row,
@@ -47,13 +47,12 @@ _FRAMES = (
     *("next", "send", "throw", "cancel", "ack", "nack"),
     *("yield", "yield+", "return", "return+", "exception"),
 )  # of catena.wire.call_states, which stands higher: a test compares
-_PROTOCOL = "1.0"  # of catena.wire.versions, which stands higher: a test compares
 
 _PEERS = gauge(
     "catena.links",
     "{link}",
     "Links that are up.",
-    {"catena.version.local": (_PROTOCOL,), "catena.version.remote": (_PROTOCOL,)},
+    {"catena.version.local": (PROTOCOL,), "catena.version.remote": (PROTOCOL,)},
 )
 
 CATALOG: tuple[Row, ...] = (
@@ -126,7 +125,7 @@ CATALOG: tuple[Row, ...] = (
             "catena.calls.nacked",
             "{call}",
             "Calls that a worker refused.",
-            {"catena.nack.code": ("UNKNOWN", "UNLOADABLE", "DRAINING", "BUSY")},
+            {"catena.nack.code": ("UNKNOWN", "UNLOADABLE", "DRAINING", "BUSY", "FORBIDDEN")},
         ),
         Log(
             "catena.call.nacked",
@@ -241,24 +240,7 @@ CATALOG: tuple[Row, ...] = (
         ),
         fields={"catena.peer.id": "peer", "catena.protocol.version": "protocol"},
     ),
-    make_row(
-        events.PeerVersionRefused,
-        counter(
-            "catena.version.refusals",
-            "{refusal}",
-            "Peers of another major version that were turned away.",
-            {"catena.version.local": (_PROTOCOL,), "catena.version.remote": ("",)},
-            keeping="direct",
-        ),
-        Log(
-            "catena.version.refused",
-            "a peer of protocol %(catena.version.remote)s was refused; protocol"
-            " %(catena.version.local)s is spoken here",
-            WARNING,
-            LINK,
-        ),
-        fields={"catena.version.local": "error.local", "catena.version.remote": "error.remote"},
-    ),
+    *REFUSED,
     *WORKERS,
 )
 

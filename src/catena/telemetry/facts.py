@@ -31,6 +31,8 @@ _STATUS: tuple[tuple[type[BaseException], str], ...] = (
     (errors.ChainContention, "ABORTED"),
     (errors.ProtocolError, "INTERNAL"),
     (errors.VersionRefused, "FAILED_PRECONDITION"),
+    (errors.PeerRefused, "PERMISSION_DENIED"),
+    (errors.CredentialsError, "UNAUTHENTICATED"),
     (TimeoutError, "DEADLINE_EXCEEDED"),
 )
 

@@ -92,6 +92,9 @@ class Metrics:
             events.PeerVersionRefused: lambda event: record(
                 "catena.version.refusals", 1, event.error.local, event.error.remote
             ),
+            events.PeerAccessRefused: lambda _: record("catena.peer.refusals", 1),
+            events.CredentialsFailed: lambda _: record("catena.credentials.failures", 1),
+            events.HandshakeFailed: lambda _: count("catena.handshakes.failed"),
             events.SerializationFailed: self._count_serialization_failure,
             events.LoopTicked: lambda event: record(
                 "catena.worker.event_loop.lag", event.lag_ns / 1e9

@@ -34,6 +34,7 @@ class NackCode(IntEnum):
     UNLOADABLE = 2
     DRAINING = 3
     BUSY = 4
+    FORBIDDEN = 5
 
     @classmethod
     def _missing_(cls, value: object) -> NackCode:  # noqa: ARG003 - named by enum

@@ -65,5 +65,5 @@ def agree_on_capabilities(theirs: Hello, secret: bytes = b"") -> frozenset[str]:
     if theirs.major != MAJOR:
         raise announced(VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}"))
     if not hmac.compare_digest(theirs.secret, secret):
-        raise PeerRefused(peer=printable(theirs.peer), pid=theirs.pid)
+        raise announced(PeerRefused(peer=printable(theirs.peer), pid=theirs.pid))
     return frozenset(CAPABILITIES) & frozenset(theirs.capabilities)

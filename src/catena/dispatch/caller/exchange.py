@@ -18,11 +18,12 @@ from catena.dispatch.caller.waiting import await_after_cancel, await_answer, fra
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan, holding, open_loan
-from catena.dispatch.open_pools import find_dispatcher
+from catena.dispatch.open_pools import apply_scope, find_dispatcher
 from catena.errors import Busy, CatenaError, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
 from catena.events.carrier import relayed
+from catena.link_errors import refusal_from
 from catena.wire.frames import Frame, Nack, NackCode
 from catena.wording import TEXT_LIMIT
 
@@ -39,7 +40,7 @@ def make_dispatch(declared: Declaration, way: Dispatcher | None = None) -> Dispa
     """Return the coroutine function that runs a routine on a worker and returns its result.
 
     It goes the given ``way``, or else the way that is bound where it is called. It raises what the
-    routine raises, and NoPool, Busy, SerializationError, WorkerLost, ChainContention,
+    routine raises, and NoPool, Busy, PeerRefused, SerializationError, WorkerLost, ChainContention,
     ProtocolError; TimeoutError and DispatchTimeout where the call is bounded.
     """
 
@@ -157,7 +158,7 @@ async def send_call(
     losses: Losses = []
     payload = b""
     for _ in range(_ATTEMPTS):
-        through = find_dispatcher() if way is None else way
+        through = find_dispatcher() if way is None else apply_scope(way)
         connection: WorkerConnection | None
         try:
             if through is None or through.loop is not running_loop():
@@ -230,6 +231,8 @@ def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
                 doing="loaded",
             )
         )
+    if frame.code is NackCode.FORBIDDEN:
+        raise announced(refusal_from(frame.text, call.connection.link.name))
     if frame.code is NackCode.BUSY and not frame.slots:
         busy[call.connection.worker] = printable(frame.text)
 

@@ -29,16 +29,22 @@ from typing import Any
 
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.handed_call import LOOK_SECONDS, HandedConnection, Place
-from catena.dispatch.caller.line import Turn, line_of
+from catena.dispatch.caller.line import Line, Turn, line_of
 from catena.dispatch.caller.thread_loop import waiting_loop
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan
-from catena.dispatch.open_pools import NOT_RUNNING, describe_unreachable, find_dispatcher
+from catena.dispatch.open_pools import (
+    NOT_RUNNING,
+    apply_scope,
+    describe_unreachable,
+    find_dispatcher,
+)
 from catena.dispatch.posting import post
 from catena.errors import NoPool
 from catena.events import announced
+from catena.security.credentials import scope
 
 TAKEN_SECONDS = 30.0
 """How long the pool's loop may take to begin with a call: something blocks it after that."""
@@ -52,12 +58,14 @@ _NOT_TAKEN = (
 class HandOver:
     """The way to a pool from where its loop is not.
 
-    ``through`` is the pool's own way, ``loop`` what is waited with here.
+    ``through`` is the pool's own way, ``loop`` what is waited with here. The way under other
+    credentials is found on the pool's loop.
     """
 
     def __init__(self, through: Dispatcher, loop: AbstractEventLoop) -> None:
         self.through = through
         self.loop = loop
+        self.credentials = scope.get()
 
     async def reach_worker(
         self, routine: str, seconds: float | None = None, turn: Turn | None = None
@@ -104,6 +112,7 @@ class _Asking:
         self._routine = routine
         self._waiter = waiter
         self._turn = turn
+        self._credentials = way.credentials
         self._taken = False
         self._place: Place | None = None
         self._task: asyncio.Task[None] | None = None
@@ -113,6 +122,8 @@ class _Asking:
         self._taken = True
         if self._waiter.done():
             return
+        if self._credentials is not None:
+            self._through = self._through.under(self._credentials)
         connection: WorkerConnection | None = None
         if self._turn is None:
             connection = self._through.pick_connection()
@@ -185,6 +196,7 @@ class HandedLine:
 
     def __init__(self, through: Dispatcher) -> None:
         self._through = through
+        self._credentials = scope.get()
 
     def begin_turn(self, declared: Declaration, bounds: Bounds | None, loan: Loan | None) -> Turn:
         """Return the place of a call that is made now; it gets its number on the pool's loop."""
@@ -206,9 +218,13 @@ class HandedLine:
         self._post("note_full", turn, connection, text)
 
     def _post(self, name: str, *args: Any) -> None:
-        through = self._through
         there = [one.real if isinstance(one, HandedConnection) else one for one in args]
-        post(through.loop, lambda: getattr(line_of(through), name)(*there))
+        post(self._through.loop, lambda: getattr(self._find_line(), name)(*there))
+
+    def _find_line(self) -> Line:
+        """Return the line that the calls are in, on the pool's loop."""
+        way, credentials = self._through, self._credentials
+        return line_of(way if credentials is None else way.under(credentials))
 
 
 async def reach_elsewhere(
@@ -240,7 +256,7 @@ async def reach_elsewhere(
 
 def find_way(declared: Declaration, way: Dispatcher | None) -> Dispatcher:
     """Return the given way, or else the one that calls go here. Raises NoPool without any."""
-    through = find_dispatcher() if way is None else way
+    through = find_dispatcher() if way is None else apply_scope(way)
     if through is None:
         raise no_pool(declared, describe_unreachable())
     return through

@@ -21,9 +21,9 @@ from catena.dispatch.worker.run_generator import RunningStream
 from catena.dispatch.worker.run_plain import RunningPlain
 from catena.dispatch.worker.session import AcceptedCall, CallWatch, ServedLink, Session, end_in_net
 from catena.dispatch.worker.slots import Slots
-from catena.errors import ProtocolError
+from catena.errors import PeerRefused, ProtocolError
 from catena.escape import printable
-from catena.events import FrameDropped
+from catena.events import FrameDropped, announced
 from catena.events.bus import announce
 from catena.link.link import Link
 from catena.link.outbox import FrameTooLong
@@ -278,7 +278,10 @@ class Sessions(ServedLink):
 
     def admit_call(self, task: Task, manifest: ChainManifest | None) -> AcceptedCall | Nack:
         """Return what to run and the Contexts to run it in, or the refusal."""
-        overtime = self.overtime
+        permit, overtime = self.link.permit, self.overtime
+        if permit is not None and (why := permit.find_refusal()):
+            refused = announced(PeerRefused(peer=str(permit.identity), reason=why))
+            return Nack(task.call, NackCode.FORBIDDEN, printable(refused.text(), TEXT_LIMIT))
         # Nested calls are served: what made them has until the worker ends.
         if self.draining or (overtime is not None and overtime.is_late and not self.nested):
             return Nack(task.call, NackCode.DRAINING)
@@ -293,11 +296,11 @@ class Sessions(ServedLink):
         except BaseException as error:
             # Loading imports modules, and a module may as well raise SystemExit.
             return Nack(task.call, NackCode.UNLOADABLE, printable(reason(error), TEXT_LIMIT))
-        if declared is None or contexts is None:
-            return Nack(task.call, NackCode.UNKNOWN)
-        self.functions.move_to_end(task.function)
-        base = contexts.plain if manifest is None else contexts.find_base(manifest)
-        if base is None:
+        base = None
+        if declared is not None and contexts is not None:
+            self.functions.move_to_end(task.function)
+            base = contexts.plain if manifest is None else contexts.find_base(manifest)
+        if declared is None or contexts is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
         return AcceptedCall(declared, contexts, base)
 

@@ -140,11 +140,13 @@ class Nack(_message.Message):
         UNLOADABLE: _ClassVar[Nack.Code]
         DRAINING: _ClassVar[Nack.Code]
         BUSY: _ClassVar[Nack.Code]
+        FORBIDDEN: _ClassVar[Nack.Code]
     CODE_UNSPECIFIED: Nack.Code
     UNKNOWN: Nack.Code
     UNLOADABLE: Nack.Code
     DRAINING: Nack.Code
     BUSY: Nack.Code
+    FORBIDDEN: Nack.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,40 @@
+"""Trust: what a process shows to workers on other machines, and by which name it knows them.
+
+The name of a worker comes from here and from the worker's id, and never from what it says itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from catena.security.credentials import Credentials
+
+
+def name_pool(pool: str) -> str:
+    """Return the DNS name of a pool: it is in the certificate that its workers may share."""
+    return f"{pool}.catena"
+
+
+def name_worker(worker: str, pool: str) -> str:
+    """Return the DNS name of one worker of a pool, in a certificate of its own."""
+    return f"{worker}.{name_pool(pool)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Credentials to call with, None without any, and the pool whose workers are called.
+
+    Each worker has to prove that it is ``<id>.<pool>.catena``, or ``<pool>.catena`` where they have
+    one ``shared`` certificate. Where it is ``insecure``, nobody proves anything.
+    """
+
+    credentials: Credentials | None = None
+    pool: str = ""
+    shared: bool = False
+    insecure: bool = False
+
+    def name_for(self, worker: str) -> str:
+        """Return the name that a worker has to prove, empty where none is known."""
+        if not self.pool:
+            return ""
+        return name_pool(self.pool) if self.shared else name_worker(worker, self.pool)
