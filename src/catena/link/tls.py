@@ -5,7 +5,6 @@ The server reads the folder at each handshake. Links that are up stay up when th
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -16,8 +15,6 @@ from catena.events import announced
 from catena.grpc_loading import aio, grpc
 from catena.link.service import OPTIONS
 from catena.security.credentials import PAIR_SECONDS, CredentialFiles, Credentials
-
-_log = logging.getLogger("catena")
 
 
 class ServerFiles:
@@ -66,13 +63,12 @@ class ServerFiles:
         """Say so when certificate and key do not fit for longer than it takes to replace them."""
         now = monotonic()
         self._misfit_since = self._misfit_since or now
-        if now - self._misfit_since > PAIR_SECONDS and self._failure != str(error):
-            self._keep(announced(error))
+        if now - self._misfit_since > PAIR_SECONDS:
+            self._keep(error)
 
     def _keep(self, error: CredentialsError) -> None:
         if self._failure != str(error):
-            self._failure = str(error)
-            _log.warning("the credentials that were read before stay in use: %s", error)
+            self._failure = str(announced(error))
 
 
 def _configure(files: CredentialFiles) -> Any:

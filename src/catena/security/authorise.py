@@ -6,7 +6,6 @@ is looked at for each new call, so that a name that was taken out begins no othe
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import time
@@ -18,8 +17,6 @@ from catena.errors import CredentialsError
 from catena.escape import printable
 from catena.events import announced
 from catena.security.trust import name_pool
-
-_log = logging.getLogger("catena")
 
 Names = Iterable[str] | os.PathLike[str]
 """Names from code, or the file that has one on each line; what follows a ``#`` is a comment."""
@@ -80,7 +77,7 @@ class NameList:
             self.names = tuple(map(check_name, names))
 
     def refresh(self) -> None:
-        """Read the file again if it has changed; where that fails, a log says so and names stay."""
+        """Read the file again if it has changed; where that fails, the names stay."""
         if self._path is None or _sign(self._path) == self._seen:
             return
         try:
@@ -88,7 +85,6 @@ class NameList:
         except CredentialsError as error:
             if self._failure != str(error):
                 self._failure = str(announced(error))
-                _log.warning("the list of names stays as it was read before: %s", error)
             return
         self._failure = ""
         if names != self.names:

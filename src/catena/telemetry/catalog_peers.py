@@ -57,7 +57,8 @@ REFUSED: tuple[Row, ...] = (
         ),
         Log(
             "catena.credentials.failed",
-            "%(catena.credentials.source)s cannot be used: %(catena.credentials.cause)s",
+            "%(catena.credentials.source)s cannot be used: %(catena.credentials.cause)s; what was"
+            " read there before stays in use",
             WARNING,
             LINK,
         ),
