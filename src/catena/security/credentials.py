@@ -58,7 +58,7 @@ class Credentials:
         Raises CredentialsError.
         """
         until = time.monotonic() + PAIR_SECONDS
-        while isinstance(found := self.look(), CredentialsError):
+        while isinstance(found := self._look_announced(), CredentialsError):
             if time.monotonic() > until:
                 raise announced(found)
             time.sleep(_PAUSE)
@@ -67,11 +67,17 @@ class Credentials:
     async def read_soon(self) -> CredentialFiles:
         """Do as ``read`` does, in a coroutine."""
         until = time.monotonic() + PAIR_SECONDS
-        while isinstance(found := self.look(), CredentialsError):
+        while isinstance(found := self._look_announced(), CredentialsError):
             if time.monotonic() > until:
                 raise announced(found)
             await asyncio.sleep(_PAUSE)
         return found
+
+    def _look_announced(self) -> CredentialFiles | CredentialsError:
+        try:
+            return self.look()
+        except CredentialsError as error:
+            raise announced(error) from None
 
     def look(self) -> CredentialFiles | CredentialsError:
         """Return what the files hold, or why certificate and key do not fit at this moment.
@@ -141,7 +147,7 @@ def _find_misfit(folder: Path) -> str:
 
 
 def _unusable(path: Path, cause: str) -> CredentialsError:
-    return announced(CredentialsError(where=str(path), cause=cause))
+    return CredentialsError(where=str(path), cause=cause)
 
 
 scope: contextvars.ContextVar[Credentials | None] = contextvars.ContextVar(
