@@ -1,8 +1,8 @@
 """Catena: await a routine in another process, and its context comes back.
 
 ``dir(catena)`` shows the public names and nothing else. The submodules ``asgi``, ``collect``,
-``events``, ``logging``, ``telemetry`` and ``testing`` are public, too, and loaded when they are
-first used.
+``discovery``, ``events``, ``logging``, ``telemetry`` and ``testing`` are public, too, and loaded
+when they are first used.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ __all__ = [
     "to_thread",
 ]
 
-_SUBMODULES = ("asgi", "collect", "events", "logging", "telemetry", "testing")
+_SUBMODULES = ("asgi", "collect", "discovery", "events", "logging", "telemetry", "testing")
 
 _register()
 

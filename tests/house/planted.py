@@ -25,6 +25,7 @@ from tests.dispatch.test_parity import test_a_stream_behaves_as_a_local_generato
 from tests.house.planted_accumulating import CHECKS as COUNTED
 from tests.house.planted_collect import CHECKS as COLLECTED
 from tests.house.planted_context import order_of_ledgers
+from tests.house.planted_discovery import CHECKS as FOUND
 from tests.house.planted_endings import CHECKS as ENDED
 from tests.house.planted_fuzz import CHECKS as FUZZED
 from tests.house.planted_kills import CHECKS as KILLED
@@ -45,6 +46,7 @@ __all__ = [
     "COUNTED",
     "ENDED",
     "FAULTS",
+    "FOUND",
     "FUZZED",
     "KILLED",
     "LEDGERS",

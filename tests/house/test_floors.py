@@ -46,7 +46,13 @@ FLOORS = {
     f"catena.{room}".rstrip("."): number for number, row in enumerate(ROOMS, 1) for room in row
 }
 # Beside the floors: each may import floor 1 and itself. The command line starts what stands there.
-BESIDE = ("catena.telemetry", "catena.collect")
+BESIDE = ("catena.telemetry", "catena.collect", "catena.discovery")
+# ... and these not even all of floor 1: discovery announces nothing and keeps no state of Catena's.
+NARROW = {
+    "catena.discovery": {
+        f"catena.{name}" for name in ("errors", "ids", "wording", "facts", "escape", "targets")
+    }
+}
 
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
@@ -69,6 +75,9 @@ LATE = {
     ("catena.cli.collect", "catena.collect"),  # it needs an extra
     ("catena.cli.demo", "catena.demo.tracing"),  # it needs an extra
     ("catena.dispatch.declaration", "catena.dispatch.routine"),  # unpickling makes a wrapper
+    ("catena.discovery.forms", "catena.discovery.dns_names"),  # each of these needs an extra
+    ("catena.discovery.forms", "catena.discovery.folder"),
+    ("catena.discovery.forms", "catena.discovery.lan"),
     ("catena.pool.worker_main", "uvloop"),  # an extra
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when it is asked for
     ("catena.telemetry.switch", "catena.telemetry.logs"),  # OpenTelemetry, when there is a record
@@ -147,6 +156,17 @@ def _siblings(one: Import, same_floor: bool) -> bool:
     return same_floor and (first or floor(one.importer) == 1) and one.imported != "catena"
 
 
+def too_wide(found: list[Import]) -> list[str]:
+    """Return what rooms that may use little import of Catena besides that."""
+    return [
+        f"{one.importer} imports {one.imported}"
+        for one in found
+        for room, allowed in NARROW.items()
+        if _within(one.importer, room) and _within(one.imported, "catena")
+        if not _within(one.imported, room) and one.imported not in allowed
+    ]
+
+
 def circles(found: list[Import]) -> list[str]:
     """Return the modules that import each other in a circle, when loaded or for their types."""
     return circle(
@@ -211,6 +231,7 @@ SOURCES = modules()
 FOUND = imports(SOURCES)
 CHECKS = {
     "upward": upward,
+    "narrow": too_wide,
     "circles": circles,
     "typing": lambda found: unlisted(found, "typing", TYPING),
     "late": lambda found: unlisted(found, "late", LATE),
@@ -223,6 +244,7 @@ CHECKS = {
 }
 PLANTED = {
     "upward": {"catena.wire.codec": "from catena.link.link import Link"},
+    "narrow": {"catena.discovery.folder": "from catena.events.bus import announce"},
     "circles": {
         "catena.wire.codec": "from catena.wire import frames",
         "catena.wire.frames": "import catena.wire.codec",
@@ -259,6 +281,7 @@ def test_the_check_finds_a_planted_mistake(check: str) -> None:
         ("catena.pool.pool", "from catena.errors import NoPool"),
         ("catena.telemetry.spans", "from catena.events import Mount"),
         ("catena.telemetry.spans", "from catena.telemetry.catalog import NAMES"),
+        ("catena.discovery.folder", "from catena.wording import reason"),
         ("catena.cli.collect", "from catena.collect import Receiver"),
     ],
 )

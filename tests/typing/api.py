@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, assert_type
 
 import catena
+from catena.discovery import Announcement, MemberRecord, MemberSource, announce, source_of
 
 
 @catena.routine
@@ -191,6 +192,20 @@ async def broadcasts(pool: catena.WorkerPool) -> None:
 
     await pool.broadcast(total, "12")  # pyright: ignore[reportArgumentType]
     await pool.broadcast(numbers, 3)  # pyright: ignore[reportArgumentType]
+
+
+async def finding() -> None:
+    """What a source takes and gives."""
+    source = source_of(["10.0.0.5:7800", MemberRecord("w1", "10.0.0.6:7800")])
+    assert_type(source, MemberSource)
+    async for members in source.members():
+        assert_type(members, frozenset[MemberRecord])
+    with announce("/run/workers", MemberRecord("w1", "unix:/run/w1.sock")) as announced:
+        assert_type(announced, Announcement)
+
+    source_of(7)  # pyright: ignore[reportArgumentType]
+    source_of([7])  # pyright: ignore[reportArgumentType]
+    announce("/run/workers", "10.0.0.5:7800")  # pyright: ignore[reportArgumentType]
 
 
 async def methods(account: Account) -> None:
