@@ -47,6 +47,7 @@ from catena.errors import (
     WorkerStartError,
 )
 from catena.pool.pool import WorkerPool, default_pool
+from catena.pool.worker_server import WorkerServer
 from catena.security.credentials import credentials
 from catena.wire.versions import SOFTWARE as __version__
 
@@ -81,6 +82,7 @@ __all__ = [
     "VersionRefused",
     "WorkerLost",
     "WorkerPool",
+    "WorkerServer",
     "WorkerStartError",
     "__version__",
     "cancelled",

@@ -303,7 +303,7 @@ def test_unknown_fields_change_nothing_in_a_proxy() -> None:
     """V2: how to reach a pool is read by workers of another release."""
     member = later("Proxy.Member", data(1, "w1"), data(2, "unix:/w1"))
     proxy = later("Proxy", data(1, POOL), data(2, member))
-    assert codec.decode_proxy(proxy) == (POOL, (("w1", "unix:/w1"),), 0)
+    assert codec.decode_proxy(proxy) == (POOL, (("w1", "unix:/w1", False),), 0)
 
 
 def test_no_message_of_the_proto_is_left_out() -> None:

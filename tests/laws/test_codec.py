@@ -325,17 +325,23 @@ def test_a_block_of_entries_comes_back_and_makes_the_same_bytes(
 
 @law(
     data,
-    st.lists(st.tuples(text, text), max_size=3),
+    st.lists(st.builds(codec.MemberFacts, text, text, st.booleans()), max_size=3),
     st.integers(0, 2**64 - 1),
-    floors={"an id": 30, "several members": 20, "a later epoch": 30},
+    floors={
+        "an id": 30,
+        "several members": 20,
+        "a member that was found": 20,
+        "a later epoch": 30,
+    },
 )
 def test_a_proxy_comes_back(
-    seen: Seen, id: bytes, members: list[tuple[str, str]], epoch: int
+    seen: Seen, id: bytes, members: list[codec.MemberFacts], epoch: int
 ) -> None:
     """P1, P2: what Task.proxy holds names the pool, its workers in order, and their epoch."""
     seen["a later epoch"] += epoch > 0
     seen["an id"] += bool(id)
     seen["several members"] += len(members) > 1
+    seen["a member that was found"] += any(one.found for one in members)
     encoded = codec.encode_proxy(id, members, epoch)
     assert codec.decode_proxy(encoded) == (id, tuple(members), epoch)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,27 @@ import catena
 from tests.integration import routines
 from tests.integration.pools import pooled
 from tests.integration.programs import Program
+
+color: catena.ContextVar[str] = catena.ContextVar("reported.color", namespace="tests", default="-")
+
+
+@catena.routine
+async def contend() -> int:
+    """Enter the chain from a second thread; return how often that was refused."""
+    color.set("red")
+    context, refused = contextvars.copy_context(), list[catena.ChainContention]()
+
+    def enter() -> None:
+        try:
+            context.run(color.set, "blue")
+        except catena.ChainContention as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    return len(refused)
+
 
 DYING = """
     import asyncio, json, os
@@ -96,3 +119,18 @@ def test_a_worker_that_nobody_replaces_is_a_warning(caplog: pytest.LogCaptureFix
 
     with caplog.at_level(logging.INFO, "catena"):
         pooled(work, restart="never")
+
+
+def test_what_catena_logs_on_a_worker_reaches_the_parent(caplog: pytest.LogCaptureFixture) -> None:
+    """With logging="parent" it counts as handled there; the parent's levels hold for it."""
+
+    async def work(pool: catena.WorkerPool) -> None:
+        assert await contend() == 1
+
+    with caplog.at_level(logging.WARNING, "catena"):
+        pooled(work, spawn=1, logging="parent")
+    (said,) = [
+        one for one in caplog.records if vars(one).get("event.name") == "catena.chain.contention"
+    ]
+    assert said.processName.startswith("worker ")
+    assert "was refused" in said.getMessage()

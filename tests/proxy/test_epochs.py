@@ -16,7 +16,7 @@ from tests.link.ends import settle
 from tests.support import run
 
 POOL = b"the pool's id..."
-ONE, TWO, THREE = (("w1", "unix:/w1"), ("w2", "unix:/w2"), ("w3", "unix:/w3"))
+ONE, TWO, THREE = (codec.MemberFacts(f"w{n}", f"unix:/w{n}") for n in (1, 2, 3))
 
 
 def names(proxy: Proxy | None) -> list[str]:

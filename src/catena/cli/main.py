@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "Analyse Python files on worker processes.",
     "collect": "Receive telemetry (OTLP) and write it to a file.",
     "certs": "Make certificates for development, and check them.",
+    "worker": "Run one worker, for pools that find it.",
     "explain": "Print cause and remedy of an error, such as NoPool.",
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from catena.security.credentials import Credentials
@@ -55,3 +56,16 @@ dispatcher: contextvars.ContextVar[Dispatcher | None] = contextvars.ContextVar(
     "catena.dispatcher", default=None
 )
 """What the current scope dispatches through."""
+
+
+@contextmanager
+def bind_way(way: Dispatcher) -> Generator[None]:
+    """Have the calls that are made within the block go one way, and restore what was bound."""
+    outer = dispatcher.get()
+    dispatcher.set(way)
+    try:
+        yield
+    finally:
+        # The block may be left in another Context than it was entered in.
+        if dispatcher.get() is way:
+            dispatcher.set(outer)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
+from catena.ids import MemberRecord
 from catena.pickling.references import find_reference
 from catena.pool.bootstrap import split_name
 from catena.pool.recycling import memory_is_known
@@ -12,6 +13,8 @@ from catena.pool.recycling import memory_is_known
 Loop = Literal["auto", "asyncio", "uvloop"]
 Restart = Literal["always", "never"]
 Logging = Literal["worker", "parent"]
+Where = str | tuple[str | MemberRecord, ...]
+"""Where workers are found: one of the forms of ``catena.discovery``, or a list."""
 
 
 def checked_number(name: str, value: object, *, least: int) -> int | None:
@@ -75,6 +78,23 @@ def checked_function(option: str, value: object) -> str | None:
     return value
 
 
+def checked_discovery(value: object) -> Where | None:
+    """Return where workers are found, or None.
+
+    Raises TypeError for what is neither a text nor a list, and what ``discovery.source_of`` does.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str | list | tuple):
+        raise TypeError(f"discovery must be a text or a list, it is {value!r}")
+    from catena.discovery import source_of  # noqa: PLC0415 - only where it is asked for
+
+    where = value if isinstance(value, str) else tuple(cast("list[Any]", value))
+    # It opens and asks nothing before it is read.
+    source_of(where)
+    return where
+
+
 def checked_switch(name: str, value: object) -> bool:
     """Return True or False. Raises TypeError for anything else."""
     if not isinstance(value, bool):
@@ -94,3 +114,10 @@ def checked_choice(name: str, value: object, choices: object) -> str:
     if value not in words:
         raise ValueError(f"{name} must be one of {', '.join(words)}, it is {value!r}")
     return cast("str", value)
+
+
+def count_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

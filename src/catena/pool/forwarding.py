@@ -96,6 +96,9 @@ class LogForwarder:
             forwarder.take(record)
 
         logging.Logger.callHandlers = forward
+        # Whoever looks whether anybody handles a record finds that somebody does.
+        self._mark = logging.NullHandler()
+        logging.root.addHandler(self._mark)
         self._writer = threading.Thread(target=self._send_all, name="catena-log", daemon=True)
         self._writer.start()
         threading.Thread(target=self._keep_levels, name="catena-log-levels", daemon=True).start()
@@ -133,6 +136,7 @@ class LogForwarder:
     def give_up(self) -> None:
         """Give the loggers their handlers back, as in a process that was forked from this one."""
         logging.Logger.callHandlers = self._own
+        logging.root.removeHandler(self._mark)
 
     def _send_all(self) -> None:
         while (message := self._next_message()) is not None:

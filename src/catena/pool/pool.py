@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from catena.dispatch.dispatcher import Dispatcher, dispatcher
+from catena.dispatch.dispatcher import Dispatcher, bind_way
 from catena.dispatch.kinds import Calls
 from catena.dispatch.open_pools import (
     claim_default,
@@ -25,8 +25,9 @@ from catena.dispatch.open_pools import (
     warn_of_lost,
 )
 from catena.errors import ForkedPool, NoPool, WorkerStartError
+from catena.ids import MemberRecord
 from catena.pool import forking
-from catena.pool.arguments import Logging, Loop, Restart, checked_number
+from catena.pool.arguments import Logging, Loop, Restart, checked_number, count_processors
 from catena.pool.bootstrap import check_started_as
 from catena.pool.broadcast import call_each
 from catena.pool.heartbeat import Heartbeat
@@ -40,32 +41,35 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """Worker processes on this machine that live as long as an ``async with`` block.
+    """Worker processes that live as long as an ``async with`` block, or are found by ``discovery``.
 
-    ``spawn`` is the number of workers (by default one for each CPU). ``start_timeout`` is how many
-    seconds they may take to come up, ``stop_timeout`` how many they may take to clean up before
-    they are ended by force. ``loop`` is the event loop that they run: "uvloop", "asyncio", or
-    "auto", the default, for which CATENA_LOOP may name one of the two, and which otherwise is
-    uvloop where it is installed. With ``strict`` a chain with values that cannot be (un)pickled is
-    refused with one ChainSerializationError for all of them, here and on the workers; otherwise
-    each such value is left out with a SerializationWarning. ``bootstrap`` names a function, as
-    "module:function", that every worker calls before it serves; if it returns a callable, that is
-    called before the worker ends, with the seconds that it may take. Without it the environment
-    variable CATENA_WORKER_BOOTSTRAP decides. ``gc_threshold`` is passed to ``gc.set_threshold`` on
-    the workers: the garbage collector runs after so many new objects, with 0 never. None keeps
-    Python's default; a larger number saves time, but reference cycles in your code live longer.
-    ``slots`` is how many plain functions each worker runs at a time; calls for which none is free
-    wait, at most ``max_waiting`` of them (any number for None), and more are refused with Busy.
-    ``max_calls_in_flight`` is how many calls each worker runs at a time, plain functions aside: it
-    refuses more, and Busy is raised when all do. ``refuse`` names a function, as
-    "module:function", that every worker calls with the number of its active calls and the name of
-    the routine, before a call begins there; it refuses the call by returning True, or the reason.
-    With a ``prefix`` each line that a worker prints begins with its id. With ``logging="parent"``
-    what workers log is handled by the loggers of this process, whose levels hold there as well.
-    ``unresponsive_after`` is how many seconds a worker may leave the pool without any answer, as
-    one does whose event loop is blocked; then it is killed. With None it never is.
-    With ``restart="always"`` another worker takes the place of one that dies: at once when calls
-    have been answered since the last death, otherwise after a pause that grows up to
+    ``spawn`` is the number of workers that are started on this machine: by default one for each
+    CPU, and none with ``discovery``, which says where others are found, as ``catena.discovery``
+    explains; the pool neither starts nor ends those. Opening waits until ``quorum`` of them are
+    there, at most ``quorum_timeout`` seconds. At most ``max_found`` are used, None for all.
+    ``start_timeout`` is how many seconds they may take to come up, ``stop_timeout`` how many they
+    may take to clean up before they are ended by force. ``loop`` is the event loop that they run:
+    "uvloop", "asyncio", or "auto", the default, for which CATENA_LOOP may name one of the two, and
+    which otherwise is uvloop where it is installed. With ``strict`` a chain with values that cannot
+    be (un)pickled is refused with one ChainSerializationError for all of them, here and on the
+    workers; otherwise each such value is left out with a SerializationWarning. ``bootstrap`` names
+    a function, as "module:function", that every worker calls before it serves; if it returns a
+    callable, that is called before the worker ends, with the seconds that it may take. Without it
+    the environment variable CATENA_WORKER_BOOTSTRAP decides. ``gc_threshold`` is passed to
+    ``gc.set_threshold`` on the workers: the garbage collector runs after so many new objects, with
+    0 never. None keeps Python's default; a larger number saves time, but reference cycles in your
+    code live longer. ``slots`` is how many plain functions each worker runs at a time; calls for
+    which none is free wait, at most ``max_waiting`` of them (any number for None), and more are
+    refused with Busy. ``max_calls_in_flight`` is how many calls each worker runs at a time, plain
+    functions aside: it refuses more, and Busy is raised when all do. ``refuse`` names a function,
+    as "module:function", that every worker calls with the number of its active calls and the name
+    of the routine, before a call begins there; it refuses the call by returning True, or the
+    reason. With a ``prefix`` each line that a worker prints begins with its id. With
+    ``logging="parent"`` what workers log is handled by the loggers of this process, whose levels
+    hold there as well. ``unresponsive_after`` is how many seconds a worker may leave the pool
+    without any answer, as one does whose event loop is blocked; then it is killed. With None it
+    never is. With ``restart="always"`` another worker takes the place of one that dies: at once
+    when calls have been answered since the last death, otherwise after a pause that grows up to
     ``restart_pause`` seconds; after ``restart_limit`` deaths without an answer it starts no more.
     ``restart="never"`` replaces none. ``drain_timeout`` is how many seconds a worker that is to go
     may take for the calls that it has. A worker is replaced in that way, too, when it has answered
@@ -107,8 +111,13 @@ class WorkerPool:
         refuse: str | None = None,
         prefix: bool = False,
         logging: Logging = "worker",
+        discovery: str | Sequence[str | MemberRecord] | None = None,
+        quorum: int = 1,
+        quorum_timeout: float = 30.0,
+        max_found: int | None = None,
     ) -> None:
-        self._spawn = checked_number("spawn", spawn, least=1) or _count_processors()
+        asked = checked_number("spawn", spawn, least=1)
+        self._spawn = asked or (0 if discovery is not None else count_processors())
         self._default = default
         self._settings = check_settings(
             start_timeout=start_timeout,
@@ -130,6 +139,10 @@ class WorkerPool:
             refuse=refuse,
             prefix=prefix,
             logging=logging,
+            discovery=discovery,
+            quorum=quorum,
+            quorum_timeout=quorum_timeout,
+            max_found=max_found,
         )
         self.way: Dispatcher | None = None
         self._running: RunningPool | None = None
@@ -142,11 +155,12 @@ class WorkerPool:
     @property
     def workers(self) -> tuple[str, ...]:
         """The ids of the workers, in their order; empty before the pool is opened."""
-        return tuple(worker.id for worker in self._list_workers())
+        found = () if self._running is None else self._running.list_found()
+        return (*(worker.id for worker in self._list_workers()), *found)
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of each worker, by its id."""
+        """The process id of each worker that the pool has started, by its id."""
         return {worker.id: worker.pid for worker in self._list_workers()}
 
     if not TYPE_CHECKING:
@@ -254,7 +268,7 @@ class WorkerPool:
 
         Raises NoPool when it is not open.
         """
-        with _bind(self.dispatcher):
+        with bind_way(self.dispatcher):
             yield self
 
     async def broadcast(
@@ -273,7 +287,7 @@ class WorkerPool:
 
     async def __aenter__(self) -> Self:
         await self.open()
-        self._binding.enter_context(_bind(self.dispatcher))
+        self._binding.enter_context(bind_way(self.dispatcher))
         return self
 
     async def __aexit__(
@@ -362,20 +376,8 @@ class WorkerPool:
         return [] if self._running is None else self._running.workers.all
 
     def __repr__(self) -> str:
-        return f"<WorkerPool of {self._spawn} workers>"
-
-
-@contextmanager
-def _bind(way: Dispatcher) -> Generator[None]:
-    """Have the calls that are made within the block go one way, and restore what was bound."""
-    outer = dispatcher.get()
-    dispatcher.set(way)
-    try:
-        yield
-    finally:
-        # The block may be left in another Context than it was entered in.
-        if dispatcher.get() is way:
-            dispatcher.set(outer)
+        many = len(self.workers) if self.is_here else self._spawn
+        return f"<WorkerPool of {many} workers>"
 
 
 def default_pool() -> WorkerPool:
@@ -384,9 +386,3 @@ def default_pool() -> WorkerPool:
     if not isinstance(found, WorkerPool):
         raise NoPool(routine="", reason="no default pool is open")
     return found
-
-
-def _count_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,7 +8,9 @@ from typing import Any
 from catena.pool.arguments import (
     Logging,
     Restart,
+    Where,
     checked_choice,
+    checked_discovery,
     checked_end,
     checked_function,
     checked_loop,
@@ -28,6 +30,8 @@ _LEAST = {
     "slots": 1,
     "restart_limit": 1,
     "max_calls": 1,
+    "quorum": 0,
+    "max_found": 1,
     "max_calls_in_flight": 1,
 }
 
@@ -37,7 +41,8 @@ class Settings:
     """What a pool was asked for; ``WorkerPool`` explains the options.
 
     ``worker`` is what each worker is given, as JSON has it. ``beat`` is how many seconds pass
-    between two looks at the workers. With ``forwards_records`` they send what they log.
+    between two looks at the workers. With ``forwards_records`` they send what they log. At most
+    ``max_found`` of the workers that ``discovery`` names are used, None for all.
     """
 
     worker: dict[str, Any]
@@ -52,13 +57,23 @@ class Settings:
     max_waiting: int | None
     prefix: bool
     forwards_records: bool
+    discovery: Where | None
+    quorum: int
+    quorum_timeout: float
+    max_found: int | None
 
 
 def check_settings(**given: Any) -> Settings:
     """Return the settings for the options of a pool. Raises TypeError and ValueError."""
     seconds = {
         name: checked_patience(name, given[name])
-        for name in ("start_timeout", "stop_timeout", "drain_timeout", "restart_pause")
+        for name in (
+            "start_timeout",
+            "stop_timeout",
+            "drain_timeout",
+            "restart_pause",
+            "quorum_timeout",
+        )
     }
     numbers = {name: checked_number(name, given[name], least=n) for name, n in _LEAST.items()}
     replaces = checked_choice("restart", given["restart"], Restart) == "always"
@@ -89,4 +104,8 @@ def check_settings(**given: Any) -> Settings:
         max_waiting=numbers["max_waiting"],
         prefix=checked_switch("prefix", given["prefix"]),
         forwards_records=checked_choice("logging", given["logging"], Logging) == "parent",
+        discovery=checked_discovery(given["discovery"]),
+        quorum=numbers["quorum"] or 0,
+        quorum_timeout=seconds["quorum_timeout"],
+        max_found=numbers["max_found"],
     )

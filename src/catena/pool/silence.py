@@ -18,6 +18,7 @@ UNKNOWN = "its event loop was not seen to be blocked"
 class SilenceKeeper:
     """Announces which workers do not answer, with what blocks them, and kills those given up.
 
+    Of one that the pool has found it cuts the link, and knows neither process nor stack.
     ``find_worker`` returns the process of a worker by its id, None for one that is gone.
     """
 
@@ -26,28 +27,30 @@ class SilenceKeeper:
 
     def worker_fell_silent(self, member: Member, seconds: float) -> None:
         """Announce that a worker is suspect, with the stack of its event loop."""
+        pid, cause, stack = 0, UNKNOWN, ""
         worker = self._find_worker(member.worker)
-        if worker is None:
+        if worker is not None:
+            pid, stack = worker.pid, read_stack(stack_path(worker.socket))
+            cause = STOPPED if is_stopped(pid) else BLOCKED if stack else UNKNOWN
+        elif not member.found:
             return
-        stack = read_stack(stack_path(worker.socket))
-        stopped = is_stopped(worker.pid)
-        cause = STOPPED if stopped else BLOCKED if stack else UNKNOWN
         if WorkerSuspected.listeners:
-            announce(WorkerSuspected(worker.id, worker.pid, seconds, cause, stack))
+            announce(WorkerSuspected(member.worker, pid, seconds, cause, stack))
 
     def worker_answered(self, member: Member, seconds: float) -> None:
         """Announce that a worker answers again."""
         worker = self._find_worker(member.worker)
-        if worker is None:
-            return
-        if WorkerRecovered.listeners:
-            announce(WorkerRecovered(worker.id, worker.pid, seconds))
+        if WorkerRecovered.listeners and (worker is not None or member.found):
+            announce(WorkerRecovered(member.worker, worker.pid if worker else 0, seconds))
 
     def give_worker_up(self, member: Member, seconds: float) -> None:
         """Kill a worker; the calls that it has say why it was lost."""
-        worker = self._find_worker(member.worker)
-        if worker is None:
+        worker, reason = self._find_worker(member.worker), f"it did not answer for {seconds:.0f} s"
+        if worker is None and not member.found:
             return
         if WorkerGivenUp.listeners:
-            announce(WorkerGivenUp(worker.id, worker.pid, seconds))
-        worker.give_up(f"it did not answer for {seconds:.0f} s", kill=True)
+            announce(WorkerGivenUp(member.worker, worker.pid if worker else 0, seconds))
+        if worker is None:
+            member.cut_link(reason)
+        else:
+            worker.give_up(reason, kill=True)

@@ -22,6 +22,7 @@ from catena.pool.recycling import Recycling, read_memory
 from catena.pool.restarts import Restarts
 from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
+from catena.wire.codec import MemberFacts
 
 _PATIENCE = 0.5
 """How many seconds a worker has that should have ended itself."""
@@ -103,7 +104,8 @@ class Upkeep:
         """
         async with self._changing:
             self._vacancies.clear()
-            missing = many - len(self._proxy.members) - self._replacing
+            ours = [one for one in self._proxy.members if not one.found]
+            missing = many - len(ours) - self._replacing
             starts = (self._start_worker() for _ in range(missing))
             outcomes = await asyncio.gather(*starts, return_exceptions=True)
             raise_failures([one for one in outcomes if isinstance(one, BaseException)])
@@ -291,12 +293,13 @@ class Upkeep:
     def _note_replacing(self, change: int) -> None:
         """Let calls that find no worker wait, or fail, from here on."""
         self._replacing += change
-        self._proxy.expect_members(expected=self._replacing + self._retiring > 0)
+        expected = self._replacing + self._retiring > 0
+        self._proxy.expect_members("upkeep", expected=expected)
 
     async def _start_worker(self) -> Worker:
         """Start a worker that gets calls; return it. Raises WorkerStartError."""
         worker = await self._workers.start_another()
-        member = self._proxy.make_member(worker.id, worker.target)
+        member = self._proxy.make_member(MemberFacts(worker.id, worker.target))
         try:
             await member.reach_worker()
         except (CatenaError, OSError) as error:

@@ -24,11 +24,8 @@ from typing import Any
 
 from catena.dispatch.posting import post
 from catena.dispatch.worker.admission import Admission
-from catena.dispatch.worker.sessions import Sessions
-from catena.dispatch.worker.slots import Slots
 from catena.errors import install_command
 from catena.grpc_loading import restore_variables
-from catena.link.link import Link
 from catena.link.server import Server
 from catena.pool import forking
 from catena.pool.bootstrap import BOOTSTRAP, Bootstrap, import_function
@@ -37,9 +34,9 @@ from catena.pool.heartbeat import Heartbeat
 from catena.pool.held import hold_descriptor
 from catena.pool.lines import write_whole_lines
 from catena.pool.overtime import OvertimeWatch, overtime_path
+from catena.pool.serving import Service
 from catena.pool.socket_dir import remove_abandoned
 from catena.pool.stacks import StackFile, stack_path
-from catena.proxy.table import ProxyTable
 from catena.proxy.watch import Watch
 from catena.standing import adopt_id, worker_id
 from catena.targets import unix_target
@@ -47,8 +44,6 @@ from catena.wording import reason
 
 _CLEAN_UP = 0.8
 """The share of its time that a worker has for routines and links; its bootstrap has the rest."""
-_LOOK_SECONDS = 0.01
-"""How often a worker that drains looks whether anybody calls it still."""
 _LEAST = 0.3
 """Seconds that a bootstrap has in any case; the parent waits half a second before it kills."""
 
@@ -185,15 +180,16 @@ class _Serving:
         self._socket = Path(facts["socket"])
         self._grace: float = facts["stop_timeout"]
         self._beat: float = facts["beat"]
-        self._strict: bool = facts["strict"]
         self._secret = bytes.fromhex(facts["secret"])
-        self._proxies = ProxyTable(self._worker, secret=self._secret, strict=self._strict)
         self._drain_timeout: float = facts["drain_timeout"]
-        self._all: set[Sessions] = set()
-        self._slots = Slots(facts["slots"])
-        self._admission = admission
-        self._overtime = OvertimeWatch(overtime_path(self._socket), partial(os._exit, 1))
-        self._draining = False
+        self._service = Service(
+            self._worker,
+            facts["slots"],
+            secret=self._secret,
+            strict=facts["strict"],
+            admission=admission,
+            overtime=OvertimeWatch(overtime_path(self._socket), partial(os._exit, 1)),
+        )
         self.exit_code = 0
 
     async def run(self) -> None:
@@ -204,7 +200,7 @@ class _Serving:
         forking.in_child(_signals_of_a_child())
         with self._open_stacks() as note_beat:
             # Those that this worker's own calls go to are suspect here as they are in the pool.
-            watch = Watch(self._proxies.list_members)
+            watch = Watch(self._service.proxies.list_members)
             heartbeat = Heartbeat(self._beat)
             heartbeat.on_beat = lambda: (note_beat(), watch.look())
             try:
@@ -227,14 +223,14 @@ class _Serving:
         loop = asyncio.get_running_loop()
         heartbeat.start()
         target = unix_target(self._socket)
-        server = Server(target, self._worker, self._accept_link, self._secret)
+        server = Server(target, self._worker, self._service.accept_link, self._secret)
         await self._start_server(server)
         threading.Thread(
             target=self._await_parent, args=(loop, over), name="catena-parent", daemon=True
         ).start()
         await over.wait()
         self._start_countdown()
-        await self._stop_server(server)
+        await self._service.close(server, self._grace)
 
     async def _start_server(self, server: Server) -> None:
         """Listen and say so. Raises BrokenPipeError when nobody wants to know any more."""
@@ -262,50 +258,15 @@ class _Serving:
         overtime_path(self._socket).unlink(missing_ok=True)
         remove_abandoned(self._socket.parent)
 
-    def _accept_link(self, link: Link) -> Sessions:
-        sessions = Sessions(
-            link,
-            self._worker,
-            self._proxies.get,
-            strict=self._strict,
-            slots=self._slots,
-            admission=self._admission,
-            overtime=self._overtime,
-        )
-        sessions.draining = self._draining
-        self._all.add(sessions)
-        return sessions
-
     def _end_later(self, over: asyncio.Event) -> None:
         """P12: go on until the parent lets go, at most the time of a drain, because of SIGTERM."""
         self.exit_code = 128 + signal.SIGTERM
         asyncio.get_running_loop().call_later(self._drain_timeout, over.set)
 
     async def _drain(self, over: asyncio.Event) -> None:
-        """Refuse new calls, and end when all who have called have let go."""
-        self._draining = True
-        for sessions in self._all:
-            sessions.draining = True
-        while any(sessions.link.up for sessions in self._all):
-            await asyncio.sleep(_LOOK_SECONDS)
+        """End when all who have called have let go."""
+        await self._service.drain()
         over.set()
-
-    async def _stop_server(self, server: Server) -> None:
-        for sessions in self._all:
-            sessions.draining = True
-            sessions.link_ended(None)
-        # Let cancelled routines run their clean-up before the loop is closed.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace * 0.6):
-                await _wait_idle(self._slots)
-        # Workers that call each other end their links gracefully before any server stops: a server
-        # that stops first would break the calls of the others off.
-        await self._proxies.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace * 0.2):
-                await asyncio.gather(*(one.link.wait_ended() for one in self._all))
-        # Graceful at first: the abrupt end makes the core of a peer complain.
-        await server.stop(self._grace * 0.1)
 
     def _await_parent(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         """Wait for the end of standard input, and pass it on; before it may come ``drain``."""
@@ -335,15 +296,6 @@ class _Serving:
         never.wait(self._deadline - time.monotonic())
         self.remove_socket()
         os._exit(1)
-
-
-async def _wait_idle(slots: Slots) -> None:
-    """Wait until no task but this one and the links' is left that was cancelled, and no thread."""
-    mine = asyncio.current_task()
-    while slots.threads.busy or any(
-        one.cancelling() for one in asyncio.all_tasks() if one is not mine
-    ):
-        await asyncio.sleep(0.005)
 
 
 if __name__ == "__main__":

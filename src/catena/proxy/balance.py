@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -25,6 +25,7 @@ from catena.security.credentials import Credentials
 from catena.security.trust import Trust
 from catena.targets import is_local
 from catena.wire import codec
+from catena.wire.codec import MemberFacts
 
 _ROUNDS = 2
 _NO_TRUST = Trust()
@@ -48,7 +49,7 @@ class Proxy:
     def __init__(  # noqa: PLR0913 - each is a fact of its own
         self,
         id: bytes,
-        members: tuple[tuple[str, str], ...],
+        members: Sequence[MemberFacts | tuple[str, str]],
         name: str,
         *,
         secret: bytes = b"",
@@ -75,13 +76,13 @@ class Proxy:
         self.last_exit = ""
         # Those that have left and still have calls.
         self._parting: dict[Member, asyncio.Task[None]] = {}
-        # Whether calls that find no worker wait for one, and what ends their wait.
-        self._expecting = False
+        # Who lets calls that find no worker wait for one, and what ends their wait.
+        self._expecting: set[str] = set()
         self._change: asyncio.Future[None] | None = None
         self.members: list[Member] = []
         self.serving: list[Member] = []
         self.encoded = b""
-        self._take_members([self.make_member(worker, target) for worker, target in members])
+        self._take_members([self.make_member(_facts_of(one)) for one in members])
         self.loop = asyncio.get_running_loop()
         self.closed = False
         self._opened_by = 0
@@ -89,12 +90,12 @@ class Proxy:
         # A worker's own calls begin with its neighbour, so that those of all workers spread.
         self._turn = next((at for at, one in enumerate(self.members) if one.worker == name), -1)
 
-    def make_member(self, worker: str, target: str) -> Member:
+    def make_member(self, facts: MemberFacts) -> Member:
         """Return a member that is not among the others yet."""
-        original = None if self._of is None else self._of.find_exactly(worker, target)
-        return Member(
-            self, worker, target, self._choose_serving, watched=self.watched, original=original
-        )
+        of = self._of
+        original = None if of is None else of.find_exactly(facts.worker, facts.target)
+        watched = self.watched and not facts.found
+        return Member(self, facts, self._choose_serving, watched=watched, original=original)
 
     def find_member(self, worker: str) -> Member | None:
         """Return the member of that name, also one that drains, None without one."""
@@ -128,7 +129,7 @@ class Proxy:
     def _make_view(self, credentials: Credentials) -> Proxy:
         return Proxy(
             self.id,
-            tuple((one.worker, one.target) for one in self.members),
+            [one.facts for one in self.members],
             self.name,
             secret=self.secret,
             strict=self.strict,
@@ -150,17 +151,17 @@ class Proxy:
         of = self._of
         if of is None or self.closed:
             return
-        self.last_exit, self._expecting = of.last_exit, of.expects
-        names = [(one.worker, one.target) for one in of.members]
-        if (of.epoch, names) == (self.epoch, [(one.worker, one.target) for one in self.members]):
+        self.last_exit, self._expecting = of.last_exit, of.expecting
+        facts = [one.facts for one in of.members]
+        if (of.epoch, facts) == (self.epoch, [one.facts for one in self.members]):
             self._choose_serving()
             return
         self.epoch = of.epoch
-        self._follow_members(names)
+        self._follow_members(facts)
 
     @property
-    def expects(self) -> bool:
-        """Whether calls that find no worker wait for one."""
+    def expecting(self) -> set[str]:
+        """Who lets calls that find no worker wait for one; nobody where it is empty."""
         return self._expecting
 
     def add_member(self, member: Member) -> None:
@@ -185,10 +186,10 @@ class Proxy:
         self.epoch = facts.epoch
         self._follow_members(facts.members)
 
-    def _follow_members(self, names: Iterable[tuple[str, str]]) -> None:
+    def _follow_members(self, facts: Sequence[MemberFacts]) -> None:
         """Have these members; those that are known stay as they are, others leave."""
-        known = {(one.worker, one.target): one for one in self.members}
-        members = [known.pop(key, None) or self.make_member(*key) for key in names]
+        known = {one.facts: one for one in self.members}
+        members = [known.pop(one, None) or self.make_member(one) for one in facts]
         for member in known.values():
             self._begin_parting(member)
         self._take_members(members)
@@ -204,8 +205,8 @@ class Proxy:
 
     def _take_members(self, members: list[Member]) -> None:
         self.members = members
-        names = [(one.worker, one.target) for one in members]
-        self.encoded = codec.encode_proxy(self.id, names, self.epoch)
+        facts = [one.facts for one in members]
+        self.encoded = codec.encode_proxy(self.id, facts, self.epoch)
         self._reaches_out = not all(is_local(one.target) for one in members)
         self._choose_serving()
 
@@ -224,9 +225,12 @@ class Proxy:
         self._end_wait()
         self._views.follow()
 
-    def expect_members(self, *, expected: bool) -> None:
-        """Have calls that find no worker wait for one, or fail."""
-        self._expecting = expected
+    def expect_members(self, source: str, *, expected: bool) -> None:
+        """Have calls that find no worker wait for one that the source may bring, or fail."""
+        if expected:
+            self._expecting.add(source)
+        else:
+            self._expecting.discard(source)
         self._end_wait()
         self._views.follow()
 
@@ -342,7 +346,9 @@ class Proxy:
         names = ", ".join(member.worker for member in self.members)
         said = "; ".join(f"{worker}: {why}" for worker, why in causes.items())
         cause = f"no worker can be reached: {said}"
-        if not self.members:
+        if not (self.members or self.last_exit):
+            cause = "the pool has no worker that can be reached from here"
+        elif not self.members:
             names, _, _ = self.last_exit.partition(" ")
             cause = f"no worker is left: {self.last_exit}; `await pool.restart()` starts others"
         return WorkerLost(worker=names, routine=routine, begun=False, cause=cause)
@@ -384,3 +390,7 @@ class Proxy:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<Proxy {self.id.hex()[-8:]} of {len(self.members)} workers, {state}>"
+
+
+def _facts_of(member: MemberFacts | tuple[str, str]) -> MemberFacts:
+    return member if isinstance(member, MemberFacts) else MemberFacts(*member)

@@ -19,6 +19,7 @@ from catena.link.client import connect
 from catena.link.link import Link
 from catena.proxy.breaker import Breaker
 from catena.security.trust import Trust
+from catena.wire.codec import MemberFacts
 
 State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
@@ -42,23 +43,22 @@ class MemberOf(Protocol):
 class Member:
     """One worker of a pool, connected or not.
 
-    ``changed`` is called after each change of ``state``. ``watched`` says that this process learns
-    how the worker ends; ``exit`` brings that in words. The ``original`` of a view's member is the
-    same worker in the pool's own proxy: where that gets no calls, this one gets none.
+    ``facts`` are its name, its address, and whether the pool has found it. ``changed`` is called
+    after each change of ``state``. ``watched`` says that this process learns how the worker ends;
+    ``exit`` brings that in words. The ``original`` of a view's member is the same worker in the
+    pool's own proxy: where that gets no calls, this one gets none.
     """
 
     def __init__(
         self,
         proxy: MemberOf,
-        worker: str,
-        target: str,
+        facts: MemberFacts,
         changed: Callable[[], object],
         *,
         watched: bool = False,
         original: Member | None = None,
     ) -> None:
-        self.worker = worker
-        self.target = target
+        self.worker, self.target, self.found = facts
         self.caller: WorkerConnection | None = None
         self.exit: asyncio.Future[str] | None = None
         self._views: WeakSet[Member] = WeakSet()
@@ -121,6 +121,16 @@ class Member:
             return True
         return caller is not None and bool(caller.calls or caller.wanted)
 
+    @property
+    def facts(self) -> MemberFacts:
+        """What a proxy says of it."""
+        return MemberFacts(self.worker, self.target, self.found)
+
+    def cut_link(self, reason: str) -> None:
+        """End the link at once; the calls that it has fail for that reason."""
+        if self.caller is not None and self.caller.link.up:
+            self.caller.link.fail(ConnectionAbortedError(reason))
+
     def take_answers(self) -> int:
         """Return how many calls of this process it has answered since this was asked last."""
         before, self._answers = self._answers, self.caller.answered if self.caller else 0
@@ -177,7 +187,8 @@ class Member:
         return await connect(
             self.target,
             proxy.name,
-            proxy.secret,
+            # Whoever was found is not told what only the pool's own workers know.
+            b"" if self.found else proxy.secret,
             credentials=trust.credentials,
             verify=trust.name_for(self.worker),
             insecure=trust.insecure,

@@ -18,12 +18,20 @@ PROXY_MOST = 256
 class ProxyTable:
     """The proxies that a worker process has met, by id; those that are not in use go first.
 
-    ``trust`` says how this worker calls the others of its pool.
+    ``trust`` says how this worker calls the others of its pool. A worker that was ``found`` by its
+    pools does not know their secrets: it reaches only others that were found.
     """
 
     def __init__(
-        self, name: str, *, secret: bytes = b"", strict: bool = False, trust: Trust = _NO_TRUST
+        self,
+        name: str,
+        *,
+        secret: bytes = b"",
+        strict: bool = False,
+        trust: Trust = _NO_TRUST,
+        found: bool = False,
     ) -> None:
+        self._found = found
         self._name = name
         self._secret = secret
         self._strict = strict
@@ -39,6 +47,8 @@ class ProxyTable:
         if not encoded:
             return self._proxies.get(id)
         facts = codec.decode_proxy(encoded)
+        if self._found:
+            facts = facts._replace(members=tuple(one for one in facts.members if one.found))
         known = self._proxies.get(facts.id)
         if known is not None:
             known.replace_members(facts)

@@ -77,6 +77,7 @@ class Watch:
             # A link that is made anew shows whether it answers.
             if self._silent.pop(member, None) is not None:
                 member.trust()
+            self._given_up.discard(member.worker)
             return
         if late > self._pause:
             pulse.forgive(late)

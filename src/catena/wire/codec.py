@@ -80,22 +80,33 @@ def decode_frame(data: bytes) -> Frame:
         ) from None
 
 
+class MemberFacts(NamedTuple):
+    """What a proxy says of a worker: its id, its gRPC target, and whether the pool has found it.
+
+    One that was found was not started by the pool, and does not know the pool's secret.
+    """
+
+    worker: str
+    target: str
+    found: bool = False
+
+
 class ProxyFacts(NamedTuple):
-    """What ``Task.proxy`` holds for a pool: its id, and the id and gRPC target of each worker.
+    """What ``Task.proxy`` holds for a pool: its id, and its workers.
 
     ``epoch`` counts how often the members have changed.
     """
 
     id: bytes
-    members: tuple[tuple[str, str], ...]
+    members: tuple[MemberFacts, ...]
     epoch: int = 0
 
 
-def encode_proxy(id: bytes, members: Sequence[tuple[str, str]], epoch: int = 0) -> bytes:
+def encode_proxy(id: bytes, members: Sequence[MemberFacts], epoch: int = 0) -> bytes:
     """Return the encoded form of the proxy of a pool."""
     message = pb.Proxy(id=id, epoch=epoch)
-    for worker, target in members:
-        message.members.add(worker=worker, target=target)
+    for one in members:
+        message.members.add(worker=one.worker, target=one.target, found=one.found)
     return message.SerializeToString()
 
 
@@ -105,7 +116,7 @@ def decode_proxy(data: bytes) -> ProxyFacts:
         message = pb.Proxy.FromString(data)
     except DecodeError as error:
         raise ProtocolError(reason=f"a proxy does not parse: {error}") from None
-    members = tuple((one.worker, one.target) for one in message.members)
+    members = tuple(MemberFacts(one.worker, one.target, one.found) for one in message.members)
     return ProxyFacts(message.id, members, message.epoch)
 
 

@@ -212,12 +212,14 @@ class Piece(_message.Message):
 class Proxy(_message.Message):
     __slots__ = ("id", "members", "epoch")
     class Member(_message.Message):
-        __slots__ = ("worker", "target")
+        __slots__ = ("worker", "target", "found")
         WORKER_FIELD_NUMBER: _ClassVar[int]
         TARGET_FIELD_NUMBER: _ClassVar[int]
+        FOUND_FIELD_NUMBER: _ClassVar[int]
         worker: str
         target: str
-        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+        found: bool
+        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ..., found: bool = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]

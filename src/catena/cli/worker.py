@@ -1,0 +1,122 @@
+"""``catena worker``: one worker, for pools that find it; it serves until it is stopped.
+
+Its one rule: nothing goes to standard output but what is announced there, and what routines print.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from catena.cli.ending import FAILED, USAGE, CommandEnded, report_line
+from catena.dispatch.posting import post
+from catena.errors import CatenaError
+from catena.pool.worker_server import WorkerServer
+from catena.wording import reason
+
+_EPILOG = """\
+On SIGTERM, on Ctrl-C, or when standard input ends with --stop-on stdin-eof, the worker withdraws
+what it has announced, finishes the calls that it has, and ends. A second signal ends it at once.
+
+\b
+Exit codes:
+  0  stopped
+  1  failed: it cannot listen or be announced, a module cannot be imported
+  2  the command line is wrong
+"""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@click.command("worker", epilog=_EPILOG)
+@click.option("--listen", required=True, metavar="unix:PATH", help="Listen at this socket.")
+@click.option("--id", metavar="ID", help="Its name, of a-z, 0-9 and dashes; default: drawn.")
+@click.option(
+    "--announce",
+    multiple=True,
+    metavar="PLACE",
+    help="Say where it is: dir:FOLDER, fd:NUMBER or stdout. May be repeated.",
+)
+@click.option("--tags", default="", metavar="A,B", help="Words that its record has.")
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this before it listens, so that the first call need not. May be repeated.",
+)
+@click.option("--lifespan", metavar="MODULE:FUNCTION", help="Enter what this returns meanwhile.")
+@click.option(
+    "--slots", default=1, show_default=True, metavar="N", help="Plain functions at a time."
+)
+@click.option("--max-calls-in-flight", type=int, metavar="N", help="Refuse more calls than that.")
+@click.option("--refuse", metavar="MODULE:FUNCTION", help="Ask this whether to refuse a call.")
+@click.option(
+    "--drain-timeout",
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long calls may take when it is stopped.",
+)
+@click.option("--health", metavar="HOST:PORT", help="Answer gRPC's health checks here.")
+@click.option(
+    "--stop-on",
+    type=click.Choice(["signal", "stdin-eof"]),
+    default="signal",
+    show_default=True,
+    help="What stops it; signals always do.",
+)
+def command(modules: tuple[str, ...], tags: str, stop_on: str, **options: Any) -> None:
+    """Run one worker, which pools find by WorkerPool(discovery=...)."""
+    words = frozenset(word.strip() for word in tags.split(",") if word.strip())
+    # As for `python -m`: modules of the project in whose folder it is started are found.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        for module in modules:
+            importlib.import_module(module)
+        server = WorkerServer(tags=words, **options)
+    except (TypeError, ValueError) as error:
+        raise CommandEnded("worker", str(error), USAGE) from None
+    except Exception as error:
+        raise CommandEnded("worker", f"failed: {reason(error)}", FAILED) from None
+    try:
+        asyncio.run(_serve(server, stop_on))
+    except ModuleNotFoundError as missing:
+        raise CommandEnded("worker", str(missing), USAGE) from None
+    except (CatenaError, OSError, TypeError, ValueError) as error:
+        raise CommandEnded("worker", f"failed: {reason(error)}", FAILED) from None
+
+
+async def _serve(server: WorkerServer, stop_on: str) -> None:
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        over.set()
+        for number in _SIGNALS:
+            # The next one ends the process at once.
+            loop.remove_signal_handler(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    async with server:
+        report_line("worker", f"{server.id} listens at {server.target}")
+        if stop_on == "stdin-eof":
+            threading.Thread(
+                target=_await_end, args=(loop, over), name="catena-stdin", daemon=True
+            ).start()
+        await over.wait()
+        report_line("worker", f"{server.id} finishes its calls")
+    report_line("worker", f"{server.id} has stopped")
+
+
+def _await_end(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+    """Wait until standard input ends, and pass that on."""
+    while sys.stdin.buffer.read(4096):
+        continue
+    post(loop, over.set)

@@ -1,0 +1,246 @@
+"""``WorkerServer``: a worker that is started by hand, or by whatever supervises processes.
+
+No pool has started it, and none ends it. It listens, announces where, and serves the pools that
+find it until it is stopped: then it withdraws what it has announced, finishes its calls, and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+import socket
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from catena.dispatch.worker.admission import Admission
+from catena.ids import MemberRecord
+from catena.link.server import Server
+from catena.pool.announcing import announce_at
+from catena.pool.arguments import checked_function, checked_number, checked_patience, checked_switch
+from catena.pool.bootstrap import import_function
+from catena.pool.heartbeat import Heartbeat
+from catena.pool.serving import Service
+from catena.proxy.watch import Watch
+from catena.standing import adopt_id
+from catena.targets import address_of, unix_target
+
+if TYPE_CHECKING:
+    from catena.link.health import HealthServer
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_UNIX = "unix:"
+
+
+class WorkerServer:
+    """A worker in this process, which pools find by what it announces.
+
+    ``listen`` is where it listens: ``unix:`` and the path of a socket. ``id`` is its name, made of
+    small letters, digits and dashes; it is drawn where none is given. ``announce`` says how pools
+    learn of it: ``dir:`` and a folder that they read, ``fd:`` and the number of a descriptor, or
+    ``stdout``; several are allowed. ``tags`` are words that the record has. ``slots``,
+    ``max_calls_in_flight``, ``refuse`` and ``strict`` are explained at WorkerPool. ``lifespan``
+    names a function, as "module:function", that returns an asynchronous context manager: it is
+    entered before the worker listens, and left after its last call. ``drain_timeout`` is how many
+    seconds the calls that it has may take when it is stopped, ``stop_timeout`` how many they may
+    take to clean up when they are cancelled after that. ``health`` is an address, ``host:port``, at
+    which gRPC's standard health service says whether it serves.
+
+    ``async with`` starts and stops it; ``start`` and ``stop`` do the same. A process has one.
+
+    Starting raises OSError where it cannot listen or be announced, and what the lifespan raises;
+    constructing raises TypeError and ValueError for a wrong option.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is an option of its own
+        self,
+        listen: str,
+        *,
+        id: str | None = None,
+        announce: str | Iterable[str] = (),
+        tags: Iterable[str] = (),
+        slots: int = 1,
+        max_calls_in_flight: int | None = None,
+        refuse: str | None = None,
+        strict: bool = False,
+        lifespan: str | None = None,
+        drain_timeout: float = 30.0,
+        stop_timeout: float = 2.5,
+        health: str | None = None,
+    ) -> None:
+        self.id = _checked_id(id)
+        self.target = _checked_listen(listen)
+        self.tags = frozenset(tags)
+        self._places = (announce,) if isinstance(announce, str) else tuple(announce)
+        self._lifespan = checked_function("lifespan", lifespan)
+        self._drain_timeout = checked_patience("drain_timeout", drain_timeout)
+        self._grace = checked_patience("stop_timeout", stop_timeout)
+        self._slots = checked_number("slots", slots, least=1) or 1
+        most = checked_number("max_calls_in_flight", max_calls_in_flight, least=1)
+        refusing = checked_function("refuse", refuse)
+        self._admission: Admission | None = None
+        if most is not None or refusing is not None:
+            self._admission = Admission(
+                most, None if refusing is None else import_function(refusing)
+            )
+        self._strict = checked_switch("strict", strict)
+        self._health = health
+        self._stack: AsyncExitStack | None = None
+        self._stopped = asyncio.Event()
+
+    @property
+    def record(self) -> MemberRecord:
+        """What is announced."""
+        return MemberRecord(self.id, self.target, tags=self.tags)
+
+    async def start(self) -> Self:
+        """Listen, announce it, and return the worker. Raises RuntimeError when it runs already."""
+        if self._stack is not None:
+            raise RuntimeError("this worker runs already")
+        self._stopped.clear()
+        async with AsyncExitStack() as stack:
+            health = None if self._health is None else await _answer_checks(self._health, stack)
+            if self._lifespan is not None:
+                await stack.enter_async_context(_call_lifespan(self._lifespan))
+            adopt_id(self.id, self._slots)
+            stack.callback(adopt_id, "")
+            service = Service(
+                self.id,
+                self._slots,
+                strict=self._strict,
+                found=True,
+                admission=self._admission,
+            )
+            await self._listen(service, stack)
+            stack.push_async_callback(self._finish_calls, service)
+            stack.enter_context(_beating(service))
+            if health is not None:
+                await health.say_serving()
+                stack.push_async_callback(health.say_draining)
+            for place in self._places:
+                stack.enter_context(announce_at(place, self.record))
+            self._stack = stack.pop_all()
+        return self
+
+    async def _listen(self, service: Service, stack: AsyncExitStack) -> None:
+        path = Path(address_of(self.target))
+        if _is_socket(path) and not await _is_answered(path):
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - a moment
+        try:
+            server = Server(self.target, self.id, service.accept_link)
+        except RuntimeError as error:
+            raise OSError(f"it cannot listen at {path}: {error}") from None
+        await server.start()
+        stack.callback(path.unlink, missing_ok=True)
+        stack.push_async_callback(service.close, server, self._grace)
+        path.chmod(0o600)  # noqa: ASYNC240 - a moment
+
+    async def _finish_calls(self, service: Service) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout):
+                await service.finish()
+
+    async def stop(self) -> None:
+        """Withdraw what is announced, finish the calls, and end; once, whoever else calls it."""
+        stack, self._stack = self._stack, None
+        if stack is None:
+            await self._stopped.wait()
+            return
+        try:
+            await stack.aclose()
+        finally:
+            self._stopped.set()
+
+    async def wait_stopped(self) -> None:
+        """Wait until it has been stopped."""
+        await self._stopped.wait()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._stack is not None:
+            await self.stop()
+
+    def __repr__(self) -> str:
+        return f"<WorkerServer {self.id} at {self.target}>"
+
+
+@contextlib.contextmanager
+def _beating(service: Service) -> Any:
+    """Look after the workers that this one's own calls go to, as long as it runs."""
+    watch = Watch(service.proxies.list_members)
+    heartbeat = Heartbeat()
+    heartbeat.on_beat = watch.look
+    heartbeat.start()
+    try:
+        yield
+    finally:
+        heartbeat.stop()
+
+
+async def _answer_checks(address: str, stack: AsyncExitStack) -> HealthServer:
+    """Answer health checks until all else has ended."""
+    from catena.link.health import HealthServer  # noqa: PLC0415 - it needs an extra
+
+    health = HealthServer(address)
+    await health.start()
+    stack.push_async_callback(health.stop)
+    return health
+
+
+def _call_lifespan(name: str) -> Any:
+    """Return the context manager of a lifespan. Raises TypeError for anything else."""
+    found: Any = import_function(name)()
+    if not hasattr(found, "__aenter__"):
+        raise TypeError(
+            f"lifespan {name} returned {found!r}, and not an asynchronous context"
+            " manager; decorate it with contextlib.asynccontextmanager"
+        )
+    return found
+
+
+def _is_socket(path: Path) -> bool:
+    """Say whether there is a socket. Raises OSError where none can be."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}")
+    if path.exists() and not path.is_socket():
+        raise FileExistsError(f"{path} is there already, and is no socket")
+    return path.is_socket()
+
+
+async def _is_answered(path: Path) -> bool:
+    """Return False for a socket that was left. Raises FileExistsError where somebody listens."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except (ConnectionError, FileNotFoundError):
+        return False
+    writer.close()
+    raise FileExistsError(f"somebody listens at {path} already")
+
+
+def _checked_id(value: str | None) -> str:
+    if value is None:
+        host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:40]
+        return f"{host or 'worker'}-{secrets.token_hex(4)}"
+    if not _LABEL.fullmatch(value):
+        raise ValueError(
+            "id must be made of small letters, digits and dashes, at most 63 of them, and not begin"
+            f" or end with a dash; it is {value!r}"
+        )
+    return value
+
+
+def _checked_listen(value: str) -> str:
+    if not value.startswith(_UNIX) or len(value) == len(_UNIX):
+        raise ValueError(f"listen must be unix:PATH, it is {value!r}")
+    return unix_target(Path(value.removeprefix(_UNIX)).absolute())

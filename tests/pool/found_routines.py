@@ -1,0 +1,40 @@
+"""Routines for workers that are started by hand; a module of its own, which they import."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+
+import catena
+
+__all__ = ["color", "count_up", "identify", "identify_nested", "rest_a_while"]
+
+color: catena.ContextVar[str] = catena.ContextVar("found.color", namespace="tests", default="-")
+
+
+@catena.routine
+async def identify() -> int:
+    """Return the process, and let the caller see that it was here."""
+    color.set(f"{color.get()}, seen")
+    return os.getpid()
+
+
+@catena.routine
+async def identify_nested() -> tuple[int, int]:
+    """Return this process, and that which a nested call has found."""
+    return os.getpid(), await identify()
+
+
+@catena.routine
+async def rest_a_while(seconds: float) -> int:
+    """Take some time."""
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@catena.routine
+async def count_up(most: int) -> AsyncGenerator[int, None]:
+    """Yield numbers."""
+    for number in range(most):
+        yield number
