@@ -24,7 +24,7 @@ ROOMS: list[tuple[str, ...]] = [
         "wording",
         "events",
     ),
-    ("security",),
+    ("security", "discovery"),
     ("context",),
     ("transfer",),
     ("pickling",),
@@ -46,8 +46,8 @@ FLOORS = {
     f"catena.{room}".rstrip("."): number for number, row in enumerate(ROOMS, 1) for room in row
 }
 # Beside the floors: each may import floor 1 and itself. The command line starts what stands there.
-BESIDE = ("catena.telemetry", "catena.collect", "catena.discovery")
-# ... and these not even all of floor 1: discovery announces nothing and keeps no state of Catena's.
+BESIDE = ("catena.telemetry", "catena.collect")
+# These import not even all of floor 1: discovery announces nothing and keeps no state of Catena's.
 NARROW = {
     "catena.discovery": {
         f"catena.{name}" for name in ("errors", "ids", "wording", "facts", "escape", "targets")
@@ -59,6 +59,7 @@ TYPING = {
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
     ("catena.cli.certs", "catena.security.inspection"),
+    ("catena.pool.worker_server", "catena.link.health"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.options", "opentelemetry.metrics"),
@@ -78,7 +79,11 @@ LATE = {
     ("catena.discovery.forms", "catena.discovery.dns_names"),  # each of these needs an extra
     ("catena.discovery.forms", "catena.discovery.folder"),
     ("catena.discovery.forms", "catena.discovery.lan"),
+    ("catena.pool.announcing", "catena.discovery"),  # where it is asked for
+    ("catena.pool.arguments", "catena.discovery"),
+    ("catena.pool.running", "catena.discovery"),
     ("catena.pool.worker_main", "uvloop"),  # an extra
+    ("catena.pool.worker_server", "catena.link.health"),  # it needs an extra
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when it is asked for
     ("catena.telemetry.switch", "catena.telemetry.logs"),  # OpenTelemetry, when there is a record
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # OpenTelemetry, when there is an SDK

@@ -185,7 +185,7 @@ def test_a_pool_of_this_machine_has_no_views() -> None:
     async def main() -> None:
         proxy = Proxy(POOL_ID, LOCAL, "caller")
         assert proxy.under(ONE) is proxy
-        proxy.add_member(proxy.make_member("w3", "10.0.0.5:4000"))
+        proxy.add_member(proxy.make_member(codec.MemberFacts("w3", "10.0.0.5:4000")))
         assert proxy.under(ONE) is not proxy
         await proxy.close()
         assert proxy.under(ONE) is proxy
@@ -231,13 +231,13 @@ def test_a_view_follows_its_pool() -> None:
         one.trust()
         assert view.serving == [view.members[0]]
 
-        proxy.add_member(proxy.make_member("w3", "127.0.0.1:3"))
+        proxy.add_member(proxy.make_member(codec.MemberFacts("w3", "127.0.0.1:3")))
         assert [each.worker for each in view.serving] == ["w1", "w3"]
         proxy.remove_member(one, "was killed")
         assert [each.worker for each in view.members] == ["w2", "w3"]
         assert view.last_exit == proxy.last_exit == "w1 was killed"
         assert (view.epoch, view.encoded) == (proxy.epoch, proxy.encoded)
-        proxy.expect_members(expected=True)
+        proxy.expect_members("test", expected=True)
         assert view.expects
         assert len(proxy.list_watched()) == 4
         await proxy.close()
@@ -253,7 +253,9 @@ def test_a_view_follows_a_later_epoch() -> None:
         proxy = Proxy(POOL_ID, REMOTE, "w9", trust=Trust(ONE, "jobs"))
         view = proxy.under(TWO)
         stays = view.members[1]
-        later = codec.encode_proxy(POOL_ID, [REMOTE[1], ("w3", "127.0.0.1:3")], 5)
+        later = codec.encode_proxy(
+            POOL_ID, [codec.MemberFacts(*REMOTE[1]), codec.MemberFacts("w3", "127.0.0.1:3")], 5
+        )
         proxy.replace_members(codec.decode_proxy(later))
         assert [each.worker for each in view.members] == ["w2", "w3"]
         assert view.members[0] is stays

@@ -35,13 +35,23 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command("worker", epilog=_EPILOG)
-@click.option("--listen", required=True, metavar="unix:PATH", help="Listen at this socket.")
+@click.option(
+    "--listen", required=True, metavar="ADDRESS", help="Listen here: unix:PATH or HOST:PORT."
+)
 @click.option("--id", metavar="ID", help="Its name, of a-z, 0-9 and dashes; default: drawn.")
 @click.option(
     "--announce",
     multiple=True,
     metavar="PLACE",
     help="Say where it is: dir:FOLDER, fd:NUMBER or stdout. May be repeated.",
+)
+@click.option("--certs", metavar="FOLDER", help="Its credentials, which HOST:PORT needs.")
+@click.option("--pool", default="", metavar="NAME", help="The pool that its certificate names.")
+@click.option("--callers", metavar="FILE", help="Who may call; default: who has the pool's name.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Listen at HOST:PORT without certificates: whoever reaches it may run code here.",
 )
 @click.option("--tags", default="", metavar="A,B", help="Words that its record has.")
 @click.option(
@@ -72,7 +82,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     show_default=True,
     help="What stops it; signals always do.",
 )
-def command(modules: tuple[str, ...], tags: str, stop_on: str, **options: Any) -> None:
+def command(
+    modules: tuple[str, ...], tags: str, stop_on: str, callers: str | None, **options: Any
+) -> None:
     """Run one worker, which pools find by WorkerPool(discovery=...)."""
     words = frozenset(word.strip() for word in tags.split(",") if word.strip())
     # As for `python -m`: modules of the project in whose folder it is started are found.
@@ -80,7 +92,8 @@ def command(modules: tuple[str, ...], tags: str, stop_on: str, **options: Any) -
     try:
         for module in modules:
             importlib.import_module(module)
-        server = WorkerServer(tags=words, **options)
+        names = None if callers is None else Path(callers)
+        server = WorkerServer(tags=words, callers=names, **options)
     except (TypeError, ValueError) as error:
         raise CommandEnded("worker", str(error), USAGE) from None
     except Exception as error:

@@ -15,7 +15,7 @@ from catena.grpc_loading import aio
 from catena.link.service import SERVICE
 
 _NAMES = ("", SERVICE)
-"""The services whose health is told: the process as a whole, and the one that it serves."""
+"""The services whose health it knows: the process as a whole, and the one that it serves."""
 
 _MODULES = (
     "grpc_health.v1.health",

@@ -9,6 +9,8 @@ from catena.ids import MemberRecord
 from catena.pickling.references import find_reference
 from catena.pool.bootstrap import split_name
 from catena.pool.recycling import memory_is_known
+from catena.security.credentials import Credentials
+from catena.security.trust import Trust
 
 Loop = Literal["auto", "asyncio", "uvloop"]
 Restart = Literal["always", "never"]
@@ -93,6 +95,17 @@ def checked_discovery(value: object) -> Where | None:
     # It opens and asks nothing before it is read.
     source_of(where)
     return where
+
+
+def checked_trust(folder: Any, name: str, *, insecure: object) -> Trust:
+    """Return how workers on other machines are called.
+
+    Raises ValueError for credentials without the name of the pool that workers have to prove.
+    """
+    credentials = None if folder is None else Credentials(folder)
+    if credentials is not None and not name:
+        raise ValueError("credentials need the name of the pool that its workers have to prove")
+    return Trust(credentials, name, insecure=checked_switch("insecure", insecure))
 
 
 def checked_switch(name: str, value: object) -> bool:

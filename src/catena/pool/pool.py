@@ -46,7 +46,9 @@ class WorkerPool:
     ``spawn`` is the number of workers that are started on this machine: by default one for each
     CPU, and none with ``discovery``, which says where others are found, as ``catena.discovery``
     explains; the pool neither starts nor ends those. Opening waits until ``quorum`` of them are
-    there, at most ``quorum_timeout`` seconds. At most ``max_found`` are used, None for all.
+    there, at most ``quorum_timeout`` seconds. At most ``max_found`` are used, None for all. Those
+    on other machines are called with the folder of ``credentials``, and have to prove that they are
+    workers of the pool of that ``name``; where it is ``insecure``, nobody proves anything.
     ``start_timeout`` is how many seconds they may take to come up, ``stop_timeout`` how many they
     may take to clean up before they are ended by force. ``loop`` is the event loop that they run:
     "uvloop", "asyncio", or "auto", the default, for which CATENA_LOOP may name one of the two, and
@@ -115,6 +117,9 @@ class WorkerPool:
         quorum: int = 1,
         quorum_timeout: float = 30.0,
         max_found: int | None = None,
+        credentials: str | os.PathLike[str] | None = None,
+        name: str = "",
+        insecure: bool = False,
     ) -> None:
         asked = checked_number("spawn", spawn, least=1)
         self._spawn = asked or (0 if discovery is not None else count_processors())
@@ -143,6 +148,9 @@ class WorkerPool:
             quorum=quorum,
             quorum_timeout=quorum_timeout,
             max_found=max_found,
+            credentials=credentials,
+            name=name,
+            insecure=insecure,
         )
         self.way: Dispatcher | None = None
         self._running: RunningPool | None = None

@@ -50,6 +50,7 @@ class RunningPool:
             strict=settings.strict,
             watched=True,
             max_waiting=settings.max_waiting,
+            trust=settings.trust,
         )
         raise_failures(await proxy.connect_all())
         settings.restarts.begin_again()

@@ -12,7 +12,8 @@ from catena.dispatch.worker.sessions import Sessions
 from catena.dispatch.worker.slots import Slots
 from catena.link.link import Link
 from catena.link.server import Server
-from catena.proxy.table import ProxyTable
+from catena.proxy.table import NO_TRUST, ProxyTable
+from catena.security.trust import Trust
 from catena.standing import copy_members
 
 _LOOK_SECONDS = 0.01
@@ -23,8 +24,9 @@ class Service:
     """All calls that the worker of that id serves, over all its links.
 
     ``slots`` is how many it has, ``secret`` what its callers have to know; ``strict`` refuses
-    chains with bad entries, ``found`` says that no pool has started the worker, ``admission``
-    refuses calls, ``overtime`` ends the worker for calls that go on when their time is up.
+    chains with bad entries, ``found`` says that no pool has started the worker, and ``trust`` how
+    it calls workers on other machines; ``admission`` refuses calls, ``overtime`` ends the worker
+    for calls that go on when their time is up.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the worker
@@ -35,10 +37,11 @@ class Service:
         secret: bytes = b"",
         strict: bool = False,
         found: bool = False,
+        trust: Trust = NO_TRUST,
         admission: Admission | None = None,
         overtime: CallWatch | None = None,
     ) -> None:
-        self.proxies = ProxyTable(worker, secret=secret, strict=strict, found=found)
+        self.proxies = ProxyTable(worker, secret=secret, strict=strict, found=found, trust=trust)
         self.slots = Slots(slots)
         self._worker = worker
         self._strict = strict

@@ -18,12 +18,15 @@ from catena.pool.arguments import (
     checked_number,
     checked_patience,
     checked_switch,
+    checked_trust,
 )
 from catena.pool.heartbeat import SECONDS
 from catena.pool.recycling import Recycling
 from catena.pool.restarts import Restarts
 from catena.proxy.watch import look_pause
+from catena.security.trust import Trust
 
+_PATIENCE = ("start_timeout", "stop_timeout", "drain_timeout", "restart_pause", "quorum_timeout")
 _LEAST = {
     "gc_threshold": 0,
     "max_waiting": 0,
@@ -61,20 +64,12 @@ class Settings:
     quorum: int
     quorum_timeout: float
     max_found: int | None
+    trust: Trust
 
 
 def check_settings(**given: Any) -> Settings:
     """Return the settings for the options of a pool. Raises TypeError and ValueError."""
-    seconds = {
-        name: checked_patience(name, given[name])
-        for name in (
-            "start_timeout",
-            "stop_timeout",
-            "drain_timeout",
-            "restart_pause",
-            "quorum_timeout",
-        )
-    }
+    seconds = {name: checked_patience(name, given[name]) for name in _PATIENCE}
     numbers = {name: checked_number(name, given[name], least=n) for name, n in _LEAST.items()}
     replaces = checked_choice("restart", given["restart"], Restart) == "always"
     limit = numbers["restart_limit"] or 1
@@ -108,4 +103,5 @@ def check_settings(**given: Any) -> Settings:
         quorum=numbers["quorum"] or 0,
         quorum_timeout=seconds["quorum_timeout"],
         max_found=numbers["max_found"],
+        trust=checked_trust(given["credentials"], given["name"], insecure=given["insecure"]),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import secrets
 import socket
@@ -26,8 +27,11 @@ from catena.pool.bootstrap import import_function
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.serving import Service
 from catena.proxy.watch import Watch
+from catena.security.authorise import Authorisation
+from catena.security.credentials import Credentials
+from catena.security.trust import Trust, name_worker
 from catena.standing import adopt_id
-from catena.targets import address_of, unix_target
+from catena.targets import address_of, is_local, unix_target
 
 if TYPE_CHECKING:
     from catena.link.health import HealthServer
@@ -39,7 +43,11 @@ _UNIX = "unix:"
 class WorkerServer:
     """A worker in this process, which pools find by what it announces.
 
-    ``listen`` is where it listens: ``unix:`` and the path of a socket. ``id`` is its name, made of
+    ``listen`` is where it listens: ``unix:`` and the path of a socket, or ``host:port``. There both
+    ends prove who they are: ``certs`` is its folder of credentials, ``pool`` the name of the pool
+    that is in its certificate, and ``callers`` says who may call, as a list of names or a file of
+    them; without it all may who have a name under that of the pool. Whoever reaches the address may
+    run code there where it is ``insecure``. ``id`` is its name, made of
     small letters, digits and dashes; it is drawn where none is given. ``announce`` says how pools
     learn of it: ``dir:`` and a folder that they read, ``fd:`` and the number of a descriptor, or
     ``stdout``; several are allowed. ``tags`` are words that the record has. ``slots``,
@@ -71,6 +79,10 @@ class WorkerServer:
         drain_timeout: float = 30.0,
         stop_timeout: float = 2.5,
         health: str | None = None,
+        certs: str | os.PathLike[str] | None = None,
+        pool: str = "",
+        callers: Iterable[str] | os.PathLike[str] | None = None,
+        insecure: bool = False,
     ) -> None:
         self.id = _checked_id(id)
         self.target = _checked_listen(listen)
@@ -89,13 +101,23 @@ class WorkerServer:
             )
         self._strict = checked_switch("strict", strict)
         self._health = health
+        self._pool = pool
+        insecure = checked_switch("insecure", insecure)
+        credentials = None if certs is None else Credentials(certs)
+        self._trust = Trust(credentials, pool, insecure=insecure)
+        self._may_call: Authorisation | None = None
+        if credentials is not None and not is_local(self.target):
+            names = callers if callers is None or isinstance(callers, os.PathLike) else [*callers]
+            self._may_call = Authorisation(pool, names)
         self._stack: AsyncExitStack | None = None
         self._stopped = asyncio.Event()
 
     @property
     def record(self) -> MemberRecord:
         """What is announced."""
-        return MemberRecord(self.id, self.target, tags=self.tags)
+        is_named = self._pool and not is_local(self.target)
+        name = name_worker(self.id, self._pool) if is_named else ""
+        return MemberRecord(self.id, self.target, name, self.tags)
 
     async def start(self) -> Self:
         """Listen, announce it, and return the worker. Raises RuntimeError when it runs already."""
@@ -113,6 +135,7 @@ class WorkerServer:
                 self._slots,
                 strict=self._strict,
                 found=True,
+                trust=self._trust,
                 admission=self._admission,
             )
             await self._listen(service, stack)
@@ -127,17 +150,24 @@ class WorkerServer:
         return self
 
     async def _listen(self, service: Service, stack: AsyncExitStack) -> None:
-        path = Path(address_of(self.target))
-        if _is_socket(path) and not await _is_answered(path):
-            path.unlink(missing_ok=True)  # noqa: ASYNC240 - a moment
-        try:
-            server = Server(self.target, self.id, service.accept_link)
-        except RuntimeError as error:
-            raise OSError(f"it cannot listen at {path}: {error}") from None
+        path = Path(address_of(self.target)) if is_local(self.target) else None
+        if path is not None and _is_socket(path) and not await _is_answered(path):
+            path.unlink(missing_ok=True)
+        server = Server(
+            self.target,
+            self.id,
+            service.accept_link,
+            credentials=self._trust.credentials,
+            authorisation=self._may_call,
+            insecure=self._trust.insecure,
+        )
         await server.start()
-        stack.callback(path.unlink, missing_ok=True)
+        self.target = server.target
+        if path is not None:
+            stack.callback(path.unlink, missing_ok=True)
         stack.push_async_callback(service.close, server, self._grace)
-        path.chmod(0o600)  # noqa: ASYNC240 - a moment
+        if path is not None:
+            path.chmod(0o600)
 
     async def _finish_calls(self, service: Service) -> None:
         with contextlib.suppress(TimeoutError):
@@ -241,6 +271,9 @@ def _checked_id(value: str | None) -> str:
 
 
 def _checked_listen(value: str) -> str:
-    if not value.startswith(_UNIX) or len(value) == len(_UNIX):
-        raise ValueError(f"listen must be unix:PATH, it is {value!r}")
-    return unix_target(Path(value.removeprefix(_UNIX)).absolute())
+    if value.startswith(_UNIX) and len(value) > len(_UNIX):
+        return unix_target(Path(value.removeprefix(_UNIX)).absolute())
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"listen must be unix:PATH or HOST:PORT, it is {value!r}")
+    return value

@@ -187,7 +187,7 @@ class Member:
         return await connect(
             self.target,
             proxy.name,
-            # Whoever was found is not told what only the pool's own workers know.
+            # Whoever was found does not get to know what only the pool's own workers do.
             b"" if self.found else proxy.secret,
             credentials=trust.credentials,
             verify=trust.name_for(self.worker),

@@ -10,7 +10,7 @@ from catena.proxy.member import Member
 from catena.security.trust import Trust
 from catena.wire import codec
 
-_NO_TRUST = Trust()
+NO_TRUST = Trust()
 PROXY_MOST = 256
 """How many pools a worker process knows a way to."""
 
@@ -28,7 +28,7 @@ class ProxyTable:
         *,
         secret: bytes = b"",
         strict: bool = False,
-        trust: Trust = _NO_TRUST,
+        trust: Trust = NO_TRUST,
         found: bool = False,
     ) -> None:
         self._found = found

@@ -25,7 +25,8 @@ class Trust:
     """Credentials to call with, None without any, and the pool whose workers are called.
 
     Each worker has to prove that it is ``<id>.<pool>.catena``, or ``<pool>.catena`` where they have
-    one ``shared`` certificate. Where it is ``insecure``, nobody proves anything.
+    one ``shared`` certificate, or where its id is not known beforehand. Where it is ``insecure``,
+    nobody proves anything.
     """
 
     credentials: Credentials | None = None
@@ -37,4 +38,6 @@ class Trust:
         """Return the name that a worker has to prove, empty where none is known."""
         if not self.pool:
             return ""
-        return name_pool(self.pool) if self.shared else name_worker(worker, self.pool)
+        if self.shared or not worker:
+            return name_pool(self.pool)
+        return name_worker(worker, self.pool)
