@@ -191,3 +191,32 @@ async def count_up(to: int) -> Any:
     """Count."""
     for number in range(to):
         yield number
+
+
+@catena.routine(slots=1)
+async def double_in_turn(number: int) -> int:
+    """Answer with twice the number, when there is a slot for it."""
+    return 2 * number
+
+
+def test_a_refused_call_leaves_no_slot_taken(tmp_path: Path) -> None:
+    """P15: calls that stand in line are refused one by one, and others have the slot then."""
+    make_folders(tmp_path, "alice.jobs.catena", "bob.jobs.catena")
+    path = tmp_path / "callers"
+    path.write_text("alice.jobs.catena\nbob.jobs.catena\n")
+
+    async def main() -> None:
+        async with (
+            Worker(tmp_path / "w1", path) as worker,
+            calling(worker, folder=tmp_path / "alice"),
+        ):
+            assert await double_in_turn(1) == 2
+            path.write_text("bob.jobs.catena\n")
+            calls = (double_in_turn(number) for number in range(5))
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(one) for one in found] == [PeerRefused] * 5
+            async with asyncio.timeout(5):
+                with catena.credentials(tmp_path / "bob"):
+                    assert await double_in_turn(3) == 6
+
+    run(main())

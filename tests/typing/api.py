@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar, assert_type
 
 import catena
@@ -339,6 +340,15 @@ def the_rest() -> None:
         total.local([1])  # pyright: ignore[reportUnusedCoroutine]
     except* catena.WorkerStartError as group:
         assert_type(group, ExceptionGroup[catena.WorkerStartError])
+
+
+def credentials() -> None:
+    """Credentials are those of a folder, or the pool's own."""
+    with catena.credentials("certs/alice") as scope:
+        assert_type(scope, None)
+    with catena.credentials(None), catena.credentials(Path("certs")):
+        assert_type(catena.CredentialsError(where="certs", cause="").cause, str)
+    catena.credentials(7)  # pyright: ignore[reportArgumentType]
 
 
 def telemetry() -> None:
