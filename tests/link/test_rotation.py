@@ -220,3 +220,31 @@ def test_a_refused_call_leaves_no_slot_taken(tmp_path: Path) -> None:
                     assert await double_in_turn(3) == 6
 
     run(main())
+
+
+def test_a_refused_caller_changes_no_pool(tmp_path: Path) -> None:
+    """P2: what a worker knows of a pool is not for somebody to change who may not call."""
+    make_folders(tmp_path, "alice.jobs.catena")
+    path = tmp_path / "callers"
+    path.write_text("alice.jobs.catena")
+
+    def known(worker: Worker) -> list[str]:
+        return [one.worker for one in worker.table.list_members()]
+
+    async def main() -> None:
+        async with (
+            Worker(tmp_path / "w1", path) as worker,
+            calling(worker, folder=tmp_path / "alice") as proxy,
+        ):
+            assert await double(1) == 2
+            proxy.add_member(proxy.make_member("w2", "127.0.0.1:1"))
+            async with asyncio.timeout(5):
+                while known(worker) != ["w1", "w2"]:
+                    await asyncio.sleep(0.01)
+            path.write_text("bob.jobs.catena")
+            proxy.remove_member(proxy.members[1], "was stopped")
+            with pytest.raises(PeerRefused):
+                await double(2)
+            assert known(worker) == ["w1", "w2"]
+
+    run(main())

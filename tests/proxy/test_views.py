@@ -275,3 +275,22 @@ def test_a_scope_needs_no_pool() -> None:
             await double(1)
 
     run(main())
+
+
+@catena.routine
+async def nest(number: int) -> int:
+    """Call another routine of the pool."""
+    return await double(number)
+
+
+def test_nested_calls_are_made_under_the_workers_own(tmp_path: Path) -> None:
+    """P1, P5: a scope stays in its process; workers call each other as themselves."""
+    make_folders(tmp_path, "alice.jobs.catena")
+
+    async def main() -> None:
+        async with Worker(tmp_path / "w1") as worker, calling(worker):
+            with catena.credentials(tmp_path / "alice"):
+                assert await nest(2) == 4
+            assert worker.peers == ["alice.jobs.catena", "w1.jobs.catena"]
+
+    run(main())

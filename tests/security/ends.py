@@ -71,13 +71,16 @@ def witness(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 class Worker:
-    """A worker of the pool ``jobs`` in this process; ``peers`` are who has linked to it."""
+    """A worker of the pool ``jobs`` in this process; ``peers`` are who has linked to it.
+
+    ``table`` leads to the pools that it has met.
+    """
 
     def __init__(self, folder: Path, callers: Any = None, *, name: str = "w1") -> None:
         self.peers: list[str] = []
         self.links: list[Link] = []
         self.name = name
-        self._proxies = ProxyTable(name, trust=Trust(Credentials(folder), POOL))
+        self.table = ProxyTable(name, trust=Trust(Credentials(folder), POOL))
         self.server = Server(
             "127.0.0.1:0",
             name,
@@ -90,14 +93,14 @@ class Worker:
         assert link.permit is not None
         self.links.append(link)
         self.peers.append(str(link.permit.identity))
-        return Sessions(link, self.name, self._proxies.get)
+        return Sessions(link, self.name, self.table.get)
 
     async def __aenter__(self) -> Self:
         await self.server.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._proxies.close()
+        await self.table.close()
         await self.server.stop(0.2)
 
 

@@ -141,9 +141,10 @@ class Sessions(ServedLink):
             elif type(frame) is Task:
                 self._open_session(frame)
             elif type(frame) is Members:
-                self._proxies(_check_length(frame.proxy), b"")
+                if self._is_permitted():
+                    self._proxies(_check_length(frame.proxy), b"")
             elif type(frame) is Want:
-                self._slots.want(self, frame.slots)
+                self._note_want(frame.slots)
             elif type(frame) is Decline:
                 self._slots.decline(self, frame.slots)
             else:
@@ -156,6 +157,19 @@ class Sessions(ServedLink):
             if session is None:
                 raise
             end_in_net(session, error)
+
+    def _is_permitted(self) -> bool:
+        """Say whether the caller may begin calls, as it might when the link was made."""
+        permit = self.link.permit
+        return permit is None or not permit.find_refusal()
+
+    def _note_want(self, slots: int) -> None:
+        """Have slots offered to the caller when some are free."""
+        if self._is_permitted():
+            self._slots.want(self, slots)
+        else:
+            # None are kept for it: the call that comes is refused, and learns why.
+            self.offer_slots(slots)
 
     def _drop_frame(self, frame: Frame) -> None:
         """Pass over a frame of a call that has ended here."""
