@@ -93,7 +93,7 @@ def test_an_authority_is_replaced(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_keep_the_last(
     tmp_path: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker goes on with what it has read before; that is announced, once."""
+    """The worker goes on with what it has read before, and announces that once."""
     monkeypatch.setattr(tls, "PAIR_SECONDS", 0.05)
     authority = make_folders(tmp_path, "alice.jobs.catena")
 
@@ -110,7 +110,9 @@ def test_files_that_cannot_be_read_keep_the_last(
                 for _ in range(4):
                     assert await is_served(worker, tmp_path / "alice")
                     await asyncio.sleep(0.06)
-            assert len(heard.of(CredentialsFailed)) == 1
+            (failed,) = heard.of(CredentialsFailed)
+            assert failed.kept
+            assert failed.error.where.startswith(str(tmp_path / "w1"))
             authority.fill(tmp_path / "w1", W1)
             assert await is_served(worker, tmp_path / "alice")
 

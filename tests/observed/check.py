@@ -53,7 +53,8 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.PeerVersionRefused: {"exception.message"},
     # Who does not know the secret is refused without another reason.
     events.PeerAccessRefused: {"exception.message", "catena.refusal.reason"},
-    events.CredentialsFailed: {"exception.message"},
+    # What is raised has no further consequence.
+    events.CredentialsFailed: {"exception.message", "catena.credentials.follows"},
     events.Lease: {"catena.chain.id"},
 }
 """Attributes that only some events of a class have; every other one is on each of them."""

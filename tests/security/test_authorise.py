@@ -192,7 +192,7 @@ def test_a_file_that_has_not_changed_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", ["gone", "a bad line"])
 def test_a_file_that_cannot_be_read_changes_nothing(tmp_path: Path, spoil: str) -> None:
-    """What was read before stays; it is announced, once."""
+    """What was read before stays, and that is announced, once."""
     path = tmp_path / "callers"
     path.write_text("alice.jobs.catena")
     permit = Authorisation("jobs", path).permit(named("alice.jobs.catena"))
@@ -203,7 +203,9 @@ def test_a_file_that_cannot_be_read_changes_nothing(tmp_path: Path, spoil: str) 
             rewrite(path, "not a name\n")
             os.utime(path, (1, 1))
         assert [permit.find_refusal() for _ in range(3)] == [""] * 3
-    assert len(heard.of(CredentialsFailed)) == 1
+    (failed,) = heard.of(CredentialsFailed)
+    assert failed.kept
+    assert failed.error.where == str(path)
 
     rewrite(path, "bob.jobs.catena")
     assert permit.find_refusal()

@@ -144,6 +144,9 @@ async def story() -> None:
         events.WorkerReplaced("w1", "w2", "killed by SIGKILL"),
         events.LogRecordsDropped("w1", 3),
         events.HandshakeFailed("127.0.0.1:4000"),
+        events.CredentialsFailed(
+            catena.CredentialsError(where="ca.pem", cause="it is gone"), kept=True
+        ),
         events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),
         events.WorkerRecovered("w1", os.getpid(), 3.5),
         events.WorkerGivenUp("w1", os.getpid(), 30.5),

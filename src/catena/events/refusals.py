@@ -76,9 +76,23 @@ class PeerAccessRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class CredentialsFailed(Event):
-    """Credentials, or a list of who may call, could not be used, or were missing."""
+    """Credentials, or a list of who may call, could not be used, or were missing.
+
+    Those that were read before are ``kept`` in use where there are some; nothing is raised then.
+    """
 
     error: CredentialsError
+    kept: bool = False
+
+    @property
+    def unexpected(self) -> bool:
+        """Whether nothing else reports it."""
+        return self.kept
+
+    @property
+    def follows(self) -> str:
+        """What happens now, in words."""
+        return "what was read before stays in use" if self.kept else ""
 
 
 @dataclass(frozen=True, slots=True)

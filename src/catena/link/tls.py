@@ -11,7 +11,8 @@ from time import monotonic
 from typing import Any
 
 from catena.errors import CredentialsError
-from catena.events import announced
+from catena.events import CredentialsFailed
+from catena.events.bus import announce
 from catena.grpc_loading import aio, grpc
 from catena.link.service import OPTIONS
 from catena.security.credentials import PAIR_SECONDS, CredentialFiles, Credentials
@@ -63,12 +64,15 @@ class ServerFiles:
         """Say so when certificate and key do not fit for longer than it takes to replace them."""
         now = monotonic()
         self._misfit_since = self._misfit_since or now
-        if now - self._misfit_since > PAIR_SECONDS:
+        if now - self._misfit_since > PAIR_SECONDS and self._failure != str(error):
             self._keep(error)
 
     def _keep(self, error: CredentialsError) -> None:
+        """Say that what was read before stays in use, once for each reason."""
         if self._failure != str(error):
-            self._failure = str(announced(error))
+            self._failure = str(error)
+            if CredentialsFailed.listeners:
+                announce(CredentialsFailed(error, kept=True))
 
 
 def _configure(files: CredentialFiles) -> Any:

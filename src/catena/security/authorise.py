@@ -15,7 +15,8 @@ from pathlib import Path
 
 from catena.errors import CredentialsError
 from catena.escape import printable
-from catena.events import announced
+from catena.events import CredentialsFailed, announced
+from catena.events.bus import announce
 from catena.security.trust import name_pool
 
 Names = Iterable[str] | os.PathLike[str]
@@ -84,7 +85,9 @@ class NameList:
             names = self._read_file(self._path)
         except CredentialsError as error:
             if self._failure != str(error):
-                self._failure = str(announced(error))
+                self._failure = str(error)
+                if CredentialsFailed.listeners:
+                    announce(CredentialsFailed(error, kept=True))
             return
         self._failure = ""
         if names != self.names:

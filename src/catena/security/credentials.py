@@ -58,31 +58,36 @@ class Credentials:
         Raises CredentialsError.
         """
         until = time.monotonic() + PAIR_SECONDS
-        while isinstance(found := self._look_announced(), CredentialsError):
-            if time.monotonic() > until:
-                raise announced(found)
+        while (found := self._look_until(until)) is None:
             time.sleep(_PAUSE)
         return found
 
     async def read_soon(self) -> CredentialFiles:
         """Do as ``read`` does, in a coroutine."""
         until = time.monotonic() + PAIR_SECONDS
-        while isinstance(found := self._look_announced(), CredentialsError):
-            if time.monotonic() > until:
-                raise announced(found)
+        while (found := self._look_until(until)) is None:
             await asyncio.sleep(_PAUSE)
         return found
 
-    def _look_announced(self) -> CredentialFiles | CredentialsError:
+    def _look_until(self, until: float) -> CredentialFiles | None:
+        """Return what the files hold, None where they may fit in a moment.
+
+        Raises CredentialsError, announced; for those that do not fit when that moment is over.
+        """
         try:
-            return self.look()
+            found = self.look()
         except CredentialsError as error:
             raise announced(error) from None
+        if not isinstance(found, CredentialsError):
+            return found
+        if time.monotonic() > until:
+            raise announced(found)
+        return None
 
     def look(self) -> CredentialFiles | CredentialsError:
         """Return what the files hold, or why certificate and key do not fit at this moment.
 
-        Raises CredentialsError for anything else that is wrong with them.
+        Raises CredentialsError for anything else that is wrong with them. Neither is announced.
         """
         before = self.read_unchecked()
         _check_authorities(self.folder / CA, before.ca)

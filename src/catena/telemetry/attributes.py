@@ -21,6 +21,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.contention.kind": "Whether owner and contender are two threads (`thread`) or two tasks "
     "(`task`).",
     "catena.credentials.cause": "Why credentials could not be used.",
+    "catena.credentials.follows": "What happens now that they cannot be used, in words.",
     "catena.credentials.source": "Their folder or file, or the address that needs them.",
     "catena.exit.code": "The exit code of a worker process; negative for a signal.",
     "catena.exit.follows": "In words what its pool does about a worker that has died.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catena import events
-from catena.telemetry.rows import LINK, WARNING, Log, Row, counter, make_row
+from catena.telemetry.rows import INFO, LINK, WARNING, Log, Row, counter, make_row
 
 PROTOCOL = "1.0"
 """Of catena.wire.versions, which stands higher: a test compares."""
@@ -57,14 +57,17 @@ REFUSED: tuple[Row, ...] = (
         ),
         Log(
             "catena.credentials.failed",
-            "%(catena.credentials.source)s cannot be used: %(catena.credentials.cause)s; what was"
-            " read there before stays in use",
-            WARNING,
+            "%(catena.credentials.source)s cannot be used for links to other machines:"
+            " %(catena.credentials.cause)s%(kept)s",
+            INFO,
             LINK,
+            unexpected=WARNING,
+            always=True,
         ),
         fields={
             "catena.credentials.source": "error.where",
             "catena.credentials.cause": "error.cause",
+            "catena.credentials.follows": "follows",
         },
     ),
     make_row(

@@ -118,6 +118,7 @@ PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "error": _say_error,
     "follows": _say("; ", "catena.exit.follows"),
     "from_peer": _say(" from ", "catena.peer.id"),
+    "kept": _say("; ", "catena.credentials.follows"),
     "message": _say(": ", "exception.message"),
     "of_routine": _say(" of routine ", "rpc.method"),
     "on_worker": _say(" on worker ", "catena.worker.id"),
