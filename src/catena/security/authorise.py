@@ -78,7 +78,7 @@ class NameList:
             self.names = tuple(map(check_name, names))
 
     def refresh(self) -> None:
-        """Read the file again if it has changed; where that fails, the names stay."""
+        """Read the file again if it has changed; where that fails, a log says so and names stay."""
         if self._path is None or _sign(self._path) == self._seen:
             return
         try:

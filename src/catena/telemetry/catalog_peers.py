@@ -37,7 +37,7 @@ REFUSED: tuple[Row, ...] = (
         ),
         Log(
             "catena.peer.refused",
-            "a link with %(catena.peer.id)s was refused%(refusal)s",
+            "the peer %(catena.peer.id)s was refused%(refusal)s",
             WARNING,
             LINK,
         ),
@@ -79,7 +79,8 @@ REFUSED: tuple[Row, ...] = (
         ),
         Log(
             "catena.handshake.failed",
-            "a connection to %(server.address)s brought no call: its TLS handshake failed",
+            "a connection to %(server.address)s has brought no call, probably because its TLS"
+            " handshake failed",
             WARNING,
             LINK,
         ),

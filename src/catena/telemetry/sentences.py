@@ -124,7 +124,9 @@ PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "on_worker": _say(" on worker ", "catena.worker.id"),
     "owner": _say_side("owner"),
     "reason": _say(": ", "catena.exit.reason"),
-    "refusal": _say(": ", "catena.refusal.reason", without=": it does not know the pool's secret"),
+    "refusal": _say(
+        ": ", "catena.refusal.reason", without=", because it does not know the pool's secret"
+    ),
     "something": _say_something,
     "stack": _say_stack,
     "to_peer": _say(" to ", "catena.peer.id", without=" to a peer"),
