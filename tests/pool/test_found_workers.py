@@ -46,9 +46,11 @@ class Fleet:
         """Start a worker and wait until it listens; return its process id."""
         return await asyncio.to_thread(self._start, name, *options)
 
+    def _listen(self, name: str) -> list[str]:
+        return [f"unix:{self.folder.parent}/{name}.sock"]
+
     def _start(self, name: str, *options: str) -> int:
-        socket = self.folder.parent / f"{name}.sock"
-        command = [sys.executable, "-m", "catena", "worker", "--listen", f"unix:{socket}"]
+        command = [sys.executable, "-m", "catena", "worker", "--listen", *self._listen(name)]
         if name in self.processes:
             self.processes.pop(name).communicate(timeout=SECONDS)
         process = self.processes[name] = subprocess.Popen(

@@ -1,0 +1,162 @@
+"""Workers on other machines, as far as one machine shows it: TCP, certificates, who may call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import catena
+from catena.security.authority import Authority, issue_pair, make_authority, write_pair
+from catena.security.names import name_caller, name_worker
+from tests.pool.found_routines import color, count_up, identify, identify_nested
+from tests.pool.test_found_workers import Fleet
+from tests.support import isolated, run
+
+SECONDS = 60
+
+
+class Secured(Fleet):
+    """Workers that listen at ports of the loopback interface, with an authority of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.certs = folder / "certs"
+        self.authority = make_authority(datetime.now(UTC), 1)
+
+    def issue(self, name: str, holder: Any, authority: Authority | None = None) -> Path:
+        """Make a folder of credentials, and return it."""
+        pair = issue_pair(authority or self.authority, holder, datetime.now(UTC), 1)
+        write_pair(self.certs / name, pair)
+        return self.certs / name
+
+    def _listen(self, name: str) -> list[str]:
+        folder = self.issue(name, name_worker("shop", name))
+        return ["127.0.0.1:0", "--certs", str(folder), "--pool", "shop"]
+
+
+def with_secured(folder: Path, work: Callable[[Secured], Awaitable[None]]) -> None:
+    """Run a test with such a fleet, and leave no process behind."""
+    fleet = Secured(folder)
+
+    async def main() -> None:
+        async with asyncio.timeout(SECONDS):
+            await work(fleet)
+
+    try:
+        run(main())
+    finally:
+        fleet.close()
+
+
+@isolated
+def test_calls_go_over_tls(tmp_path: Path) -> None:
+    """P8: context there and back, streams, and nested calls from worker to worker."""
+
+    async def work(fleet: Secured) -> None:
+        pids = {await fleet.start("w1"), await fleet.start("w2")}
+        caller = fleet.issue("caller", name_caller("shop", "alice"))
+        pool = catena.WorkerPool(discovery=fleet.where, quorum=2, credentials=caller, name="shop")
+        async with pool:
+            color.set("red")
+            assert {await identify() for _ in range(4)} == pids
+            assert color.get().startswith("red, seen")
+            assert [number async for number in count_up(3)] == [0, 1, 2]
+            nested = [await identify_nested() for _ in range(4)]
+            assert {pid for pair in nested for pid in pair} == pids
+            assert any(first != second for first, second in nested)
+
+    with_secured(tmp_path, work)
+
+
+@isolated
+@pytest.mark.parametrize("wrong", ["authority", "pool", "none"])
+def test_strangers_find_no_worker(wrong: str, tmp_path: Path) -> None:
+    """P8: neither another authority, nor another pool's name, nor no credentials at all."""
+
+    async def work(fleet: Secured) -> None:
+        await fleet.start("w1")
+        options: dict[str, Any] = {"name": "shop"}
+        if wrong == "authority":
+            other = make_authority(datetime.now(UTC), 1)
+            options["credentials"] = fleet.issue("x", name_caller("shop", "alice"), other)
+        elif wrong == "pool":
+            options["credentials"] = fleet.issue("x", name_caller("bank", "alice"))
+        pool = catena.WorkerPool(discovery=fleet.where, quorum_timeout=1.5, **options)
+        with pytest.raises(ExceptionGroup) as raised:
+            await pool.open()
+        assert "0 of 1 workers were found" in str(raised.value.exceptions[0])
+
+    with_secured(tmp_path, work)
+
+
+@isolated
+def test_a_worker_with_another_name_is_no_member(tmp_path: Path) -> None:
+    """P8: the caller demands the name of the record's worker, whatever the record says."""
+
+    async def work(fleet: Secured) -> None:
+        await fleet.start("w1")
+        record = (fleet.folder / "w1.json").read_text()
+        (fleet.folder / "w2.json").write_text(record.replace('"w1', '"w2'))
+        caller = fleet.issue("caller", name_caller("shop", "alice"))
+        pool = catena.WorkerPool(discovery=fleet.where, credentials=caller, name="shop")
+        async with pool:
+            await asyncio.sleep(1)
+            assert pool.workers == ("w1",)
+            await identify()
+
+    with_secured(tmp_path, work)
+
+
+@isolated
+def test_a_list_says_who_may_call(tmp_path: Path) -> None:
+    """P5: a scope calls under its own name; who is not on the worker's list is refused."""
+
+    async def work(fleet: Secured) -> None:
+        names = tmp_path / "callers"
+        names.write_text("alice.shop.catena\n")
+        pid = await fleet.start("w1", "--callers", str(names))
+        alice = fleet.issue("alice", name_caller("shop", "alice"))
+        bob = fleet.issue("bob", name_caller("shop", "bob"))
+        async with catena.WorkerPool(discovery=fleet.where, credentials=alice, name="shop"):
+            assert await identify() == pid
+            with catena.credentials(bob), pytest.raises(catena.PeerRefused, match="bob"):
+                await identify()
+            assert await identify() == pid
+
+    with_secured(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"credentials": "certs"}, "credentials need the name of the pool"),
+        ({"insecure": 1}, "insecure must be True or False"),
+    ],
+)
+def test_wrong_options_of_a_pool_are_refused(options: dict[str, Any], said: str) -> None:
+    """P8: by name, when it is constructed."""
+    with pytest.raises((ValueError, TypeError), match=said):
+        catena.WorkerPool(discovery=["10.0.0.5:4000"], **options)
+
+
+@isolated
+def test_a_port_without_credentials_is_refused(tmp_path: Path) -> None:
+    """Trust: plain TCP only where ``insecure`` is written out."""
+
+    async def main() -> None:
+        with pytest.raises(catena.CredentialsError):
+            await catena.WorkerServer("127.0.0.1:0").start()
+        without = catena.WorkerServer("127.0.0.1:0", certs=tmp_path / "nothing", pool="shop")
+        with pytest.raises(catena.CredentialsError):
+            await without.start()
+        async with catena.WorkerServer("127.0.0.1:0", insecure=True, id="w1") as worker:
+            assert not worker.target.endswith(":0")
+            async with catena.WorkerPool(discovery=[worker.target], insecure=True) as pool:
+                assert pool.workers == ("w1",)
+
+    run(main())
