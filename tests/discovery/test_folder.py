@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import watchfiles
 
 from catena.discovery import announce, folder as folders, looking
 from catena.discovery.folder import FolderMedium
+from catena.discovery.folder_reader import FolderReader
 from catena.discovery.looking import LookingSource
 from catena.discovery.mounts import is_local
 from tests.discovery.reading import NOBODY, Members, logged, member, members, read_until
@@ -252,6 +254,55 @@ def test_a_folder_that_became_weak_is_not_read(
 def _let_others_write(path: Path) -> None:
     path.chmod(0o777)
     (path / "w1.json").write_text(json.dumps(member(1)._asdict() | {"tags": []}))
+
+
+def test_a_file_system_that_keeps_its_readers_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is known then, it is logged, one thread waits at most, and later the members come."""
+    monkeypatch.setattr(looking, "SHORTEST_PAUSE", 0.01)
+    monkeypatch.setattr(looking, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(folders, "READ_SECONDS", 0.05)
+    back = threading.Event()
+    read = FolderReader.read_members
+
+    def wait_and_read(self: FolderReader) -> Members:
+        assert back.wait(60)
+        return read(self)
+
+    monkeypatch.setattr(FolderReader, "read_members", wait_and_read)
+
+    async def scenario() -> list[str]:
+        with logged() as said, announce(tmp_path, member(1)):
+            async with reading(tmp_path) as found:
+                assert await anext(found) == NOBODY
+                waiting = asyncio.ensure_future(anext(found))
+                await asyncio.sleep(0.5)
+                assert not waiting.done()
+                assert [one.name for one in threading.enumerate()].count("catena-folder") == 1
+                back.set()
+                assert await waiting == members(1)
+        return said
+
+    failed, again = run(scenario(), timeout=60)
+    assert "TimeoutError" in failed
+    assert again.endswith("can be looked at again")
+
+
+def test_a_source_of_such_a_file_system_can_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither closing nor the end of the loop waits for the thread."""
+    back = threading.Event()
+    monkeypatch.setattr(FolderReader, "read_members", lambda _: back.wait(60) and NOBODY)
+    monkeypatch.setattr(looking, "PATIENCE_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with reading(tmp_path) as found:
+            assert await anext(found) == NOBODY
+
+    run(scenario(), timeout=10)
+    back.set()
 
 
 def test_closing_ends_the_watch(tmp_path: Path) -> None:

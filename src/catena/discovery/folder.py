@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from threading import Thread
+from typing import Any, TypeVar, cast
 
 from catena.discovery.folder_reader import FolderReader, open_folder
 from catena.discovery.mounts import is_local
@@ -33,8 +36,13 @@ POLL_SECONDS = 1.0
 ANNOUNCED_POLL_SECONDS = 5.0
 """How often a folder is read whose changes are announced."""
 
+READ_SECONDS = 10.0
+"""How long reading a folder may take; a file server that is gone keeps its readers for ever."""
+
 _STEP_MS, _GROUP_MS = 25, 50
 """How often the thread that watches looks for changes, and how long it gathers them at most."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger("catena")
 
@@ -53,6 +61,7 @@ class FolderMedium:
         self.title = f"the folder {path}"
         self._reader = FolderReader(path, shared=shared)
         self._changed = asyncio.Event()
+        self._reading: Future[frozenset[MemberRecord]] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._watched: tuple[int, int] | None = None
 
@@ -87,9 +96,14 @@ class FolderMedium:
         await self._stop_watching()
 
     async def _read_apart(self) -> frozenset[MemberRecord]:
-        """Read in a thread: a file system that is not there may keep its readers waiting."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._reader.read_members)
+        """Read in a thread, where a file system that is not there keeps nobody else waiting.
+
+        One that waits for longer than its time is not joined by another one. Raises OSError.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = _start_thread(self._reader.read_members)
+        async with asyncio.timeout(READ_SECONDS):
+            return await asyncio.wrap_future(self._reading)
 
     def _choose_pause(self) -> float:
         watched = self._watching is not None and not self._watching.done()
@@ -128,6 +142,21 @@ class FolderMedium:
                 POLL_SECONDS,
                 reason(error),
             )
+
+
+def _start_thread(work: Callable[[], T]) -> Future[T]:
+    """Do something in a thread that does not keep the process from ending."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="catena-folder", daemon=True).start()
+    return future
 
 
 def _refuse_weak(path: Path, *, shared: bool) -> None:
