@@ -104,6 +104,27 @@ def test_a_worker_that_comes_back_takes_its_place(tmp_path: Path) -> None:
     assert read(tmp_path) == NOBODY
 
 
+@pytest.mark.parametrize("inode", ["same", "other"])
+def test_what_others_have_put_in_its_place_stays(tmp_path: Path, inode: str) -> None:
+    """Another file of the same content, and other content in the same file, are not its own."""
+    with announce(tmp_path, member(1)) as made:
+        content = made.path.read_text()
+        if inode == "same":
+            made.path.write_text(content + " ")
+        else:
+            (tmp_path / "other").write_text(content)
+            (tmp_path / "other").rename(made.path)
+    assert read(tmp_path) == members(1)
+
+
+def test_what_is_no_file_any_more_stays(tmp_path: Path) -> None:
+    """A folder of the record's name is somebody else's."""
+    with announce(tmp_path, member(1)) as made:
+        made.path.unlink()
+        made.path.mkdir()
+    assert made.path.is_dir()
+
+
 def test_a_record_that_was_removed_by_others_is_closed_all_the_same(tmp_path: Path) -> None:
     """Who cleans the folder by hand breaks nothing."""
     with announce(tmp_path, member(1)) as made:

@@ -113,6 +113,23 @@ def test_a_folder_that_vanishes_leaves_the_members(
     assert back == f"the folder {path} can be looked at again"
 
 
+def test_a_folder_that_is_gone_is_not_watched(tmp_path: Path) -> None:
+    """Its successor may have the same number, so the watch ends with the first look that fails."""
+    path = tmp_path / "workers"
+    path.mkdir()
+
+    async def scenario() -> None:
+        medium = FolderMedium(path)
+        assert await medium.look() == NOBODY
+        assert len(asyncio.all_tasks()) > 1
+        shutil.rmtree(path)
+        with pytest.raises(FileNotFoundError):
+            await medium.look()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(scenario())
+
+
 @pytest.mark.usefixtures("never_polled")
 def test_a_folder_that_was_replaced_is_watched(tmp_path: Path) -> None:
     """Notifications are those of the folder that has the name now."""

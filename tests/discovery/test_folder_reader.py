@@ -254,3 +254,14 @@ def test_what_has_not_changed_is_not_read_again(
     other.rename(tmp_path / "w1.json")
     assert reader.read_members() == {member(1, name="other.example")}
     assert judged == ["w1.json"] * 2
+
+
+def test_a_young_file_is_read_again_whatever_its_times_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of files is coarse: two changes at one moment look the same."""
+    monkeypatch.setattr(folder_reader, "_Version", lambda *_: 0)
+    reader = FolderReader(tmp_path)
+    for name in ("a.example", "b.example"):
+        put(tmp_path, 1, name=name)
+        assert reader.read_members() == {member(1, name=name)}

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from zeroconf import NonUniqueNameException
+from zeroconf import NonUniqueNameException, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from catena.discovery import lan
@@ -21,7 +21,7 @@ from catena.discovery.lan import (
 )
 from catena.discovery.looking import LookingSource
 from tests.discovery.multicast import LOOPBACK, NEEDS_MULTICAST
-from tests.discovery.reading import NOBODY, Members, logged, member, members, read_until
+from tests.discovery.reading import NOBODY, Members, logged, member, members, read_until, settle
 from tests.support import LOOPS, run
 
 ON = [LOOPBACK]
@@ -170,6 +170,46 @@ def test_a_worker_that_says_something_else_changes() -> None:
             await read_until(found, NOBODY)
 
     run(scenario(), timeout=60)
+
+
+def test_an_answer_that_comes_late_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker said before its last change is dropped, and so is what one that left said."""
+    answers: list[asyncio.Future[int]] = []
+
+    class Slow(AsyncServiceInfo):
+        async def async_request(self, *_: Any, **__: Any) -> bool:
+            answers.append(asyncio.get_running_loop().create_future())
+            self.port = await answers[-1]
+            self.addresses = [b"\x0a\0\0\x07"]
+            self._set_properties({"id": "w7"})
+            return True
+
+    monkeypatch.setattr(lan, "AsyncServiceInfo", Slow)
+    added, updated, removed = (
+        getattr(ServiceStateChange, one) for one in ("Added", "Updated", "Removed")
+    )
+
+    async def scenario() -> None:
+        medium = LanMedium(interfaces=ON)
+        await medium.look()
+        for change in (added, updated):
+            medium._note_change(None, SERVICE, f"w7.{SERVICE}", change)  # type: ignore[arg-type]
+            await settle(5)
+        answers[1].set_result(7802)
+        await settle(5)
+        if not answers[0].done():
+            answers[0].set_result(7801)
+        await settle(5)
+        assert await medium.look() == {member(7, target="10.0.0.7:7802")}
+
+        for change in (updated, removed):
+            medium._note_change(None, SERVICE, f"w7.{SERVICE}", change)  # type: ignore[arg-type]
+            await settle(5)
+        assert answers[2].cancelled()
+        assert await medium.look() == NOBODY
+        await medium.close()
+
+    run(scenario())
 
 
 @NEEDS_MULTICAST
