@@ -240,9 +240,11 @@ def test_a_target_that_is_gone_has_no_addresses() -> None:
             server.zone |= {f"{SRV_NAME}.": SERVICES, "a.ns.": {"A": (20, ["10.0.0.1"])}}
             assert await medium.look() == at("workers.ns", "10.0.0.1:7800", "10.0.0.1:7802")
             server.zone[f"{SRV_NAME}."] = {"SRV": (20, ["0 0 0 ."])}
+            server.asked.clear()
             with logged() as said:
                 assert await medium.look() == NOBODY
             assert said == []
+            assert server.asked == [(f"{SRV_NAME}.", "SRV")]
 
     run(scenario())
 
