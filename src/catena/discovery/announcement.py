@@ -38,7 +38,7 @@ _STALE_SECONDS = 60.0
 _LOCK_SECONDS, _LOCK_LOOKS = 1.0, 50
 """How long an announcer waits for another one of this machine, and how often it looks meanwhile."""
 
-_log = logging.getLogger("catena")
+_log = logging.getLogger("catena.discovery")
 
 
 class Announcement:

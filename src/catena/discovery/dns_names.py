@@ -31,7 +31,7 @@ SHORTEST_SECONDS = 1.0
 _AT_ONCE = 16
 """How many targets of SRV records are asked for at the same time."""
 
-_log = logging.getLogger("catena")
+_log = logging.getLogger("catena.discovery")
 
 Answers = dict[Question, tuple[str, ...]]
 """The addresses that questions were answered with last."""

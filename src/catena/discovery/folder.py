@@ -44,7 +44,7 @@ _STEP_MS, _GROUP_MS = 25, 50
 
 T = TypeVar("T")
 
-_log = logging.getLogger("catena")
+_log = logging.getLogger("catena.discovery")
 
 
 class FolderMedium:

@@ -31,7 +31,7 @@ _SETTLED_SECONDS = 2.0
 _FAULTS_OF_FILES = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 """Errors of opening that say something of the file; others say that looking fails altogether."""
 
-_log = logging.getLogger("catena")
+_log = logging.getLogger("catena.discovery")
 
 
 class _Version(NamedTuple):

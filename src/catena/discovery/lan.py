@@ -44,7 +44,7 @@ _TEXT_LIMIT = 255
 """The most bytes of one ``key=value``, by the specification."""
 _INTERFACES = InterfaceChoice.All
 
-_log = logging.getLogger("catena")
+_log = logging.getLogger("catena.discovery")
 
 
 class LanMedium:

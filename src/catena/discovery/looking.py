@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 1.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds, of the pauses between looks at a medium that fails."""
 
-_log = logging.getLogger("catena")
+_log = logging.getLogger("catena.discovery")
 
 
 class LookingSource:
