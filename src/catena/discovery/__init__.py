@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from catena.discovery.announcement import Announcement, announce
 from catena.discovery.forms import source_of
-from catena.discovery.source import MemberSource
+from catena.discovery.listed import ListedMembers
+from catena.discovery.looking import LookingSource
+from catena.discovery.source import Medium, MemberSource
 from catena.ids import MemberRecord
 
-__all__ = ["Announcement", "MemberRecord", "MemberSource", "announce", "source_of"]
+__all__ = [
+    "Announcement",
+    "ListedMembers",
+    "LookingSource",
+    "Medium",
+    "MemberRecord",
+    "MemberSource",
+    "announce",
+    "source_of",
+]
