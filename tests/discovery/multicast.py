@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +33,14 @@ def reaches_itself() -> bool:
             return heard.recv(16) == b"here"
         except OSError:
             return False
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait for other runs of these tests on this machine: all of them share one network."""
+    with (Path(tempfile.gettempdir()) / f"catena-tests-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 NEEDS_MULTICAST = pytest.mark.skipif(

@@ -42,7 +42,7 @@ def test_a_text_names_a_medium(text: str, title: str, tmp_path: Path) -> None:
         ("http://a\x1b:80", r"'http://a\\x1b:80' has none of the forms"),
         ("dir:", r"the folder \. is not an absolute path"),
         ("dir:shared/workers", "the folder shared/workers is not an absolute path"),
-        ("dir:/a\0b", "null byte"),
+        ("dir:/a\0b", "embedded null (byte|character)"),
         ("dns:workers.ns:7800", "a DNS name stands after two slashes"),
         ("dns://workers.ns", "'workers.ns' is not host:port"),
         ("dns://workers.ns:7800/x", "is not host:port"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,12 +20,19 @@ from catena.discovery.lan import (
     read_service,
 )
 from catena.discovery.looking import LookingSource
-from tests.discovery.multicast import LOOPBACK, NEEDS_MULTICAST
+from tests.discovery.multicast import LOOPBACK, NEEDS_MULTICAST, alone
 from tests.discovery.reading import NOBODY, Members, logged, member, members, read_until, settle
 from tests.support import LOOPS, run
 
 ON = [LOOPBACK]
 FULL = member(1, name="workers.example", tags=frozenset({"gpu", "a,b", "größer", "50%"}))
+
+
+@pytest.fixture(autouse=True)
+def alone_in_the_network() -> Iterator[None]:
+    """Nobody else announces anything on loopback meanwhile."""
+    with alone():
+        yield
 
 
 @asynccontextmanager
@@ -43,8 +50,8 @@ async def announcing(*services: AsyncServiceInfo) -> AsyncIterator[AsyncZeroconf
     """Announce what nobody has checked."""
     opened = AsyncZeroconf(interfaces=ON)
     try:
-        for one in services:
-            await (await opened.async_register_service(one))
+        sent = await asyncio.gather(*map(opened.async_register_service, services))
+        await asyncio.gather(*sent)
         yield opened
     finally:
         await opened.async_unregister_all_services()
