@@ -3,7 +3,8 @@
 ``python -m tests.house.entries`` prints each function and how often a call enters it. Counted are
 files of Catena alone, over a link in memory, in a Context without a chain; a coroutine that goes on
 after waiting is entered again. A state that is bound is not counted here: there, bytes are. Nor are
-the looks of a link's pulse, which come with time and not with calls.
+the looks of a link's pulse, which come with time and not with calls; so that its Pings are not
+either, the least of several counts is taken.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ CALLS = 20
 WARMING = 50
 """Calls before them: by then the link has learnt all that it will."""
 
+COUNTS = 3
+
 SECONDS = 0.02
 """How long what follows the last answer may take."""
 
@@ -40,7 +43,7 @@ async def do_nothing() -> None:
 
 def count_entries() -> Counter[str]:
     """Return how often the calls enter each function, by file and name."""
-    return run(_count_entries())
+    return min((run(_count_entries()) for _ in range(COUNTS)), key=Counter.total)
 
 
 async def _count_entries() -> Counter[str]:
