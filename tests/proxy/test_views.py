@@ -238,7 +238,7 @@ def test_a_view_follows_its_pool() -> None:
         assert view.last_exit == proxy.last_exit == "w1 was killed"
         assert (view.epoch, view.encoded) == (proxy.epoch, proxy.encoded)
         proxy.expect_members("test", expected=True)
-        assert view.expects
+        assert view.expecting == {"test"}
         assert len(proxy.list_watched()) == 4
         await proxy.close()
 

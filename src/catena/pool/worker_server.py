@@ -29,7 +29,8 @@ from catena.pool.serving import Service
 from catena.proxy.watch import Watch
 from catena.security.authorise import Authorisation
 from catena.security.credentials import Credentials
-from catena.security.trust import Trust, name_worker
+from catena.security.names import dns_name
+from catena.security.trust import Trust
 from catena.standing import adopt_id
 from catena.targets import address_of, is_local, unix_target
 
@@ -116,7 +117,7 @@ class WorkerServer:
     def record(self) -> MemberRecord:
         """What is announced."""
         is_named = self._pool and not is_local(self.target)
-        name = name_worker(self.id, self._pool) if is_named else ""
+        name = dns_name(self._pool, self.id) if is_named else ""
         return MemberRecord(self.id, self.target, name, self.tags)
 
     async def start(self) -> Self:

@@ -17,7 +17,7 @@ from catena.errors import CredentialsError
 from catena.escape import printable
 from catena.events import CredentialsFailed, announced
 from catena.events.bus import announce
-from catena.security.trust import name_pool
+from catena.security.names import dns_name
 
 Names = Iterable[str] | os.PathLike[str]
 """Names from code, or the file that has one on each line; what follows a ``#`` is a comment."""
@@ -142,7 +142,7 @@ class Authorisation:
 
     def find_caller_refusal(self, identity: Identity) -> str:
         """Return why a peer may not call, in words; empty where it may."""
-        own, callers = name_pool(self.pool), self.callers
+        own, callers = dns_name(self.pool), self.callers
         if callers is not None:
             callers.refresh()
             may = callers.has(identity)

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from catena.errors import CredentialsError
 from catena.events import announced
-
-CA, CERT, KEY = "ca.pem", "cert.pem", "key.pem"
+from catena.security.files import CA, CERTIFICATE as CERT, KEY
 
 PAIR_SECONDS = 1.0
 """How long a certificate and a key that are no pair are read again: somebody is replacing them."""

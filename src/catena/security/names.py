@@ -85,6 +85,10 @@ def check_spiffe(uri: str) -> str:
     return uri
 
 
+def dns_name(pool: str, label: str = "") -> str:
+    """Return the DNS name of a pool, or of one of its workers or callers; nothing is checked."""
+    return ".".join([label, pool, DOMAIN] if label else [pool, DOMAIN])
+
+
 def _join(pool: str, label: str, what: str) -> str:
-    names = [check_label(label, what)] if label else []
-    return ".".join([*names, check_label(pool, "a pool's name"), DOMAIN])
+    return dns_name(check_label(pool, "a pool's name"), label and check_label(label, what))

@@ -8,16 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from catena.security.credentials import Credentials
-
-
-def name_pool(pool: str) -> str:
-    """Return the DNS name of a pool: it is in the certificate that its workers may share."""
-    return f"{pool}.catena"
-
-
-def name_worker(worker: str, pool: str) -> str:
-    """Return the DNS name of one worker of a pool, in a certificate of its own."""
-    return f"{worker}.{name_pool(pool)}"
+from catena.security.names import dns_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +29,4 @@ class Trust:
         """Return the name that a worker has to prove, empty where none is known."""
         if not self.pool:
             return ""
-        if self.shared or not worker:
-            return name_pool(self.pool)
-        return name_worker(worker, self.pool)
+        return dns_name(self.pool, "" if self.shared else worker)
