@@ -125,7 +125,7 @@ def test_a_routine_that_ends_when_it_is_cancelled_harms_nobody() -> None:
 
 
 def test_calls_of_a_routine_inherit_it() -> None:
-    """D8: what a RuntimeContext says holds for nested calls, on whichever worker."""
+    """D8: what a RuntimeContext says holds for nested calls; their worker goes first."""
 
     async def main(pool: catena.WorkerPool) -> None:
         with (
@@ -140,7 +140,7 @@ def test_calls_of_a_routine_inherit_it() -> None:
         # Calls that ran beside it were lost.
         assert all(one.unexpected for one in recorded.of(WorkerExited))
         reasons = [one.reason for one in recorded.of(WorkerExited)]
-        assert any("_block_without_options had not ended 0.5 s" in one for one in reasons), reasons
+        assert any("_block_without_options had not ended 0.45 s" in one for one in reasons), reasons
 
     pooled(main)
 

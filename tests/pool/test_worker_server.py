@@ -89,8 +89,11 @@ def test_it_serves_calls_and_leaves_nothing(tmp_path: Path) -> None:
             with pytest.raises(RuntimeError, match="runs already"):
                 await worker.start()
         assert not path.exists()
+        async with asyncio.timeout(10):
+            while catena.statistics().links:
+                await asyncio.sleep(0.01)
         left = catena.statistics()
-        assert (left.calls, left.sessions, left.links) == (0, 0, 0)
+        assert (left.calls, left.sessions) == (0, 0)
 
     run(main())
 
@@ -209,7 +212,7 @@ def test_a_descriptor_gets_one_line(tmp_path: Path) -> None:
     [
         ({"id": "W1"}, "id must be made of"),
         ({"id": "-a"}, "id must be made of"),
-        ({"listen": "localhost:80"}, "listen must be"),
+        ({"listen": "localhost"}, "listen must be"),
         ({"listen": "unix:"}, "listen must be"),
         ({"slots": 0}, "slots must be at least 1"),
         ({"drain_timeout": 0}, "drain_timeout must be positive"),

@@ -7,6 +7,7 @@ trusted here, and a name in it that may call. That is known before anything of i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,9 @@ _OPEN = (
     "whoever reaches this address could run code as this process; pass credentials, or write"
     " insecure=True where the network is as trusted as the process"
 )
+
+_FIRST_SECONDS = 1.0
+"""How long a peer that is refused has for its first message."""
 
 
 class Server:
@@ -167,8 +171,13 @@ class _Handler(grpc.GenericRpcHandler):
 
 
 async def _refuse(context: aio.ServicerContext[Any, Any], peer: str, reason: str) -> None:
-    """Refuse a peer that may not call; nothing that it has sent is read."""
+    """Refuse a peer that may not call; nothing that it has sent is looked at."""
     error = announced(PeerRefused(peer=peer, reason=reason))
+    # Its first message is taken off the stream: where a stream ends while a client of gRPC writes
+    # to it, the client gets an error of its own, and never the status.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_SECONDS):
+            await context.read()
     await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.text())
 
 

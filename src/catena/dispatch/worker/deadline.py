@@ -16,6 +16,9 @@ from catena.context.options import Options, options
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.worker.session import Session
 
+_SOONER = 0.9
+"""Of what calls inherit of a ``kill_after``: the worker that holds up others goes first."""
+
 
 class TimeLeft:
     """The options that a call came with, from when it was sent, or else from when it was read.
@@ -35,7 +38,7 @@ class TimeLeft:
         self._options = Options(
             dispatch_timeout=None if hand_over is None else hand_over / 1e9,
             deadline=None if left is None else monotonic() + left / 1e9 - _in_socket(session),
-            kill_after=inherited,
+            kill_after=None if inherited is None else inherited * _SOONER,
         )
 
     def bind_options(self) -> None:
