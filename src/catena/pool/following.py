@@ -145,7 +145,7 @@ class Follower:
             # Its record is gone: the calls that it has go on.
             self._proxy.part_with(member)
             raise
-        self._proxy.remove_member(member, "its link has ended")
+        self._proxy.remove_member(member, "lost its link")
         if monotonic() - began > _LONGEST:
             pauses.begin_again()
 
