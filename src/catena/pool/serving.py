@@ -12,8 +12,8 @@ from catena.dispatch.worker.sessions import Sessions
 from catena.dispatch.worker.slots import Slots
 from catena.link.link import Link
 from catena.link.server import Server
-from catena.proxy.table import NO_TRUST, ProxyTable
-from catena.security.trust import Trust
+from catena.proxy.table import ProxyTable
+from catena.security.trust import NO_TRUST, Trust
 from catena.standing import copy_members
 
 _LOOK_SECONDS = 0.01

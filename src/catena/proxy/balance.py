@@ -22,13 +22,12 @@ from catena.events import announced
 from catena.proxy.member import Member, raise_refusal
 from catena.proxy.views import Views
 from catena.security.credentials import Credentials
-from catena.security.trust import Trust
+from catena.security.trust import NO_TRUST, Trust
 from catena.targets import is_local
 from catena.wire import codec
 from catena.wire.codec import MemberFacts
 
 _ROUNDS = 2
-_NO_TRUST = Trust()
 _NOTICE_SECONDS = 0.5
 """How often, and how long, a call that finds no worker waits for news of those that there were."""
 
@@ -57,7 +56,7 @@ class Proxy:
         max_waiting: int | None = None,
         watched: bool = False,
         epoch: int = 0,
-        trust: Trust = _NO_TRUST,
+        trust: Trust = NO_TRUST,
         of: Proxy | None = None,
     ) -> None:
         self.id = id

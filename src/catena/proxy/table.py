@@ -7,10 +7,9 @@ import asyncio
 from catena.errors import ProtocolError
 from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
-from catena.security.trust import Trust
+from catena.security.trust import NO_TRUST, Trust
 from catena.wire import codec
 
-NO_TRUST = Trust()
 PROXY_MOST = 256
 """How many pools a worker process knows a way to."""
 

@@ -30,3 +30,7 @@ class Trust:
         if not self.pool:
             return ""
         return dns_name(self.pool, "" if self.shared else worker)
+
+
+NO_TRUST = Trust()
+"""Nothing is shown, and nobody on another machine is called."""
