@@ -30,17 +30,10 @@ from tests.security.ends import (
     is_served,
     link_to,
     make_folders,
-    witness,
 )
 from tests.support import run
 
 NOISE = (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", bytes(999))
-
-
-@pytest.fixture
-def unpickled(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """A witness: whatever is unpickled at the worker."""
-    return witness(monkeypatch)
 
 
 def hostile_tls(
