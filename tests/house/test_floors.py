@@ -19,6 +19,7 @@ ROOMS: list[tuple[str, ...]] = [
         "link_errors",
         "grpc_loading",
         "ids",
+        "members",
         "standing",
         "targets",
         "wording",
@@ -50,7 +51,8 @@ BESIDE = ("catena.telemetry", "catena.collect")
 # These import not even all of floor 1: discovery announces nothing and keeps no state of Catena's.
 NARROW = {
     "catena.discovery": {
-        f"catena.{name}" for name in ("errors", "ids", "wording", "facts", "escape", "targets")
+        f"catena.{name}"
+        for name in ("errors", "ids", "members", "wording", "facts", "escape", "targets")
     }
 }
 

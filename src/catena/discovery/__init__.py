@@ -10,8 +10,9 @@ from catena.discovery.announcement import Announcement, announce
 from catena.discovery.forms import source_of
 from catena.discovery.listed import ListedMembers
 from catena.discovery.looking import LookingSource
-from catena.discovery.source import Medium, MemberSource
+from catena.discovery.medium import Medium
 from catena.ids import MemberRecord
+from catena.members import MemberSource
 
 __all__ = [
     "Announcement",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from catena.discovery.listed import ListedMembers
 from catena.discovery.looking import LookingSource
+from catena.discovery.medium import Medium
 from catena.discovery.records import split_address
-from catena.discovery.source import Medium, MemberSource
 from catena.escape import printable
 from catena.ids import MemberRecord
+from catena.members import MemberSource
 
 FORMS = """\
 dir:/shared/workers              records in a folder

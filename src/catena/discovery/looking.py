@@ -13,7 +13,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-from catena.discovery.source import Medium
+from catena.discovery.medium import Medium
 from catena.ids import MemberRecord
 from catena.wording import reason
 

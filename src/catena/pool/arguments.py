@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal, cast, get_args
 
 from catena.ids import MemberRecord
+from catena.members import Launcher
 from catena.pickling.references import find_reference
 from catena.pool.bootstrap import split_name
 from catena.pool.recycling import memory_is_known
@@ -95,6 +96,14 @@ def checked_discovery(value: object) -> Where | None:
     # It opens and asks nothing before it is read.
     source_of(where)
     return where
+
+
+def checked_launcher(value: object) -> Launcher | None:
+    """Return what launches workers, or None. Raises TypeError for what cannot launch any."""
+    needed = ("count", "launch", "members", "close")
+    if value is not None and not all(hasattr(value, one) for one in needed):
+        raise TypeError(f"launcher must have {', '.join(needed)}, it is {value!r}")
+    return cast("Launcher | None", value)
 
 
 def checked_trust(folder: Any, name: str, *, insecure: object) -> Trust:

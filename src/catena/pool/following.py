@@ -12,12 +12,14 @@ import asyncio
 import contextvars
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from catena.errors import CatenaError, WorkerStartError
 from catena.ids import MemberRecord
+from catena.members import MemberSource
+from catena.pool.workers import raise_failures
 from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
 from catena.wire.codec import MemberFacts
@@ -27,19 +29,9 @@ _FIRST, _LONGEST = 0.1, 10.0
 
 _OTHER = "at %s is worker %s, and not %s as its record says; it gets no calls"
 
+_LOST_SOURCE = "%s no longer says which workers there are; those that are known stay"
+
 _log = logging.getLogger("catena.pool")
-
-
-class MemberSource(Protocol):
-    """Finds workers; ``catena.discovery`` has those that there are."""
-
-    def members(self) -> Any:
-        """Return an asynchronous iterator over all records, now and after each change."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of what it reads from."""
-        ...
 
 
 class Pauses:
@@ -58,47 +50,87 @@ class Pauses:
         self._next = _FIRST
 
 
+class Followers:
+    """Whom a pool follows: where its workers are found, and what has them launched."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._all: list[Follower] = []
+        self._news = asyncio.Event()
+
+    def follow(
+        self, source: MemberSource, most: int | None = None, *, launched: bool = False
+    ) -> Follower:
+        """Make members of the workers of a source, at most so many; return what does that."""
+        made = Follower(source, self._proxy, self._news.set, most, launched=launched)
+        self._all.append(made)
+        return made
+
+    async def await_members(self, many: int, seconds: float, of: Follower | None = None) -> None:
+        """Wait until so many are members, all together or of one source; at most so many seconds.
+
+        Raises an ExceptionGroup of WorkerStartError when there are not, and what a source raised.
+        """
+        counted = self._all if of is None else [of]
+        try:
+            async with asyncio.timeout(seconds):
+                while sum(one.count_members() for one in counted) < many:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            found = sum(one.count_members() for one in counted)
+            cause = f"{found} of {many} workers were found within {seconds:g} s"
+            raise_failures([WorkerStartError(worker="any", cause=cause)])
+
+    async def stop(self) -> None:
+        """Follow no more; the members stay as they are."""
+        await asyncio.gather(*(one.stop() for one in self._all))
+
+
 class Follower:
     """Makes members of a pool's proxy out of the records of a source.
 
-    At most ``most`` workers are used at a time, None for all. While it follows, calls that find no
-    worker wait for one.
+    At most ``most`` workers are used at a time, None for all. ``changed`` is called when one is
+    there. Those that were ``launched`` for this pool are known by their very certificate, where
+    their record has one; what else is found may have any record. While it follows, calls that find
+    no worker wait for one.
     """
 
-    def __init__(self, source: MemberSource, proxy: Proxy, most: int | None = None) -> None:
+    def __init__(
+        self,
+        source: MemberSource,
+        proxy: Proxy,
+        changed: Callable[[], object],
+        most: int | None = None,
+        *,
+        launched: bool = False,
+    ) -> None:
         self._source = source
         self._proxy = proxy
+        self._launched = launched
+        self._kind = "launcher" if launched else "discovery"
         self._room = None if most is None else asyncio.Semaphore(most)
         self._known: dict[MemberRecord, asyncio.Task[None]] = {}
         self._reported: set[MemberRecord] = set()
-        self._joined = asyncio.Event()
-        proxy.expect_members("discovery", expected=True)
+        self._members: set[Member] = set()
+        self._failure: Exception | None = None
+        self._changed = changed
+        proxy.expect_members(self._kind, expected=True)
         self._following = self._begin_task(self._follow())
 
-    async def await_quorum(self, many: int, seconds: float) -> list[WorkerStartError]:
-        """Wait until so many are found, at most so many seconds; return why they were not."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._count_found() < many:
-                    self._joined.clear()
-                    await self._joined.wait()
-        except TimeoutError:
-            found = self._count_found()
-            cause = f"{found} of {many} workers were found within {seconds:g} s"
-            return [WorkerStartError(worker="any", cause=cause)]
-        return []
+    def count_members(self) -> int:
+        """Return how many workers of the source are members. Raises what the source has raised."""
+        if self._failure is not None:
+            raise self._failure
+        return len(self._members)
 
-    def _count_found(self) -> int:
-        return sum(one.found for one in self._proxy.members)
-
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Follow no more; the members stay as they are."""
         tasks = [self._following, *self._known.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._proxy.expect_members("discovery", expected=False)
-        await self._source.close()
+        self._proxy.expect_members(self._kind, expected=False)
 
     def _begin_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # In an empty Context: it outlives whoever opened the pool.
@@ -106,11 +138,20 @@ class Follower:
         return loop.create_task(work, context=contextvars.Context())
 
     async def _follow(self) -> None:
-        async for records in self._source.members():
-            for record in [*self._known.keys() - records]:
-                self._known.pop(record).cancel()
-            for record in records - self._known.keys():
-                self._known[record] = self._begin_task(self._keep(record))
+        try:
+            async for records in self._source.members():
+                self._follow_records(records)
+        except Exception as error:
+            _log.exception(_LOST_SOURCE, self._kind)
+            self._failure = error
+            self._proxy.expect_members(self._kind, expected=False)
+            self._changed()
+
+    def _follow_records(self, records: frozenset[MemberRecord]) -> None:
+        for record in [*self._known.keys() - records]:
+            self._known.pop(record).cancel()
+        for record in records - self._known.keys():
+            self._known[record] = self._begin_task(self._keep(record))
 
     async def _keep(self, record: MemberRecord) -> None:
         """Keep a worker a member of the pool for as long as there is a record of it."""
@@ -125,7 +166,7 @@ class Follower:
 
     async def _hold_link(self, record: MemberRecord, pauses: Pauses) -> None:
         """Reach a worker and have it get calls until its link ends."""
-        member = self._proxy.make_member(MemberFacts(record.id, record.target, found=True))
+        member = self._proxy.make_member(self._read_facts(record))
         try:
             caller = await member.reach_worker()
         except (CatenaError, OSError) as error:
@@ -145,6 +186,8 @@ class Follower:
             # Its record is gone: the calls that it has go on.
             self._proxy.part_with(member)
             raise
+        finally:
+            self._members.discard(member)
         self._proxy.remove_member(member, "lost its link")
         if monotonic() - began > _LONGEST:
             pauses.begin_again()
@@ -160,5 +203,16 @@ class Follower:
             return False
         member.worker = shown
         self._proxy.add_member(member)
-        self._joined.set()
+        self._members.add(member)
+        self._changed()
         return True
+
+    def _read_facts(self, record: MemberRecord) -> MemberFacts:
+        """Return what a record says of a worker, and how that has to prove who it is.
+
+        Where the id is not known, or a certificate names the pool alone, that name is all there is
+        to be proved. A certificate in a record counts where the record itself can be trusted.
+        """
+        shared = not record.id or record.name == self._proxy.trust.name_for("")
+        leaf = record.leaf if self._launched and record.leaf else b""
+        return MemberFacts(record.id, record.target, found=True, shared=shared, leaf=leaf)

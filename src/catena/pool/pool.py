@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from catena.dispatch.dispatcher import Dispatcher, bind_way
-from catena.dispatch.kinds import Calls
 from catena.dispatch.open_pools import (
     claim_default,
     find_default,
@@ -26,29 +25,29 @@ from catena.dispatch.open_pools import (
 )
 from catena.errors import ForkedPool, NoPool, WorkerStartError
 from catena.ids import MemberRecord
+from catena.members import Launcher
 from catena.pool import forking
 from catena.pool.arguments import Logging, Loop, Restart, checked_number, count_processors
 from catena.pool.bootstrap import check_started_as
-from catena.pool.broadcast import call_each
+from catena.pool.changes import WorkerChanges
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.process import Worker
 from catena.pool.running import RunningPool
 from catena.pool.settings import check_settings
-from catena.pool.upkeep import Upkeep
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-class WorkerPool:
+class WorkerPool(WorkerChanges):
     """Worker processes that live as long as an ``async with`` block, or are found by ``discovery``.
 
     ``spawn`` is the number of workers that are started on this machine: by default one for each
-    CPU, and none with ``discovery``, which says where others are found, as ``catena.discovery``
-    explains; the pool neither starts nor ends those. Opening waits until ``quorum`` of them are
-    there, at most ``quorum_timeout`` seconds. At most ``max_found`` are used, None for all. Those
-    on other machines are called with the folder of ``credentials``, and have to prove that they are
-    workers of the pool of that ``name``; where it is ``insecure``, nobody proves anything.
+    CPU, and none with ``discovery`` or ``launcher``. ``discovery`` says where others are found, as
+    ``catena.discovery`` explains; the pool neither starts nor ends those, and at most ``max_found``
+    are used, None for all. A ``launcher``, as ``catena.engines`` has them, starts workers elsewhere
+    for the pool, and ends them. Opening waits until ``quorum`` of those that are found or launched
+    are there, by default one that is found and all that are launched, for at most
+    ``quorum_timeout`` seconds. Those on other machines are called with the folder of
+    ``credentials``, and have to prove that they are workers of the pool of that ``name``; where it
+    is ``insecure``, nobody proves anything.
     ``start_timeout`` is how many seconds they may take to come up, ``stop_timeout`` how many they
     may take to clean up before they are ended by force. ``loop`` is the event loop that they run:
     "uvloop", "asyncio", or "auto", the default, for which CATENA_LOOP may name one of the two, and
@@ -86,9 +85,6 @@ class WorkerPool:
     not come up; constructing raises TypeError and ValueError for a wrong option.
     """
 
-    _opened_by = 0
-    """The process that has opened it, 0 while it is closed; also where its options were refused."""
-
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
         spawn: int | None = None,
@@ -114,7 +110,8 @@ class WorkerPool:
         prefix: bool = False,
         logging: Logging = "worker",
         discovery: str | Sequence[str | MemberRecord] | None = None,
-        quorum: int = 1,
+        launcher: Launcher | None = None,
+        quorum: int | None = None,
         quorum_timeout: float = 30.0,
         max_found: int | None = None,
         credentials: str | os.PathLike[str] | None = None,
@@ -122,7 +119,8 @@ class WorkerPool:
         insecure: bool = False,
     ) -> None:
         asked = checked_number("spawn", spawn, least=1)
-        self._spawn = asked or (0 if discovery is not None else count_processors())
+        others = discovery is not None or launcher is not None
+        self._spawn = asked or (0 if others else count_processors())
         self._default = default
         self._settings = check_settings(
             start_timeout=start_timeout,
@@ -145,6 +143,7 @@ class WorkerPool:
             prefix=prefix,
             logging=logging,
             discovery=discovery,
+            launcher=launcher,
             quorum=quorum,
             quorum_timeout=quorum_timeout,
             max_found=max_found,
@@ -180,23 +179,6 @@ class WorkerPool:
             )
 
         def __exit__(self, *_: object) -> None: ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the pool was opened here and not closed since, and its event loop still runs."""
-        return self.is_here and self._home is not None and self._home.is_running()
-
-    @property
-    def is_here(self) -> bool:
-        """Whether this process has opened the pool and not closed it since."""
-        return self._opened_by == os.getpid()
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """What calls to this pool go through. Raises NoPool when it is not open."""
-        if self.way is None or not self._opened_by:
-            raise NoPool(routine="", reason="the pool is not open")
-        return self.way
 
     async def open(self) -> Self:
         """Start the workers and return the pool; it serves where it is bound, or as the default.
@@ -241,35 +223,6 @@ class WorkerPool:
         else:
             raise RuntimeError("a pool is closed on the event loop that it was opened on")
 
-    async def restart(self) -> None:
-        """Start a worker for each that died and was not replaced.
-
-        Raises an ExceptionGroup of WorkerStartError for those that do not come up, and NoPool when
-        the pool is not open.
-        """
-        await self._upkeep_here().restart()
-
-    async def drain(self, worker: str) -> None:
-        """Put another worker in the place of this one, which answers the calls that it has.
-
-        Those that are open after ``drain_timeout`` fail with WorkerLost. Raises ValueError for an
-        id that no worker has, WorkerStartError when the other one does not come up (then this one
-        stays), and NoPool when the pool is not open.
-        """
-        await self._upkeep_here().drain(worker)
-
-    async def resize(self, workers: int) -> None:
-        """Have so many workers; those that are too many answer the calls that they have, and end.
-
-        Raises TypeError and ValueError for a wrong number, an ExceptionGroup of WorkerStartError
-        for workers that do not come up, and NoPool when the pool is not open.
-        """
-        many = checked_number("workers", workers, least=1)
-        if many is None:
-            raise TypeError("workers must be a whole number, it is None")
-        await self._upkeep_here().resize(many)
-        self._spawn = many
-
     @contextmanager
     def bound(self) -> Generator[Self]:
         """Have the calls that are made within the block go to this pool, whoever opened it.
@@ -278,20 +231,6 @@ class WorkerPool:
         """
         with bind_way(self.dispatcher):
             yield self
-
-    async def broadcast(
-        self, routine: Calls[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> dict[str, T]:
-        """Call a routine once on each worker, all at once; return the results by worker.
-
-        Each call gets a fork of the caller's chain: what the routine sets stays there. When all
-        have ended, raises one ExceptionGroup of what they raised. Raises TypeError for a stream
-        and for wrong arguments, and NoPool when the pool is not open.
-        """
-        way, running = self.dispatcher, self._running
-        proxy = None if running is None else running.proxy
-        members = () if proxy is None else tuple(proxy.members)
-        return await call_each(way, members, routine, args, kwargs)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -368,17 +307,6 @@ class WorkerPool:
             finally:
                 self._opened_by = 0
                 release_pool(self)
-
-    def _upkeep_here(self) -> Upkeep:
-        """Return what keeps up the workers. Raises NoPool and RuntimeError where that cannot be."""
-        upkeep = None if self._running is None else self._running.upkeep
-        if upkeep is None or not self.is_open:
-            raise NoPool(routine="", reason="the pool is not open")
-        if self._home is not asyncio.get_running_loop():
-            raise RuntimeError(
-                "a pool's workers are changed on the event loop that it was opened on"
-            )
-        return upkeep
 
     def _list_workers(self) -> list[Worker]:
         return [] if self._running is None else self._running.workers.all

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
+from contextlib import AsyncExitStack
 
+from catena.errors import WorkerStartError
 from catena.ids import new_id
-from catena.pool.arguments import Where
-from catena.pool.following import Follower
+from catena.members import Launcher, MemberSource
+from catena.pool.following import Follower, Followers
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.output import OutputRelay
 from catena.pool.settings import Settings
@@ -17,6 +20,9 @@ from catena.pool.workers import LocalWorkers, raise_failures
 from catena.proxy.balance import Proxy
 from catena.proxy.watch import Watch
 from catena.wire.codec import MemberFacts
+
+_CLOSING_SECONDS = 60.0
+"""How long a source of workers may take to close: a launcher ends its workers then."""
 
 
 class RunningPool:
@@ -33,7 +39,10 @@ class RunningPool:
         )
         self.proxy: Proxy | None = None
         self.upkeep: Upkeep | None = None
-        self.follower: Follower | None = None
+        self.followers: Followers | None = None
+        self._launched: Follower | None = None
+        # What is followed, to be closed at the end.
+        self._sources: list[MemberSource] = []
 
     async def start(self, many: int, heartbeat: Heartbeat) -> Proxy:
         """Start so many workers, which each beat looks after; return the way to them.
@@ -41,6 +50,9 @@ class RunningPool:
         Raises an ExceptionGroup of WorkerStartError; ``stop`` takes away what was made until then.
         """
         settings, workers = self._settings, self.workers
+        if settings.launcher is not None:
+            self._sources.append(settings.launcher)
+            await self._launch(settings.launcher, settings.launcher.count)
         started = await workers.start(many)
         proxy = self.proxy = Proxy(
             new_id(),
@@ -50,7 +62,7 @@ class RunningPool:
             strict=settings.strict,
             watched=True,
             max_waiting=settings.max_waiting,
-            trust=settings.trust,
+            trust=settings.find_trust(),
         )
         raise_failures(await proxy.connect_all())
         settings.restarts.begin_again()
@@ -61,17 +73,50 @@ class RunningPool:
         watch = Watch(proxy.list_watched, keeper, settings.unresponsive_after)
         upkeep = self.upkeep
         heartbeat.on_beat = lambda: (watch.look(), upkeep.look_for_overtime())
-        if settings.discovery is not None:
-            await self._find_workers(settings.discovery, proxy)
+        await self._follow_others(proxy)
         return proxy
 
-    async def _find_workers(self, where: Where, proxy: Proxy) -> None:
-        """Follow the workers that are found; wait until there are as many as were asked for."""
-        from catena.discovery import source_of  # noqa: PLC0415 - only where it is asked for
+    async def _launch(self, launcher: Launcher, many: int) -> None:
+        """Have so many workers launched. Raises what the launcher does, and WorkerStartError."""
+        seconds = self._settings.quorum_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await launcher.launch(many)
+        except TimeoutError:
+            cause = f"the launcher did not take on {many} workers within {seconds:g} s"
+            raise_failures([WorkerStartError(worker="any", cause=cause)])
 
-        settings = self._settings
-        follower = self.follower = Follower(source_of(where), proxy, settings.max_found)
-        raise_failures(await follower.await_quorum(settings.quorum, settings.quorum_timeout))
+    async def _follow_others(self, proxy: Proxy) -> None:
+        """Follow the workers that others start; wait until there are as many as were asked for."""
+        settings, followers = self._settings, Followers(proxy)
+        self.followers, quorum = followers, 0
+        if settings.launcher is not None:
+            self._launched = followers.follow(settings.launcher, launched=True)
+            quorum += settings.launcher.count
+        if settings.discovery is not None:
+            from catena.discovery import source_of  # noqa: PLC0415 - only where it is asked for
+
+            source = source_of(settings.discovery)
+            self._sources.append(source)
+            followers.follow(source, settings.max_found)
+            quorum += 1
+        wanted = quorum if settings.quorum is None else settings.quorum
+        await followers.await_members(wanted, settings.quorum_timeout)
+
+    @property
+    def has_launcher(self) -> bool:
+        """Whether workers are launched for it."""
+        return self._launched is not None
+
+    async def launch(self, many: int) -> None:
+        """Have so many launched workers, and wait until they are there.
+
+        Raises what the launcher does, and an ExceptionGroup of WorkerStartError.
+        """
+        launcher, followers = self._settings.launcher, self.followers
+        if launcher is not None and followers is not None:
+            await self._launch(launcher, many)
+            await followers.await_members(many, self._settings.quorum_timeout, self._launched)
 
     def list_found(self) -> list[str]:
         """Return the ids of the workers that were found."""
@@ -80,12 +125,20 @@ class RunningPool:
 
     async def stop(self) -> None:
         """End the links, and then the workers."""
-        try:
-            if self.follower is not None:
-                await self.follower.close()
-            if self.upkeep is not None:
-                await self.upkeep.stop()
+        async with AsyncExitStack() as stack:
+            # From the last to the first.
+            stack.push_async_callback(self.workers.stop)
+            for source in self._sources:
+                stack.push_async_callback(_close_source, source)
             if self.proxy is not None:
-                await self.proxy.close()
-        finally:
-            await self.workers.stop()
+                stack.push_async_callback(self.proxy.close)
+            if self.upkeep is not None:
+                stack.push_async_callback(self.upkeep.stop)
+            if self.followers is not None:
+                stack.push_async_callback(self.followers.stop)
+
+
+async def _close_source(source: MemberSource) -> None:
+    """Let go of what was followed; workers that were launched end. Raises TimeoutError."""
+    async with asyncio.timeout(_CLOSING_SECONDS):
+        await source.close()

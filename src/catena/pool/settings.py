@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from catena.members import Launcher
 from catena.pool.arguments import (
     Logging,
     Restart,
@@ -13,6 +14,7 @@ from catena.pool.arguments import (
     checked_discovery,
     checked_end,
     checked_function,
+    checked_launcher,
     checked_loop,
     checked_memory,
     checked_number,
@@ -45,7 +47,8 @@ class Settings:
 
     ``worker`` is what each worker is given, as JSON has it. ``beat`` is how many seconds pass
     between two looks at the workers. With ``forwards_records`` they send what they log. At most
-    ``max_found`` of the workers that ``discovery`` names are used, None for all.
+    ``max_found`` of the workers that ``discovery`` names are used, None for all. ``quorum`` is how
+    many of others' workers have to be there, None for those of the launcher, and one that is found.
     """
 
     worker: dict[str, Any]
@@ -61,10 +64,16 @@ class Settings:
     prefix: bool
     forwards_records: bool
     discovery: Where | None
-    quorum: int
+    launcher: Launcher | None
+    quorum: int | None
     quorum_timeout: float
     max_found: int | None
     trust: Trust
+
+    def find_trust(self) -> Trust:
+        """Return how workers on other machines are called: what a launcher says goes first."""
+        made: Trust | None = getattr(self.launcher, "trust", None)
+        return self.trust if made is None else made
 
 
 def check_settings(**given: Any) -> Settings:
@@ -100,7 +109,8 @@ def check_settings(**given: Any) -> Settings:
         prefix=checked_switch("prefix", given["prefix"]),
         forwards_records=checked_choice("logging", given["logging"], Logging) == "parent",
         discovery=checked_discovery(given["discovery"]),
-        quorum=numbers["quorum"] or 0,
+        launcher=checked_launcher(given["launcher"]),
+        quorum=numbers["quorum"],
         quorum_timeout=seconds["quorum_timeout"],
         max_found=numbers["max_found"],
         trust=checked_trust(given["credentials"], given["name"], insecure=given["insecure"]),

@@ -58,7 +58,7 @@ class Member:
         watched: bool = False,
         original: Member | None = None,
     ) -> None:
-        self.worker, self.target, self.found = facts
+        self.worker, self.target, self.found, self._shared, self._leaf = facts
         self.caller: WorkerConnection | None = None
         self.exit: asyncio.Future[str] | None = None
         self._views: WeakSet[Member] = WeakSet()
@@ -124,7 +124,7 @@ class Member:
     @property
     def facts(self) -> MemberFacts:
         """What a proxy says of it."""
-        return MemberFacts(self.worker, self.target, self.found)
+        return MemberFacts(self.worker, self.target, self.found, self._shared, self._leaf)
 
     def cut_link(self, reason: str) -> None:
         """End the link at once; the calls that it has fail for that reason."""
@@ -190,7 +190,8 @@ class Member:
             # Whoever was found does not get to know what only the pool's own workers do.
             b"" if self.found else proxy.secret,
             credentials=trust.credentials,
-            verify=trust.name_for(self.worker),
+            verify=trust.name_for("" if self._shared else self.worker),
+            leaf=self._leaf or None,
             insecure=trust.insecure,
         )
 

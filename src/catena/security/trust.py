@@ -15,21 +15,21 @@ from catena.security.names import dns_name
 class Trust:
     """Credentials to call with, None without any, and the pool whose workers are called.
 
-    Each worker has to prove that it is ``<id>.<pool>.catena``, or ``<pool>.catena`` where they have
-    one ``shared`` certificate, or where its id is not known beforehand. Where it is ``insecure``,
-    nobody proves anything.
+    Each worker has to prove that it is ``<id>.<pool>.catena``, or ``<pool>.catena`` where several
+    share a certificate, or where its id is not known beforehand. Where it is ``insecure``, nobody
+    proves anything.
     """
 
     credentials: Credentials | None = None
     pool: str = ""
-    shared: bool = False
     insecure: bool = False
 
     def name_for(self, worker: str) -> str:
-        """Return the name that a worker has to prove, empty where none is known."""
-        if not self.pool:
-            return ""
-        return dns_name(self.pool, "" if self.shared else worker)
+        """Return the name that a worker has to prove, empty where none is known.
+
+        Without an id that is the pool's.
+        """
+        return dns_name(self.pool, worker) if self.pool else ""
 
 
 NO_TRUST = Trust()

@@ -83,12 +83,16 @@ def decode_frame(data: bytes) -> Frame:
 class MemberFacts(NamedTuple):
     """What a proxy says of a worker: its id, its gRPC target, and whether the pool has found it.
 
-    One that was found was not started by the pool, and does not know the pool's secret.
+    One that was found was not started by the pool, and does not know the pool's secret. Where the
+    certificate is ``shared`` by several workers, its id is not what it has to prove; ``leaf`` is
+    the one certificate, as PEM, that it may show, empty for any that is trusted.
     """
 
     worker: str
     target: str
     found: bool = False
+    shared: bool = False
+    leaf: bytes = b""
 
 
 class ProxyFacts(NamedTuple):
@@ -106,7 +110,13 @@ def encode_proxy(id: bytes, members: Sequence[MemberFacts], epoch: int = 0) -> b
     """Return the encoded form of the proxy of a pool."""
     message = pb.Proxy(id=id, epoch=epoch)
     for one in members:
-        message.members.add(worker=one.worker, target=one.target, found=one.found)
+        message.members.add(
+            worker=one.worker,
+            target=one.target,
+            found=one.found,
+            shared=one.shared,
+            leaf=one.leaf,
+        )
     return message.SerializeToString()
 
 
@@ -116,8 +126,11 @@ def decode_proxy(data: bytes) -> ProxyFacts:
         message = pb.Proxy.FromString(data)
     except DecodeError as error:
         raise ProtocolError(reason=f"a proxy does not parse: {error}") from None
-    members = tuple(MemberFacts(one.worker, one.target, one.found) for one in message.members)
-    return ProxyFacts(message.id, members, message.epoch)
+    return ProxyFacts(message.id, tuple(map(_read_member, message.members)), message.epoch)
+
+
+def _read_member(one: pb.Proxy.Member) -> MemberFacts:
+    return MemberFacts(one.worker, one.target, one.found, one.shared, one.leaf)
 
 
 # ---- frames that carry a payload, a chain or both; their fields stand in pb.Frame itself

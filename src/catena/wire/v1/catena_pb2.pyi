@@ -212,14 +212,18 @@ class Piece(_message.Message):
 class Proxy(_message.Message):
     __slots__ = ("id", "members", "epoch")
     class Member(_message.Message):
-        __slots__ = ("worker", "target", "found")
+        __slots__ = ("worker", "target", "found", "shared", "leaf")
         WORKER_FIELD_NUMBER: _ClassVar[int]
         TARGET_FIELD_NUMBER: _ClassVar[int]
         FOUND_FIELD_NUMBER: _ClassVar[int]
+        SHARED_FIELD_NUMBER: _ClassVar[int]
+        LEAF_FIELD_NUMBER: _ClassVar[int]
         worker: str
         target: str
         found: bool
-        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ..., found: bool = ...) -> None: ...
+        shared: bool
+        leaf: bytes
+        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ..., found: bool = ..., shared: bool = ..., leaf: _Optional[bytes] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
