@@ -27,6 +27,10 @@ class Secured(Fleet):
         super().__init__(folder)
         self.certs = folder / "certs"
         self.authority = make_authority(datetime.now(UTC), 1)
+        self._stranger = make_authority(datetime.now(UTC), 1)
+        # Whether callers do not know the authority of workers; whether workers share a name.
+        self.issues_strangely = self.shares = False
+        self.leafs: dict[str, bytes] = {}
 
     def issue(self, name: str, holder: Any, authority: Authority | None = None) -> Path:
         """Make a folder of credentials, and return it."""
@@ -35,8 +39,18 @@ class Secured(Fleet):
         return self.certs / name
 
     def _listen(self, name: str) -> list[str]:
-        folder = self.issue(name, name_worker("shop", name))
+        holder = name_worker("shop", "" if self.shares else name)
+        folder = self.issue(name, holder)
+        if self.issues_strangely:
+            self._replace_certificate(folder, holder)
+        self.leafs[name] = (folder / "cert.pem").read_bytes()
         return ["127.0.0.1:0", "--certs", str(folder), "--pool", "shop"]
+
+    def _replace_certificate(self, folder: Path, holder: Any) -> None:
+        """Have a worker show what an authority has issued that only workers know."""
+        known = (folder / "ca.pem").read_bytes()
+        write_pair(folder, issue_pair(self._stranger, holder, datetime.now(UTC), 1))
+        (folder / "ca.pem").write_bytes(known + (folder / "ca.pem").read_bytes())
 
 
 def with_secured(folder: Path, work: Callable[[Secured], Awaitable[None]]) -> None:

@@ -36,6 +36,7 @@ class Fleet:
         self.folder = folder / "workers"
         self.folder.mkdir(mode=0o700)
         self.processes: dict[str, subprocess.Popen[str]] = {}
+        self.targets: dict[str, str] = {}
 
     @property
     def where(self) -> str:
@@ -61,7 +62,9 @@ class Fleet:
         )
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert json.loads(line)["id"] == name
+        announced = json.loads(line)
+        assert announced["id"] == name
+        self.targets[name] = announced["target"]
         return process.pid
 
     def end(self, name: str, number: int = signal.SIGKILL) -> None:

@@ -47,6 +47,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 )
 @click.option("--certs", metavar="FOLDER", help="Its credentials, which HOST:PORT needs.")
 @click.option("--pool", default="", metavar="NAME", help="The pool that its certificate names.")
+@click.option(
+    "--shared-certificate",
+    is_flag=True,
+    help="Its certificate names the pool and no worker: several have the same one.",
+)
 @click.option("--callers", metavar="FILE", help="Who may call; default: who has the pool's name.")
 @click.option(
     "--insecure",

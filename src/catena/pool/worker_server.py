@@ -47,7 +47,8 @@ class WorkerServer:
     ``listen`` is where it listens: ``unix:`` and the path of a socket, or ``host:port``. There both
     ends prove who they are: ``certs`` is its folder of credentials, ``pool`` the name of the pool
     that is in its certificate, and ``callers`` says who may call, as a list of names or a file of
-    them; without it all may who have a name under that of the pool. Whoever reaches the address may
+    them; without it all may who have a name under that of the pool. Where the certificate is one
+    ``shared_certificate`` for several workers, it names the pool and no worker. Whoever reaches the address may
     run code there where it is ``insecure``. ``id`` is its name, made of small letters, digits and
     dashes; it is drawn where none is given. ``announce`` says how pools learn of it: ``dir:`` and a
     folder that they read, ``fd:`` and the number of a descriptor, or ``stdout``; several are
@@ -82,6 +83,7 @@ class WorkerServer:
         health: str | None = None,
         certs: str | os.PathLike[str] | None = None,
         pool: str = "",
+        shared_certificate: bool = False,
         callers: Iterable[str] | os.PathLike[str] | None = None,
         insecure: bool = False,
     ) -> None:
@@ -103,6 +105,7 @@ class WorkerServer:
         self._strict = checked_switch("strict", strict)
         self._health = health
         self._pool = pool
+        self._is_shared = checked_switch("shared_certificate", shared_certificate)
         insecure = checked_switch("insecure", insecure)
         credentials = None if certs is None else Credentials(certs)
         self._trust = Trust(credentials, pool, insecure=insecure)
@@ -117,7 +120,7 @@ class WorkerServer:
     def record(self) -> MemberRecord:
         """What is announced."""
         is_named = self._pool and not is_local(self.target)
-        name = dns_name(self._pool, self.id) if is_named else ""
+        name = dns_name(self._pool, "" if self._is_shared else self.id) if is_named else ""
         return MemberRecord(self.id, self.target, name, self.tags)
 
     async def start(self) -> Self:
