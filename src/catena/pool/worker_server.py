@@ -48,17 +48,17 @@ class WorkerServer:
     ends prove who they are: ``certs`` is its folder of credentials, ``pool`` the name of the pool
     that is in its certificate, and ``callers`` says who may call, as a list of names or a file of
     them; without it all may who have a name under that of the pool. Where the certificate is one
-    ``shared_certificate`` for several workers, it names the pool and no worker. Whoever reaches the address may
-    run code there where it is ``insecure``. ``id`` is its name, made of small letters, digits and
-    dashes; it is drawn where none is given. ``announce`` says how pools learn of it: ``dir:`` and a
-    folder that they read, ``fd:`` and the number of a descriptor, or ``stdout``; several are
-    allowed. ``tags`` are words that the record has. ``slots``, ``max_calls_in_flight``, ``refuse``
-    and ``strict`` are explained at WorkerPool. ``lifespan`` names a function, as "module:function",
-    that returns an asynchronous context manager: it is entered before the worker listens, and left
-    after its last call. ``drain_timeout`` is how many seconds the calls that it has may take when
-    it is stopped, ``stop_timeout`` how many they may take to clean up when they are cancelled after
-    that. ``health`` is an address, ``host:port``, at which gRPC's standard health service says
-    whether it serves.
+    ``shared_certificate`` for several workers, it names the pool and no worker. Whoever reaches the
+    address may run code there where it is ``insecure``. ``id`` is its name, made of small letters,
+    digits and dashes; it is drawn where none is given. ``announce`` says how pools learn of it:
+    ``dir:`` and a folder that they read, ``fd:`` and the number of a descriptor, or ``stdout``;
+    several are allowed. ``tags`` are words that the record has. ``slots``, ``max_calls_in_flight``,
+    ``refuse`` and ``strict`` are explained at WorkerPool. ``lifespan`` names a function, as
+    "module:function", that returns an asynchronous context manager: it is entered before the worker
+    listens, and left after its last call. ``drain_timeout`` is how many seconds the calls that it
+    has may take when it is stopped, ``stop_timeout`` how many they may take to clean up when they
+    are cancelled after that. ``health`` is an address, ``host:port``, at which gRPC's standard
+    health service says whether it serves.
 
     ``async with`` starts and stops it; ``start`` and ``stop`` do the same. A process has one.
 
