@@ -253,3 +253,23 @@ def test_a_launcher_that_does_not_answer_fails_in_time() -> None:
         assert raised.group_contains(WorkerStartError, match="did not take on 1 workers")
 
     run(main())
+
+
+@isolated
+def test_launched_workers_end_with_a_pool_that_nobody_closed(tmp_path: Path) -> None:
+    """P12: the event loop has ended, so another one closes the launcher."""
+    fleet = Secured(tmp_path)
+    opened: list[catena.WorkerPool] = []
+    launchers: list[Processes] = []
+
+    async def main() -> None:
+        launchers.append(Processes(fleet, 1))
+        opened.append(await catena.WorkerPool(launcher=launchers[0]).open())
+
+    try:
+        run(main())
+        opened.pop().abandon(wait=True)
+        assert launchers[0].closed == 1
+        assert [one.returncode for one in fleet.processes.values()] == [0]
+    finally:
+        fleet.close()

@@ -265,13 +265,13 @@ class WorkerPool(WorkerChanges):
         release_pool(self)
         if not here or self._running is None:
             return
-        workers = self._running.workers
+        running = self._running
         if wait:
-            workers.stop_blocking()
+            running.stop_blocking()
             return
-        workers.ask_to_end()
+        running.workers.ask_to_end()
         if not sys.is_finalizing():
-            Thread(target=workers.stop_blocking, name="catena-lost-pool").start()
+            Thread(target=running.stop_blocking, name="catena-lost-pool").start()
 
     def _note_open(self) -> Heartbeat:
         """Let other parts of the process know that the pool is open, until it closes."""

@@ -137,6 +137,14 @@ class RunningPool:
             if self.followers is not None:
                 stack.push_async_callback(self.followers.stop)
 
+    def stop_blocking(self) -> None:
+        """End the workers where the pool's event loop has ended: this blocks the thread."""
+        try:
+            if self._launched is not None and self._settings.launcher is not None:
+                asyncio.run(_close_source(self._settings.launcher))
+        finally:
+            self.workers.stop_blocking()
+
 
 async def _close_source(source: MemberSource) -> None:
     """Let go of what was followed; workers that were launched end. Raises TimeoutError."""
