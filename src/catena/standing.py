@@ -1,4 +1,4 @@
-"""How many workers, links, calls and leases this process has now, and which worker it is.
+"""How many workers, members, links, calls and leases this process has now, and which worker it is.
 
 The core keeps these objects in sets of its own. Here it registers functions that count them;
 telemetry calls these whenever it collects metrics, so a gauge is right however late telemetry was
@@ -16,7 +16,7 @@ from weakref import WeakSet
 WORKER = "CATENA_WORKER_ID"
 
 
-Standing = Literal["workers", "links", "calls", "leases"]
+Standing = Literal["workers", "members", "links", "calls", "leases"]
 Numbers = Counter[tuple[str, ...]]
 """How many there are, by their labels."""
 

@@ -42,6 +42,9 @@ ANNOUNCED = {
     "WorkerRecovered",
     "WorkerGivenUp",
     "RoutineOverran",
+    "WorkerJoined",
+    "WorkerLeft",
+    "RecordRefused",
     "HandshakeFailed",
 }
 

@@ -15,9 +15,12 @@ import pytest
 import catena
 from catena.discovery import MemberRecord
 from catena.errors import WorkerStartError
+from catena.events import WorkerJoined, WorkerLeft
 from catena.security.credentials import Credentials
 from catena.security.names import name_caller
 from catena.security.trust import Trust
+from catena.standing import count_now
+from catena.testing import recording
 from tests.pool.found_routines import color, identify_nested, rest_a_while
 from tests.pool.test_found_over_tls import Secured, with_secured
 from tests.pool.test_found_workers import answering, until
@@ -273,3 +276,28 @@ def test_launched_workers_end_with_a_pool_that_nobody_closed(tmp_path: Path) -> 
         assert [one.returncode for one in fleet.processes.values()] == [0]
     finally:
         fleet.close()
+
+
+@isolated
+def test_workers_that_come_and_go_are_announced_and_counted(tmp_path: Path) -> None:
+    """P8, P12: whoever looks after the program sees which workers it has, and why one left."""
+
+    def count() -> int:
+        return count_now("members")["launcher",]
+
+    async def work(fleet: Secured) -> None:
+        launcher = Processes(fleet, 2)
+        with recording(WorkerJoined, WorkerLeft) as seen:
+            async with catena.WorkerPool(launcher=launcher) as pool:
+                assert count() == 2
+                os.kill(launcher.pids["w1"], signal.SIGKILL)
+                await until(lambda: count() == 1)
+                await until(lambda: pool.workers == ("w2",))
+            assert count() == 0
+        joined = seen.of(WorkerJoined)
+        left = {one.worker: one.reason for one in seen.of(WorkerLeft)}
+        assert {one.worker for one in joined} == {"w1", "w2"}
+        assert {one.source for one in joined} == {"launcher"}
+        assert left == {"w1": "its link has ended", "w2": "the pool closes"}
+
+    with_secured(tmp_path, work)

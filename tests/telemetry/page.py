@@ -49,6 +49,8 @@ EXAMPLES = {
     "catena.version.remote": "2.0",
     "catena.worker.cause": "its event loop is blocked",
     "catena.worker.id": "k3x9-1",
+    "catena.member.source": "discovery",
+    "catena.record.expected": "w1",
     "catena.worker.replacement": "k3x9-4",
     "catena.worker.silence": 2.4,
     "error.type": "catena.errors.SerializationError",

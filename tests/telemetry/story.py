@@ -150,6 +150,9 @@ async def story() -> None:
         events.WorkerSuspected("w1", os.getpid(), 2.5, "its event loop is blocked", "in main"),
         events.WorkerRecovered("w1", os.getpid(), 3.5),
         events.WorkerGivenUp("w1", os.getpid(), 30.5),
+        events.WorkerJoined("w1", "10.0.0.5:7800", "discovery"),
+        events.WorkerLeft("w1", "10.0.0.5:7800", "discovery", "its link has ended"),
+        events.RecordRefused("w2", "10.0.0.5:7800", "w1"),
         events.RoutineOverran("w1", os.getpid(), "app.parse", 2.0),
     ):
         announce(fact)

@@ -164,6 +164,41 @@ class WorkerReplaced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerJoined(Event):
+    """A worker that this pool has not started itself gets its calls from now on.
+
+    ``source`` says by whom it is known: "discovery" or "launcher".
+    """
+
+    worker: str
+    target: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLeft(Event):
+    """A worker that this pool has not started itself gets no more calls, for ``reason``.
+
+    It is ``unexpected`` where its link has ended and nobody had withdrawn it.
+    """
+
+    worker: str
+    target: str
+    source: str
+    reason: str
+    unexpected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefused(Event):
+    """At the ``target`` of a member record is another worker than the one ``expected``."""
+
+    worker: str
+    target: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoutineOverran(Event):
     """A routine goes on although its time is up; its worker takes no more calls.
 

@@ -12,23 +12,26 @@ import asyncio
 import contextvars
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
 from catena.errors import CatenaError, WorkerStartError
+from catena.events import RecordRefused, WorkerJoined, WorkerLeft
+from catena.events.bus import announce
 from catena.ids import MemberRecord
 from catena.members import MemberSource
 from catena.pool.workers import raise_failures
 from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
+from catena.standing import copy_members, count_with
 from catena.wire.codec import MemberFacts
 
 _FIRST, _LONGEST = 0.1, 10.0
 """Seconds before the second attempt to reach a worker, and at most before each further one."""
 
-_OTHER = "at %s is worker %s, and not %s as its record says; it gets no calls"
-
+_CLOSES = "the pool closes"
 _LOST_SOURCE = "%s no longer says which workers there are; those that are known stay"
 
 _log = logging.getLogger("catena.pool")
@@ -48,6 +51,16 @@ class Pauses:
     def begin_again(self) -> None:
         """Return to the first."""
         self._next = _FIRST
+
+
+_followers: WeakSet[Follower] = WeakSet()
+"""Those of every pool of this process."""
+
+
+@count_with("members")
+def _count_members() -> Iterator[tuple[str]]:
+    for follower in copy_members(_followers):
+        yield from [(follower.kind,)] * len(follower.members)
 
 
 class Followers:
@@ -108,29 +121,32 @@ class Follower:
         self._source = source
         self._proxy = proxy
         self._launched = launched
-        self._kind = "launcher" if launched else "discovery"
+        self.kind = "launcher" if launched else "discovery"
         self._room = None if most is None else asyncio.Semaphore(most)
         self._known: dict[MemberRecord, asyncio.Task[None]] = {}
         self._reported: set[MemberRecord] = set()
-        self._members: set[Member] = set()
+        self.members: set[Member] = set()
+        self._stopping = False
         self._failure: Exception | None = None
         self._changed = changed
-        proxy.expect_members(self._kind, expected=True)
+        _followers.add(self)
+        proxy.expect_members(self.kind, expected=True)
         self._following = self._begin_task(self._follow())
 
     def count_members(self) -> int:
         """Return how many workers of the source are members. Raises what the source has raised."""
         if self._failure is not None:
             raise self._failure
-        return len(self._members)
+        return len(self.members)
 
     async def stop(self) -> None:
         """Follow no more; the members stay as they are."""
+        self._stopping = True
         tasks = [self._following, *self._known.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._proxy.expect_members(self._kind, expected=False)
+        self._proxy.expect_members(self.kind, expected=False)
 
     def _begin_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # In an empty Context: it outlives whoever opened the pool.
@@ -142,9 +158,9 @@ class Follower:
             async for records in self._source.members():
                 self._follow_records(records)
         except Exception as error:
-            _log.exception(_LOST_SOURCE, self._kind)
+            _log.exception(_LOST_SOURCE, self.kind)
             self._failure = error
-            self._proxy.expect_members(self._kind, expected=False)
+            self._proxy.expect_members(self.kind, expected=False)
             self._changed()
 
     def _follow_records(self, records: frozenset[MemberRecord]) -> None:
@@ -185,10 +201,10 @@ class Follower:
         except asyncio.CancelledError:
             # Its record is gone: the calls that it has go on.
             self._proxy.part_with(member)
+            self._note_left(member, _CLOSES if self._stopping else "its record is gone")
             raise
-        finally:
-            self._members.discard(member)
         self._proxy.remove_member(member, "lost its link")
+        self._note_left(member, "its link has ended", unexpected=True)
         if monotonic() - began > _LONGEST:
             pauses.begin_again()
 
@@ -197,15 +213,25 @@ class Follower:
         if record.id and shown != record.id:
             if record not in self._reported:
                 self._reported.add(record)
-                _log.warning(_OTHER, record.target, shown, record.id)
+                if RecordRefused.listeners:
+                    announce(RecordRefused(shown, record.target, record.id))
             return False
         if self._proxy.find_member(shown) is not None:
             return False
         member.worker = shown
         self._proxy.add_member(member)
-        self._members.add(member)
+        self.members.add(member)
+        if WorkerJoined.listeners:
+            announce(WorkerJoined(shown, record.target, self.kind))
         self._changed()
         return True
+
+    def _note_left(self, member: Member, reason: str, *, unexpected: bool = False) -> None:
+        self.members.discard(member)
+        if WorkerLeft.listeners:
+            announce(
+                WorkerLeft(member.worker, member.target, self.kind, reason, unexpected=unexpected)
+            )
 
     def _read_facts(self, record: MemberRecord) -> MemberFacts:
         """Return what a record says of a worker, and how that has to prove who it is.

@@ -61,6 +61,9 @@ ATTRIBUTES: dict[str, str] = {
     "catena.worker.cause": "Why a worker does not answer, in words.",
     "catena.worker.id": "The worker that runs the call, or that wrote the record.",
     "catena.log.records": "How many log records of a worker were dropped.",
+    "catena.member.source": "Who knows of a worker that the pool did not start: `discovery` "
+    "or `launcher`.",
+    "catena.record.expected": "The worker that a member record names.",
     "catena.worker.replacement": "The worker that took the place of another one.",
     "catena.worker.silence": "For how many seconds a worker had not answered.",
     "code.function.name": "The routine's full name.",

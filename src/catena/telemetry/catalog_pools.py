@@ -22,6 +22,18 @@ _WORKERS = gauge(
     "Workers that this process started.",
     {"catena.state": ("running", "exited")},
 )
+_MEMBERS = gauge(
+    "catena.members",
+    "{worker}",
+    "Workers that get this process's calls and that it did not start.",
+    {"catena.member.source": ("discovery", "launcher")},
+)
+_FOUND = {
+    "catena.worker.id": "worker",
+    "server.address": "target",
+    "catena.member.source": "source",
+}
+_MEMBER = "worker %(catena.worker.id)s at %(server.address)s, known by %(catena.member.source)s,"
 _WORKER = {"catena.worker.id": "worker", "process.pid": "pid"}
 _SILENT = {**_WORKER, "catena.worker.silence": "seconds"}
 _NAME = "worker %(catena.worker.id)s (process %(process.pid)s)"
@@ -65,6 +77,50 @@ WORKERS: tuple[Row, ...] = (
             "catena.worker.id": "worker",
             "catena.worker.replacement": "replacement",
             "catena.exit.reason": "reason",
+        },
+    ),
+    make_row(
+        events.WorkerJoined,
+        _MEMBERS,
+        Log(
+            "catena.member.joined",
+            f"{_MEMBER} gets calls from now on",
+            INFO,
+            POOL,
+        ),
+        fields=_FOUND,
+    ),
+    make_row(
+        events.WorkerLeft,
+        _MEMBERS,
+        Log(
+            "catena.member.left",
+            f"{_MEMBER} gets no more calls%(reason)s",
+            INFO,
+            POOL,
+            unexpected=WARNING,
+        ),
+        fields={**_FOUND, "catena.exit.reason": "reason"},
+    ),
+    make_row(
+        events.RecordRefused,
+        counter(
+            "catena.records.refused",
+            "{record}",
+            "Member records at whose address another worker was found.",
+        ),
+        Log(
+            "catena.record.refused",
+            "worker %(catena.worker.id)s is at %(server.address)s, and not"
+            " %(catena.record.expected)s as its record says; it gets no calls",
+            WARNING,
+            POOL,
+            always=True,
+        ),
+        fields={
+            "catena.worker.id": "worker",
+            "server.address": "target",
+            "catena.record.expected": "expected",
         },
     ),
     make_row(

@@ -72,6 +72,7 @@ class Metrics:
             "catena.worker.calls.active": "calls",
             "catena.proxy.lease.active": "leases",
             "catena.workers": "workers",
+            "catena.members": "members",
             "catena.links": "links",
         }
 
@@ -84,6 +85,7 @@ class Metrics:
             events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
             events.CallRetried: lambda _: count("catena.calls.retried"),
             events.WorkerSuspected: lambda _: count("catena.workers.suspected"),
+            events.RecordRefused: lambda _: count("catena.records.refused"),
             events.WorkerGivenUp: lambda _: count("catena.workers.given_up"),
             events.RoutineOverran: lambda _: count("catena.routines.overran"),
             events.LogRecordsDropped: lambda event: record("catena.log.dropped", event.count),
