@@ -151,7 +151,10 @@ async def story() -> None:
         events.WorkerRecovered("w1", os.getpid(), 3.5),
         events.WorkerGivenUp("w1", os.getpid(), 30.5),
         events.WorkerJoined("w1", "10.0.0.5:7800", "discovery"),
-        events.WorkerLeft("w1", "10.0.0.5:7800", "discovery", "its link has ended"),
+        events.WorkerLeft("w1", "10.0.0.5:7800", "discovery", "its record is gone"),
+        events.WorkerLeft(
+            "w1", "10.0.0.5:7800", "discovery", "its link has ended", unexpected=True
+        ),
         events.RecordRefused("w2", "10.0.0.5:7800", "w1"),
         events.RoutineOverran("w1", os.getpid(), "app.parse", 2.0),
     ):
