@@ -261,7 +261,10 @@ def test_close_sends_what_is_queued_says_goodbye_and_ends() -> None:
 
 
 def test_fail_ends_a_link_once() -> None:
-    """M7: the receiver is given the first reason and no other; frames sent later go nowhere."""
+    """M7: the receiver is given the first reason and no other; the peer gets no more frames.
+
+    Its stream ends, so that it does not take the link for up.
+    """
 
     async def main() -> None:
         link, hand = await link_and_hand()
@@ -274,7 +277,8 @@ def test_fail_ends_a_link_once() -> None:
         assert listener.ends == [first]
         assert recorded.events == [LinkClosed("there", first, "1.0", "1.0")]
         link.send(Cancel(1))
-        assert await hand.nothing()
+        with pytest.raises(ConnectionError, match="the stream ended"):
+            await hand.frame()
         assert "down" in repr(link)
         await link.close()
 

@@ -245,7 +245,10 @@ class WorkerRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerGivenUp(Event):
-    """A worker has not answered for as long as it may, and is killed by its pool."""
+    """A worker has not answered for as long as it may, and is killed by its pool.
+
+    One that the pool has not started has no ``pid`` here, and loses its link.
+    """
 
     worker: str
     pid: int

@@ -14,7 +14,7 @@ from catena.events import announced
 from catena.grpc_loading import aio
 from catena.link.link import Link
 from catena.link.listener import check_listener
-from catena.link.service import METHOD, OPTIONS, GrpcTransport
+from catena.link.service import KEEPALIVE, METHOD, OPTIONS, GrpcTransport
 from catena.link.tls import open_channel
 from catena.security.credentials import Credentials
 from catena.targets import address_of, is_local, split_port
@@ -24,6 +24,8 @@ _NEEDED = (
     " or give the pool some"
 )
 _NAMELESS = "it is not known by which name the worker there has to prove itself"
+_UNCONNECTED = "Failed to connect to remote host"
+"""What stands there where nobody answers, so that nobody has looked at the certificate."""
 _UNPROVEN = ("SSL_ERROR_SSL", "Hostname Verification")
 """What stands in gRPC's text where a worker has failed the handshake here, and not this process."""
 
@@ -57,7 +59,7 @@ async def connect(  # noqa: PLR0913 - each is a fact of its own
     if credentials is None:
         if not insecure:
             raise announced(CredentialsError(where=target, cause=_NEEDED))
-        channel = aio.insecure_channel(target, options=OPTIONS)
+        channel = aio.insecure_channel(target, options=[*OPTIONS, *KEEPALIVE])
         return await _open_link(channel, target, name, secret)
     if not verify and leaf is None:
         raise announced(CredentialsError(where=target, cause=_NAMELESS))
@@ -69,7 +71,7 @@ async def connect(  # noqa: PLR0913 - each is a fact of its own
             proof = f"is {verify}" if verify else "has the certificate that is demanded"
             reason = f"it did not prove that it {proof} ({error})"
             raise announced(PeerRefused(peer=target, reason=reason)) from None
-        if not str(error).startswith("unavailable"):
+        if not str(error).startswith("unavailable") or _UNCONNECTED in str(error):
             raise
         hint = f"perhaps it refused the certificate in {credentials.folder}, as its log would say"
         raise ConnectionError(f"{error}; {hint}") from None

@@ -47,8 +47,7 @@ _log = logging.getLogger("catena")
 HELLO_SECONDS = 10.0
 _PARTING_SECONDS = 1.0
 _PARTING_TURNS = 8
-_READ_ON_SECONDS = 1.0
-_READ_ON_BYTES = 64 << 20
+_READ_ON_SECONDS, _READ_ON_BYTES = 1.0, 64 << 20
 _LATE_NS = int(LATE_SECONDS * 1e9)
 
 links: WeakSet[Link] = WeakSet()
@@ -93,8 +92,7 @@ class Link:
         self._after: list[tuple[contextvars.Context, Callable[[], object]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: asyncio.Task[bytes | None] | None = None
-        self._ages = False
-        self._substituting = False
+        self._ages = self._substituting = False
         self._over = self.loop.create_future()
         self._instead: Callable[[Frame], object] | None = None
 
@@ -150,7 +148,7 @@ class Link:
         self._receiver = receiver
         self.up = True
         links.add(self)
-        for work in (self._read_messages(receiver), self._write_messages()):
+        for work in (self._read_messages(receiver), self._write_messages(), self._cut_stream()):
             self._tasks.append(self.loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
             opened = (self.peer.peer, self.protocol, self.peer.software, versions.PROTOCOL)
@@ -236,8 +234,7 @@ class Link:
             # The writer has nothing more to do.
             self._wake.cancel()
         if error is not None and not isinstance(error, ConnectionError | TimeoutError):
-            # A peer that broke the rules, or a fault of ours: nobody else would hear of it. The
-            # record of LinkClosed may have neither its text nor where it was raised.
+            # Nobody else would hear of it: LinkClosed may show neither its text nor its traceback.
             _log.error("%r was ended", self, exc_info=error)
         if LinkClosed.listeners:
             peer = self.peer.peer if self.peer else ""
@@ -248,6 +245,11 @@ class Link:
     async def wait_ended(self) -> None:
         """Wait until the link is down."""
         await asyncio.shield(self._over)
+
+    async def _cut_stream(self) -> None:
+        """Cut the stream when the link is down: the peer is not to take it for up."""
+        await self.wait_ended()
+        await self._transport.abort()
 
     async def _write_messages(self) -> None:
         try:
@@ -322,8 +324,6 @@ class Link:
         if isinstance(error, ProtocolError):
             await self._say_goodbye(error)
         self.fail(error)
-        if error is not None:
-            await self._transport.abort()
 
     async def _read_on(self, frames: list[Frame], sent_at_ns: int) -> list[Frame]:
         """Return an old message's frames and those that wait behind it, to be handed out together.

@@ -20,7 +20,7 @@ from catena.grpc_loading import aio, grpc
 from catena.link.handshakes import Handshakes
 from catena.link.link import HELLO_SECONDS, Link
 from catena.link.ports import Receiver
-from catena.link.service import LINK_LIMIT, METHOD, SERVING, GrpcTransport
+from catena.link.service import KEEPALIVE, LINK_LIMIT, METHOD, SERVING, GrpcTransport
 from catena.link.tls import ServerFiles
 from catena.security.authorise import Authorisation, Identity, Permit
 from catena.security.credentials import Credentials
@@ -69,7 +69,7 @@ class Server:
         else:
             authorisation = None
         loading.use()
-        self._server = aio.server(options=SERVING)
+        self._server = aio.server(options=SERVING if local else [*SERVING, *KEEPALIVE])
         self.target, self.port = target, 0
         self._bind(files)
         handler = _Handler(

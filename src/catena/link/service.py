@@ -28,6 +28,9 @@ METHOD: str = f"/{SERVICE}/{_service.methods_by_name['Link'].name}"
 LINK_LIMIT = 512
 """The most links that a worker serves at a time."""
 
+ALIVE_MS = 15_000
+"""How long another machine may be silent before it is asked, and then until the link is cut."""
+
 OPTIONS: list[tuple[str, Any]] = [
     # Messages are cut at half a MiB; whatever is much longer is not ours.
     ("grpc.max_receive_message_length", 4 << 20),
@@ -45,6 +48,17 @@ SERVING: list[tuple[str, Any]] = [
     # Two workers at one port would share its callers.
     ("grpc.so_reuseport", 0),
 ]
+
+KEEPALIVE: list[tuple[str, Any]] = [
+    # Of a machine that vanishes nobody says that it has. gRPC asks, and the other gRPC answers by
+    # itself, also while an event loop is blocked there. What is sent has as long to arrive.
+    ("grpc.keepalive_time_ms", ALIVE_MS),
+    ("grpc.keepalive_timeout_ms", ALIVE_MS),
+    # A link on which nothing is sent is asked for ever, and nobody is to be punished for asking.
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", ALIVE_MS // 3),
+]
+"""What is added at either end of a link to another machine."""
 
 
 class GrpcTransport:

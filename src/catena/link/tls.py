@@ -14,7 +14,7 @@ from catena.errors import CredentialsError
 from catena.events import CredentialsFailed
 from catena.events.bus import announce
 from catena.grpc_loading import aio, grpc
-from catena.link.service import OPTIONS
+from catena.link.service import KEEPALIVE, OPTIONS
 from catena.security.credentials import PAIR_SECONDS, CredentialFiles, Credentials
 
 
@@ -91,5 +91,7 @@ async def open_channel(
     """
     files = await credentials.read_soon()
     made = grpc.ssl_channel_credentials(leaf or files.ca, files.key, files.cert)
-    options = [*OPTIONS, *([("grpc.ssl_target_name_override", verify)] if verify else [])]
+    options = [*OPTIONS, *KEEPALIVE]
+    if verify:
+        options.append(("grpc.ssl_target_name_override", verify))
     return aio.secure_channel(target, made, options=options)

@@ -9,6 +9,7 @@ try at the same moment when a worker comes back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import random
@@ -21,6 +22,7 @@ from catena.errors import CatenaError, WorkerStartError
 from catena.events import RecordRefused, WorkerJoined, WorkerLeft
 from catena.events.bus import announce
 from catena.ids import MemberRecord
+from catena.link.link import Link
 from catena.members import MemberSource
 from catena.pool.workers import raise_failures
 from catena.proxy.balance import Proxy
@@ -30,6 +32,9 @@ from catena.wire.codec import MemberFacts
 
 _FIRST, _LONGEST = 0.1, 10.0
 """Seconds before the second attempt to reach a worker, and at most before each further one."""
+
+_SAME_SECONDS = 60.0
+"""How long a record is left alone whose worker has a link by another one, while that lasts."""
 
 _CLOSES = "the pool closes"
 _LOST_SOURCE = "%s no longer says which workers there are; those that are known stay"
@@ -173,28 +178,33 @@ class Follower:
         """Keep a worker a member of the pool for as long as there is a record of it."""
         pauses = Pauses()
         while True:
-            if self._room is None:
-                await self._hold_link(record, pauses)
-            else:
-                async with self._room:
-                    await self._hold_link(record, pauses)
+            async with self._room or contextlib.nullcontext():
+                same = await self._hold_link(record, pauses)
+            if same is not None:
+                await _leave_alone(same)
             await asyncio.sleep(pauses.draw())
 
-    async def _hold_link(self, record: MemberRecord, pauses: Pauses) -> None:
-        """Reach a worker and have it get calls until its link ends."""
+    async def _hold_link(self, record: MemberRecord, pauses: Pauses) -> Link | None:
+        """Reach a worker and have it get calls until its link ends.
+
+        Returns the link of a member that is this very worker, where there is one.
+        """
         member = self._proxy.make_member(self._read_facts(record))
         try:
             caller = await member.reach_worker()
         except (CatenaError, OSError) as error:
             _log.debug("no link to %s: %s", record.target, error)
             await member.close()
-            return
+            return None
         except asyncio.CancelledError:
             await member.close()
             raise
-        if not self._admit(record, member, caller.worker):
+        is_right = self._is_right(record, caller.worker)
+        same = self._proxy.find_member(caller.worker) if is_right else None
+        if not is_right or same is not None:
             await member.close()
-            return
+            return None if same is None or same.caller is None else same.caller.link
+        self._admit(member, caller.worker)
         began = monotonic()
         try:
             await caller.link.wait_ended()
@@ -207,24 +217,26 @@ class Follower:
         self._note_left(member, "its link has ended", unexpected=True)
         if monotonic() - began > _LONGEST:
             pauses.begin_again()
+        return None
 
-    def _admit(self, record: MemberRecord, member: Member, shown: str) -> bool:
-        """Make a worker a member if it is who its record says, and is none yet."""
-        if record.id and shown != record.id:
-            if record not in self._reported:
-                self._reported.add(record)
-                if RecordRefused.listeners:
-                    announce(RecordRefused(shown, record.target, record.id))
-            return False
-        if self._proxy.find_member(shown) is not None:
-            return False
+    def _is_right(self, record: MemberRecord, shown: str) -> bool:
+        """Say whether a worker is who its record says; it is announced once where it is not."""
+        if not record.id or shown == record.id:
+            return True
+        if record not in self._reported:
+            self._reported.add(record)
+            if RecordRefused.listeners:
+                announce(RecordRefused(shown, record.target, record.id))
+        return False
+
+    def _admit(self, member: Member, shown: str) -> None:
+        """Make a worker a member under the name that it has shown."""
         member.worker = shown
         self._proxy.add_member(member)
         self.members.add(member)
         if WorkerJoined.listeners:
-            announce(WorkerJoined(shown, record.target, self.kind))
+            announce(WorkerJoined(shown, member.target, self.kind))
         self._changed()
-        return True
 
     def _note_left(self, member: Member, reason: str, *, unexpected: bool = False) -> None:
         self.members.discard(member)
@@ -242,3 +254,10 @@ class Follower:
         shared = not record.id or record.name == self._proxy.trust.name_for("")
         leaf = record.leaf if self._launched and record.leaf else b""
         return MemberFacts(record.id, record.target, found=True, shared=shared, leaf=leaf)
+
+
+async def _leave_alone(link: Link) -> None:
+    """Wait until the link to a worker ends, or long enough for another one to be at an address."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SAME_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311 - as above
+            await link.wait_ended()

@@ -12,6 +12,7 @@ from catena.proxy.member import Member
 
 BLOCKED = "its event loop is blocked"
 STOPPED = "its process is stopped"
+ELSEWHERE = "why cannot be seen, because this pool has not started it"
 UNKNOWN = "its event loop was not seen to be blocked"
 
 
@@ -32,7 +33,9 @@ class SilenceKeeper:
         if worker is not None:
             pid, stack = worker.pid, read_stack(stack_path(worker.socket))
             cause = STOPPED if is_stopped(pid) else BLOCKED if stack else UNKNOWN
-        elif not member.found:
+        elif member.found:
+            cause = ELSEWHERE
+        else:
             return
         if WorkerSuspected.listeners:
             announce(WorkerSuspected(member.worker, pid, seconds, cause, stack))

@@ -111,8 +111,9 @@ class Proxy:
         return [*self.members, *self._parting]
 
     def list_watched(self) -> list[Member]:
-        """Return the members, and those of views: each has a link of its own to be watched."""
-        return [*self.members, *(one for view in self._views.list_all() for one in view.members)]
+        """Return all that are known, and those of views: each has a link of its own."""
+        proxies = (self, *self._views.list_all())
+        return [one for proxy in proxies for one in proxy.list_known()]
 
     def under(self, credentials: Credentials) -> Proxy:
         """Return what calls under these credentials go through, itself where they are its own.
@@ -246,7 +247,7 @@ class Proxy:
     @property
     def is_used(self) -> bool:
         """Whether a worker has been reached through it."""
-        known = [*self.list_known(), *self.list_watched()]
+        known = self.list_watched()
         return any(one.caller is not None and one.caller.link.up for one in known)
 
     def pick_connection(self) -> WorkerConnection | None:

@@ -36,7 +36,7 @@ _FOUND = {
 _MEMBER = "worker %(catena.worker.id)s at %(server.address)s, known by %(catena.member.source)s,"
 _WORKER = {"catena.worker.id": "worker", "process.pid": "pid"}
 _SILENT = {**_WORKER, "catena.worker.silence": "seconds"}
-_NAME = "worker %(catena.worker.id)s (process %(process.pid)s)"
+_NAME = "worker %(catena.worker.id)s%(process)s"
 
 WORKERS: tuple[Row, ...] = (
     make_row(
@@ -164,11 +164,11 @@ WORKERS: tuple[Row, ...] = (
         counter(
             "catena.workers.given_up",
             "{worker}",
-            "Workers that were killed because they did not answer.",
+            "Workers that were killed, or lost their link, because they did not answer.",
         ),
         Log(
             "catena.worker.given_up",
-            f"{_NAME} did not answer for %(catena.worker.silence).1f s, and is killed",
+            f"{_NAME} did not answer for %(catena.worker.silence).1f s, and %(given_up)s",
             ERROR,
             POOL,
             always=True,

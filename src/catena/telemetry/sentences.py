@@ -108,6 +108,11 @@ def _say_stack(facts: Shown) -> str:
     return "".join(f"\n{printable(line)}" for line in lines)
 
 
+def _say_given_up(facts: Shown) -> str:
+    """Say what is done to a worker that does not answer: only that of this pool has a process."""
+    return "is killed" if facts.get("process.pid") else "loses its link"
+
+
 PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "because": _say_because,
     "call": _say("call ", "catena.call.id", without="a call"),
@@ -118,11 +123,13 @@ PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "error": _say_error,
     "follows": _say("; ", "catena.exit.follows"),
     "from_peer": _say(" from ", "catena.peer.id"),
+    "given_up": _say_given_up,
     "kept": _say("; ", "catena.credentials.follows"),
     "message": _say(": ", "exception.message"),
     "of_routine": _say(" of routine ", "rpc.method"),
     "on_worker": _say(" on worker ", "catena.worker.id"),
     "owner": _say_side("owner"),
+    "process": _say(" (process ", "process.pid", ")"),
     "reason": _say(": ", "catena.exit.reason"),
     "refusal": _say(
         ": ", "catena.refusal.reason", without=", because it does not know the pool's secret"
