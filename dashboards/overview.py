@@ -127,6 +127,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel_of("Time from sending to start", "catena.dispatch.queue.duration"),
             panel_of("Calls running, by process", ACTIVE, "instance"),
             panel_of("Calls refused by workers", "catena.calls.nacked", "catena.nack.code"),
+            panel_of(
+                "Calls refused, counted there", "catena.worker.calls.refused", "catena.nack.code"
+            ),
             panel_of("Calls made again after a worker was lost", "catena.calls.retried"),
             panel_of("Workers found or launched", "catena.members", "catena.member.source"),
             panel_of("Records that name another worker", "catena.records.refused"),
@@ -174,6 +177,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             panel_of("Protocol versions refused", "catena.version.refusals"),
             panel_of("Peers refused", "catena.peer.refusals"),
+            panel_of("Breaches of the protocol", "catena.protocol.breaches", "catena.kind"),
             panel_of("TLS connections without a call", "catena.handshakes.failed"),
             panel_of("Credentials that could not be used", "catena.credentials.failures"),
             panel_of("Frames dropped", "catena.frames.dropped", "catena.kind"),

@@ -62,7 +62,7 @@ class Stage:
         for name in names:
             self.network.add_host(name, next(self._numbers))
 
-    def start_worker(  # noqa: PLR0913 - each is a fact of its own
+    def start_worker(
         self,
         id: str,
         host: str = "",

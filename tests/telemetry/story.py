@@ -17,7 +17,7 @@ from catena.events.bus import announce
 from catena.pool.heartbeat import Heartbeat
 from catena.wire import versions
 from catena.wire.frames import Hello, Nack, NackCode, Result
-from tests.dispatch.ends import caller_and_hand, connected
+from tests.dispatch.ends import caller_and_hand, connected, hand_and_sessions, opening
 from tests.link.ends import settle
 
 __all__ = ["add", "contend", "count_up", "fail", "give_up", "nest", "number", "story"]
@@ -121,6 +121,8 @@ async def story() -> None:
             await add(sys._getframe())
     async with caller_and_hand() as (_, hand):
         await _nacked(hand)
+    async with hand_and_sessions() as (hand, _):
+        await _break_rules(hand)
     await contend()
     with pytest.raises(catena.VersionRefused):
         versions.agree_on_capabilities(Hello(0, 99, 1, "9.9", (), "them", 1))
@@ -163,6 +165,15 @@ async def story() -> None:
     heartbeat.start()
     await asyncio.sleep(0.02)
     heartbeat.stop()
+
+
+async def _break_rules(hand: Any) -> None:
+    """Send a worker a routine that it cannot load, a frame out of its turn, and a used number."""
+    task, drive = opening(1, add, 2)
+    await hand.send(task._replace(callable=b"no pickle"), drive)
+    task, drive = opening(2, add, 2)
+    await hand.send(task, Result(2, b"N."))
+    await hand.send(task, drive)
 
 
 async def _nacked(hand: Any) -> None:

@@ -91,7 +91,6 @@ def test_all_that_the_catalog_promises_arrives() -> None:
         "Execution: catena.carrier did not arrive",
         "ContentionRefused: catena.contender.call did not arrive",
         "ContentionRefused: catena.owner.call did not arrive",
-        "LinkClosed: error.type did not arrive",
     ]
 
 

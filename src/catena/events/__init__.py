@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from catena.events.facts import (
     CallNacked,
+    CallRefused,
     CallRetried,
     ChainForked,
     EntryLost,
@@ -49,6 +50,7 @@ from catena.events.refusals import (
     FactoryDisplaced,
     PeerAccessRefused,
     PeerVersionRefused,
+    ProtocolBroken,
     SerializationFailed,
     announce_unhandled_contention,
     announced,
@@ -57,6 +59,7 @@ from catena.events.refusals import (
 __all__ = [
     "Attempt",
     "CallNacked",
+    "CallRefused",
     "CallRetried",
     "ChainForked",
     "ContentionRefused",
@@ -80,6 +83,7 @@ __all__ = [
     "Named",
     "PeerAccessRefused",
     "PeerVersionRefused",
+    "ProtocolBroken",
     "RecordRefused",
     "RoutineOverran",
     "SerializationFailed",

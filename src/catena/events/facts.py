@@ -18,6 +18,15 @@ class CallNacked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CallRefused(Event):
+    """This worker refused a call of a ``peer`` before it began; ``code`` says why, in one word."""
+
+    routine: str
+    peer: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallRetried(Event):
     """A call is about to be made once more, as ``attempt``: it was lost with its ``worker``."""
 

@@ -10,6 +10,7 @@ from catena.errors import (
     ChainContention,
     CredentialsError,
     PeerRefused,
+    ProtocolError,
     SerializationError,
     TaskFactoryDisplaced,
     VersionRefused,
@@ -72,6 +73,23 @@ class PeerAccessRefused(Event):
     """
 
     error: PeerRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolBroken(Event):
+    """A peer has sent a frame that it may not send, or more than it may.
+
+    That has ended its ``call`` of this number, or where it is 0, the link to it.
+    """
+
+    error: ProtocolError
+    peer: str
+    call: int = 0
+
+    @property
+    def ended(self) -> str:
+        """What it has ended: ``call`` or ``link``."""
+        return "call" if self.call else "link"
 
 
 @dataclass(frozen=True, slots=True)

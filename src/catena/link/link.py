@@ -18,9 +18,10 @@ from weakref import WeakSet
 
 from catena.errors import ProtocolError, VersionRefused
 from catena.escape import printable
-from catena.events import FrameDropped, LinkClosed, LinkOpened
+from catena.events import FrameDropped, LinkOpened
 from catena.events.bus import announce
-from catena.link.congestion import Congestion
+from catena.link.congestion import UNREAD_LEAST, Congestion
+from catena.link.ending import report_end
 from catena.link.gate import LATE_SECONDS, Gate, patience
 from catena.link.outbox import Joiner, Outbox
 from catena.link.ports import Receiver, Transport
@@ -92,7 +93,7 @@ class Link:
         self._after: list[tuple[contextvars.Context, Callable[[], object]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: asyncio.Task[bytes | None] | None = None
-        self._ages = self._substituting = False
+        self._ages = self._serves = self._substituting = False
         self._over = self.loop.create_future()
         self._instead: Callable[[Frame], object] | None = None
 
@@ -134,6 +135,7 @@ class Link:
                 await self._transport.write(answer)
         # Only a worker begins anything; its caller has nothing to gain from reading on.
         self._ages = self.same_boot and not first
+        self._serves = not first
 
     def _note_peer(self, hello: Hello, boot: str) -> None:
         """Note who the peer is; its texts come in lines of ours."""
@@ -233,12 +235,7 @@ class Link:
         if self._wake is not None:
             # The writer has nothing more to do.
             self._wake.cancel()
-        if error is not None and not isinstance(error, ConnectionError | TimeoutError):
-            # Nobody else would hear of it: LinkClosed may show neither its text nor its traceback.
-            _log.error("%r was ended", self, exc_info=error)
-        if LinkClosed.listeners:
-            peer = self.peer.peer if self.peer else ""
-            announce(LinkClosed(peer, error, self.protocol, versions.PROTOCOL))
+        report_end(self, self.peer, self.protocol, error)
         if self._receiver is not None:
             self._receiver.link_ended(error)
 
@@ -270,7 +267,7 @@ class Link:
                     await self._transport.write(message)
                 if self._after:
                     self._call_followers()
-                if self._congestion.waiting:
+                if self._congestion.waiting or self._congestion.reader is not None:
                     self._congestion.admit_next()
         except Exception as error:
             self.fail(error)
@@ -305,6 +302,8 @@ class Link:
         receive = receiver.receive
         try:
             while True:
+                if self._serves and self._outbox.bytes > UNREAD_LEAST:
+                    await self._congestion.wait_until_read()
                 reading, self._reading = self._reading, None
                 message = await (self._transport.read() if reading is None else reading)
                 if message is None:

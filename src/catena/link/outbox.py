@@ -158,6 +158,11 @@ class Outbox:
         self.bytes = max(1, self.bytes - size) if small or self._queues else 0
         return batch
 
+    @property
+    def count(self) -> int:
+        """How many frames wait, without those that wait behind a long one of their call."""
+        return len(self._small) + len(self._queues)
+
     def clear(self) -> None:
         """Let go of everything: nobody will take it any more."""
         self.__init__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 ATTRIBUTES: dict[str, str] = {
     "catena.attempts": "How many workers the call was sent to.",
+    "catena.breach.ended": "What a breach of the protocol has ended: `call` or `link`.",
     "catena.call.end": "Which end of a call recorded it: `caller` or `worker`.",
     "catena.call.id": "The number of the call on its link.",
     "catena.carrier": "Why a call begins a trace of its own: its trace context "

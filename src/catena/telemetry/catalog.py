@@ -42,6 +42,7 @@ DROPPED = Metric(
 )
 """Belongs to no event: telemetry counts its own losses."""
 
+_NACKS = ("UNKNOWN", "UNLOADABLE", "DRAINING", "BUSY", "FORBIDDEN")
 _CALL = ("rpc.system.name", "rpc.method", "error.type", "rpc.status_code")
 _FRAMES = (
     *("next", "send", "throw", "cancel", "ack", "nack"),
@@ -125,7 +126,7 @@ CATALOG: tuple[Row, ...] = (
             "catena.calls.nacked",
             "{call}",
             "Calls that a worker refused.",
-            {"catena.nack.code": ("UNKNOWN", "UNLOADABLE", "DRAINING", "BUSY", "FORBIDDEN")},
+            {"catena.nack.code": _NACKS},
         ),
         Log(
             "catena.call.nacked",
@@ -135,6 +136,21 @@ CATALOG: tuple[Row, ...] = (
             POOL,
         ),
         fields={"rpc.method": "routine", "catena.worker.id": "worker", "catena.nack.code": "code"},
+    ),
+    make_row(
+        events.CallRefused,
+        counter(
+            "catena.worker.calls.refused",
+            "{call}",
+            "Calls that this worker refused before they began.",
+            {"catena.nack.code": _NACKS},
+        ),
+        Log(
+            "catena.call.refused",
+            "a call of routine %(rpc.method)s by %(catena.peer.id)s was refused here with the code"
+            " %(catena.nack.code)s",
+        ),
+        fields={"rpc.method": "routine", "catena.peer.id": "peer", "catena.nack.code": "code"},
     ),
     make_row(
         events.CallRetried,

@@ -48,6 +48,28 @@ REFUSED: tuple[Row, ...] = (
         },
     ),
     make_row(
+        events.ProtocolBroken,
+        counter(
+            "catena.protocol.breaches",
+            "{breach}",
+            "Calls and links that were ended because the peer sent what it may not send.",
+            {"catena.kind": ("call", "link")},
+            keeping="direct",
+        ),
+        Log(
+            "catena.protocol.broken",
+            "the peer %(catena.peer.id)s has broken the rules of the protocol, which has ended its"
+            " %(catena.breach.ended)s",
+            WARNING,
+            LINK,
+        ),
+        fields={
+            "catena.peer.id": "peer",
+            "catena.breach.ended": "ended",
+            "catena.call.id": "call",
+        },
+    ),
+    make_row(
         events.CredentialsFailed,
         counter(
             "catena.credentials.failures",

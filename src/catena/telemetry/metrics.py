@@ -83,6 +83,7 @@ class Metrics:
             events.ChainForked: lambda _: count("catena.chain.forks"),
             events.FactoryDisplaced: lambda _: count("catena.task_factory.displacements"),
             events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
+            events.CallRefused: lambda event: count("catena.worker.calls.refused", event.code),
             events.CallRetried: lambda _: count("catena.calls.retried"),
             events.WorkerSuspected: lambda _: count("catena.workers.suspected"),
             events.RecordRefused: lambda _: count("catena.records.refused"),
@@ -95,6 +96,7 @@ class Metrics:
                 "catena.version.refusals", 1, event.error.local, event.error.remote
             ),
             events.PeerAccessRefused: lambda _: record("catena.peer.refusals", 1),
+            events.ProtocolBroken: lambda event: record("catena.protocol.breaches", 1, event.ended),
             events.CredentialsFailed: lambda _: record("catena.credentials.failures", 1),
             events.HandshakeFailed: lambda _: count("catena.handshakes.failed"),
             events.SerializationFailed: self._count_serialization_failure,

@@ -21,7 +21,7 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.holding import Loan
 from catena.dispatch.payloads import values_for
 from catena.errors import CatenaError, ProtocolError, WorkerLost
-from catena.events import CallNacked, Dispatch
+from catena.events import CallNacked, Dispatch, ProtocolBroken
 from catena.events.bus import announce
 from catena.link.link import Link
 from catena.transfer.baseline import Captured
@@ -168,6 +168,8 @@ class Call(Position):
         try:
             state = self.note_received(frame.symbol, TO_CALLER)
         except ProtocolError as error:
+            if ProtocolBroken.listeners:
+                announce(ProtocolBroken(error, self.connection.worker, self.id))
             self.cancel()
             self.end_refused(error.with_traceback(None))
             return

@@ -17,7 +17,8 @@ from catena.dispatch.holding import Holding
 from catena.dispatch.worker.learnt import Learnt
 from catena.errors import CatenaError, ProtocolError, RemoteError
 from catena.escape import printable
-from catena.events import Endpoints
+from catena.events import CallRefused, Endpoints, ProtocolBroken
+from catena.events.bus import announce
 from catena.link.link import Link
 from catena.remote_exceptions.pickled import pickle_exception
 from catena.transfer.manifest import ChainManifest
@@ -135,6 +136,8 @@ class Session(Position):
             state = self.note_received(frame.symbol, TO_WORKER)
         except ProtocolError as error:
             routine = self.sessions.name_of(self.task)
+            if ProtocolBroken.listeners:
+                announce(ProtocolBroken(error, self.sessions.endpoints.caller, self.task.call))
             self.sessions.refuse_call(self.task.call, error, routine)
             return
         if isinstance(frame, Cancel):
@@ -147,6 +150,13 @@ class Session(Position):
                 self.sessions.begin_call(self, frame)
             else:
                 self.running.take_drive(frame)
+
+    def refuse_call(self, nack: Nack) -> None:
+        """Refuse the call before it begins."""
+        if CallRefused.listeners:
+            routine, peer = self.sessions.name_of(self.task), self.sessions.endpoints.caller
+            announce(CallRefused(routine, peer, nack.code.name))
+        self.send_answer(nack)
 
     def send_answer(self, frame: Result | ExceptionFrame | Nack) -> None:
         """Send an answer, or refuse the call before it begins; the last one ends the session."""
@@ -191,7 +201,7 @@ def end_in_net(session: Session, error: BaseException) -> None:
         session.send_answer(plain_exception(session, error, "it was raised outside of the routine"))
     elif session.is_legal("nack"):
         text = printable(why, TEXT_LIMIT)
-        session.send_answer(Nack(session.task.call, NackCode.UNLOADABLE, text))
+        session.refuse_call(Nack(session.task.call, NackCode.UNLOADABLE, text))
 
 
 def plain_exception(session: Session, error: BaseException, step: str) -> ExceptionFrame:

@@ -164,7 +164,13 @@ class Sessions(ServedLink):
         return permit is None or not permit.find_refusal()
 
     def _note_want(self, slots: int) -> None:
-        """Have slots offered to the caller when some are free."""
+        """Have slots offered to the caller when some are free.
+
+        Raises ProtocolError where it wants more than there are: that would be waited for in vain.
+        """
+        if not 0 < slots <= self._slots.total:
+            reason = f"{slots} slots are wanted of {self._slots.total}"
+            raise ProtocolError(reason=reason, frame="want")
         if self._is_permitted():
             self._slots.want(self, slots)
         else:
@@ -246,12 +252,12 @@ class Sessions(ServedLink):
         task = session.task
         answer = self.admit_call(task, drive.manifest)
         if isinstance(answer, Nack):
-            session.send_answer(answer)
+            session.refuse_call(answer)
             return
         if task.slots or answer.declared.plain or self._admission is not None:
             refused = self._find_refusal(session, answer.declared)
             if refused is not None:
-                session.send_answer(refused)
+                session.refuse_call(refused)
                 return
         session.note_sent("ack")
         self.link.send(Ack(task.call))
