@@ -128,6 +128,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             panel_of("Calls running, by process", ACTIVE, "instance"),
             panel_of("Calls refused by workers", "catena.calls.nacked", "catena.nack.code"),
             panel_of("Calls made again after a worker was lost", "catena.calls.retried"),
+            panel_of("Minutes in which calls waited for a minute or longer", "catena.calls.waited"),
             panel_of("Workers found or launched", "catena.members", "catena.member.source"),
             panel_of("Records that name another worker", "catena.records.refused"),
             panel_of("Workers that did not answer", "catena.workers.suspected"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from catena.events.facts import (
     CallNacked,
     CallRetried,
+    CallWaited,
     ChainForked,
     EntryLost,
     ForwardDropped,
@@ -58,6 +59,7 @@ __all__ = [
     "Attempt",
     "CallNacked",
     "CallRetried",
+    "CallWaited",
     "ChainForked",
     "ContentionRefused",
     "ContentionUnhandled",

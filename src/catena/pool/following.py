@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.errors import CatenaError, WorkerStartError
 from catena.events import RecordRefused, WorkerJoined, WorkerLeft
 from catena.events.bus import announce
@@ -192,7 +193,7 @@ class Follower:
         except asyncio.CancelledError:
             await member.close()
             raise
-        if not self._admit(record, member, caller.worker):
+        if not self._admit(record, member, caller):
             await member.close()
             return
         began = monotonic()
@@ -208,8 +209,9 @@ class Follower:
         if monotonic() - began > _LONGEST:
             pauses.begin_again()
 
-    def _admit(self, record: MemberRecord, member: Member, shown: str) -> bool:
+    def _admit(self, record: MemberRecord, member: Member, caller: WorkerConnection) -> bool:
         """Make a worker a member if it is who its record says, and is none yet."""
+        shown = caller.worker
         if record.id and shown != record.id:
             if record not in self._reported:
                 self._reported.add(record)
@@ -218,7 +220,7 @@ class Follower:
             return False
         if self._proxy.find_member(shown) is not None:
             return False
-        member.worker = shown
+        member.note_said(caller)
         self._proxy.add_member(member)
         self.members.add(member)
         if WorkerJoined.listeners:
@@ -241,4 +243,6 @@ class Follower:
         """
         shared = not record.id or record.name == self._proxy.trust.name_for("")
         leaf = record.leaf if self._launched and record.leaf else b""
-        return MemberFacts(record.id, record.target, found=True, shared=shared, leaf=leaf)
+        return MemberFacts(
+            record.id, record.target, found=True, shared=shared, leaf=leaf, tags=record.tags
+        )

@@ -84,6 +84,7 @@ class Metrics:
             events.FactoryDisplaced: lambda _: count("catena.task_factory.displacements"),
             events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
             events.CallRetried: lambda _: count("catena.calls.retried"),
+            events.CallWaited: lambda _: count("catena.calls.waited"),
             events.WorkerSuspected: lambda _: count("catena.workers.suspected"),
             events.RecordRefused: lambda _: count("catena.records.refused"),
             events.WorkerGivenUp: lambda _: count("catena.workers.given_up"),
