@@ -131,6 +131,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Calls refused, counted there", "catena.worker.calls.refused", "catena.nack.code"
             ),
             panel_of("Calls made again after a worker was lost", "catena.calls.retried"),
+            panel_of("Minutes in which calls waited for a minute or longer", "catena.calls.waited"),
             panel_of("Workers found or launched", "catena.members", "catena.member.source"),
             panel_of("Records that name another worker", "catena.records.refused"),
             panel_of("Workers that did not answer", "catena.workers.suspected"),

@@ -44,6 +44,7 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.ContextVarCollision: {"namespace": "app", "name": "user", "declared_at": "app.py:3"},
     errors.TaskFactoryDisplaced: {"loop": "<Loop>", "factory": "<function spans>"},
     errors.NoPool: {"routine": "app.job", "reason": "the pool has ended"},
+    errors.NoFittingWorker: {"routine": "app.job", "tags": ("gpu",), "known": ("cpu", "eu")},
     errors.DefaultPoolExists: {"existing": "<WorkerPool of 4 workers>"},
     errors.BlockingRefused: {"routine": "app.job"},
     errors.ForkedPool: {"opened_by": 7, "routine": "app.job"},

@@ -5,6 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from catena.facts import OURS, CatenaError
+from catena.tags import show_tags
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NoFittingWorker(CatenaError):
+    """No worker of the pool has all the ``tags`` that a call asks for, and none is expected.
+
+    ``known`` are the tags that there are; both are sorted.
+    """
+
+    __module__ = OURS
+
+    routine: str
+    tags: tuple[str, ...]
+    known: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The sentence that the facts make."""
+        lack = f"no worker has {show_tags(self.tags)}"
+        there = f"those that there are have {show_tags(self.known)}"
+        return f"routine {self.routine} cannot be dispatched: {lack}; {there}"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

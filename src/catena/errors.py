@@ -11,6 +11,7 @@
         TaskFactoryDisplaced        created tasks get no copy any more; also a RuntimeError
         NoPool                      a routine was called where no pool is open
           ForkedPool                ... or in a child that was forked from the pool's process
+        NoFittingWorker             no worker has the tags that a call asks for
         DefaultPoolExists           a second default pool in one process
         BlockingRefused             a blocking call on the pool's own thread; also a RuntimeError
         ForkRefused                 a fork whose child would crash; also a RuntimeError
@@ -39,7 +40,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from catena.call_errors import BlockingRefused
+from catena.call_errors import BlockingRefused, NoFittingWorker
 from catena.escape import printable
 from catena.facts import INSTALL, CatenaError, Facts, install_command, numbers_of, show_task
 from catena.link_errors import CredentialsError, PeerRefused
@@ -59,6 +60,7 @@ __all__ = [
     "DispatchTimeout",
     "ForkRefused",
     "ForkedPool",
+    "NoFittingWorker",
     "NoPool",
     "PeerRefused",
     "ProtocolError",

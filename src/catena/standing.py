@@ -57,6 +57,7 @@ def copy_members(of: WeakSet[T]) -> tuple[T, ...]:
 
 _here = ""
 _slots = 0
+_tags: tuple[str, ...] = ()
 
 
 def worker_id() -> str:
@@ -69,8 +70,13 @@ def count_slots() -> int:
     return _slots
 
 
-def adopt_id(worker: str, slots: int = 0) -> None:
-    """Keep this worker's id and slots, and hide the id from the processes that this one starts."""
-    global _here, _slots
-    _here, _slots = worker, slots
+def list_tags() -> tuple[str, ...]:
+    """Return the tags of the worker that this process is, sorted; none in any other process."""
+    return _tags
+
+
+def adopt_id(worker: str, slots: int = 0, tags: Iterable[str] = ()) -> None:
+    """Keep what this worker is, and hide its id from the processes that this one starts."""
+    global _here, _slots, _tags
+    _here, _slots, _tags = worker, slots, tuple(sorted(tags))
     os.environ.pop(WORKER, None)

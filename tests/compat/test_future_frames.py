@@ -301,9 +301,11 @@ def test_unknown_fields_change_nothing_in_any_frame(kind: str) -> None:
 
 def test_unknown_fields_change_nothing_in_a_proxy() -> None:
     """V2: how to reach a pool is read by workers of another release."""
-    member = later("Proxy.Member", data(1, "w1"), data(2, "unix:/w1"))
+    tags = (data(4, one) for one in ("gpu", "", "bell\a"))
+    member = later("Proxy.Member", data(1, "w1"), data(2, "unix:/w1"), *tags)
     proxy = later("Proxy", data(1, POOL), data(2, member))
-    assert codec.decode_proxy(proxy) == (POOL, (("w1", "unix:/w1", False),), 0)
+    read = codec.MemberFacts("w1", "unix:/w1", tags=frozenset({"gpu"}))
+    assert codec.decode_proxy(proxy) == (POOL, (read,), 0)
 
 
 def test_no_message_of_the_proto_is_left_out() -> None:

@@ -60,6 +60,10 @@ class Through:
         """Its links are made already."""
         return self
 
+    def fitting(self, tags: object) -> Through:
+        """Its callers have all tags."""
+        return self
+
     def check_process(self, routine: str) -> None:
         """Nobody forks here."""
 

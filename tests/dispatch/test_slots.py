@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 import catena
-from catena.dispatch.caller import line as lines
+from catena.dispatch.caller import line as lines, long_waits
 from catena.dispatch.caller.line import line_of
 from catena.dispatch.holding import Loan
 from catena.dispatch.worker.slots import Slots
 from catena.errors import Busy, DispatchTimeout, NoPool, SerializationError
+from catena.events import CallWaited
+from catena.testing import recording
 from tests.dispatch.ends import Through
 from tests.dispatch.slot_ends import pool
 from tests.link.ends import settle
@@ -312,11 +314,9 @@ def test_waiting_counts_towards_the_bounds() -> None:
     run(main())
 
 
-def test_a_long_wait_says_once_what_holds_the_slots(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """P13: one WARNING names the routine that waits, the worker and what runs there."""
-    monkeypatch.setattr(lines, "LONG", 0.3)
+def test_a_long_wait_says_once_what_holds_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P13: one announcement names the routine that waits, the worker and what runs there."""
+    monkeypatch.setattr(long_waits, "LONG", 0.3)
     monkeypatch.setattr(lines, "LOOK_AGAIN", 0.01)
 
     async def main() -> None:
@@ -328,14 +328,14 @@ def test_a_long_wait_says_once_what_holds_the_slots(
                 (made.through, "slots of w0 are held by"),
                 (other, "w0: its slot is held by"),
             ):
-                with caplog.at_level(logging.WARNING, "catena"):
-                    caplog.clear()
+                with recording(CallWaited) as recorded:
                     calls = [asyncio.ensure_future(quick.on(_Way(way))(n)) for n in range(3)]
-                    await until(lambda: caplog.records)
-                (record,) = caplog.records
-                assert "quick has waited 0 s for a slot, one of 3 calls" in record.message
-                assert held_by in record.message
-                assert ".hold" in record.message
+                    await until(partial(recorded.of, CallWaited))
+                (waited,) = recorded.of(CallWaited)
+                assert waited.routine.endswith("quick")
+                assert (waited.calls, waited.seconds >= 0.3) == (3, True)
+                assert held_by in waited.cause
+                assert ".hold" in waited.cause
                 for call in calls:
                     call.cancel()
                 await asyncio.wait(calls)

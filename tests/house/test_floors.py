@@ -21,6 +21,7 @@ ROOMS: list[tuple[str, ...]] = [
         "ids",
         "members",
         "standing",
+        "tags",
         "targets",
         "wording",
         "events",
@@ -51,8 +52,8 @@ BESIDE = ("catena.telemetry", "catena.collect")
 # These import not even all of floor 1: discovery announces nothing and keeps no state of Catena's.
 NARROW = {
     "catena.discovery": {
-        f"catena.{name}"
-        for name in ("errors", "ids", "members", "wording", "facts", "escape", "targets")
+        *("catena.errors", "catena.escape", "catena.facts", "catena.ids", "catena.members"),
+        *("catena.tags", "catena.targets", "catena.wording"),
     }
 }
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.pool.test_found_workers import Fleet
 from tests.support import isolated, run
 
 SECONDS = 60
+F = TypeVar("F", bound=Fleet)
 
 
 class Secured(Fleet):
@@ -53,9 +54,24 @@ class Secured(Fleet):
         (folder / "ca.pem").write_bytes(known + (folder / "ca.pem").read_bytes())
 
 
+class Insecure(Fleet):
+    """Workers that listen at ports of the loopback interface, and take whoever comes."""
+
+    def _listen(self, name: str) -> list[str]:
+        return ["127.0.0.1:0", "--insecure"]
+
+
+def with_insecure(folder: Path, work: Callable[[Fleet], Awaitable[None]]) -> None:
+    """Run a test with such a fleet, and leave no process behind."""
+    _run_with(Insecure(folder), work)
+
+
 def with_secured(folder: Path, work: Callable[[Secured], Awaitable[None]]) -> None:
     """Run a test with such a fleet, and leave no process behind."""
-    fleet = Secured(folder)
+    _run_with(Secured(folder), work)
+
+
+def _run_with(fleet: F, work: Callable[[F], Awaitable[None]]) -> None:
 
     async def main() -> None:
         async with asyncio.timeout(SECONDS):
@@ -83,6 +99,61 @@ def test_calls_go_over_tls(tmp_path: Path) -> None:
             nested = [await identify_nested() for _ in range(4)]
             assert {pid for pair in nested for pid in pair} == pids
             assert any(first != second for first, second in nested)
+
+    with_secured(tmp_path, work)
+
+
+@isolated
+@pytest.mark.parametrize("kind", ["certificates", "insecure"])
+def test_workers_that_a_pool_has_started_call_found_ones(kind: str, tmp_path: Path) -> None:
+    """P8: nested calls of a hybrid pool go from its own workers to others, and among both kinds."""
+
+    async def work(fleet: Fleet) -> None:
+        one, two = await fleet.start("w1"), await fleet.start("w2")
+        options: dict[str, Any] = {"insecure": True}
+        if isinstance(fleet, Secured):
+            caller = fleet.issue("caller", name_caller("shop", "alice"))
+            options = {"credentials": caller, "name": "shop"}
+        async with catena.WorkerPool(2, discovery=fleet.where, quorum=2, **options) as pool:
+            own = set(pool.pids.values())
+            assert len(own) == 2
+            pairs = {await identify_nested() for _ in range(48)}
+            # Workers that were found do not know the way to those that the pool has started.
+            found = {one, two}
+            assert {second for first, second in pairs if first in own} == found | own
+            assert {second for first, second in pairs if first in found} == found
+            # One that is started later knows as much.
+            await pool.resize(3)
+            (third,) = set(pool.pids.values()) - own
+            pairs = {await identify_nested() for _ in range(40)}
+            assert {second for first, second in pairs if first == third} & found
+
+    if kind == "certificates":
+        with_secured(tmp_path, work)
+    else:
+        with_insecure(tmp_path, work)
+
+
+@isolated
+def test_credentials_that_were_replaced_are_those_of_nested_calls(tmp_path: Path) -> None:
+    """P5: the workers of a pool read its folder for each link, and not once when they start."""
+
+    async def work(fleet: Secured) -> None:
+        names = tmp_path / "callers"
+        names.write_text("alice.shop.catena\nw1.shop.catena\n")
+        await fleet.start("w1", "--callers", str(names))
+        caller = fleet.issue("caller", name_caller("shop", "alice"))
+        pool = catena.WorkerPool(1, discovery=fleet.where, credentials=caller, name="shop")
+        async with pool:
+            (own,) = pool.pids.values()
+            # The link of the pool was made by alice; that of its worker is made by bob.
+            fleet.issue("caller", name_caller("shop", "bob"))
+            pairs = [await identify_nested() for _ in range(16)]
+            assert {second for first, second in pairs if first == own} == {own}
+            names.write_text("*.shop.catena\n")
+            # Whoever was refused repeatedly tries again after a while.
+            while not any(first == own != second for first, second in pairs):
+                pairs.append(await identify_nested())
 
     with_secured(tmp_path, work)
 

@@ -134,6 +134,7 @@ async def story() -> None:
     events.announced(catena.TaskFactoryDisplaced(loop="the loop", factory="theirs"))
     for fact in (
         events.CallRetried("app.job", "w1", 2),
+        events.CallWaited("app.job", 60.5, 3, "no worker has the tag gpu"),
         events.ForwardDropped(ahead.key),
         events.KeysUndeclared(bytes(16), (("elsewhere", "undeclared"),)),
         events.EntryLost(number.key, True, "a cause that says something"),

@@ -182,6 +182,9 @@ def blocking(account: Account, pool: catena.WorkerPool) -> None:
     assert_type(list(numbers.blocking(3)), list[int])
     assert_type(account.deposit.blocking(1), str)
     assert_type(total.on(pool).blocking([1]), float)
+    assert_type(nothing.on(tags={"gpu"}).blocking(), None)
+    assert_type(total.on(pool, tags=["gpu", "eu"]).blocking([1], scale=2.0), float)
+    total.on(pool, tags={1})  # pyright: ignore[reportArgumentType]
 
     total.blocking("12")  # pyright: ignore[reportArgumentType]
     total.blocking([1], factor=2)  # pyright: ignore[reportCallIssue]

@@ -58,7 +58,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     is_flag=True,
     help="Listen at HOST:PORT without certificates: whoever reaches it may run code here.",
 )
-@click.option("--tags", default="", metavar="A,B", help="Words that its record has.")
+@click.option("--tags", default="", metavar="A,B", help="Words by which calls choose it.")
 @click.option(
     "--import",
     "modules",

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from catena.escape import printable
 from catena.ids import MemberRecord
+from catena.tags import checked_tags
 
 RECORD_LIMIT = 16 * 1024
 """The most bytes of a record."""
@@ -22,8 +23,6 @@ RECORD_LIMIT = 16 * 1024
 MEMBER_LIMIT = 4096
 """The most members of one medium."""
 
-_TAG_LIMIT = 64
-"""The most tags of a member, and the most characters of a tag."""
 _PATH_LIMIT = 107
 """The most bytes of a socket's path on Linux."""
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}")
@@ -61,11 +60,7 @@ def check_record(member: MemberRecord) -> MemberRecord:
         check_id(member.id)
     if member.name:
         check_host(member.name)
-    if len(member.tags) > _TAG_LIMIT:
-        raise ValueError(f"it has {len(member.tags)} tags; {_TAG_LIMIT} are the most")
-    for tag in member.tags:
-        if not 0 < len(tag) <= _TAG_LIMIT or not tag.isprintable():
-            raise ValueError(f"the tag {_show(tag)} is not made of 1 to 64 printable characters")
+    checked_tags(member.tags)
     if member.leaf is not None:
         _check_leaf(member.leaf)
     return member

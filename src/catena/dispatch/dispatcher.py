@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from catena.security.credentials import Credentials
+from catena.tags import Tags
 
 
 class Dispatcher(Protocol):
@@ -30,6 +31,10 @@ class Dispatcher(Protocol):
 
     def under(self, credentials: Credentials, /) -> Dispatcher:
         """Return the way to the same workers under these credentials; call it on the loop."""
+        ...
+
+    def fitting(self, tags: Tags, /) -> Dispatcher:
+        """Return the way to those of the workers that have all these tags; from any thread."""
         ...
 
     # A connection is a WorkerConnection of ``caller``, which the worker's side does not know.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.dispatch.dispatcher import Dispatcher
@@ -66,10 +66,12 @@ class PlainRoutine(Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process, and blocks."""
         ...
 
-    def on(self, pool: HasDispatcher, /) -> Calls[P, Coroutine[Any, Any, R_co]]:
-        """Return the routine as a function whose calls go to this pool, whatever is bound.
+    def on(
+        self, pool: HasDispatcher | None = None, /, *, tags: Iterable[str] | None = None
+    ) -> Calls[P, Coroutine[Any, Any, R_co]]:
+        """Return the routine as a function whose calls go to this pool, or to workers with tags.
 
-        Raises NoPool when the pool is not open.
+        As the ``on`` of a ``Routine`` does.
         """
         ...
 

@@ -121,6 +121,6 @@ def _method_of(bound: Any) -> MethodType:
     return MethodType(_partial_function(bound), *_partial_arguments(bound))
 
 
-def _route_method(method: MethodType, pool: Any) -> Bound:
-    """Return a bound routine whose calls go to one pool."""
-    return Bound(cast("Any", method).on(pool), method.__self__)
+def _route_method(method: MethodType, *given: Any, **asked: Any) -> Bound:
+    """Return a bound routine whose calls go to one pool, or to some of the workers."""
+    return Bound(cast("Any", method).on(*given, **asked), method.__self__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import warnings
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet
 
@@ -16,6 +17,10 @@ from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.errors import DefaultPoolExists
 from catena.security.credentials import scope
 from catena.standing import copy_members
+from catena.tags import Tags
+
+Finder = Callable[[], Dispatcher | None]
+"""Finds the way that a call goes, where it is made; None where there is none."""
 
 
 class OpenPool(Protocol):
@@ -74,6 +79,12 @@ def apply_scope(way: Dispatcher) -> Dispatcher:
     if credentials is None or way.loop is not running_loop():
         return way
     return way.under(credentials)
+
+
+def find_fitting(tags: Tags, way: Dispatcher | None = None) -> Dispatcher | None:
+    """Return the way to the workers that have some tags: of one pool, or of that which is found."""
+    through = find_dispatcher() if way is None else apply_scope(way)
+    return None if through is None else through.fitting(tags)
 
 
 def describe_unreachable() -> str:

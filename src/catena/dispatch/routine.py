@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -20,8 +20,10 @@ from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.kinds import MYPY, Calls, HasDispatcher, PlainRoutine, check_function
 from catena.dispatch.method import Method, in_class
+from catena.dispatch.open_pools import Finder, apply_scope, find_dispatcher, find_fitting
 from catena.dispatch.retry import Retry, checked_retry
 from catena.dispatch.stub import mark_async, stub_of
+from catena.tags import NO_TAGS, checked_tags
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -43,10 +45,15 @@ class Routine(Calls[P, R_co], Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process."""
         ...
 
-    def on(self, pool: HasDispatcher, /) -> Calls[P, R_co]:
+    def on(
+        self, pool: HasDispatcher | None = None, /, *, tags: Iterable[str] | None = None
+    ) -> Calls[P, R_co]:
         """Return the routine as a function whose calls go to this pool, whatever is bound.
 
-        Raises NoPool when the pool is not open.
+        With ``tags`` they go to workers that have all of these: of this pool, or without one of
+        that which is bound where the call is made. A call raises NoFittingWorker where there is no
+        such worker, and none is expected. Raises NoPool when the pool is not open, TypeError
+        without both, and TypeError or ValueError for what can be no tags.
         """
         ...
 
@@ -190,27 +197,43 @@ def _check_and_run(declared: Declaration, run: Callable[..., Any]) -> Callable[.
     return call
 
 
-def _make_run(declared: Declaration, way: Dispatcher | None = None) -> Callable[..., Any]:
-    """Return what runs a routine with its arguments: one way, or where the call is made."""
+def _make_run(declared: Declaration, find: Finder = find_dispatcher) -> Callable[..., Any]:
+    """Return what runs a routine with its arguments, on a way that is found for each call."""
     if declared.stream:
-        return functools.partial(cast("type[Stream[Any]]", Stream), declared, way=way)
-    return make_dispatch(declared, way)
+        return functools.partial(cast("type[Stream[Any]]", Stream), declared, find=find)
+    return make_dispatch(declared, find)
 
 
-def _route_calls(declared: Declaration, pool: Any) -> Callable[..., Any]:
-    """Return the routine as a function whose calls go to one pool. Raises NoPool, TypeError."""
-    way = getattr(pool, "dispatcher", None)
-    if way is None:
-        raise TypeError(f"on() takes a WorkerPool, not {type(pool).__name__}")
-    call: Any = _check_and_run(declared, _make_run(declared, way))
+def _route_calls(declared: Declaration, *given: Any, **asked: Any) -> Callable[..., Any]:
+    """Return the routine as a function whose calls go to one pool, or to some of the workers.
+
+    Raises NoPool, TypeError and ValueError.
+    """
+    find = _make_finder(*given, **asked)
+    call: Any = _check_and_run(declared, _make_run(declared, find))
     functools.update_wrapper(call, declared.function)
-    call.blocking = _make_blocking(declared, way)
+    call.blocking = _make_blocking(declared, find)
     return call
 
 
-def _make_blocking(declared: Declaration, way: Dispatcher | None = None) -> Callable[..., Any]:
+def _make_finder(pool: Any = None, /, *, tags: Iterable[str] | None = None) -> Finder:
+    """Return what finds the way to a pool, to its workers with these tags, or to such ones here."""
+    way: Dispatcher | None = None
+    if pool is not None:
+        way = getattr(pool, "dispatcher", None)
+        if way is None:
+            raise TypeError(f"on() takes a WorkerPool, not {type(pool).__name__}")
+    elif tags is None:
+        raise TypeError("on() takes a WorkerPool, tags, or both")
+    wanted = NO_TAGS if tags is None else checked_tags(tags)
+    if wanted:
+        return functools.partial(find_fitting, wanted, way)
+    return find_dispatcher if way is None else functools.partial(apply_scope, way)
+
+
+def _make_blocking(declared: Declaration, find: Finder = find_dispatcher) -> Callable[..., Any]:
     """Return the routine as a function that waits for the result."""
-    run = functools.partial(run_blocking, declared, way=way)
+    run = functools.partial(run_blocking, declared, find=find)
     return functools.update_wrapper(_check_and_run(declared, run), declared.function)
 
 

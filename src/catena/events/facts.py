@@ -36,6 +36,20 @@ class CallRetried(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CallWaited(Event):
+    """A call, one of so many, has waited for a minute or longer, and goes on waiting.
+
+    That is for a worker that it can be sent to, or for slots of one; ``cause`` says in words what
+    is missing. For each pool, and for each of the two, it is announced once a minute at most.
+    """
+
+    routine: str
+    seconds: float
+    calls: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrameDropped(Event):
     """A frame came for a call that had ended here in the meantime."""
 

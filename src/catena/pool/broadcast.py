@@ -15,6 +15,7 @@ from catena.events import announced
 from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
 from catena.security.credentials import Credentials
+from catena.tags import Tags
 
 
 class OneWorker:
@@ -40,6 +41,10 @@ class OneWorker:
             return self
         member = through.find_exactly(self._member.worker, self._member.target)
         return self if member is None else OneWorker(through, member)
+
+    def fitting(self, tags: Tags) -> OneWorker:
+        """Return the way to the worker: whoever names it has chosen already."""
+        return self
 
     def check_process(self, routine: str) -> None:
         """Raise ForkedPool where the pool is another process's."""

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
+from catena.dispatch.caller.connection import WorkerConnection
 from catena.errors import CatenaError, WorkerStartError
 from catena.events import RecordRefused, WorkerJoined, WorkerLeft
 from catena.events.bus import announce
@@ -204,7 +205,7 @@ class Follower:
         if not is_right or same is not None:
             await member.close()
             return None if same is None or same.caller is None else same.caller.link
-        self._admit(member, caller.worker)
+        self._admit(member, caller)
         began = monotonic()
         try:
             await caller.link.wait_ended()
@@ -229,13 +230,13 @@ class Follower:
                 announce(RecordRefused(shown, record.target, record.id))
         return False
 
-    def _admit(self, member: Member, shown: str) -> None:
+    def _admit(self, member: Member, caller: WorkerConnection) -> None:
         """Make a worker a member under the name that it has shown."""
-        member.worker = shown
+        member.note_said(caller)
         self._proxy.add_member(member)
         self.members.add(member)
         if WorkerJoined.listeners:
-            announce(WorkerJoined(shown, member.target, self.kind))
+            announce(WorkerJoined(member.worker, member.target, self.kind))
         self._changed()
 
     def _note_left(self, member: Member, reason: str, *, unexpected: bool = False) -> None:
@@ -253,7 +254,9 @@ class Follower:
         """
         shared = not record.id or record.name == self._proxy.trust.name_for("")
         leaf = record.leaf if self._launched and record.leaf else b""
-        return MemberFacts(record.id, record.target, found=True, shared=shared, leaf=leaf)
+        return MemberFacts(
+            record.id, record.target, found=True, shared=shared, leaf=leaf, tags=record.tags
+        )
 
 
 async def _leave_alone(link: Link) -> None:

@@ -53,6 +53,8 @@ class RunningPool:
         if settings.launcher is not None:
             self._sources.append(settings.launcher)
             await self._launch(settings.launcher, settings.launcher.count)
+        trust = settings.find_trust()
+        workers.give_trust(trust)
         started = await workers.start(many)
         proxy = self.proxy = Proxy(
             new_id(),
@@ -62,7 +64,7 @@ class RunningPool:
             strict=settings.strict,
             watched=True,
             max_waiting=settings.max_waiting,
-            trust=settings.find_trust(),
+            trust=trust,
         )
         raise_failures(await proxy.connect_all())
         settings.restarts.begin_again()

@@ -38,6 +38,7 @@ from catena.pool.serving import Service
 from catena.pool.socket_dir import remove_abandoned
 from catena.pool.stacks import StackFile, stack_path
 from catena.proxy.watch import Watch
+from catena.security.trust import Trust
 from catena.standing import adopt_id, worker_id
 from catena.targets import unix_target
 from catena.wording import reason
@@ -187,6 +188,7 @@ class _Serving:
             facts["slots"],
             secret=self._secret,
             strict=facts["strict"],
+            trust=Trust.from_facts(facts["trust"]),
             admission=admission,
             overtime=OvertimeWatch(overtime_path(self._socket), partial(os._exit, 1)),
         )

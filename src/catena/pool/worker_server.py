@@ -32,6 +32,7 @@ from catena.security.credentials import Credentials
 from catena.security.names import dns_name
 from catena.security.trust import Trust
 from catena.standing import adopt_id
+from catena.tags import checked_tags
 from catena.targets import address_of, is_local, unix_target
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class WorkerServer:
     address may run code there where it is ``insecure``. ``id`` is its name, made of small letters,
     digits and dashes; it is drawn where none is given. ``announce`` says how pools learn of it:
     ``dir:`` and a folder that they read, ``fd:`` and the number of a descriptor, or ``stdout``;
-    several are allowed. ``tags`` are words that the record has. ``slots``, ``max_calls_in_flight``,
+    several are allowed. Calls choose workers by their ``tags``. ``slots``, ``max_calls_in_flight``,
     ``refuse`` and ``strict`` are explained at WorkerPool. ``lifespan`` names a function, as
     "module:function", that returns an asynchronous context manager: it is entered before the worker
     listens, and left after its last call. ``drain_timeout`` is how many seconds the calls that it
@@ -89,7 +90,7 @@ class WorkerServer:
     ) -> None:
         self.id = _checked_id(id)
         self.target = _checked_listen(listen)
-        self.tags = frozenset(tags)
+        self.tags = checked_tags(tags)
         self._places = (announce,) if isinstance(announce, str) else tuple(announce)
         self._lifespan = checked_function("lifespan", lifespan)
         self._drain_timeout = checked_patience("drain_timeout", drain_timeout)
@@ -132,7 +133,7 @@ class WorkerServer:
             health = None if self._health is None else await _answer_checks(self._health, stack)
             if self._lifespan is not None:
                 await stack.enter_async_context(_call_lifespan(self._lifespan))
-            adopt_id(self.id, self._slots)
+            adopt_id(self.id, self._slots, self.tags)
             stack.callback(adopt_id, "")
             service = Service(
                 self.id,

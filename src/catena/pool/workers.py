@@ -16,6 +16,7 @@ from catena.pool.overtime import overtime_path
 from catena.pool.process import Worker
 from catena.pool.socket_dir import SocketDirectory, remove_stale
 from catena.pool.stacks import stack_path
+from catena.security.trust import NO_TRUST, Trust
 
 _COPYING = 1.0
 """How many seconds what workers printed last may take to be copied."""
@@ -43,10 +44,14 @@ class LocalWorkers:
         self.stop_timeout = stop_timeout
         self._starting: list[Worker] = []
         self._numbers = count()
-        self._options = options
+        self._options = {**options, "trust": NO_TRUST.as_facts()}
         self._start_timeout = start_timeout
         self._directory: SocketDirectory | None = None
         self._relay = relay
+
+    def give_trust(self, trust: Trust) -> None:
+        """Have those that are started from here on call workers on other machines in this way."""
+        self._options = {**self._options, "trust": trust.as_facts()}
 
     async def start(self, many: int) -> list[Worker]:
         """Start so many and return them, in the order of their numbers.

@@ -17,19 +17,27 @@ from typing import Any
 from weakref import WeakSet
 
 from catena.dispatch.caller.connection import WorkerConnection
-from catena.errors import CatenaError, ForkedPool, NoPool, WorkerLost, WorkerStartError
+from catena.dispatch.caller.long_waits import LongWaits
+from catena.errors import ForkedPool, NoPool, WorkerLost, WorkerStartError
 from catena.events import announced
-from catena.proxy.member import Member, raise_refusal
+from catena.proxy.member import Member
+from catena.proxy.reaching import (
+    Causes,
+    choose_serving,
+    connect_member,
+    describe_causes,
+    reach_all,
+    reach_any,
+    reach_first,
+)
+from catena.proxy.tagged import TaggedWorkers
 from catena.proxy.views import Views
 from catena.security.credentials import Credentials
 from catena.security.trust import NO_TRUST, Trust
+from catena.tags import Tags
 from catena.targets import is_local
 from catena.wire import codec
 from catena.wire.codec import MemberFacts
-
-_ROUNDS = 2
-_NOTICE_SECONDS = 0.5
-"""How often, and how long, a call that finds no worker waits for news of those that there were."""
 
 proxies: WeakSet[Proxy] = WeakSet()
 """Every proxy of this process that was not closed."""
@@ -78,6 +86,7 @@ class Proxy:
         # Who lets calls that find no worker wait for one, and what ends their wait.
         self._expecting: set[str] = set()
         self._change: asyncio.Future[None] | None = None
+        self.long_waits = LongWaits()
         self.members: list[Member] = []
         self.serving: list[Member] = []
         self.encoded = b""
@@ -220,8 +229,7 @@ class Proxy:
 
     def _choose_serving(self) -> None:
         """Note who gets calls: those that are ready, without any the suspects."""
-        ready = [one for one in self.members if one.state == "ready"]
-        self.serving = ready or [one for one in self.members if one.state == "suspect"]
+        self.serving = choose_serving(self.members)
         self._end_wait()
         self._views.follow()
 
@@ -238,11 +246,11 @@ class Proxy:
         if self._change is not None and not self._change.done():
             self._change.set_result(None)
 
-    async def _await_change(self, timeout: float | None) -> None:
-        """Wait until there may be another worker."""
+    async def await_change(self, seconds: float | None) -> None:
+        """Wait until there may be another worker, at most so many seconds, None for any time."""
         if self._change is None or self._change.done():
             self._change = self.loop.create_future()
-        await asyncio.wait((self._change,), timeout=timeout)
+        await asyncio.wait((self._change,), timeout=seconds)
 
     @property
     def is_used(self) -> bool:
@@ -284,6 +292,12 @@ class Proxy:
         if self._opened_by:
             raise announced(ForkedPool(opened_by=self._opened_by, routine=routine))
 
+    def check_open(self, routine: str) -> None:
+        """Raise ForkedPool where the pool is another process's, NoPool where it is closed."""
+        self.check_process(routine)
+        if self.closed:
+            raise announced(NoPool(routine=routine, reason="the pool was closed"))
+
     def reach_worker(self, routine: str) -> Coroutine[Any, Any, WorkerConnection]:
         """Connect to the member whose turn it is, or the next that answers; return its caller.
 
@@ -291,82 +305,58 @@ class Proxy:
         WorkerLost when no member answers, and PeerRefused or CredentialsError where all refuse.
         """
         # Not when it is awaited: a child that goes on in its parent's loop has none that runs.
-        self.check_process(routine)
-        if self.closed:
-            raise announced(NoPool(routine=routine, reason="the pool was closed"))
-        return self._reach_any(routine)
+        self.check_open(routine)
+        return reach_any(self, self, routine)
 
-    async def reach_all(self, routine: str) -> list[WorkerConnection]:
+    def reach_all(self, routine: str) -> Coroutine[Any, Any, list[WorkerConnection]]:
         """Connect to the members and return the callers of those that can be used.
 
         Raises as ``reach_worker`` when there is none.
         """
-        if not (self.closed or self._opened_by):
-            anew = [one for one in self.serving if one.caller is None or not one.caller.link.up]
-            if anew:
-                await asyncio.gather(*map(self._connect_member, anew))
-        callers = [one.caller for one in self.serving if one.caller and one.caller.usable]
-        return callers or [await self.reach_worker(routine)]
+        return reach_all(self, self, routine)
 
-    async def _reach_any(self, routine: str) -> WorkerConnection:
-        rounds = 0
-        while True:
-            causes: dict[str, Exception | str] = {}
-            found = await self._reach_next(causes)
-            if found is not None:
-                return found
-            if self.closed:
-                raise announced(NoPool(routine=routine, reason="the pool was closed"))
-            raise_refusal(causes)
-            rounds += 1
-            if not self._expecting and (rounds > _ROUNDS or not self.watched):
-                raise announced(self._unreachable(routine, causes))
-            # A worker that has just died is soon known to be dead, and another one expected.
-            await self._await_change(None if self._expecting else _NOTICE_SECONDS)
+    def fitting(self, tags: Tags) -> TaggedWorkers:
+        """Return the way to those members that have all these tags; from any thread."""
+        return TaggedWorkers(self, tags)
 
-    async def _reach_next(self, causes: dict[str, Exception | str]) -> WorkerConnection | None:
-        """Return the caller of the member whose turn it is, or of the next that answers."""
-        first = self._turn
-        serving = self.serving
+    @property
+    def is_usable(self) -> bool:
+        """Whether it leads to workers from here."""
+        return not (self.closed or self._opened_by)
+
+    async def reach_next(self, causes: Causes) -> WorkerConnection | None:
+        """Return the caller of the member whose turn it is, or of the next that answers.
+
+        None where none does; then the causes say why.
+        """
+        first, serving = self._turn, self.serving
         for offset in range(len(serving)):
             self._turn = (first + offset) % len(serving)
-            member = serving[self._turn]
-            try:
-                caller = await member.reach_worker()
-            except (CatenaError, OSError) as error:
-                causes[member.worker] = error
-                continue
-            if caller.usable:
-                return caller
-            causes[member.worker] = "it takes no more calls"
+            found = await reach_first([serving[self._turn]], causes)
+            if found is not None:
+                return found
         return None
 
-    def _unreachable(self, routine: str, causes: dict[str, Exception | str]) -> WorkerLost:
+    def describe_lack(self, causes: Causes) -> str:
+        """Return in words why no worker can be reached."""
+        if self.members:
+            return describe_causes("no worker can be reached", causes)
+        if self.last_exit:
+            return f"no worker is left: {self.last_exit}; `await pool.restart()` starts others"
+        return "the pool has no worker that can be reached from here"
+
+    def find_error(self, routine: str, causes: Causes) -> WorkerLost:
         """Return the error of a call for which there is no worker."""
         names = ", ".join(member.worker for member in self.members)
-        said = "; ".join(f"{worker}: {why}" for worker, why in causes.items())
-        cause = f"no worker can be reached: {said}"
-        if not (self.members or self.last_exit):
-            cause = "the pool has no worker that can be reached from here"
-        elif not self.members:
+        if not self.members:
             names, _, _ = self.last_exit.partition(" ")
-            cause = f"no worker is left: {self.last_exit}; `await pool.restart()` starts others"
+        cause = self.describe_lack(causes)
         return WorkerLost(worker=names, routine=routine, begun=False, cause=cause)
 
     async def connect_all(self) -> list[WorkerStartError]:
         """Connect to every member; return an error for each that cannot be reached."""
-        reaching = [self._connect_member(member) for member in self.members]
-        outcomes = await asyncio.gather(*reaching)
+        outcomes = await asyncio.gather(*map(connect_member, self.members))
         return [one for one in outcomes if one is not None]
-
-    async def _connect_member(self, member: Member) -> WorkerStartError | None:
-        try:
-            await member.reach_worker()
-        except (CatenaError, OSError) as error:
-            failed = WorkerStartError(worker=member.worker, cause=f"no link to it: {error}")
-            failed.__cause__ = error
-            return failed
-        return None
 
     def lead_nowhere(self, opened_by: int) -> list[WorkerConnection]:
         """Lead nowhere in a forked child; return what led to the workers, to be kept."""

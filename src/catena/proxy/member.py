@@ -19,7 +19,9 @@ from catena.link.client import connect
 from catena.link.link import Link
 from catena.proxy.breaker import Breaker
 from catena.security.trust import Trust
+from catena.tags import read_tags
 from catena.wire.codec import MemberFacts
+from catena.wire.versions import TAGS
 
 State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
@@ -58,7 +60,7 @@ class Member:
         watched: bool = False,
         original: Member | None = None,
     ) -> None:
-        self.worker, self.target, self.found, self._shared, self._leaf = facts
+        self.worker, self.target, self.found, self._shared, self._leaf, self.tags = facts
         self.caller: WorkerConnection | None = None
         self.exit: asyncio.Future[str] | None = None
         self._views: WeakSet[Member] = WeakSet()
@@ -124,7 +126,18 @@ class Member:
     @property
     def facts(self) -> MemberFacts:
         """What a proxy says of it."""
-        return MemberFacts(self.worker, self.target, self.found, self._shared, self._leaf)
+        return MemberFacts(
+            self.worker, self.target, self.found, self._shared, self._leaf, self.tags
+        )
+
+    def note_said(self, connection: WorkerConnection) -> None:
+        """Have the id that the worker has said on a link, and its tags where it says them.
+
+        A version that says none has those of its record.
+        """
+        self.worker, link = connection.worker, connection.link
+        if link.peer is not None and TAGS in link.capabilities:
+            self.tags = read_tags(link.peer.tags)
 
     def cut_link(self, reason: str) -> None:
         """End the link at once; the calls that it has fail for that reason."""

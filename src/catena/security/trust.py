@@ -6,6 +6,7 @@ The name of a worker comes from here and from the worker's id, and never from wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from catena.security.credentials import Credentials
 from catena.security.names import dns_name
@@ -30,6 +31,18 @@ class Trust:
         Without an id that is the pool's.
         """
         return dns_name(self.pool, worker) if self.pool else ""
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return it as JSON has it, for a process of the same user on the same machine."""
+        folder = None if self.credentials is None else str(self.credentials.folder)
+        return {"folder": folder, "pool": self.pool, "insecure": self.insecure}
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> Trust:
+        """Return what ``as_facts`` was made of."""
+        folder = facts["folder"]
+        credentials = None if folder is None else Credentials(folder)
+        return cls(credentials, facts["pool"], insecure=facts["insecure"])
 
 
 NO_TRUST = Trust()

@@ -17,6 +17,7 @@ from catena.telemetry.rows import (
     INFO,
     LINK,
     POOL,
+    WARNING,
     Log,
     Metric,
     Row,
@@ -170,6 +171,28 @@ CATALOG: tuple[Row, ...] = (
             "rpc.method": "routine",
             "catena.worker.id": "worker",
             "catena.attempts": "attempt",
+        },
+    ),
+    make_row(
+        events.CallWaited,
+        counter(
+            "catena.calls.waited",
+            "{event}",
+            "How often a call was found to have waited for a minute, once a minute at most.",
+        ),
+        Log(
+            "catena.call.waited",
+            "a call of routine %(rpc.method)s has waited for %(catena.wait.seconds).0f s, one of"
+            " %(catena.wait.calls)s calls that wait: %(catena.wait.cause)s",
+            WARNING,
+            POOL,
+            always=True,
+        ),
+        fields={
+            "rpc.method": "routine",
+            "catena.wait.seconds": "seconds",
+            "catena.wait.calls": "calls",
+            "catena.wait.cause": "cause",
         },
     ),
     *CHAINS,

@@ -85,6 +85,7 @@ class Metrics:
             events.CallNacked: lambda event: count("catena.calls.nacked", event.code),
             events.CallRefused: lambda event: count("catena.worker.calls.refused", event.code),
             events.CallRetried: lambda _: count("catena.calls.retried"),
+            events.CallWaited: lambda _: count("catena.calls.waited"),
             events.WorkerSuspected: lambda _: count("catena.workers.suspected"),
             events.RecordRefused: lambda _: count("catena.records.refused"),
             events.WorkerGivenUp: lambda _: count("catena.workers.given_up"),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from catena.errors import ProtocolError
+from catena.tags import NO_TAGS, Tags, read_tags
 from catena.wire import frames
 from catena.wire.frames import Frame, NackCode
 from catena.wire.manifests import read_manifest, write_manifest
@@ -85,7 +86,8 @@ class MemberFacts(NamedTuple):
 
     One that was found was not started by the pool, and does not know the pool's secret. Where the
     certificate is ``shared`` by several workers, its id is not what it has to prove; ``leaf`` is
-    the one certificate, as PEM, that it may show, empty for any that is trusted.
+    the one certificate, as PEM, that it may show, empty for any that is trusted. ``tags`` are what
+    it is chosen by.
     """
 
     worker: str
@@ -93,6 +95,7 @@ class MemberFacts(NamedTuple):
     found: bool = False
     shared: bool = False
     leaf: bytes = b""
+    tags: Tags = NO_TAGS
 
 
 class ProxyFacts(NamedTuple):
@@ -116,6 +119,7 @@ def encode_proxy(id: bytes, members: Sequence[MemberFacts], epoch: int = 0) -> b
             found=one.found,
             shared=one.shared,
             leaf=one.leaf,
+            tags=sorted(one.tags),
         )
     return message.SerializeToString()
 
@@ -130,7 +134,8 @@ def decode_proxy(data: bytes) -> ProxyFacts:
 
 
 def _read_member(one: pb.Proxy.Member) -> MemberFacts:
-    return MemberFacts(one.worker, one.target, one.found, one.shared, one.leaf)
+    tags = read_tags(one.tags) if one.tags else NO_TAGS
+    return MemberFacts(one.worker, one.target, one.found, one.shared, one.leaf, tags)
 
 
 # ---- frames that carry a payload, a chain or both; their fields stand in pb.Frame itself

@@ -11,7 +11,7 @@ from pathlib import Path
 from catena.errors import PeerRefused, VersionRefused
 from catena.escape import printable
 from catena.events import announced
-from catena.standing import count_slots
+from catena.standing import count_slots, list_tags
 from catena.wire.frames import Hello
 
 SOFTWARE = "0.2.0.dev0"
@@ -29,7 +29,10 @@ PINGS = "pings"
 SLOTS = "slots"
 """A worker counts the slots that its calls take; offers and wants of slots are understood."""
 
-CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS, SLOTS)
+TAGS = "tags"
+"""The tags in a worker's Hello are those that it has."""
+
+CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS, SLOTS, TAGS)
 
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -53,7 +56,7 @@ def read_boot() -> str:
 def make_hello(peer: str, secret: bytes = b"") -> Hello:
     """Return the first frame that the peer of that name sends; ``secret`` is its pool's."""
     known = (MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, os.getpid(), read_boot())
-    return Hello(0, *known, secret=secret, slots=count_slots())
+    return Hello(0, *known, tags=list_tags(), secret=secret, slots=count_slots())
 
 
 def agree_on_capabilities(theirs: Hello, secret: bytes = b"") -> frozenset[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Coroutine, Generator
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from catena.dispatch.caller.stream import Stream
 from catena.dispatch.caller.thread_loop import ThreadLoop
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
+from catena.dispatch.open_pools import Finder, apply_scope, find_dispatcher
 from catena.errors import BlockingRefused
 from catena.events import announced
 
@@ -28,18 +30,19 @@ def run_blocking(
     declared: Declaration,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    way: Dispatcher | None = None,
+    find: Finder = find_dispatcher,
 ) -> Any:
     """Run a routine on a worker while this thread waits; return its result, or an iterator.
 
     Raises what awaiting it raises, and BlockingRefused on the thread of the pool's loop.
     """
     __tracebackhide__ = True
-    through = find_way(declared, way)
+    through = find_way(declared, find)
     _check_thread(through, declared.name)
+    again = partial(apply_scope, through)
     if declared.stream:
-        return BlockingStream[Any](Stream[Any](declared, args, kwargs, way=through), through)
-    return ThreadLoop().run_coroutine(make_dispatch(declared, through)(args, kwargs))
+        return BlockingStream[Any](Stream[Any](declared, args, kwargs, find=again), through)
+    return ThreadLoop().run_coroutine(make_dispatch(declared, again)(args, kwargs))
 
 
 def _check_thread(through: Dispatcher, routine: str) -> None:

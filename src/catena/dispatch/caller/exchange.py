@@ -18,7 +18,7 @@ from catena.dispatch.caller.waiting import await_after_cancel, await_answer, fra
 from catena.dispatch.declaration import Declaration, dump_arguments
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan, holding, open_loan
-from catena.dispatch.open_pools import apply_scope, find_dispatcher
+from catena.dispatch.open_pools import Finder, find_dispatcher
 from catena.errors import Busy, CatenaError, SerializationError, WorkerLost
 from catena.escape import printable
 from catena.events import Dispatch, announced
@@ -36,12 +36,13 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _ATTEMPTS = 64
 
 
-def make_dispatch(declared: Declaration, way: Dispatcher | None = None) -> Dispatching:
+def make_dispatch(declared: Declaration, find: Finder = find_dispatcher) -> Dispatching:
     """Return the coroutine function that runs a routine on a worker and returns its result.
 
-    It goes the given ``way``, or else the way that is bound where it is called. It raises what the
-    routine raises, and NoPool, Busy, PeerRefused, SerializationError, WorkerLost, ChainContention,
-    ProtocolError; TimeoutError and DispatchTimeout where the call is bounded.
+    It goes the way that is found where it is called, by default that which is bound. It raises what
+    the routine raises, and NoPool, NoFittingWorker, Busy, PeerRefused, SerializationError,
+    WorkerLost, ChainContention, ProtocolError; TimeoutError and DispatchTimeout where the call is
+    bounded.
     """
 
     async def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -51,9 +52,9 @@ def make_dispatch(declared: Declaration, way: Dispatcher | None = None) -> Dispa
         operation = begin_dispatch(declared) if Dispatch.observers else None
         try:
             if declared.slots or holding.get() is not None:
-                answered, frame = await send_with_slots(declared, (args, kwargs), operation, way)
+                answered, frame = await send_with_slots(declared, (args, kwargs), operation, find)
             else:
-                answered, frame = await send_call(declared, (args, kwargs), operation, way)
+                answered, frame = await send_call(declared, (args, kwargs), operation, find)
             value = apply_answer(answered, frame)
         except BaseException as error:
             if operation is not None:
@@ -78,7 +79,7 @@ async def send_with_slots(
     declared: Declaration,
     arguments: Arguments,
     operation: Dispatch | None,
-    way: Dispatcher | None = None,
+    find: Finder = find_dispatcher,
 ) -> tuple[Call, Frame]:
     """Send a call that needs slots, or is made by one that has some, which are lent meanwhile.
 
@@ -87,8 +88,8 @@ async def send_with_slots(
     loan = open_loan()
     try:
         if declared.slots:
-            return await _send_in_turn(declared, arguments, operation, way, loan)
-        return await send_call(declared, arguments, operation, way, loan)
+            return await _send_in_turn(declared, arguments, operation, find, loan)
+        return await send_call(declared, arguments, operation, find, loan)
     finally:
         if loan is not None:
             loan.take_back()
@@ -98,7 +99,7 @@ async def _send_in_turn(
     declared: Declaration,
     arguments: Arguments,
     operation: Dispatch | None,
-    way: Dispatcher | None,
+    find: Finder,
     loan: Loan | None,
 ) -> tuple[Call, Frame]:
     """Send a call that needs slots when its turn has come; return it with its first answer."""
@@ -106,7 +107,7 @@ async def _send_in_turn(
     turn: Turn | None = None
     losses: Losses = []
     for _ in range(_ATTEMPTS):
-        through = find_way(declared, way)
+        through = find_way(declared, find)
         line = line_of(through) if through.loop is running_loop() else HandedLine(through)
         turn = turn or line.begin_turn(declared, bounds, loan)
         connection = await line.await_turn(through, turn)
@@ -133,14 +134,14 @@ async def _send_in_turn(
         else:
             line.pass_on(connection, turn)
         _note_refusal(call, frame, turn.busy)
-    raise _all_refused(declared, {} if turn is None else turn.busy, way, losses)
+    raise _all_refused(declared, {} if turn is None else turn.busy, find, losses)
 
 
 async def send_call(
     declared: Declaration,
     arguments: Arguments,
     operation: Dispatch | None,
-    way: Dispatcher | None = None,
+    find: Finder = find_dispatcher,
     loan: Loan | None = None,
 ) -> tuple[Call, Frame]:
     """Send a call to a worker and return it with its first answer.
@@ -158,7 +159,7 @@ async def send_call(
     losses: Losses = []
     payload = b""
     for _ in range(_ATTEMPTS):
-        through = find_dispatcher() if way is None else apply_scope(way)
+        through = find()
         connection: WorkerConnection | None
         try:
             if through is None or through.loop is not running_loop():
@@ -184,7 +185,7 @@ async def send_call(
         if type(frame) is not Nack:
             return call, frame
         _note_refusal(call, frame, busy)
-    raise _all_refused(declared, busy, way, losses)
+    raise _all_refused(declared, busy, find, losses)
 
 
 async def _reach_worker(
@@ -238,13 +239,13 @@ def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
 
 
 def _all_refused(
-    declared: Declaration, busy: dict[str, str], way: Dispatcher | None, losses: Losses
+    declared: Declaration, busy: dict[str, str], find: Finder, losses: Losses
 ) -> CatenaError:
     """Return the error of a call that no worker took, at least not in its last attempt."""
     reason = list(busy.values())[-1] if busy else "every attempt was refused"
     if busy and not losses:
         return announced(Busy(routine=declared.name, worker=", ".join(busy), reason=reason))
-    worker = ", ".join(busy) or repr(find_dispatcher() if way is None else way)
+    worker = ", ".join(busy) or repr(find())
     lost = WorkerLost(worker=worker, routine=declared.name, begun=furthest(losses), cause=reason)
     lost.attempts = len(losses) + 1
     return announced(lost)

@@ -35,12 +35,7 @@ from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import Loan
-from catena.dispatch.open_pools import (
-    NOT_RUNNING,
-    apply_scope,
-    describe_unreachable,
-    find_dispatcher,
-)
+from catena.dispatch.open_pools import NOT_RUNNING, Finder, describe_unreachable
 from catena.dispatch.posting import post
 from catena.errors import NoPool
 from catena.events import announced
@@ -254,9 +249,9 @@ async def reach_elsewhere(
     raise bounds.not_accepted("")
 
 
-def find_way(declared: Declaration, way: Dispatcher | None) -> Dispatcher:
-    """Return the given way, or else the one that calls go here. Raises NoPool without any."""
-    through = find_dispatcher() if way is None else apply_scope(way)
+def find_way(declared: Declaration, find: Finder) -> Dispatcher:
+    """Return the way that a call goes. Raises NoPool where none is found."""
+    through = find()
     if through is None:
         raise no_pool(declared, describe_unreachable())
     return through

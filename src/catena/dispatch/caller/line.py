@@ -11,15 +11,16 @@ Whoever takes an offer has to use it or to pass it on: to the next in line, or b
 from __future__ import annotations
 
 import asyncio
-import logging
 from bisect import insort
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from catena.dispatch.caller.connection import WorkerConnection
+from catena.dispatch.caller.long_waits import LongWaits
 from catena.dispatch.caller.timeouts import Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.dispatcher import Dispatcher
@@ -27,11 +28,6 @@ from catena.dispatch.holding import Loan
 from catena.errors import Busy, NoPool
 from catena.escape import printable
 from catena.events import announced
-
-_log = logging.getLogger("catena")
-
-LONG = 60.0
-"""Seconds after which a warning says what a call waits for."""
 
 LOOK_AGAIN = 1.0
 """Seconds after which a call that waits looks for workers that have come meanwhile."""
@@ -66,19 +62,19 @@ class Turn:
         """How long ago the call was made."""
         return monotonic() - self._began
 
-    def seconds_left(self) -> float:
-        """Return how long it may wait before it looks around again.
+    def seconds_left(self) -> float | None:
+        """Return how long it may wait, None where its time is not bounded.
 
         Raises TimeoutError and DispatchTimeout when its time is up.
         """
         waited, bounds = self.seconds_waited, self.bounds
         if bounds is None:
-            return LOOK_AGAIN
+            return None
         left = bounds.seconds_left()
         hand_over = None if bounds.hand_over is None else bounds.hand_over - waited
         if hand_over is not None and hand_over <= 0:
             raise bounds.not_accepted("")
-        return min(one for one in (LOOK_AGAIN, left, hand_over) if one is not None)
+        return min((one for one in (left, hand_over) if one is not None), default=None)
 
 
 class Line:
@@ -90,7 +86,7 @@ class Line:
         self._waiting: dict[int, list[Turn]] = {}
         # What workers that refused a call said of their slots, by their names.
         self._said: dict[str, str] = {}
-        self._warned_at = float("-inf")
+        self._long_waits = LongWaits()
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -142,7 +138,7 @@ class Line:
         return connection.may_have(slots) and _first_fit(row, connection) is None
 
     async def _wait(
-        self, turn: Turn, fit: list[WorkerConnection], seconds: float
+        self, turn: Turn, fit: list[WorkerConnection], left: float | None
     ) -> WorkerConnection | None:
         """Wait in line until an offer comes, and return who made it; None for looking again."""
         if turn.waiter is None and self._most is not None and len(self) >= self._most:
@@ -155,10 +151,12 @@ class Line:
         insort(row, turn)
         for connection in fit:
             connection.want_slots(turn.slots)
-        self._warn_of_long(turn, fit)
+        waits = turn.declared.name, turn.seconds_waited, len(self)
+        self._long_waits.note(*waits, partial(self._describe_wait, fit))
         if turn.loan is not None:
             turn.loan.lend()
         try:
+            seconds = LOOK_AGAIN if left is None else min(left, LOOK_AGAIN)
             await asyncio.wait((waiter,), timeout=seconds)
         except asyncio.CancelledError:
             if waiter.done() and (found := waiter.result()) is not None:
@@ -170,19 +168,12 @@ class Line:
                 row.remove(turn)
         return waiter.result() if waiter.done() else None
 
-    def _warn_of_long(self, turn: Turn, fit: list[WorkerConnection]) -> None:
-        """Say what a call waits for that has waited for long; once in a while, not for each."""
-        now, waited = monotonic(), turn.seconds_waited
-        if waited < LONG or now - self._warned_at < LONG:
-            return
-        self._warned_at = now
+    def _describe_wait(self, fit: list[WorkerConnection]) -> str:
+        """Return in words which calls have the slots of some workers."""
         said = [
             f"{one.worker}: {self._said[one.worker]}" for one in fit if one.worker in self._said
         ]
-        why = "; ".join(said) or _describe_own(fit)
-        name, many = turn.declared.name, len(self)
-        text = "a call of routine %s has waited %d s for a slot, one of %d calls: %s"
-        _log.warning(text, name, waited, many, why)
+        return "; ".join(said) or _describe_own(fit)
 
     def take_offer(self, connection: WorkerConnection, slots: int) -> None:
         """Give offered slots to the first call in line that may use them, or decline them."""
@@ -219,9 +210,8 @@ class Line:
 def line_of(way: Dispatcher) -> Line:
     """Return the line of the calls that go one way."""
     line = _lines.get(way)
-    if line is None:
-        line = _lines[way] = Line(way)
-    return line
+    # Where two threads make one, the first counts.
+    return _lines.setdefault(way, Line(way)) if line is None else line
 
 
 def join_line(way: Dispatcher, pool: Dispatcher) -> None:

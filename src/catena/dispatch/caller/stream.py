@@ -23,8 +23,8 @@ from catena.dispatch.caller.hand_over import no_pool
 from catena.dispatch.caller.thread_loop import ThreadLoop
 from catena.dispatch.caller.waiting import await_answer
 from catena.dispatch.declaration import Declaration
-from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.holding import open_loan
+from catena.dispatch.open_pools import Finder, find_dispatcher
 from catena.dispatch.payloads import pickle_payload
 from catena.dispatch.posting import post
 from catena.events import Dispatch
@@ -55,10 +55,10 @@ class Stream(AsyncGenerator[T, Any]):
         declared: Declaration,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        way: Dispatcher | None = None,
+        find: Finder = find_dispatcher,
     ) -> None:
         self._declared = declared
-        self._way = way
+        self._find = find
         self._arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = (args, kwargs)
         self._call: Call | None = None
         self._running = False
@@ -179,7 +179,7 @@ class Stream(AsyncGenerator[T, Any]):
         if Dispatch.observers:
             self._operation = begin_dispatch(self._declared)
         call, frame = await send_with_slots(
-            self._declared, (args, kwargs), self._operation, self._way
+            self._declared, (args, kwargs), self._operation, self._find
         )
         self._call = call
         streams.add(self)

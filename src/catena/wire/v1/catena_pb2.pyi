@@ -212,18 +212,20 @@ class Piece(_message.Message):
 class Proxy(_message.Message):
     __slots__ = ("id", "members", "epoch")
     class Member(_message.Message):
-        __slots__ = ("worker", "target", "found", "shared", "leaf")
+        __slots__ = ("worker", "target", "found", "tags", "shared", "leaf")
         WORKER_FIELD_NUMBER: _ClassVar[int]
         TARGET_FIELD_NUMBER: _ClassVar[int]
         FOUND_FIELD_NUMBER: _ClassVar[int]
+        TAGS_FIELD_NUMBER: _ClassVar[int]
         SHARED_FIELD_NUMBER: _ClassVar[int]
         LEAF_FIELD_NUMBER: _ClassVar[int]
         worker: str
         target: str
         found: bool
+        tags: _containers.RepeatedScalarFieldContainer[str]
         shared: bool
         leaf: bytes
-        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ..., found: bool = ..., shared: bool = ..., leaf: _Optional[bytes] = ...) -> None: ...
+        def __init__(self, worker: _Optional[str] = ..., target: _Optional[str] = ..., found: bool = ..., tags: _Optional[_Iterable[str]] = ..., shared: bool = ..., leaf: _Optional[bytes] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
