@@ -62,7 +62,6 @@ TYPING = {
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
     ("catena.cli.certs", "catena.security.inspection"),
-    ("catena.pool.worker_server", "catena.link.health"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.options", "opentelemetry.metrics"),
@@ -86,7 +85,6 @@ LATE = {
     ("catena.pool.arguments", "catena.discovery"),
     ("catena.pool.running", "catena.discovery"),
     ("catena.pool.worker_main", "uvloop"),  # an extra
-    ("catena.pool.worker_server", "catena.link.health"),  # it needs an extra
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when it is asked for
     ("catena.telemetry.switch", "catena.telemetry.logs"),  # OpenTelemetry, when there is a record
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # OpenTelemetry, when there is an SDK

@@ -212,8 +212,8 @@ def test_a_descriptor_gets_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"id": "W1"}, "id must be made of"),
-        ({"id": "-a"}, "id must be made of"),
+        ({"id": "W1"}, "id is made of"),
+        ({"id": "-a"}, "id is made of"),
         ({"listen": "localhost"}, "listen must be"),
         ({"listen": "unix:"}, "listen must be"),
         ({"slots": 0}, "slots must be at least 1"),

@@ -27,14 +27,24 @@ class Handshakes:
         self.address = ""
         # Appended to by threads of gRPC.
         self._begun: deque[float] = deque()
+        # When those who bring several calls over one connection have brought the last.
+        self._peers: dict[str, float] = {}
         self._timer: TimerHandle | None = None
 
     def note_begun(self) -> None:
         """Note that a connection has come; from any thread."""
         self._begun.append(monotonic())
 
-    def note_call(self) -> None:
-        """Note that a connection has brought a call."""
+    def note_call(self, peer: str = "") -> None:
+        """Note that a connection has brought a call.
+
+        ``peer`` is its other end, where a connection may bring several: it counts once.
+        """
+        if peer:
+            is_known = peer in self._peers
+            self._peers[peer] = monotonic()
+            if is_known:
+                return
         if self._begun:
             self._begun.popleft()
 
@@ -50,6 +60,8 @@ class Handshakes:
             self._begun.popleft()
             if HandshakeFailed.listeners:
                 announce(HandshakeFailed(self.address))
+        # A connection that is idle for that long has been closed.
+        self._peers = {peer: seen for peer, seen in self._peers.items() if seen >= late}
 
     def stop(self) -> None:
         """Look no more."""

@@ -18,9 +18,10 @@ from catena.escape import printable
 from catena.events import announced
 from catena.grpc_loading import aio, grpc
 from catena.link.handshakes import Handshakes
+from catena.link.health import Health
 from catena.link.link import HELLO_SECONDS, Link
 from catena.link.ports import Receiver
-from catena.link.service import KEEPALIVE, LINK_LIMIT, METHOD, SERVING, GrpcTransport
+from catena.link.service import KEEPALIVE, LINK_LIMIT, METHOD, SERVICE, SERVING, GrpcTransport
 from catena.link.tls import ServerFiles
 from catena.security.authorise import Authorisation, Identity, Permit
 from catena.security.credentials import Credentials
@@ -40,7 +41,9 @@ class Server:
 
     ``secret`` is what a caller has to know. An address other than a Unix socket's takes TLS with
     ``credentials``, and an ``authorisation`` that says who may call; or else ``insecure=True``.
-    ``target`` is where it listens, with the port that the system has chosen in place of 0.
+    ``target`` is where it listens, with the port that the system has chosen in place of 0. Where
+    ``health`` is given, it answers health checks and reflection as well, and that to all who get as
+    far as to a call: names in certificates are not looked at for that.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -53,6 +56,7 @@ class Server:
         credentials: Credentials | None = None,
         authorisation: Authorisation | None = None,
         insecure: bool = False,
+        health: Health | None = None,
     ) -> None:
         """Bind the address. Raises CredentialsError, AddressRefused and ValueError."""
         local = is_local(target)
@@ -72,6 +76,10 @@ class Server:
         self._server = aio.server(options=SERVING if local else [*SERVING, *KEEPALIVE])
         self.target, self.port = target, 0
         self._bind(files)
+        if health is not None:
+            # Before the handler of links, which takes each call for the first of its connection.
+            note = None if self._handshakes is None else self._handshakes.note_call
+            health.add_to(self._server, SERVICE, note=note)
         handler = _Handler(
             name, address_of(self.target), accept, secret, authorisation, self._handshakes
         )

@@ -11,6 +11,7 @@ from catena.pickling.references import find_reference
 from catena.pool.bootstrap import split_name
 from catena.pool.recycling import memory_is_known
 from catena.security.credentials import Credentials
+from catena.security.names import check_label
 from catena.security.trust import Trust
 
 Loop = Literal["auto", "asyncio", "uvloop"]
@@ -109,11 +110,14 @@ def checked_launcher(value: object) -> Launcher | None:
 def checked_trust(folder: Any, name: str, *, insecure: object) -> Trust:
     """Return how workers on other machines are called.
 
-    Raises ValueError for credentials without the name of the pool that workers have to prove.
+    Raises ValueError for credentials without the name of the pool that workers have to prove, and
+    for a name that no certificate can have.
     """
     credentials = None if folder is None else Credentials(folder)
     if credentials is not None and not name:
         raise ValueError("credentials need the name of the pool that its workers have to prove")
+    if credentials is not None:
+        check_label(name, "the name of a pool with credentials")
     return Trust(credentials, name, insecure=checked_switch("insecure", insecure))
 
 

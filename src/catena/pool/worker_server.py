@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from catena.dispatch.worker.admission import Admission
 from catena.ids import MemberRecord
+from catena.link.health import Health, HealthServer
 from catena.link.server import Server
 from catena.pool.announcing import announce_at
 from catena.pool.arguments import checked_function, checked_number, checked_patience, checked_switch
@@ -29,16 +30,12 @@ from catena.pool.serving import Service
 from catena.proxy.watch import Watch
 from catena.security.authorise import Authorisation
 from catena.security.credentials import Credentials
-from catena.security.names import dns_name
+from catena.security.names import check_label, dns_name
 from catena.security.trust import Trust
 from catena.standing import adopt_id
 from catena.tags import checked_tags
 from catena.targets import address_of, is_local, unix_target
 
-if TYPE_CHECKING:
-    from catena.link.health import HealthServer
-
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _UNIX = "unix:"
 
 
@@ -58,8 +55,9 @@ class WorkerServer:
     "module:function", that returns an asynchronous context manager: it is entered before the worker
     listens, and left after its last call. ``drain_timeout`` is how many seconds the calls that it
     has may take when it is stopped, ``stop_timeout`` how many they may take to clean up when they
-    are cancelled after that. ``health`` is an address, ``host:port``, at which gRPC's standard
-    health service says whether it serves.
+    are cancelled after that. With the extra ``health``, gRPC's standard health service says where
+    the worker listens whether it serves; ``health`` is another address, ``host:port``, that says so
+    in plain text.
 
     ``async with`` starts and stops it; ``start`` and ``stop`` do the same. A process has one.
 
@@ -130,7 +128,7 @@ class WorkerServer:
             raise RuntimeError("this worker runs already")
         self._stopped.clear()
         async with AsyncExitStack() as stack:
-            health = None if self._health is None else await _answer_checks(self._health, stack)
+            health = await _answer_checks(self._health, stack)
             if self._lifespan is not None:
                 await stack.enter_async_context(_call_lifespan(self._lifespan))
             adopt_id(self.id, self._slots, self.tags)
@@ -143,18 +141,18 @@ class WorkerServer:
                 trust=self._trust,
                 admission=self._admission,
             )
-            await self._listen(service, stack)
+            await self._listen(service, health, stack)
             stack.push_async_callback(self._finish_calls, service)
             stack.enter_context(_beating(service))
             if health is not None:
-                await health.say_serving()
-                stack.push_async_callback(health.say_draining)
+                health.say_serving()
+                stack.callback(health.say_draining)
             for place in self._places:
                 stack.enter_context(announce_at(place, self.record))
             self._stack = stack.pop_all()
         return self
 
-    async def _listen(self, service: Service, stack: AsyncExitStack) -> None:
+    async def _listen(self, service: Service, health: Health | None, stack: AsyncExitStack) -> None:
         path = Path(address_of(self.target)) if is_local(self.target) else None
         if path is not None and _is_socket(path) and not await _is_answered(path):
             path.unlink(missing_ok=True)
@@ -165,6 +163,7 @@ class WorkerServer:
             credentials=self._trust.credentials,
             authorisation=self._may_call,
             insecure=self._trust.insecure,
+            health=health,
         )
         await server.start()
         self.target = server.target
@@ -223,13 +222,22 @@ def _beating(service: Service) -> Any:
         heartbeat.stop()
 
 
-async def _answer_checks(address: str, stack: AsyncExitStack) -> HealthServer:
-    """Answer health checks until all else has ended."""
-    from catena.link.health import HealthServer  # noqa: PLC0415 - it needs an extra
+async def _answer_checks(address: str | None, stack: AsyncExitStack) -> Health | None:
+    """Return what says whether the worker serves, None where the extra is missing.
 
-    health = HealthServer(address)
-    await health.start()
-    stack.push_async_callback(health.stop)
+    At the address, where one is given, checks are answered until all else has ended. Raises
+    ModuleNotFoundError where that needs the extra, and OSError.
+    """
+    try:
+        health = Health()
+    except ModuleNotFoundError:
+        if address is not None:
+            raise
+        return None
+    if address is not None:
+        server = HealthServer(address, health)
+        await server.start()
+        stack.push_async_callback(server.stop)
     return health
 
 
@@ -267,12 +275,7 @@ def _checked_id(value: str | None) -> str:
     if value is None:
         host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:40]
         return f"{host or 'worker'}-{secrets.token_hex(4)}"
-    if not _LABEL.fullmatch(value):
-        raise ValueError(
-            "id must be made of small letters, digits and dashes, at most 63 of them, and not begin"
-            f" or end with a dash; it is {value!r}"
-        )
-    return value
+    return check_label(value, "id")
 
 
 def _checked_listen(value: str) -> str:

@@ -17,13 +17,12 @@ from catena.errors import CredentialsError
 from catena.escape import printable
 from catena.events import CredentialsFailed, announced
 from catena.events.bus import announce
-from catena.security.names import dns_name
+from catena.security.names import LABEL, check_label, dns_name
 
 Names = Iterable[str] | os.PathLike[str]
 """Names from code, or the file that has one on each line; what follows a ``#`` is a comment."""
 
-_LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
-_DNS = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+_DNS = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})*")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[^\s*]+")
 _SHOWN = 8
 _SETTLED_NS = 100_000_000
@@ -134,9 +133,7 @@ class Authorisation:
 
     def __init__(self, pool: str, callers: Names | None = None, operators: Names = ()) -> None:
         """Take the lists. Raises as NameList, and ValueError for a pool that is no DNS label."""
-        if not re.fullmatch(_LABEL, pool):
-            raise ValueError(f"the name of a pool has to be a DNS label, and {pool!r} is none")
-        self.pool = pool
+        self.pool = check_label(pool, "the name of a pool")
         self.callers = None if callers is None else NameList(callers)
         self.operators = NameList(operators)
 

@@ -14,7 +14,9 @@ from catena.escape import printable
 DOMAIN = "catena"
 """The last label of every DNS name here; no public domain ends with it."""
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+"""A label of a DNS name, as a pattern: what ids, pools, and each part of a caller's name are."""
+
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 _SPIFFE = "spiffe://"
@@ -57,7 +59,7 @@ def name_caller(pool: str, name: str = "", spiffe: str = "") -> Holder:
 
 def check_label(text: str, what: str) -> str:
     """Return a label of a DNS name as it is; ``what`` says in the error what was to be named."""
-    if not _LABEL.fullmatch(text):
+    if not re.fullmatch(LABEL, text):
         raise ValueError(
             f"{what} is made of 1 to 63 lower-case letters, digits and hyphens, with no hyphen at"
             f' either end; "{printable(text, 80)}" is not'
