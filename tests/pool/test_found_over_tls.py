@@ -245,3 +245,61 @@ def test_a_port_without_credentials_is_refused(tmp_path: Path) -> None:
                 assert pool.workers == ("w1",)
 
     run(main())
+
+
+class Deployed(Secured):
+    """Workers that all have one pair, which names the pool, as the pods of a Deployment do."""
+
+    def _listen(self, name: str) -> list[str]:
+        folder = self.certs / "workers"
+        if not folder.exists():
+            self.issue("workers", name_worker("shop"))
+        return ["127.0.0.1:0", "--certs", str(folder), "--pool", "shop"]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where they listen, as a list that says no ids, by a name as DNS would have it."""
+        return [target.replace("127.0.0.1", "localhost") for target in self.targets.values()]
+
+
+@isolated
+def test_a_deployment_shares_a_certificate(tmp_path: Path) -> None:
+    """P8: found without an id, a worker proves the name of the pool, whoever calls it.
+
+    That is so for the pool, for a scope of credentials, and for other workers' nested calls.
+    """
+
+    async def work(fleet: Deployed) -> None:
+        pids = {await fleet.start("w1"), await fleet.start("w2")}
+        alice = fleet.issue("alice", name_caller("shop", "alice"))
+        bob = fleet.issue("bob", name_caller("shop", "bob"))
+        pool = catena.WorkerPool(
+            discovery=fleet.addresses, quorum=2, credentials=alice, name="shop"
+        )
+        async with pool:
+            assert sorted(pool.workers) == ["w1", "w2"]
+            assert {await identify() for _ in range(4)} == pids
+            with catena.credentials(bob):
+                assert {await identify() for _ in range(4)} == pids
+            nested = [await identify_nested() for _ in range(4)]
+            assert {pid for pair in nested for pid in pair} == pids
+            assert any(first != second for first, second in nested)
+
+    _run_with(Deployed(tmp_path), work)
+
+
+@isolated
+def test_a_shared_certificate_of_another_pool_is_refused(tmp_path: Path) -> None:
+    """P8: the caller demands its own pool's name, also of an authority that both pools trust."""
+
+    async def work(fleet: Deployed) -> None:
+        await fleet.start("w1")
+        bank = fleet.issue("bank", name_caller("bank", "alice"))
+        pool = catena.WorkerPool(
+            discovery=fleet.addresses, quorum_timeout=1.5, credentials=bank, name="bank"
+        )
+        with pytest.raises(ExceptionGroup) as raised:
+            await pool.open()
+        assert "0 of 1 workers were found" in str(raised.value.exceptions[0])
+
+    _run_with(Deployed(tmp_path), work)
