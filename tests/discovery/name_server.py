@@ -60,7 +60,9 @@ class NameServer:
         elif name not in self.zone:
             response.set_rcode(dns.rcode.NXDOMAIN)
             soa = f"ns. root. 1 1 1 1 {NEGATIVE_SECONDS}"
-            response.authority.append(dns.rrset.from_text("ns.", 3600, "IN", "SOA", soa))
+            # What is above the name says for how long the answer counts.
+            top = f"{name.split('.')[-2]}."
+            response.authority.append(dns.rrset.from_text(top, 3600, "IN", "SOA", soa))
         else:
             response.answer += self._records(name, type)
             response.additional += [
