@@ -2,7 +2,8 @@
 
 A block of ``python`` is a whole program. It is pasted into a file, run by a process of its own, and
 prints exactly what the block of ``text title="output"`` right after it says, or nothing where there
-is none. A block of ``pycon`` is typed at a prompt (doctest).
+is none. A block of ``pycon`` is typed at a prompt (doctest). What is cut out of a file of
+``docs/examples`` stands there line by line, and ``catena`` takes the command lines that are shown.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 OUTPUT = 'text title="output"'
 DEADLINE = 60  # seconds for one program
 
+EXCERPTS = {"yaml", "ini", "sh"}
+"""The languages of blocks that are cut out of a file of ``docs/examples``."""
+
+_COMMAND = re.compile(r"^(?:\$ |    )(?:.*\bdo |ExecStart=\S*/)?catena ([^;\n]+)", re.MULTILINE)
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<ticks>`{3,})(?P<info>[^`]*)$")
 
 
@@ -99,6 +104,22 @@ def examples(page: Path) -> Iterator[Example]:
         before = block
     if waiting is not None:
         yield Example(waiting, "")
+
+
+def commands(text: str) -> list[str]:
+    """The command lines of ``catena`` in a page, each without that word; variables are 1."""
+    found = _COMMAND.findall(text.replace("\\\n", " "))
+    return [re.sub(r"\$\w+", "1", line).strip() for line in found]
+
+
+def is_cut_out(block: Block, sources: list[str]) -> bool:
+    """Whether the lines of a block follow each other in one of the texts, however far indented."""
+    wanted = _flatten(block.text)
+    return any(f"\n{wanted}\n" in f"\n{_flatten(source)}\n" for source in sources)
+
+
+def _flatten(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines())
 
 
 def run_program(source: str, where: Path) -> subprocess.CompletedProcess[str]:

@@ -11,16 +11,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import catena
 from catena import errors
+from catena.cli.main import catena as catena_command
 from tests.house.docs_examples import (
+    EXCERPTS,
     ROOT,
     Block,
     Example,
     blocks,
+    commands,
     examples,
+    is_cut_out,
     pages,
     run_program,
     run_prompt,
@@ -35,7 +40,10 @@ def read(path: Path) -> str:
 REFERENCE = ROOT / "docs" / "reference"
 PROGRAMS = [example for page in pages() for example in examples(page)]
 PROMPTS = [block for page in pages() for block in blocks(page) if block.language == "pycon"]
-KINDS = {"python", "pycon", "text", "console"}
+KINDS = {"python", "pycon", "text", "console", *EXCERPTS}
+SOURCES = [read(path) for path in sorted((ROOT / "docs" / "examples").rglob("*")) if path.is_file()]
+CUT_OUT = [block for page in pages() for block in blocks(page) if block.language in EXCERPTS]
+COMMANDS = [(page, line) for page in pages() for line in commands(read(page))]
 ERRORS = [
     kind
     for kind in vars(errors).values()
@@ -67,6 +75,51 @@ def test_every_block_says_what_it_is(page: Path) -> None:
     strange = {block.name: block.info for block in blocks(page) if block.language not in KINDS}
 
     assert strange == {}
+
+
+@pytest.mark.parametrize("block", CUT_OUT, ids=lambda block: block.name)
+def test_an_excerpt_stands_in_its_file(block: Block) -> None:
+    """What a page shows of a file of the examples is what the file has."""
+    assert is_cut_out(block, SOURCES)
+
+
+def test_an_excerpt_that_is_changed_is_found() -> None:
+    """Bad input: a line that is another, and lines that do not follow each other."""
+    source = "a: 1\n  b: 2\n  c: 3\n"
+    shown = {"b: 2\nc: 3\n": True, "  b: 2\n": True, "b: 4\n": False, "a: 1\nc: 3\n": False}
+
+    found = {text: is_cut_out(Block(ROOT, 1, "yaml", text, False), [source]) for text in shown}
+    assert found == shown
+
+
+@pytest.mark.parametrize(
+    ("page", "line"), COMMANDS, ids=[f"{page.name}:{line}" for page, line in COMMANDS]
+)
+def test_a_command_line_is_one_that_catena_takes(page: Path, line: str) -> None:
+    """Its commands and options are those that there are, with values that they take."""
+    read_command(catena_command, shlex.split(line))
+
+
+def read_command(command: click.Command, words: list[str]) -> None:
+    """Let click read a command line, down to its last command. Raises click.ClickException."""
+    if isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words[0])
+        if found is None:
+            raise click.UsageError(f"there is no command {words[0]}")
+        read_command(found, words[1:])
+    else:
+        with command.make_context("catena", words):
+            pass
+
+
+def test_a_wrong_command_line_is_found() -> None:
+    """Bad input: an option that does not exist, and a command, in the forms that pages have."""
+    text = "$ catena worker --lisen x\n    catena lost\n$ for n in 1; do catena demo; done\n"
+
+    assert commands(text) == ["worker --lisen x", "lost", "demo"]
+    for line in commands(text)[:2]:
+        with pytest.raises(click.ClickException):
+            read_command(catena_command, shlex.split(line))
 
 
 def test_the_runner_finds_programs_and_their_output(tmp_path: Path) -> None:
