@@ -220,6 +220,7 @@ def test_a_list_says_who_may_call(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"credentials": "certs"}, "credentials need the name of the pool"),
+        ({"credentials": "certs", "name": "my_shop"}, "a pool with credentials is made of 1 to 63"),
         ({"insecure": 1}, "insecure must be True or False"),
     ],
 )

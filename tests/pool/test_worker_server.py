@@ -241,15 +241,16 @@ def test_a_wrong_place_is_refused(tmp_path: Path) -> None:
 
 @isolated
 @pytest.mark.parametrize("service", ["", "catena.v1.Worker"])
-def test_health_checks_follow_its_life(service: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["where it listens", "at a port"])
+def test_health_checks_follow_its_life(place: str, service: str, tmp_path: Path) -> None:
     """P12: it serves when it listens, and does not while it finishes its calls."""
     health_pb2: Any = pytest.importorskip("grpc_health.v1.health_pb2")
     health_pb2_grpc: Any = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
-    port = free_port()
+    plain, listen = f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/w1.sock"
 
     async def main() -> None:
-        worker = WorkerServer(f"unix:{tmp_path}/w1.sock", health=f"127.0.0.1:{port}")
-        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        worker = WorkerServer(listen, health=plain)
+        async with aio.insecure_channel(plain if place == "at a port" else listen) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
 
             async def ask() -> str:
@@ -266,5 +267,27 @@ def test_health_checks_follow_its_life(service: str, tmp_path: Path) -> None:
                 assert await ask() == "NOT_SERVING"
                 assert await call == "rested"
                 await stopping
+
+    run(main())
+
+
+@isolated
+def test_a_worker_without_the_extra_answers_no_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P8: it serves calls as ever; who asks for checks learns what to install."""
+    monkeypatch.setattr("catena.link.health._MODULES", ("no_health", "no_health", "no_health"))
+    listen = f"unix:{tmp_path}/w1.sock"
+
+    async def main() -> None:
+        async with WorkerServer(listen) as worker, way_to(worker):
+            assert await greet("there") == "hello there"
+            async with aio.insecure_channel(listen) as channel:
+                check = channel.unary_unary("/grpc.health.v1.Health/Check")
+                with pytest.raises(aio.AioRpcError) as refused:
+                    await check(b"", timeout=5)
+                assert refused.value.code().name == "UNIMPLEMENTED"
+        with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[health\]'"):
+            await WorkerServer(listen, health="127.0.0.1:0").start()
 
     run(main())

@@ -79,7 +79,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     metavar="SECONDS",
     help="How long calls may take when it is stopped.",
 )
-@click.option("--health", metavar="HOST:PORT", help="Answer gRPC's health checks here.")
+@click.option("--health", metavar="HOST:PORT", help="Answer health checks here too, in plain text.")
 @click.option(
     "--stop-on",
     type=click.Choice(["signal", "stdin-eof"]),
