@@ -36,6 +36,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("dispatch",),
     ("proxy",),
     ("pool",),
+    ("engines",),
     ("_autostart", "logging"),
     ("testing", "asgi", ""),
     ("demo",),
