@@ -1,7 +1,7 @@
 """What the launchers of all engines share: which workers there are to be, and where they are.
 
 For each worker there is one task that keeps it. An engine's launcher says how that is done, by
-three methods; the rest is here.
+four methods; the rest is here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import logging
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from catena.discovery.listed import ListedMembers
 from catena.discovery.looking import LookingSource
@@ -37,15 +37,35 @@ Report = Callable[[MemberRecord | None], None]
 CLOSE_SECONDS = 2.5
 """How long workers may take for their calls when the pool is closed."""
 
+_NUMBERS = ("slots", "max_calls_in_flight")
+_SECONDS = ("start_timeout", "drain_timeout")
+_FUNCTIONS = ("refuse", "lifespan")
+
 _log = logging.getLogger("catena.engines")
 
 
+class WorkerOptions(TypedDict, total=False):
+    """What launchers of all engines take for their workers; ``EngineLauncher`` explains it."""
+
+    tags: Iterable[str]
+    imports: Iterable[str]
+    slots: int
+    max_calls_in_flight: int | None
+    refuse: str | None
+    lifespan: str | None
+    strict: bool
+    start_timeout: float
+    drain_timeout: float
+    certs: str | os.PathLike[str] | None
+    pool: str
+
+
 class EngineLauncher(ABC):
-    """A ``Launcher`` that has an engine keep ``count`` workers; a base class.
+    """A ``Launcher`` that has an engine keep ``count`` workers; the base of those that there are.
 
     ``catena.WorkerServer`` explains ``tags``, ``slots``, ``max_calls_in_flight``, ``refuse``,
     ``lifespan``, ``strict`` and ``drain_timeout``. ``imports`` names modules that each worker
-    imports before it listens, ``start_timeout`` is how many seconds it may take until then.
+    imports before it listens, ``start_timeout`` is how many seconds it may take until then (30).
 
     The workers have certificates of an authority that the launcher makes for itself, and ``trust``
     is how they are called. Where ``certs`` names a folder that is there on each machine of the
@@ -56,58 +76,28 @@ class EngineLauncher(ABC):
     """
 
     kind = "engine"
-    """The engine in one small word, with which the names of its pools begin."""
+    """The engine in one small word, with which the names of its workers begin."""
 
-    def __init__(  # noqa: PLR0913 - each is an option of its own
-        self,
-        count: int,
-        *,
-        tags: Iterable[str] = (),
-        imports: Iterable[str] = (),
-        slots: int = 1,
-        max_calls_in_flight: int | None = None,
-        refuse: str | None = None,
-        lifespan: str | None = None,
-        strict: bool = False,
-        start_timeout: float = 30.0,
-        drain_timeout: float = 30.0,
-        certs: str | os.PathLike[str] | None = None,
-        pool: str = "",
-    ) -> None:
+    def __init__(self, count: int, **options: Unpack[WorkerOptions]) -> None:
         self.count = _check_count(count)
-        if (certs is None) != (not pool):
-            raise ValueError(
-                "certs and pool belong together: the certificates name the pool"
-            )
-        self._certs = "" if certs is None else os.fspath(certs)
-        self._pool = pool and check_label(pool, "a pool's name")
-        self._options: dict[str, Any] = {
-            "tags": frozenset(tags),
-            "imports": tuple(imports),
-            "slots": checked_number("slots", slots, least=1) or 1,
-            "max_calls_in_flight": checked_number(
-                "max_calls_in_flight", max_calls_in_flight, least=1
-            ),
-            "refuse": checked_function("refuse", refuse),
-            "lifespan": checked_function("lifespan", lifespan),
-            "strict": checked_switch("strict", strict),
-            "start_timeout": checked_patience("start_timeout", start_timeout),
-            "drain_timeout": checked_patience("drain_timeout", drain_timeout),
-        }
+        self._certs, self._pool, self._options = _check_options({**options})
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._identity: PoolIdentity | None = None
         self._is_open = False
         self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._records: dict[str, MemberRecord] = {}
         self._begin_list()
 
     def _begin_list(self) -> None:
+        self._records.clear()
         self._listed = ListedMembers(())
         self._source = LookingSource(self._listed)
 
     @property
     def trust(self) -> Trust | None:
-        """How the workers are called while there are some; None where ``certs`` says it."""
+        """How workers are called, from ``launch`` to ``close``; None where ``certs`` is given."""
         return None if self._identity is None else self._identity.trust
 
     @abstractmethod
@@ -120,7 +110,7 @@ class EngineLauncher(ABC):
 
     @abstractmethod
     async def end_worker(self, id: str, patience: float) -> None:
-        """End a worker that is kept no more, and all that is there for it.
+        """End a worker that is kept no more, and take away all that is there for it.
 
         It has so many seconds for the calls that it has.
         """
@@ -132,21 +122,19 @@ class EngineLauncher(ABC):
     async def launch(self, count: int) -> None:
         """Have so many workers; those that are too many answer the calls that they have, and end.
 
-        Returns when those have ended and the others were asked for: ``members`` says when they are
-        there. Raises what asking the engine raises; ValueError and TypeError for a wrong number.
+        Returns when the engine was asked: ``members`` says when they are there. Raises
+        WorkerStartError where the engine is not there, what making certificates raises, and
+        TypeError and ValueError for a wrong number.
         """
         wanted = _check_count(count)
+        self._enter_loop()
         async with self._lock:
             await self._open()
-            loop = asyncio.get_running_loop()
             for _ in range(wanted - len(self._keeping)):
                 plan = await asyncio.to_thread(self._make_plan)
-                # In an empty Context: it outlives whoever opened the pool.
-                self._keeping[plan.id] = loop.create_task(
-                    self._keep(plan), name=f"catena-keep-{plan.id}", context=contextvars.Context()
-                )
-            patience = self._options["drain_timeout"]
-            await self._end([*self._keeping][wanted:], patience)
+                self._keeping[plan.id] = _begin_task(self._keep(plan), f"keep {plan.id}")
+            for id in [*self._keeping][wanted:]:
+                self._begin_ending(id, self._options["drain_timeout"])
 
     def members(self) -> AsyncIterator[frozenset[MemberRecord]]:
         """Return an iterator over the sets of members, now and on each change."""
@@ -155,11 +143,13 @@ class EngineLauncher(ABC):
     async def close(self) -> None:
         """End all workers, and take away all that was made; it may be launched again after that.
 
-        Calls that they have get a moment. Doing it twice is fine.
+        Calls that they have get a moment. Doing it twice is fine. Raises an ExceptionGroup of what
+        went wrong.
         """
+        self._enter_loop()
         async with self._lock:
             try:
-                await self._end([*self._keeping], CLOSE_SECONDS)
+                await self._end_all()
                 if self._is_open:
                     self._is_open = False
                     await self.close_engine()
@@ -170,13 +160,23 @@ class EngineLauncher(ABC):
                 await self._source.close()
                 self._begin_list()
 
+    def _enter_loop(self) -> None:
+        """Let go of what belongs to an event loop that has ended."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            self._lock = asyncio.Lock()
+            # Nothing keeps these workers any more; they are ended all the same.
+            self._ending.clear()
+            self._begin_list()
+        self._loop = loop
+
     async def _open(self) -> None:
         if self._is_open:
             return
+        if not self._certs and self._identity is None:
+            self._identity = await asyncio.to_thread(_make_identity, self.kind)
         await self.open_engine()
         self._is_open = True
-        if not self._certs:
-            self._identity = await asyncio.to_thread(_make_identity, self.kind)
 
     def _make_plan(self) -> WorkerPlan:
         id = f"{self.kind}-{secrets.token_hex(4)}"
@@ -188,9 +188,9 @@ class EngineLauncher(ABC):
     async def _keep(self, plan: WorkerPlan) -> None:
         try:
             await self.keep_worker(plan, lambda record: self._note(plan.id, record))
-        except Exception as error:
-            # Nobody waits for this task, and the workers of others go on.
-            _log.error("worker %s is kept no more", plan.id, exc_info=error)
+        except Exception:
+            # Nobody waits for this task, and the other workers are kept all the same.
+            _log.exception("worker %s is kept no more", plan.id)
             self._note(plan.id, None)
 
     def _note(self, id: str, record: MemberRecord | None) -> None:
@@ -201,15 +201,33 @@ class EngineLauncher(ABC):
             self._records[id] = record
         self._listed.replace(self._records.values())
 
-    async def _end(self, ids: list[str], patience: float) -> None:
-        """End workers, all at once. Raises an ExceptionGroup of what went wrong."""
-        tasks = [self._keeping.pop(id) for id in ids]
-        for id, task in zip(ids, tasks, strict=True):
-            task.cancel()
-            self._note(id, None)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        ended = [self.end_worker(id, patience) for id in ids]
-        raised = await asyncio.gather(*ended, return_exceptions=True)
+    def _begin_ending(self, id: str, patience: float) -> None:
+        """Say that a worker is no member, and end it."""
+        keeping = self._keeping.pop(id)
+        self._note(id, None)
+        ending = _begin_task(self._end(id, keeping, patience), f"end {id}")
+        self._ending[id] = ending
+        ending.add_done_callback(lambda _: self._forget_ended(id))
+
+    async def _end(self, id: str, keeping: asyncio.Task[None], patience: float) -> None:
+        if keeping.get_loop() is asyncio.get_running_loop():
+            keeping.cancel()
+            await asyncio.wait({keeping})
+        await self.end_worker(id, patience)
+
+    def _forget_ended(self, id: str) -> None:
+        """Forget a worker that has ended, unless somebody has to hear why it has not."""
+        task = self._ending.get(id)
+        if task is not None and not task.cancelled() and task.exception() is None:
+            del self._ending[id]
+
+    async def _end_all(self) -> None:
+        """End all workers, at once. Raises an ExceptionGroup of what went wrong."""
+        for id in [*self._keeping]:
+            self._begin_ending(id, CLOSE_SECONDS)
+        endings = [*self._ending.values()]
+        self._ending.clear()
+        raised = await asyncio.gather(*endings, return_exceptions=True)
         errors = [one for one in raised if isinstance(one, Exception)]
         if errors:
             raise ExceptionGroup("workers could not be ended", errors)
@@ -218,12 +236,53 @@ class EngineLauncher(ABC):
         return f"<{type(self).__name__} launcher of {len(self._keeping)} workers>"
 
 
+def _begin_task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    # In an empty Context: it outlives whoever opened the pool.
+    loop = asyncio.get_running_loop()
+    return loop.create_task(work, name=f"catena: {name}", context=contextvars.Context())
+
+
 def _check_count(count: int) -> int:
     """Return a number of workers. Raises TypeError and ValueError."""
-    checked = checked_number("count", count, least=0)
+    checked = checked_number("count", count, least=1)
     if checked is None:
         raise TypeError("count must be a whole number, it is None")
     return checked
+
+
+def _check_options(given: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Return the folder of certificates, the pool in them, and the options of all plans.
+
+    Raises TypeError and ValueError.
+    """
+    unknown = given.keys() - WorkerOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"a launcher has no option {', '.join(sorted(unknown))}")
+    found: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
+    folder: str | os.PathLike[str] = found.pop("certs", "")
+    certs, pool = os.fspath(folder), str(found.pop("pool", ""))
+    if bool(certs) != bool(pool):
+        raise ValueError("certs and pool belong together: the certificates name the pool")
+    checked: dict[str, Any] = {"drain_timeout": 30.0}
+    for name, value in found.items():
+        if name in _NUMBERS:
+            checked[name] = checked_number(name, value, least=1)
+        elif name in _SECONDS:
+            checked[name] = checked_patience(name, value)
+        elif name in _FUNCTIONS:
+            checked[name] = checked_function(name, value)
+        elif name == "strict":
+            checked[name] = checked_switch(name, value)
+        else:
+            checked[name] = _check_words(name, value)
+    return certs, pool and check_label(pool, "a pool's name"), checked
+
+
+def _check_words(name: str, words: Any) -> Any:
+    """Return tags as a set, and modules as they are. Raises TypeError for a text."""
+    if isinstance(words, str):
+        raise TypeError(f"{name} must be a list of texts, it is {words!r}")
+    return frozenset(words) if name == "tags" else tuple(words)
 
 
 def _make_identity(kind: str) -> PoolIdentity:

@@ -63,5 +63,5 @@ class WorkerPlan:
 
     def make_record(self, target: str) -> MemberRecord:
         """Return the record of the worker that listens there."""
-        id = "" if self.files is None else self.id
-        return MemberRecord(id, target, dns_name(self.pool, id), self.tags)
+        name = dns_name(self.pool, "" if self.files is None else self.id)
+        return MemberRecord(self.id, target, name, self.tags)

@@ -216,8 +216,7 @@ class _Child:
 
     def end(self, patience: float) -> None:
         """Ask it to end; kill it after so many seconds."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        self._close_stdin()
         if not self.ended.wait(patience):
             self.process.kill()
             self.ended.wait()
@@ -225,9 +224,14 @@ class _Child:
     def reap(self) -> None:
         """Wait for the end of the process, and take away what was made for it."""
         self.process.wait()
+        self._close_stdin()
         if self.folder is not None:
             self.folder.remove()
         self.ended.set()
+
+    def _close_stdin(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 class _LastWords:
