@@ -62,6 +62,9 @@ class WorkerPlan:
         return [*found, "--strict"] if self.strict else found
 
     def make_record(self, target: str) -> MemberRecord:
-        """Return the record of the worker that listens there."""
-        name = dns_name(self.pool, "" if self.files is None else self.id)
-        return MemberRecord(self.id, target, name, self.tags)
+        """Return the record of the worker that listens there, with its very certificate."""
+        if self.files is None:
+            return MemberRecord(self.id, target, dns_name(self.pool), self.tags)
+        return MemberRecord(
+            self.id, target, dns_name(self.pool, self.id), self.tags, self.files.cert
+        )

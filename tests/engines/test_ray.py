@@ -1,0 +1,240 @@
+"""Workers on Ray: a real cluster of two raylets on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import catena
+from catena import engines
+from tests.engines.conftest import NODE
+from tests.engines.left import Seen, find_parent, find_processes, list_children, until
+from tests.engines.needed import needs
+from tests.engines.routines import color, count_up, identify, identify_nested, locate, rest
+from tests.support import isolated, run
+
+pytestmark = [
+    *needs("ray"),
+    # Ray's own, for which this project does not answer.
+    pytest.mark.filterwarnings("default"),
+]
+
+SECONDS = 60
+AT_ONCE = 1.0
+"""How long after a death calls may still go to the worker that died."""
+
+Work = Callable[[catena.WorkerPool], Awaitable[None]]
+
+
+def with_pool(work: Work, count: int = 2, **options: Any) -> None:
+    """Run a test with a pool on Ray; no actor, no process and no folder may be left."""
+    import ray
+
+    seen = Seen("ray")
+
+    async def main() -> None:
+        async with catena.WorkerPool(launcher=engines.Ray(count, **options)) as pool:
+            seen.look()
+            await work(pool)
+            seen.look()
+
+    run(main(), SECONDS)
+    assert len(seen.workers) >= count
+    assert ray.util.list_named_actors(all_namespaces=True) == []
+    seen.await_nothing()
+    until(lambda: not find_processes("ray::Holder"))
+
+
+async def await_count(pool: catena.WorkerPool, many: int) -> None:
+    """Wait until the pool has so many workers."""
+    while len(pool.workers) != many:
+        await asyncio.sleep(0.005)
+
+
+async def find_pids(calls: int = 8) -> set[int]:
+    """Return the processes that answer some calls."""
+    return set(await asyncio.gather(*(identify() for _ in range(calls))))
+
+
+async def await_absence(lost: int) -> None:
+    """Call until a process answers no calls any more."""
+    found: list[int | BaseException] = [lost]
+    while any(isinstance(one, BaseException) or one == lost for one in found):
+        found = await asyncio.gather(*(identify() for _ in range(8)), return_exceptions=True)
+
+
+@isolated
+def test_workers_are_spread_and_take_calls(ray_cluster: Any) -> None:
+    """P8: one on each node, over TLS; context there and back, streams, and nested calls."""
+
+    async def work(pool: catena.WorkerPool) -> None:
+        assert len(pool.workers) == 2
+        places = await pool.broadcast(locate)
+        assert len({raylet for _, raylet in places.values()}) == 2
+        color.set("red")
+        pids = {await identify() for _ in range(4)}
+        assert len(pids) == 2
+        assert color.get().startswith("red, seen")
+        color.set("blue")
+        assert [one async for one in count_up(3)] == ["0 blue", "1 blue", "2 blue"]
+        nested = [await identify_nested() for _ in range(4)]
+        assert {pid for pair in nested for pid in pair} == pids
+        assert any(first != second for first, second in nested)
+
+    with_pool(work)
+
+
+@isolated
+@pytest.mark.parametrize("victim", ["worker", "actor"])
+def test_who_is_killed_gets_no_calls_and_comes_back(victim: str, ray_cluster: Any) -> None:
+    """P12: at once, before Ray has said anything; the other worker serves meanwhile."""
+
+    async def work(pool: catena.WorkerPool) -> None:
+        lost = await identify()
+        calls = [asyncio.ensure_future(rest(0.5)) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        os.kill(lost if victim == "worker" else find_parent(lost), signal.SIGKILL)
+        await await_absence(lost)
+        assert time.monotonic() - began < AT_ONCE
+        pids = await find_pids()
+        assert len(pids) == 1
+        assert lost not in pids
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        # A worker whose actor was killed finishes the calls that it has.
+        lost_some = {int, catena.WorkerLost} if victim == "worker" else {int}
+        assert {type(one) for one in ended} == lost_some
+        while len(pids) < 2:
+            pids = await find_pids()
+        assert lost not in pids
+
+    with_pool(work)
+
+
+@isolated
+def test_a_node_is_lost_and_another_one_takes_its_worker(ray_cluster: Any) -> None:
+    """P12: the pool knows of it before Ray does; Ray places the worker anew."""
+    import ray
+
+    added = ray_cluster.add_node(**NODE, resources={"spot": 2})
+
+    async def work(pool: catena.WorkerPool) -> None:
+        async with catena.WorkerPool(
+            launcher=engines.Ray(1, resources={"CPU": 1, "spot": 1})
+        ) as spot:
+            with spot.bound():
+                lost = await identify()
+                began = time.monotonic()
+                raylet = added.all_processes["raylet"][0].process.pid
+                for pid in (raylet, *list_children(raylet), lost):
+                    os.kill(pid, signal.SIGKILL)
+                await await_count(spot, 0)
+                assert time.monotonic() - began < AT_ONCE
+                assert sum(node["Alive"] for node in ray.nodes()) == 3
+                waiting = asyncio.ensure_future(identify())
+                ray_cluster.remove_node(added, allow_graceful=False)
+                # It has to be the main thread that adds one.
+                ray_cluster.add_node(**NODE, resources={"spot": 2})
+                found = await waiting
+                assert found != lost
+        assert len(await find_pids()) == 2
+
+    try:
+        with_pool(work)
+    finally:
+        for node in [*ray_cluster.worker_nodes][1:]:
+            ray_cluster.remove_node(node)
+
+
+@isolated
+def test_it_grows_and_shrinks_while_calls_run(ray_cluster: Any) -> None:
+    """P8: no call fails; who has to go finishes the calls that it has."""
+
+    async def work(pool: catena.WorkerPool) -> None:
+        stopping = False
+        counts = []
+
+        async def call() -> None:
+            while not stopping:
+                await rest(0.05)
+                counts.append(1)
+
+        calling = [asyncio.ensure_future(call()) for _ in range(6)]
+        for many in (3, 1, 2):
+            before = len(counts)
+            long = [asyncio.ensure_future(rest(1.0)) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            await pool.resize(many)
+            await await_count(pool, many)
+            assert len(await find_pids()) == many
+            await asyncio.gather(*long)
+            assert len(counts) > before
+        stopping = True
+        await asyncio.gather(*calling)
+
+    with_pool(work, count=2)
+
+
+@isolated
+def test_the_loop_goes_on_while_ray_is_asked(ray_cluster: Any) -> None:
+    """Ray blocks whoever asks it, and that is never the event loop."""
+    longest = 0.0
+
+    async def beat() -> None:
+        nonlocal longest
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - began)
+
+    async def main() -> None:
+        beating = asyncio.ensure_future(beat())
+        async with catena.WorkerPool(launcher=engines.Ray(2)):
+            await asyncio.sleep(0)
+        beating.cancel()
+
+    run(main(), SECONDS)
+    assert longest < 0.25
+
+
+@isolated
+def test_a_pool_is_opened_again(ray_cluster: Any) -> None:
+    """P10: with other workers, and certificates of another authority."""
+    launcher = engines.Ray(1)
+
+    async def main() -> None:
+        pool = catena.WorkerPool(launcher=launcher)
+        found = set()
+        for _ in range(2):
+            async with pool:
+                assert launcher.trust is not None
+                found.add((await identify(), launcher.trust.pool))
+            assert launcher.trust is None
+        assert len(found) == 2
+
+    run(main(), SECONDS)
+
+
+@isolated
+def test_a_worker_that_cannot_start_is_reported(
+    ray_cluster: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P8: the log says why, and opening ends in its time; nothing stays."""
+    seen = Seen("ray")
+
+    async def main() -> None:
+        launcher = engines.Ray(1, imports=["no_such_module"])
+        with pytest.raises(ExceptionGroup) as raised:
+            await catena.WorkerPool(launcher=launcher, quorum_timeout=6).open()
+        assert "0 of 1 workers were found" in str(raised.value.exceptions[0])
+
+    run(main(), SECONDS)
+    assert "No module named 'no_such_module'" in caplog.text
+    seen.await_nothing()
+    until(lambda: not find_processes("ray::Holder"))
