@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import catena
 from catena import engines
+from catena.security.authority import issue_pair, make_authority, write_pair
+from catena.security.names import name_caller, name_worker
 from tests.engines.conftest import NODE
 from tests.engines.left import Seen, find_parent, find_processes, list_children, until
 from tests.engines.needed import needs
@@ -236,5 +242,93 @@ def test_a_worker_that_cannot_start_is_reported(
 
     run(main(), SECONDS)
     assert "No module named 'no_such_module'" in caplog.text
+    seen.await_nothing()
+    until(lambda: not find_processes("ray::Holder"))
+
+
+@isolated
+def test_the_nodes_own_credentials_are_used(ray_cluster: Any, tmp_path: Path) -> None:
+    """Trust: where a folder is named, the pool has credentials of its own, and both prove names."""
+    authority = make_authority(datetime.now(UTC), 1)
+    for name, holder in (("node", name_worker("shop")), ("caller", name_caller("shop"))):
+        write_pair(tmp_path / name, issue_pair(authority, holder, datetime.now(UTC), 1))
+
+    async def main() -> None:
+        launcher = engines.Ray(2, certs=tmp_path / "node", pool="shop")
+        async with catena.WorkerPool(
+            launcher=launcher, credentials=tmp_path / "caller", name="shop"
+        ):
+            assert launcher.trust is None
+            assert len(await find_pids()) == 2
+            nested = [await identify_nested() for _ in range(4)]
+            assert any(first != second for first, second in nested)
+
+    run(main(), SECONDS)
+    assert (tmp_path / "node" / "key.pem").exists()
+
+
+PROGRAM = """
+import asyncio
+import sys
+
+import ray
+import catena
+from tests.engines.routines import identify
+
+async def main():
+    try:
+        await catena.WorkerPool(launcher=catena.engines.Ray(1)).open()
+    except catena.WorkerStartError as error:
+        print(error.cause)
+    launcher = catena.engines.Ray(1, address=sys.argv[1])
+    async with catena.WorkerPool(launcher=launcher):
+        print(ray.is_initialized(), await identify() > 0)
+    print(ray.is_initialized())
+
+asyncio.run(main())
+"""
+
+
+def test_a_cluster_is_joined_only_where_it_is_named(ray_cluster: Any) -> None:
+    """Misuse: without an address, and with no Ray in the process, the error says what to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, ray_cluster.address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
+    )
+    said, joined, left = [line for line in done.stdout.splitlines() if "pid=" not in line]
+    assert said.startswith("Ray is not initialised: call ray.init() first")
+    assert (joined, left) == ("True True", "False")
+
+
+WAITING = """
+import asyncio
+import sys
+
+import catena
+from tests.engines.routines import identify
+
+async def main():
+    async with catena.WorkerPool(launcher=catena.engines.Ray(1, address=sys.argv[1])):
+        print("called", await identify(), flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_an_application_that_is_killed_leaves_nothing(ray_cluster: Any) -> None:
+    """P12: its actors end with it, the workers with these, and the folders with the workers."""
+    seen = Seen("ray")
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, ray_cluster.address], stdout=subprocess.PIPE, text=True
+    ) as application:
+        assert application.stdout is not None
+        while not application.stdout.readline().startswith("called "):
+            assert application.poll() is None
+        assert len(seen.look()) == 1
+        application.kill()
     seen.await_nothing()
     until(lambda: not find_processes("ray::Holder"))

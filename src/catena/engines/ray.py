@@ -110,15 +110,12 @@ class Ray(EngineLauncher):
     async def _hold_worker(self, plan: WorkerPlan, pause: float, report: Report) -> None:
         """Have the worker started after a pause, report where it is, and wait for its end."""
         errors: Any = _ray.exceptions
-        actor = self._actors.get(plan.id)
-        if actor is None:
-            actor = self._actors[plan.id] = await asyncio.to_thread(self._make_actor, plan)
         try:
-            found: MemberRecord | WorkerStartError = await _ask(actor.start, pause)
-        except errors.RayActorError as error:
-            _log.warning("Ray has no actor for worker %s: %s", plan.id, error)
-            if not isinstance(error, errors.ActorUnavailableError):
-                # For good: another one is made.
+            found: MemberRecord | WorkerStartError = await self._start_worker(plan, pause)
+        except (errors.RayError, ConnectionError) as error:
+            _log.warning("Ray does not start worker %s, it is tried again: %s", plan.id, error)
+            if not isinstance(error, errors.ActorUnavailableError | errors.RayTaskError):
+                # The actor is gone for good, and another one is made.
                 self._actors.pop(plan.id, None)
             await asyncio.sleep(pause)
             return
@@ -127,17 +124,32 @@ class Ray(EngineLauncher):
             return
         self._listening.add(plan.id)
         report(found)
-        with contextlib.suppress(errors.RayActorError):
-            await _ask(actor.wait_ended)
+        with contextlib.suppress(errors.RayError):
+            await _ask(self._actors[plan.id].wait_ended)
         _log.warning("worker %s is gone; Ray starts it again", plan.id)
 
-    def _make_actor(self, plan: WorkerPlan) -> Any:
+    async def _start_worker(self, plan: WorkerPlan, pause: float) -> Any:
+        """Have the actor start the worker. Raises RayError, and ConnectionError without Ray."""
+        if not _ray.is_initialized():
+            # Asking an actor would start a Ray of its own.
+            raise ConnectionError("Ray was shut down in this process")
+        if plan.id not in self._actors:
+            making = asyncio.ensure_future(asyncio.to_thread(self._make_actor, plan))
+            try:
+                await asyncio.shield(making)
+            except asyncio.CancelledError:
+                # It is made all the same, and has to be known to be taken away.
+                await asyncio.wait({making})
+                raise
+        return await _ask(self._actors[plan.id].start, pause)
+
+    def _make_actor(self, plan: WorkerPlan) -> None:
         options: dict[str, Any] = {
             option: self._resources[name]
             for name, option in _OPTIONS.items()
             if name in self._resources
         }
-        return (
+        self._actors[plan.id] = (
             _ray.remote(Holder)
             .options(
                 **{"num_cpus": 0, **options},
@@ -161,12 +173,12 @@ class Ray(EngineLauncher):
         errors: Any = _ray.exceptions
         if id in self._listening:
             self._listening.discard(id)
-            with contextlib.suppress(errors.RayActorError, TimeoutError):
+            with contextlib.suppress(errors.RayError, TimeoutError):
                 async with asyncio.timeout(patience + STOP_SECONDS + _KILL_SECONDS):
                     await _ask(actor.stop, patience)
         await asyncio.to_thread(_ray.kill, actor)
         # A call fails when Ray knows that the actor is gone.
-        with contextlib.suppress(errors.RayActorError, TimeoutError):
+        with contextlib.suppress(errors.RayError, TimeoutError):
             async with asyncio.timeout(_KILL_SECONDS):
                 await _ask(actor.wait_ended)
 
