@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -45,3 +45,21 @@ def ray_cluster() -> Iterator[Any]:
         made.shutdown()
         until(lambda: not find_processes(folder))
         shutil.rmtree(folder)
+
+
+_times = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def report_times(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return what takes a line of times, which is shown below the results of the tests."""
+    return request.config.stash.setdefault(_times, []).append
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show the times."""
+    lines = config.stash.get(_times, [])
+    if lines:
+        terminalreporter.section("times")
+        for line in lines:
+            terminalreporter.line(line)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Seen", "find_folder", "find_parent", "find_processes", "list_children", "until"]
+__all__ = ["Seen", "find_parent", "find_processes", "list_children", "until"]
 
 
 def read_command(pid: int) -> list[str]:
@@ -39,12 +39,6 @@ def list_children(pid: int) -> list[int]:
     return [int(one) for thread in threads for one in (thread / "children").read_text().split()]
 
 
-def find_folder(worker: int) -> Path:
-    """Return the folder of a worker's credentials, by its command."""
-    words = read_command(worker)
-    return Path(words[words.index("--certs") + 1])
-
-
 def until(holds: Callable[[], object], seconds: float = 20) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds
@@ -65,7 +59,10 @@ class Seen:
         """Return the workers that there are, and keep in mind what belongs to them."""
         found = find_processes("--stop-on stdin-eof", f"--id {self._kind}-")
         self.workers |= found
-        self._folders |= {find_folder(pid) for pid in found}
+        for pid in found:
+            words = read_command(pid)
+            if "--certs" in words:
+                self._folders.add(Path(words[words.index("--certs") + 1]))
         return found
 
     def await_nothing(self) -> None:

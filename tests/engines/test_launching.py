@@ -226,6 +226,33 @@ def test_it_is_closed_on_another_loop() -> None:
     assert len(engine.ended) == 3
 
 
+def test_an_end_that_was_broken_off_is_begun_again() -> None:
+    """Launcher: also those that were about to end when their loop did are ended by closing."""
+
+    class Slow(Pretended):
+        async def end_worker(self, id: str, patience: float) -> None:
+            await asyncio.sleep(self.seconds)
+            await super().end_worker(id, patience)
+
+        seconds = 60.0
+
+    engine = Slow(2)
+
+    async def shrink() -> None:
+        await engine.launch(2)
+        await next_set(engine.members(), 2)
+        await engine.launch(1)
+        await asyncio.sleep(0)
+
+    run(shrink())
+    assert engine.ended == []
+    engine.seconds = 0
+
+    run(engine.close())
+
+    assert {id for id, _ in engine.ended} == set(engine.plans)
+
+
 def test_nothing_is_left_running() -> None:
     """Launcher: when it is closed, no task of it goes on."""
 

@@ -165,7 +165,8 @@ class EngineLauncher(ABC):
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
             self._lock = asyncio.Lock()
-            # Nothing keeps these workers any more; they are ended all the same.
+            # Nothing keeps the workers any more, nor ends them: that is begun again.
+            self._keeping.update(self._ending)
             self._ending.clear()
             self._begin_list()
         self._loop = loop

@@ -167,9 +167,13 @@ class Ray(EngineLauncher):
 
     async def end_worker(self, id: str, patience: float) -> None:
         """Let the worker finish its calls, and then take the actor away."""
-        actor = self._actors.pop(id, None)
-        if actor is None or not _ray.is_initialized():
-            return
+        actor = self._actors.get(id)
+        if actor is not None and _ray.is_initialized():
+            await self._end_actor(id, actor, patience)
+        # Not before: where the loop ends meanwhile, another one begins anew.
+        self._actors.pop(id, None)
+
+    async def _end_actor(self, id: str, actor: Any, patience: float) -> None:
         errors: Any = _ray.exceptions
         if id in self._listening:
             self._listening.discard(id)
