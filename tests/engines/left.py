@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Seen", "find_parent", "find_processes", "list_children", "until"]
+__all__ = ["Seen", "find_parent", "find_processes", "list_children", "read_command", "until"]
 
 
 def read_command(pid: int) -> list[str]:

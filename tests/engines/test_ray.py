@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from catena import engines
 from catena.security.authority import issue_pair, make_authority, write_pair
 from catena.security.names import name_caller, name_worker
 from tests.engines.conftest import NODE
-from tests.engines.left import Seen, find_parent, find_processes, list_children, until
+from tests.engines.left import Seen, find_parent, find_processes, list_children, read_command, until
 from tests.engines.needed import needs
 from tests.engines.round_trips import compare_round_trips
 from tests.engines.routines import (
@@ -354,14 +353,14 @@ def test_an_application_that_is_killed_leaves_nothing(ray_cluster: Any) -> None:
         while not application.stdout.readline().startswith("called "):
             assert application.poll() is None
         assert len(seen.look()) == 1
-        own = f"/catena-{application.pid}-"
-        assert find_processes("catena-cleaner", own)
+        (cleaner,) = find_processes("catena-cleaner", f"/catena-{application.pid}-")
+        own = Path(read_command(cleaner)[4])
+        assert (own / "key.pem").exists()
         application.kill()
     seen.await_nothing()
     until(lambda: not find_processes("ray::Holder"))
-    # That of the caller as well: the shell that waits for it ends when it has taken it away.
-    until(lambda: not find_processes("catena-cleaner", own))
-    assert not list(Path(tempfile.gettempdir()).glob(f"{own[1:]}*"))
+    # That of the caller's credentials as well.
+    until(lambda: not own.exists())
 
 
 @isolated
