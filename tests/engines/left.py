@@ -7,7 +7,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Seen", "find_parent", "find_processes", "list_children", "read_command", "until"]
+import pytest
+
+__all__ = [
+    "NEEDS_PROC",
+    "Seen",
+    "find_parent",
+    "find_processes",
+    "list_children",
+    "read_command",
+    "until",
+]
+
+
+NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 
 
 def read_command(pid: int) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -291,6 +293,16 @@ def test_wrong_options_are_refused(count: Any, options: dict[str, Any], said: st
     """Misuse: by name, when it is constructed."""
     with pytest.raises((ValueError, TypeError), match=said):
         Pretended(count, **options)
+
+
+def test_an_engine_that_is_not_installed_is_named() -> None:
+    """Misuse: the error has the command that installs it; asking for the room alone raises none."""
+    program = "import sys, catena; sys.modules['ray'] = None; catena.engines; catena.engines.Ray"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last == "ModuleNotFoundError: ray is not installed: pip install '.[ray]'"
 
 
 def test_a_launcher_shows_how_many_workers_it_has() -> None:

@@ -23,6 +23,7 @@ from catena.engines.supervisor import Supervisor
 from catena.ids import MemberRecord, new_id
 from catena.proxy.balance import Proxy
 from catena.wire.codec import MemberFacts
+from tests.engines.left import NEEDS_PROC, read_command, until
 from tests.pool.found_routines import identify, rest_a_while
 from tests.support import isolated, run
 
@@ -53,14 +54,6 @@ def supervise(identity: PoolIdentity) -> Iterator[Callable[..., Supervisor]]:
         one.stop(0)
 
 
-def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def is_running(pid: int) -> bool:
     """Say whether there is such a process, and it has not ended."""
     try:
@@ -71,8 +64,8 @@ def is_running(pid: int) -> bool:
 
 def folder_of(pid: int) -> Path:
     """Return the folder of credentials that a worker was given, by its command."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return Path(os.fsdecode(words[words.index(b"--certs") + 1]))
+    words = read_command(pid)
+    return Path(words[words.index("--certs") + 1])
 
 
 def way_to(record: MemberRecord, identity: PoolIdentity) -> Proxy:
@@ -101,6 +94,7 @@ def test_the_worker_takes_calls_from_the_caller_of_its_identity(
     run(main())
 
 
+@NEEDS_PROC
 def test_its_credentials_are_for_this_user_alone(supervise: Callable[..., Supervisor]) -> None:
     """Trust: the folder is closed to others, the key to groups, and both are gone at the end."""
     held = supervise()
@@ -116,6 +110,7 @@ def test_its_credentials_are_for_this_user_alone(supervise: Callable[..., Superv
     assert held.record is None
 
 
+@NEEDS_PROC
 def test_a_death_is_known_at_once(supervise: Callable[..., Supervisor]) -> None:
     """P12: with its cause in words; the folder is gone then."""
     held = supervise()
@@ -154,6 +149,7 @@ def test_a_worker_that_is_kept_comes_back_until_it_is_stopped(
     assert (gone, over) == (None, None)
 
 
+@NEEDS_PROC
 @isolated
 def test_stopping_lets_calls_finish(
     supervise: Callable[..., Supervisor], identity: PoolIdentity
@@ -190,6 +186,7 @@ held.wait_ended()
 """
 
 
+@NEEDS_PROC
 @pytest.mark.parametrize("worker_too", [False, True])
 def test_nothing_is_left_of_an_engine_that_was_killed(
     worker_too: bool, identity: PoolIdentity

@@ -99,16 +99,18 @@ class Ray(EngineLauncher):
         """Have an actor hold the worker, and start that anew whenever it has ended."""
         pauses, pause = Pauses(), 0.0
         while True:
-            began = time.monotonic()
-            await self._hold_worker(plan, pause, report)
+            lived = await self._hold_worker(plan, pause, report)
             self._listening.discard(plan.id)
             report(None)
-            if time.monotonic() - began > _LONG_SECONDS:
+            if lived > _LONG_SECONDS:
                 pauses.begin_again()
             pause = pauses.draw()
 
-    async def _hold_worker(self, plan: WorkerPlan, pause: float, report: Report) -> None:
-        """Have the worker started after a pause, report where it is, and wait for its end."""
+    async def _hold_worker(self, plan: WorkerPlan, pause: float, report: Report) -> float:
+        """Have the worker started after a pause, report where it is, and wait for its end.
+
+        Returns how many seconds it was there.
+        """
         errors: Any = _ray.exceptions
         try:
             found: MemberRecord | WorkerStartError = await self._start_worker(plan, pause)
@@ -118,15 +120,17 @@ class Ray(EngineLauncher):
                 # The actor is gone for good, and another one is made.
                 self._actors.pop(plan.id, None)
             await asyncio.sleep(pause)
-            return
+            return 0
         if isinstance(found, WorkerStartError):
             _log.warning("%s; it is tried again", found.text())
-            return
+            return 0
+        began = time.monotonic()
         self._listening.add(plan.id)
         report(found)
         with contextlib.suppress(errors.RayError):
             await _ask(self._actors[plan.id].wait_ended)
         _log.warning("worker %s is gone; Ray starts it again", plan.id)
+        return time.monotonic() - began
 
     async def _start_worker(self, plan: WorkerPlan, pause: float) -> Any:
         """Have the actor start the worker. Raises RayError, and ConnectionError without Ray."""

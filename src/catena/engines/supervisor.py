@@ -108,23 +108,24 @@ class Supervisor:
         """
         pauses = Pauses()
         while not self._stopping.is_set():
-            began = time.monotonic()
-            self._keep_once(report)
-            if time.monotonic() - began > _LONG_SECONDS:
+            if self._keep_once(report) > _LONG_SECONDS:
                 pauses.begin_again()
             self._stopping.wait(pauses.draw())
 
-    def _keep_once(self, report: Callable[[MemberRecord | None], object]) -> None:
+    def _keep_once(self, report: Callable[[MemberRecord | None], object]) -> float:
+        """Start the worker and wait for its end; return how many seconds it was there."""
         try:
             report(self.start())
         except WorkerStartError as error:
             if not self._stopping.is_set():
                 _log.warning("%s; it is tried again", error.text())
-            return
+            return 0
+        began = time.monotonic()
         how = self.wait_ended()
         report(None)
         if not self._stopping.is_set():
             _log.warning("worker %s %s; it is started again", self.plan.id, how)
+        return time.monotonic() - began
 
     def stop(self, patience: float | None = None) -> None:
         """End the worker, and wait for that; no other one is started.
