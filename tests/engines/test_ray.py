@@ -19,6 +19,7 @@ import catena
 from catena import engines
 from catena.security.authority import issue_pair, make_authority, write_pair
 from catena.security.names import name_caller, name_worker
+from tests.engines.calls import await_absence, await_count, find_pids, nest_elsewhere
 from tests.engines.conftest import NODE
 from tests.engines.left import Seen, find_parent, find_processes, list_children, read_command, until
 from tests.engines.needed import needs
@@ -28,7 +29,6 @@ from tests.engines.routines import (
     count_up,
     do_nothing,
     identify,
-    identify_nested,
     locate,
     rest,
 )
@@ -66,24 +66,6 @@ def with_pool(work: Work, count: int = 2, **options: Any) -> None:
     until(lambda: not find_processes("ray::Holder"))
 
 
-async def await_count(pool: catena.WorkerPool, many: int) -> None:
-    """Wait until the pool has so many workers."""
-    while len(pool.workers) != many:
-        await asyncio.sleep(0.005)
-
-
-async def find_pids(calls: int = 8) -> set[int]:
-    """Return the processes that answer some calls."""
-    return set(await asyncio.gather(*(identify() for _ in range(calls))))
-
-
-async def await_absence(lost: int) -> None:
-    """Call until a process answers no calls any more."""
-    found: list[int | BaseException] = [lost]
-    while any(isinstance(one, BaseException) or one == lost for one in found):
-        found = await asyncio.gather(*(identify() for _ in range(8)), return_exceptions=True)
-
-
 @isolated
 def test_workers_are_spread_and_take_calls(ray_cluster: Any) -> None:
     """P8: one on each node, over TLS; context there and back, streams, and nested calls."""
@@ -92,15 +74,15 @@ def test_workers_are_spread_and_take_calls(ray_cluster: Any) -> None:
         assert len(pool.workers) == 2
         places = await pool.broadcast(locate)
         assert len({raylet for _, raylet in places.values()}) == 2
-        color.set("red")
-        pids = {await identify() for _ in range(4)}
+        pids = await find_pids(2)
         assert len(pids) == 2
-        assert color.get().startswith("red, seen")
+        color.set("red")
+        assert await identify() in pids
+        assert color.get() == "red, seen"
         color.set("blue")
         assert [one async for one in count_up(3)] == ["0 blue", "1 blue", "2 blue"]
-        nested = [await identify_nested() for _ in range(4)]
-        assert {pid for pair in nested for pid in pair} == pids
-        assert any(first != second for first, second in nested)
+        first, second = await nest_elsewhere()
+        assert {first, second} == pids
 
     with_pool(work)
 
@@ -114,23 +96,20 @@ def test_who_is_killed_gets_no_calls_and_comes_back(
 
     async def work(pool: catena.WorkerPool) -> None:
         lost = await identify()
-        calls = [asyncio.ensure_future(rest(0.5)) for _ in range(4)]
+        calls = [asyncio.ensure_future(rest(1.5)) for _ in range(4)]
         await asyncio.sleep(0.2)
         began = time.monotonic()
         os.kill(lost if victim == "worker" else find_parent(lost), signal.SIGKILL)
         await await_absence(lost)
         absent = time.monotonic() - began
         assert absent < AT_ONCE
-        pids = await find_pids()
-        assert len(pids) == 1
-        assert lost not in pids
+        assert lost not in await find_pids(1)
         ended = await asyncio.gather(*calls, return_exceptions=True)
         # A worker whose actor was killed finishes the calls that it has.
         lost_some = {int, catena.WorkerLost} if victim == "worker" else {int}
         assert {type(one) for one in ended} == lost_some
-        while len(pids) < 2:
-            pids = await find_pids()
-        assert lost not in pids
+        await await_count(pool, 2)
+        assert lost not in await find_pids(2)
         back = time.monotonic() - began
         report_times(
             f"Ray, {victim} killed: no more calls after {absent:.3f} s, replaced after {back:.1f} s"
@@ -173,7 +152,7 @@ def test_a_node_is_lost_and_another_one_takes_its_worker(
                     f"Ray, node killed: no more calls after {absent:.3f} s, another one added,"
                     f" replaced after {back:.1f} s"
                 )
-        assert len(await find_pids()) == 2
+        assert len(await find_pids(2)) == 2
 
     try:
         with_pool(work)
@@ -202,7 +181,7 @@ def test_it_grows_and_shrinks_while_calls_run(ray_cluster: Any) -> None:
             await asyncio.sleep(0.1)
             await pool.resize(many)
             await await_count(pool, many)
-            assert len(await find_pids()) == many
+            assert len(await find_pids(many)) == many
             await asyncio.gather(*long)
             assert len(counts) > before
         stopping = True
@@ -283,9 +262,8 @@ def test_the_nodes_own_credentials_are_used(ray_cluster: Any, tmp_path: Path) ->
             launcher=launcher, credentials=tmp_path / "caller", name="shop"
         ):
             assert launcher.trust is None
-            assert len(await find_pids()) == 2
-            nested = [await identify_nested() for _ in range(4)]
-            assert any(first != second for first, second in nested)
+            assert len(await find_pids(2)) == 2
+            await nest_elsewhere()
 
     run(main(), SECONDS)
     assert (tmp_path / "node" / "key.pem").exists()
