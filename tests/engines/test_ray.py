@@ -96,7 +96,7 @@ def test_who_is_killed_gets_no_calls_and_comes_back(
 
     async def work(pool: catena.WorkerPool) -> None:
         lost = await identify()
-        calls = [asyncio.ensure_future(rest(1.5)) for _ in range(4)]
+        calls = asyncio.ensure_future(pool.broadcast(rest, 1.5))
         await asyncio.sleep(0.2)
         began = time.monotonic()
         os.kill(lost if victim == "worker" else find_parent(lost), signal.SIGKILL)
@@ -104,10 +104,13 @@ def test_who_is_killed_gets_no_calls_and_comes_back(
         absent = time.monotonic() - began
         assert absent < AT_ONCE
         assert lost not in await find_pids(1)
-        ended = await asyncio.gather(*calls, return_exceptions=True)
-        # A worker whose actor was killed finishes the calls that it has.
-        lost_some = {int, catena.WorkerLost} if victim == "worker" else {int}
-        assert {type(one) for one in ended} == lost_some
+        if victim == "worker":
+            with pytest.raises(ExceptionGroup) as raised:
+                await calls
+            assert [type(one) for one in raised.value.exceptions] == [catena.WorkerLost]
+        else:
+            # It finishes the call that it has.
+            assert lost in (await calls).values()
         await await_count(pool, 2)
         assert lost not in await find_pids(2)
         back = time.monotonic() - began
