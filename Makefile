@@ -3,7 +3,7 @@
 #   make test PYTHONS="3.12 3.15"   also runs tests with these
 #   make demo ARGS="--json PATH"    hands ARGS to the command
 
-.PHONY: help demo test lint types docs unit versions newest release-check bench long observed proto build format clean run dev
+.PHONY: help demo test lint types docs unit versions engines newest release-check bench long observed proto build format clean run dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -29,6 +29,7 @@ help:
 	@echo 'make docs    build docs/ into site/, strictly'
 	@echo 'make unit    the tests alone (ARGS="-k name" is handed to pytest)'
 	@echo 'make versions  tests of contexts, wire and calls on each Python of PYTHONS, by default on all'
+	@echo 'make engines  the tests of workers on Ray and Dask, in an environment of their own'
 	@echo 'make newest  the tests with the newest release of every dependency, and what differs'
 	@echo 'make bench   compare with peers, write docs/reference/benchmarks.md'
 	@echo 'make release-check  what must hold before a release: version, changelog, wheel'
@@ -71,6 +72,9 @@ unit: dev
 
 versions: dev
 	@sh .ci/versions $(PYTHONS)
+
+engines: dev
+	@sh .ci/engines $(ARGS)
 
 newest:
 	@sh .ci/newest $(ARGS)

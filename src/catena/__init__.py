@@ -1,8 +1,8 @@
 """Catena: await a routine in another process, and its context comes back.
 
 ``dir(catena)`` shows the public names and nothing else. The submodules ``asgi``, ``collect``,
-``discovery``, ``events``, ``logging``, ``telemetry`` and ``testing`` are public, too, and loaded
-when they are first used.
+``discovery``, ``engines``, ``events``, ``logging``, ``telemetry`` and ``testing`` are public, too,
+and loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -98,7 +98,16 @@ __all__ = [
     "to_thread",
 ]
 
-_SUBMODULES = ("asgi", "collect", "discovery", "events", "logging", "telemetry", "testing")
+_SUBMODULES = (
+    "asgi",
+    "collect",
+    "discovery",
+    "engines",
+    "events",
+    "logging",
+    "telemetry",
+    "testing",
+)
 
 _register()
 

@@ -36,6 +36,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("dispatch",),
     ("proxy",),
     ("pool",),
+    ("engines",),
     ("_autostart", "logging"),
     ("testing", "asgi", ""),
     ("demo",),
@@ -62,6 +63,8 @@ TYPING = {
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
     ("catena.cli.certs", "catena.security.inspection"),
+    ("catena.engines", "catena.engines.ray"),
+    ("catena.engines.launching", "catena.engines.identity"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry
     ("catena.telemetry.switch", "catena.telemetry.spans"),
     ("catena.telemetry.options", "opentelemetry.metrics"),
@@ -81,6 +84,7 @@ LATE = {
     ("catena.discovery.forms", "catena.discovery.dns_names"),  # each of these needs an extra
     ("catena.discovery.forms", "catena.discovery.folder"),
     ("catena.discovery.forms", "catena.discovery.lan"),
+    ("catena.engines.launching", "catena.engines.identity"),  # it needs an extra
     ("catena.pool.announcing", "catena.discovery"),  # where it is asked for
     ("catena.pool.arguments", "catena.discovery"),
     ("catena.pool.running", "catena.discovery"),

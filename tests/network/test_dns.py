@@ -20,7 +20,7 @@ def at(*hosts: str) -> list[tuple[str, str, int]]:
 
 
 def test_workers_are_found_by_srv_records_and_followed(stage: Stage) -> None:
-    """P8, P12: one that is added gets calls, one that is removed gets none; a call of it goes on."""
+    """P8, P12: one that is added gets calls, one that is removed none; a call of it goes on."""
     stage.add_hosts("names", "caller", "w1", "w2")
     names = stage.start_name_server()
     hosts = [(f"{name}.workers.test", stage.network.addresses[name]) for name in ("w1", "w2")]

@@ -72,6 +72,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 )
 @click.option("--max-calls-in-flight", type=int, metavar="N", help="Refuse more calls than that.")
 @click.option("--refuse", metavar="MODULE:FUNCTION", help="Ask this whether to refuse a call.")
+@click.option("--strict", is_flag=True, help="Refuse chains with values that cannot cross.")
 @click.option(
     "--drain-timeout",
     default=30.0,

@@ -63,6 +63,11 @@ class Pair:
     authorities: bytes = field(repr=False)
     key: bytes = field(repr=False)
 
+    @property
+    def pem(self) -> bytes:
+        """The certificate as PEM."""
+        return self.certificate.public_bytes(_PEM)
+
 
 def make_authority(now: datetime, days: int) -> Authority:
     """Make an authority whose certificate is valid for so many days; it signs no other authority.
@@ -138,7 +143,7 @@ def write_pair(folder: Path, pair: Pair) -> None:
     if (folder / CA_KEY).exists():
         raise Unusable(f"{folder} holds an authority; a pair needs a folder of its own")
     make_folder(folder)
-    certificate = NewFile(CERTIFICATE, pair.certificate.public_bytes(_PEM))
+    certificate = NewFile(CERTIFICATE, pair.pem)
     files = (NewFile(CA, pair.authorities), NewFile(KEY, pair.key), certificate)
     write_files(folder, files, replace=True)
 
