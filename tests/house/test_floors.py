@@ -82,6 +82,7 @@ LATE = {
     ("catena.discovery.forms", "catena.discovery.folder"),
     ("catena.discovery.forms", "catena.discovery.lan"),
     ("catena.pool.announcing", "catena.discovery"),  # where it is asked for
+    ("catena.pool.announcing", "catena.discovery.lan"),  # it needs an extra
     ("catena.pool.arguments", "catena.discovery"),
     ("catena.pool.running", "catena.discovery"),
     ("catena.pool.worker_main", "uvloop"),  # an extra

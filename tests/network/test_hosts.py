@@ -34,9 +34,7 @@ with socket.create_connection((sys.argv[1], 7)) as talk:
 def test_a_cut_cable_loses_what_is_sent_and_ends_nothing(stage: Stage) -> None:
     """Neither end hears of it, and what was sent meanwhile arrives when it is connected again."""
     stage.add_hosts("a", "b")
-    there = stage.network.start(
-        "b", sys.executable, "-c", _ECHO, stdout=subprocess.PIPE, text=True
-    )
+    there = stage.network.start("b", sys.executable, "-c", _ECHO, stdout=subprocess.PIPE, text=True)
     assert there.stdout.readline() == "listens\n"
     talk = stage.network.start(
         "a",
