@@ -154,10 +154,10 @@ def test_lies_are_left_out_with_a_sentence_each() -> None:
     said = run(scenario(), timeout=60)
     assert len(said) == len(lying)
     for name, text in (
-        ("w7", "its id is another one, 'w1'"),
+        ("w7", "it says that it is another one, 'w1'"),
         ("w8", "'utf-8' codec can't decode"),
         ("w9", "'no name' is not a DNS name"),
-        ("w6", "its id is another one, ''"),
+        ("w6", "it says that it is another one, ''"),
     ):
         start = f"{name}.{SERVICE} in the local network is left out: {text}"
         assert [one for one in said if one.startswith(start)]
@@ -259,6 +259,8 @@ def test_what_cannot_be_announced_is_refused(change: dict[str, Any], text: str) 
     async def scenario() -> None:
         with pytest.raises(ValueError, match=text):
             await announce_in_lan(member(1)._replace(**change), interfaces=ON)
+        with pytest.raises(ValueError, match="is too long to be announced in a local network"):
+            await announce_in_lan(member(1), "x" * 61, interfaces=ON)
         with pytest.raises(ValueError, match="the id 'a b'"):
             await announce_in_lan(member(1), "a b", interfaces=ON)
 
@@ -271,6 +273,13 @@ def test_a_service_comes_back() -> None:
         made = make_service(record, "render")
         assert read_service(made) == (record, "render")
         assert made.host_ttl == made.other_ttl == 120
+
+
+def test_pools_may_have_workers_of_the_same_id() -> None:
+    """Neither the name in the network nor the host, which has the address, is the same."""
+    one, other = (make_service(member(1), pool) for pool in ("render", "train"))
+    assert one.name != other.name
+    assert one.server != other.server
 
 
 def test_a_service_without_a_place_is_none() -> None:

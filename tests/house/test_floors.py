@@ -86,6 +86,7 @@ LATE = {
     ("catena.discovery.forms", "catena.discovery.lan"),
     ("catena.engines.launching", "catena.engines.identity"),  # it needs an extra
     ("catena.pool.announcing", "catena.discovery"),  # where it is asked for
+    ("catena.pool.announcing", "catena.discovery.lan"),  # it needs an extra
     ("catena.pool.arguments", "catena.discovery"),
     ("catena.pool.running", "catena.discovery"),
     ("catena.pool.worker_main", "uvloop"),  # an extra

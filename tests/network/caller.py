@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class CallFailed(Exception):
-    """What a call raised there: its class, its facts where it is WorkerLost, and its text."""
+    """What a call raised there: the name of its class, its text, and the facts of a WorkerLost."""
 
     def __init__(self, kind: str, worker: str, begun: bool | None, text: str) -> None:
         super().__init__(f"{kind}: {text}")

@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.hosts import Network
-from tests.network.stage import Stage
+from tests.network.stage import Stage, staged
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """A network with nothing on it yet, of which nothing is left afterwards."""
-    network = Network()
-    try:
-        yield Stage(network, tmp_path)
-    finally:
-        network.close()
-        assert (network.list_spaces(), network.list_pids()) == ([], [])
+    with staged(tmp_path) as made:
+        yield made

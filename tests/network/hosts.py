@@ -134,8 +134,7 @@ class Network:
 
     def list_pids(self) -> list[int]:
         """Return the processes that run on any of the hosts."""
-        spaces = [self.space_of(name) for name in self.addresses]
-        said = [_run("ip", "netns", "pids", space) for space in spaces]
+        said = [_run("ip", "netns", "pids", space) for space in self.list_spaces()]
         return [int(pid) for one in said for pid in one.split()]
 
     def list_spaces(self) -> list[str]:

@@ -43,7 +43,7 @@ class NameServer:
         services: Iterable[tuple[str, str, int]] = (),
         addresses: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Answer with these SRV records (name, target, port) and A records (name, address)."""
+        """Answer with these records alone: SRV (name, target, port) and A (name, address)."""
         lines = [f"srv-host={name},{target},{port}" for name, target, port in services]
         lines += [f"host-record={name},{address}" for name, address in addresses]
         address = self._network.addresses[self._host]

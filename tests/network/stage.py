@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from catena.security.authority import Authority, issue_pair, make_authority, write_pair
 from catena.security.names import name_caller, name_worker
@@ -31,6 +33,11 @@ class Worker:
     def pid(self) -> int:
         """The number of its process."""
         return self.process.pid
+
+    def await_start(self) -> Self:
+        """Wait until it listens."""
+        assert json.loads(self.process.stdout.readline())["id"] == self.id
+        return self
 
     def end(self) -> None:
         """Have it end as a supervisor would, and wait for that."""
@@ -63,28 +70,36 @@ class Stage:
             self.network.add_host(name, next(self._numbers))
 
     def start_worker(
+        self, id: str, host: str = "", *options: str, address: str = "", **holder: Any
+    ) -> Worker:
+        """Start a worker, on the host of its name by default, and wait until it listens."""
+        return self._begin_worker(id, host or id, options, address=address, **holder).await_start()
+
+    def start_workers(self, *ids: str, options: Sequence[str] = (), **holder: Any) -> list[Worker]:
+        """Start several, each on the host of its name, at the same time."""
+        workers = [self._begin_worker(id, id, options, **holder) for id in ids]
+        return [one.await_start() for one in workers]
+
+    def _begin_worker(self, id: str, host: str, options: Sequence[str], **facts: Any) -> Worker:
+        command = self.make_worker(id, host, *options, **facts)
+        process = self.network.start(host, *command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        return Worker(id, host, process)
+
+    def make_worker(
         self,
         id: str,
-        host: str = "",
+        host: str,
         *options: str,
         pool: str = "shop",
         shared: bool = False,
         address: str = "",
-    ) -> Worker:
-        """Start a worker on a host, that of its name by default, and wait until it listens.
-
-        It is certified under its own id, or under the pool's ``shared`` name.
-        """
-        host = host or id
+    ) -> list[str]:
+        """Return the command of a worker, certified by its id, or by the pool's ``shared`` name."""
         certs = self.issue(pool, name_worker(pool, "" if shared else id))
-        address = address or self.network.addresses[host]
-        command = [sys.executable, "-m", "catena", "worker", "--listen", f"{address}:{PORT}"]
-        command += ["--id", id, "--certs", certs, "--pool", pool, "--announce", "stdout"]
-        command += ["--import", "tests.network.routines", *options]
-        process = self.network.start(host, *command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        line = process.stdout.readline()
-        assert json.loads(line)["target"] == f"{address}:{PORT}"
-        return Worker(id, host, process)
+        listen = f"{address or self.network.addresses[host]}:{PORT}"
+        command = [sys.executable, "-m", "catena", "worker", "--listen", listen, "--id", id]
+        command += ["--certs", certs, "--pool", pool, "--announce", "stdout"]
+        return [*command, "--import", "tests.network.routines", *options]
 
     def start_caller(self, host: str = "caller") -> Caller:
         """Start a process that calls."""
@@ -98,8 +113,12 @@ class Stage:
 
     def find(self, where: Any, pool: str = "shop", **options: Any) -> dict[str, Any]:
         """Return a pool's options: where it finds workers, and a caller's credentials."""
-        certs = self.issue(pool, name_caller(pool, "alice"))
+        certs = self.issue_caller(pool, pool)
         return {"discovery": where, "credentials": certs, "name": pool, **options}
+
+    def issue_caller(self, pool: str, authority: str) -> str:
+        """Make a folder of credentials of somebody who calls a pool, and return it."""
+        return self.issue(authority, name_caller(pool, "alice"))
 
     def issue(self, authority: str, holder: Any) -> str:
         """Make a folder of credentials of a pool's own authority, and return it."""
@@ -113,3 +132,14 @@ class Stage:
     def read_diary(self) -> list[str]:
         """Return what routines have written, one line each."""
         return self.diary.read_text().splitlines() if self.diary.exists() else []
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Stage]:
+    """Make a stage with nothing on it yet, and leave nothing of it behind."""
+    network = Network()
+    try:
+        yield Stage(network, folder)
+    finally:
+        network.close()
+        assert (network.list_spaces(), network.list_pids()) == ([], [])

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.network.caller import CallFailed, Pool
+from tests.network.caller import Caller, CallFailed, Pool
 from tests.network.hosts import NEEDS_NETWORK, SETTLED, until
-from tests.network.stage import Stage
+from tests.network.stage import Stage, staged
 
 pytestmark = NEEDS_NETWORK
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """What is left of a network of which a worker's host and two callers' hosts have vanished."""
+
+    stage: Stage
+    caller: Caller
+    pool: Pool
+    calls: list[Future[Any]]
+    pid: int
+
+
+@pytest.fixture(scope="module", autouse=True)
+def vanished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vanished]:
+    """Begun before the other tests of the file: it takes half a minute until that is noticed."""
+    with staged(tmp_path_factory.mktemp("vanished")) as stage:
+        stage.add_hosts("caller", "idle", "busy", "w1", "w2")
+        caller, idle, busy = (stage.start_caller(one) for one in ("caller", "idle", "busy"))
+        announced = ("--announce", stage.place)
+        _, other = stage.start_workers("w1", "w2", options=announced)
+        for_ever: dict[str, Any] = {"quorum": 2, "unresponsive_after": None}
+        pools = [one.open(stage.find(stage.place, **for_ever)) for one in (caller, idle, busy)]
+        begin_rest(stage, pools[2], 2)
+        calls = begin_rest(stage, pools[0], 2)
+        assert {pools[0].call("count_links") for _ in range(4)} == {3}
+        for host in ("busy", "idle", "w1"):
+            stage.network.kill_host(host)
+        yield Vanished(stage, caller, pools[0], calls, other.pid)
 
 
 def begin_rest(stage: Stage, pool: Pool, many: int = 1) -> list[Future[Any]]:
@@ -32,9 +63,9 @@ def expect_loss(call: Future[Any], worker: str) -> None:
 def test_calls_behind_a_cut_cable_end_and_others_go_on(stage: Stage) -> None:
     """D7, P9, P12: each is run once; the worker gets calls again when the cable is back."""
     stage.add_hosts("caller", "w1", "w2")
-    first, second = (stage.start_worker(one, "", "--announce", stage.place) for one in ("w1", "w2"))
     caller = stage.start_caller()
-    pool = caller.open(stage.find(stage.place, quorum=2, unresponsive_after=4))
+    first, second = stage.start_workers("w1", "w2", options=("--announce", stage.place))
+    pool = caller.open(stage.find(stage.place, quorum=2, unresponsive_after=3))
     calls = begin_rest(stage, pool, 4)
     assert sorted(stage.read_diary()) == sorted(2 * [f"begun {first.pid}", f"begun {second.pid}"])
 
@@ -67,8 +98,8 @@ def test_calls_behind_a_cut_cable_end_and_others_go_on(stage: Stage) -> None:
 def test_a_short_break_costs_nothing(stage: Stage) -> None:
     """D7: what was sent meanwhile arrives when the cable is back."""
     stage.add_hosts("caller", "w1")
-    worker = stage.start_worker("w1", "", "--announce", stage.place)
     caller = stage.start_caller()
+    worker = stage.start_worker("w1", "", "--announce", stage.place)
     pool = caller.open(stage.find(stage.place))
     links = caller.count_links()
     stage.network.cut("w1")
@@ -81,34 +112,11 @@ def test_a_short_break_costs_nothing(stage: Stage) -> None:
     caller.end()
 
 
-def test_a_host_that_vanishes_is_noticed_by_callers_and_by_workers(stage: Stage) -> None:
-    """D6, P12: within half a minute, at a link with calls and at an idle one, by gRPC itself."""
-    stage.add_hosts("caller", "idle", "busy", "w1", "w2")
-    workers = [stage.start_worker(one, "", "--announce", stage.place) for one in ("w1", "w2")]
-    for_ever: dict[str, Any] = {"quorum": 2, "unresponsive_after": None}
-    caller, idle, busy = (stage.start_caller(one) for one in ("caller", "idle", "busy"))
-    pool = caller.open(stage.find(stage.place, **for_ever))
-    idle.open(stage.find(stage.place, **for_ever))
-    vanishing = busy.open(stage.find(stage.place, **for_ever))
-    begin_rest(stage, vanishing, 2)
-    calls = begin_rest(stage, pool, 2)
-    assert {pool.call("count_links") for _ in workers} == {3}
-
-    for host in ("busy", "idle", "w1"):
-        stage.network.kill_host(host)
-    until(lambda: any(one.done() for one in calls), "the caller notices that a worker is gone")
-    (ended,) = (one for one in calls if one.done())
-    expect_loss(ended, "w1")
-    until(lambda: pool.call("count_links") == 1, "the worker lets go of the two callers' links")
-    assert stage.read_diary()[4:] == [f"cancelled {workers[1].pid}"]
-    caller.end()
-
-
 def test_a_host_that_comes_back_is_taken_again(stage: Stage) -> None:
     """P12: with the same address and the same name; the calls that it had are not run again."""
     stage.add_hosts("caller", "w1")
-    first = stage.start_worker("w1", "", "--announce", stage.place)
     caller = stage.start_caller()
+    first = stage.start_worker("w1", "", "--announce", stage.place)
     pool = caller.open(stage.find(stage.place))
     (call,) = begin_rest(stage, pool)
     number = int(stage.network.addresses["w1"].rpartition(".")[2])
@@ -128,8 +136,8 @@ def test_a_host_that_changes_its_address_is_followed(stage: Stage) -> None:
     stage.add_hosts("names", "caller", "w1")
     names = stage.start_name_server()
     names.serve(addresses=[("workers.test", stage.network.addresses["w1"])])
-    worker = stage.start_worker("w1", shared=True, address="0.0.0.0")
     caller = stage.start_caller()
+    worker = stage.start_worker("w1", shared=True, address="0.0.0.0")
     pool = caller.open(stage.find("dns://workers.test:7800", unresponsive_after=3))
     (call,) = begin_rest(stage, pool)
     address = stage.network.change_address("w1", 200)
@@ -139,3 +147,19 @@ def test_a_host_that_changes_its_address_is_followed(stage: Stage) -> None:
     assert pool.workers == {"w1"}
     assert stage.read_diary().count(f"begun {worker.pid}") == 1
     caller.end()
+
+
+def test_callers_notice_that_a_worker_s_host_has_vanished(vanished: Vanished) -> None:
+    """D7, P12: within half a minute, also where a worker may be silent for as long as it likes."""
+    until(lambda: any(one.done() for one in vanished.calls), "the caller notices it")
+    (ended,) = (one for one in vanished.calls if one.done())
+    expect_loss(ended, "w1")
+    until(lambda: vanished.pool.workers == {"w2"}, "the worker is no member any more")
+
+
+def test_workers_notice_that_a_caller_s_host_has_vanished(vanished: Vanished) -> None:
+    """D6: within half a minute they cancel its calls and let go of its links, of idle ones too."""
+    until(lambda: vanished.pool.call("count_links") == 1, "the worker lets go of two links")
+    lines = vanished.stage.read_diary()
+    assert [one for one in lines if not one.startswith("begun")] == [f"cancelled {vanished.pid}"]
+    vanished.caller.end()

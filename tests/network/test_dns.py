@@ -20,13 +20,13 @@ def at(*hosts: str) -> list[tuple[str, str, int]]:
 
 
 def test_workers_are_found_by_srv_records_and_followed(stage: Stage) -> None:
-    """P8, P12: one that is added gets calls, one that is removed none; a call of it goes on."""
+    """P8, P12: one that is added gets calls; one that is removed gets none and ends its own."""
     stage.add_hosts("names", "caller", "w1", "w2")
     names = stage.start_name_server()
     hosts = [(f"{name}.workers.test", stage.network.addresses[name]) for name in ("w1", "w2")]
     names.serve(services=at("w1"), addresses=hosts)
-    first, second = (stage.start_worker(one, shared=True) for one in ("w1", "w2"))
     caller = stage.start_caller()
+    first, second = stage.start_workers("w1", "w2", shared=True)
     pool = caller.open(stage.find(WHERE))
     assert (pool.workers, pool.call_often()) == ({"w1"}, {first.pid})
 
@@ -36,7 +36,7 @@ def test_workers_are_found_by_srv_records_and_followed(stage: Stage) -> None:
     nested = [pool.call("identify_nested") for _ in range(4)]
     assert {pid for pair in nested for pid in pair} == {first.pid, second.pid}
 
-    resting = [pool.begin("rest", 4, str(stage.diary)) for _ in range(2)]
+    resting = [pool.begin("rest", 3, str(stage.diary)) for _ in range(2)]
     until(lambda: len(stage.read_diary()) == 2, "both calls begin")
     names.serve(services=at("w2"), addresses=hosts)
     until(lambda: pool.workers == {"w2"}, "the removed worker has left")
@@ -51,8 +51,8 @@ def test_a_pool_keeps_what_it_has_while_no_name_server_answers(stage: Stage) -> 
     names = stage.start_name_server()
     hosts = [("w1.workers.test", stage.network.addresses["w1"])]
     names.serve(services=at("w1"), addresses=hosts)
-    worker = stage.start_worker("w1", shared=True)
     caller = stage.start_caller()
+    worker = stage.start_worker("w1", shared=True)
     pool = caller.open(stage.find(WHERE))
     links = caller.count_links()
 
@@ -82,12 +82,12 @@ def test_a_worker_with_two_records_is_one_worker_and_has_one_link(stage: Stage) 
     stage.network.add_address("w1", 200)
     both = [("workers.test", address), ("workers.test", f"{address.rpartition('.')[0]}.200")]
     names.serve(addresses=both)
-    worker = stage.start_worker("w1", shared=True, address="0.0.0.0")
     caller = stage.start_caller()
+    worker = stage.start_worker("w1", shared=True, address="0.0.0.0")
     pool = caller.open(stage.find(f"dns://workers.test:{PORT}"))
     assert pool.call_often() == {worker.pid}
     with pytest.raises(TimeoutError):
-        pool.begin("rest", 9, str(stage.diary)).result(8)
+        pool.begin("rest", 5, str(stage.diary)).result(4)
     assert pool.workers == {"w1"}
     # One for each record, of which one was given up.
     assert caller.count_links() == 2
@@ -99,8 +99,8 @@ def test_a_worker_that_comes_back_at_another_address_is_followed(stage: Stage) -
     stage.add_hosts("names", "caller", "old", "new")
     names = stage.start_name_server()
     names.serve(addresses=[("workers.test", stage.network.addresses["old"])])
-    first = stage.start_worker("w1", "old", shared=True)
     caller = stage.start_caller()
+    first = stage.start_worker("w1", "old", shared=True)
     pool = caller.open(stage.find(f"dns://workers.test:{PORT}", unresponsive_after=3))
     assert pool.call_often() == {first.pid}
     resting = pool.begin("rest", 60, str(stage.diary))

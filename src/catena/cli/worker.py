@@ -43,7 +43,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     "--announce",
     multiple=True,
     metavar="PLACE",
-    help="Say where it is: dir:FOLDER, fd:NUMBER or stdout. May be repeated.",
+    help="Say where it is: dir:FOLDER, lan:, fd:NUMBER or stdout. May be repeated.",
 )
 @click.option("--certs", metavar="FOLDER", help="Its credentials, which HOST:PORT needs.")
 @click.option("--pool", default="", metavar="NAME", help="The pool that its certificate names.")

@@ -40,6 +40,8 @@ _TTL_SECONDS = 120
 """How long others believe in a worker that was killed; it would be more than an hour otherwise."""
 _ANSWER_MS = 3000
 """How long a worker whose name is known is asked for its address."""
+_LABEL_LIMIT = 63
+"""The most characters of the name of a service."""
 _TEXT_LIMIT = 255
 """The most bytes of one ``key=value``, by the specification."""
 _INTERFACES = InterfaceChoice.All
@@ -187,8 +189,8 @@ async def announce_in_lan(
     worker for up to two minutes after it was killed. ``interfaces`` are addresses of this machine.
 
     Raises ValueError for a record without an id, with a certificate, or whose target is not an
-    address and a port; FileExistsError when a worker of this id is announced already; OSError when
-    nothing can be sent.
+    address and a port; FileExistsError when a worker of this id and pool is announced already;
+    OSError when nothing can be sent.
     """
     info = make_service(member, pool)
     opened = AsyncZeroconf(interfaces=list(interfaces) or _INTERFACES)
@@ -221,15 +223,18 @@ def make_service(member: MemberRecord, pool: str) -> AsyncServiceInfo:
         "pool": check_id(pool) if pool else "",
         "tags": ",".join(quote(tag, safe="") for tag in sorted(member.tags)),
     }
+    name = _name_service(member.id, pool)
+    if len(name) > _LABEL_LIMIT:
+        raise ValueError(f"{name} is too long to be announced in a local network")
     for key, value in texts.items():
         if len(f"{key}={value}") > _TEXT_LIMIT:
             raise ValueError(f"the {key} are too long to be announced in a local network")
     return AsyncServiceInfo(
         SERVICE,
-        f"{member.id}.{SERVICE}",
+        f"{name}.{SERVICE}",
         port=port,
         properties={key: value for key, value in texts.items() if value},
-        server=f"{member.id}.local.",
+        server=f"{name}.local.",
         host_ttl=_TTL_SECONDS,
         other_ttl=_TTL_SECONDS,
         addresses=[address.packed],
@@ -249,6 +254,13 @@ def read_service(info: AsyncServiceInfo) -> tuple[MemberRecord, str]:
         name=texts.get("name", ""),
         tags=frozenset(unquote(tag, errors="strict") for tag in tags if tag),
     )
-    if info.name != f"{record.id}.{SERVICE}":
-        raise ValueError(f"its id is another one, '{printable(record.id)}'")
-    return check_record(record), texts.get("pool", "")
+    pool = texts.get("pool", "")
+    name = _name_service(record.id, pool)
+    if info.name != f"{name}.{SERVICE}":
+        raise ValueError(f"it says that it is another one, '{printable(name)}'")
+    return check_record(record), pool
+
+
+def _name_service(id: str, pool: str) -> str:
+    """Return the name of a worker in the network, where pools may have workers of the same id."""
+    return f"{id}.{pool}" if pool else id

@@ -50,11 +50,13 @@ SERVING: list[tuple[str, Any]] = [
 ]
 
 KEEPALIVE: list[tuple[str, Any]] = [
-    # Of a machine that vanishes nobody says that it has. gRPC asks, and the other gRPC answers by
-    # itself, also while an event loop is blocked there. What is sent has as long to arrive.
+    # Of a machine that vanishes nobody says that it has. So gRPC asks, and the gRPC of the other
+    # end answers by itself, also while Python is busy there.
     ("grpc.keepalive_time_ms", ALIVE_MS),
+    # How long what was sent may take to arrive; the answer to a question would have a minute.
     ("grpc.keepalive_timeout_ms", ALIVE_MS),
-    # A link on which nothing is sent is asked for ever, and nobody is to be punished for asking.
+    ("grpc.http2.ping_timeout_ms", ALIVE_MS),
+    # Without these, gRPC might leave an idle peer alone, or be cut off for asking it.
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", ALIVE_MS // 3),
 ]

@@ -49,15 +49,16 @@ class WorkerServer:
     ``shared_certificate`` for several workers, it names the pool and no worker. Whoever reaches the
     address may run code there where it is ``insecure``. ``id`` is its name, made of small letters,
     digits and dashes; it is drawn where none is given. ``announce`` says how pools learn of it:
-    ``dir:`` and a folder that they read, ``fd:`` and the number of a descriptor, or ``stdout``;
-    several are allowed. Calls choose workers by their ``tags``. ``slots``, ``max_calls_in_flight``,
-    ``refuse`` and ``strict`` are explained at WorkerPool. ``lifespan`` names a function, as
-    "module:function", that returns an asynchronous context manager: it is entered before the worker
-    listens, and left after its last call. ``drain_timeout`` is how many seconds the calls that it
-    has may take when it is stopped, ``stop_timeout`` how many they may take to clean up when they
-    are cancelled after that. With the extra ``health``, gRPC's standard health service says where
-    the worker listens whether it serves; ``health`` is another address, ``host:port``, that says so
-    in plain text.
+    ``dir:`` and a folder that they read, ``lan:`` for the local network, there as a worker of
+    ``pool`` or of another one that is named after the colon, ``fd:`` and the number of a
+    descriptor, or ``stdout``; several are allowed. Calls choose workers by their ``tags``.
+    ``slots``, ``max_calls_in_flight``, ``refuse`` and ``strict`` are explained at WorkerPool.
+    ``lifespan`` names a function, as "module:function", that returns an asynchronous context
+    manager: it is entered before the worker listens, and left after its last call.
+    ``drain_timeout`` is how many seconds the calls that it has may take when it is stopped,
+    ``stop_timeout`` how many they may take to clean up when they are cancelled after that. With the
+    extra ``health``, gRPC's standard health service says where the worker listens whether it
+    serves; ``health`` is another address, ``host:port``, that says so in plain text.
 
     ``async with`` starts and stops it; ``start`` and ``stop`` do the same. A process has one.
 
@@ -148,7 +149,7 @@ class WorkerServer:
                 health.say_serving()
                 stack.callback(health.say_draining)
             for place in self._places:
-                stack.enter_context(announce_at(place, self.record))
+                await stack.enter_async_context(announce_at(place, self.record, self._pool))
             self._stack = stack.pop_all()
         return self
 
