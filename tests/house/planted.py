@@ -28,6 +28,7 @@ from tests.house.planted_context import order_of_ledgers
 from tests.house.planted_discovery import CHECKS as FOUND
 from tests.house.planted_endings import CHECKS as ENDED
 from tests.house.planted_fuzz import CHECKS as FUZZED
+from tests.house.planted_hostile import CHECKS as ATTACKED
 from tests.house.planted_kills import CHECKS as KILLED
 from tests.house.planted_ledgers import CHECKS as LEDGERS
 from tests.house.planted_observed import CHECKS as OBSERVED
@@ -41,6 +42,7 @@ from tests.laws.test_variables import test_a_random_program_goes_as_in_the_stdli
 from tests.link.test_outbox import test_every_frame_arrives_equal_and_in_its_calls_order as a_box
 
 __all__ = [
+    "ATTACKED",
     "COLLECTED",
     "COMPARED",
     "COUNTED",

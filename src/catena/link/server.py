@@ -150,11 +150,12 @@ class _Handler(grpc.GenericRpcHandler):
             permit = self._authorisation.permit(Identity.read(context.auth_context()))
             refusal = permit.find_refusal()
             if refusal:
-                await _refuse(context, str(permit.identity), refusal)
+                error = PeerRefused(peer=str(permit.identity), reason=refusal)
+                await _refuse(context, error, grpc.StatusCode.PERMISSION_DENIED, error.text())
         if self._links >= LINK_LIMIT:
             reason = f"this worker serves {LINK_LIMIT} links already"
-            announced(PeerRefused(peer=_name_peer(context, permit), reason=reason))
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+            error = PeerRefused(peer=_name_peer(context, permit), reason=reason)
+            await _refuse(context, error, grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
         self._links += 1
         try:
             await self._run_link(context, permit)
@@ -178,15 +179,17 @@ class _Handler(grpc.GenericRpcHandler):
             link.fail(ConnectionAbortedError("the stream was cancelled"))
 
 
-async def _refuse(context: aio.ServicerContext[Any, Any], peer: str, reason: str) -> None:
-    """Refuse a peer that may not call; nothing that it has sent is looked at."""
-    error = announced(PeerRefused(peer=peer, reason=reason))
+async def _refuse(
+    context: aio.ServicerContext[Any, Any], error: PeerRefused, code: grpc.StatusCode, words: str
+) -> None:
+    """Refuse a peer, with those words; nothing that it has sent is looked at."""
+    announced(error)
     # Its first message is taken off the stream: where a stream ends while a client of gRPC writes
     # to it, the client gets an error of its own, and never the status.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FIRST_SECONDS):
             await context.read()
-    await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.text())
+    await context.abort(code, words)
 
 
 def _announce_silent(error: Exception, peer: str) -> None:
