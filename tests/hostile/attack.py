@@ -35,16 +35,18 @@ AT_A_TIME = 8
 """How many peers attack at the same time."""
 
 BATCH = 200
-"""How many frames make a batch, a tenth of them on links of their own."""
+"""About how many frames make a batch."""
 
-OWN = BATCH // 10
+OWN = 28
+"""How many of them come on links of their own: a tenth, whatever the others take."""
+
 VISITED = 12
 """At most how many things a peer does on its link before the last one."""
 
 RARE = 4
 """One in so many of the others: who says nothing keeps a place for a second."""
 
-FLOODS = 10
+FLOODS = 5
 """After so many batches there are more links than the worker serves."""
 
 _FLOOD = 4
@@ -151,10 +153,9 @@ class _Siege:
             for local in places
         ]
         for local in self._pools:
-            found += [
-                partial(self._be_insider, [one], "nothing more", local=local) for one in VISITS
-            ]
-            found += [partial(self._be_insider, [], one, local=local) for one in ENDINGS]
+            plans = [([one], "nothing more") for one in VISITS]
+            plans += [([], one) for one in ENDINGS]
+            found += [partial(self._be_insider, *one, local=local) for one in plans]
         return found
 
     def draw_batch(self) -> list[Attack]:
