@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,9 @@ def test_a_call_over_tcp(tmp_path: Path, unpickled: list[bytes]) -> None:
             assert worker.peers == ["alice.jobs.catena"]
 
     run(main())
-    # The witness sees what a call that is served has unpickled.
-    assert unpickled
+    # The witness sees what a call that is served has unpickled: its routine, and its arguments.
+    assert any(b"double" in one for one in unpickled)
+    assert pickle.dumps(((21,), {}), 5) in unpickled
 
 
 def test_a_caller_is_known_by_a_spiffe_id(tmp_path: Path) -> None:

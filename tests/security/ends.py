@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any, Self
 import pytest
 
 import catena
+from catena.dispatch import payloads
 from catena.dispatch.dispatcher import dispatcher
 from catena.dispatch.worker.sessions import Sessions
 from catena.ids import new_id
 from catena.link.client import connect
 from catena.link.link import Link
 from catena.link.server import Server
-from catena.pickling import pickler
 from catena.proxy.balance import Proxy
 from catena.proxy.table import ProxyTable
 from catena.security.authorise import Authorisation
@@ -58,15 +59,17 @@ def make_folders(tmp_path: Path, *callers: str) -> Authority:
 
 
 def witness(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return what keeps whatever is unpickled from here on."""
+    """Return what keeps whatever is unpickled from here on: routines, arguments and values."""
     seen: list[bytes] = []
-    real = pickler.loads
+    real = pickle.loads
 
     def loads(data: Any, *args: Any, **options: Any) -> Any:
         seen.append(bytes(data))
         return real(data, *args, **options)
 
-    monkeypatch.setattr(pickler, "loads", loads)
+    monkeypatch.setattr(pickle, "loads", loads)
+    # It holds the function itself, for speed.
+    monkeypatch.setattr(payloads.unpickle_payload, "__defaults__", (loads,))
     return seen
 
 

@@ -166,13 +166,14 @@ class WorkerServer:
             insecure=self._trust.insecure,
             health=health,
         )
+        if path is not None:
+            # Before anybody is served.
+            path.chmod(0o600)
         await server.start()
         self.target = server.target
         if path is not None:
             stack.callback(path.unlink, missing_ok=True)
         stack.push_async_callback(service.close, server, self._grace)
-        if path is not None:
-            path.chmod(0o600)
 
     async def _finish_calls(self, service: Service) -> None:
         with contextlib.suppress(TimeoutError):
