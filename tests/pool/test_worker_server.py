@@ -228,12 +228,16 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
 
 
 @isolated
-def test_a_wrong_place_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("etcd:x", "announce must be dir:FOLDER"), ("lan:", "w1.sock' is not host:port")],
+)
+def test_a_wrong_place_is_refused(place: str, said: str, tmp_path: Path) -> None:
     """P8: the worker does not go on listening when it cannot be announced."""
 
     async def main() -> None:
-        with pytest.raises(ValueError, match="announce must be dir:FOLDER"):
-            await WorkerServer(f"unix:{tmp_path}/w1.sock", announce="etcd:x").start()
+        with pytest.raises(ValueError, match=said):
+            await WorkerServer(f"unix:{tmp_path}/w1.sock", announce=place).start()
         assert not (tmp_path / "w1.sock").exists()
 
     run(main())
