@@ -29,6 +29,7 @@ from tests.house.planted_discovery import CHECKS as FOUND
 from tests.house.planted_endings import CHECKS as ENDED
 from tests.house.planted_fuzz import CHECKS as FUZZED
 from tests.house.planted_hostile import CHECKS as ATTACKED
+from tests.house.planted_joining import CHECKS as FOLLOWED
 from tests.house.planted_kills import CHECKS as KILLED
 from tests.house.planted_ledgers import CHECKS as LEDGERS
 from tests.house.planted_observed import CHECKS as OBSERVED
@@ -48,6 +49,7 @@ __all__ = [
     "COUNTED",
     "ENDED",
     "FAULTS",
+    "FOLLOWED",
     "FOUND",
     "FUZZED",
     "KILLED",

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.hostile.attack import attack
 from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
 from tests.integration.kills import kill
+from tests.joining.joins import join_and_leave
+from tests.joining.plan import LIES
 from tests.laws.law import Law
 from tests.laws.test_endings import (
     LONG_FLOORS as LONG_ENDINGS,
@@ -90,6 +93,53 @@ CHECKS: dict[str, Check] = {
                 "compared": 30_000,
                 "worker: mounted in part, with a warning": 1_000,
                 "caller: mounted in part, with a warning": 500,
+            },
+        ),
+        Check(
+            "hostile-frames",
+            "P5, V1",
+            "hostile peers of two workers: each refused, announced, counted; calls are answered",
+            200_000,
+            attack,
+            floors={
+                "links of their own": 20_000,
+                "links": 10_000,
+                "good calls answered": 2_000,
+                "a flood of links": 100,
+                "a certificate that has expired": 1_000,
+                "a certificate of another authority": 1_000,
+                "a name that may not call": 1_000,
+                "no certificate": 1_000,
+                "no hello: another frame": 1_000,
+                "no hello: nothing": 300,
+                "another version": 1_000,
+                "a flood of calls": 1_000,
+                "a flood of routines": 1_000,
+                "too many keys": 1_000,
+                "too many bytes under way": 400,
+                "a number that is in use": 1_000,
+                "a number that was used": 400,
+                "answers that nobody reads": 400,
+                "unpickled for insiders": 100_000,
+            },
+        ),
+        Check(
+            "joins-and-leaves",
+            "P8, P12, D7",
+            "workers join, leave, die and lie: calls end once, members are those that are there",
+            3_000,
+            join_and_leave,
+            floors={
+                "joined": 400,
+                "a name came back": 300,
+                "stopped": 150,
+                "killed": 100,
+                "record removed": 150,
+                "record put back": 50,
+                "calls answered": 10_000,
+                "calls lost": 100,
+                "streams ended": 5_000,
+                **dict.fromkeys(LIES, 30),
             },
         ),
         Check(
