@@ -18,7 +18,7 @@ from time import monotonic
 import catena
 from catena.discovery import MemberRecord
 from tests.joining.fleet import POOL, Fleet
-from tests.joining.plan import STEADY, Plan
+from tests.joining.plan import HANGS_UP, STEADY, Plan
 from tests.joining.routines import color, count_up, work
 from tests.laws.law import Random
 
@@ -92,9 +92,9 @@ async def _run(
                 await _let_happen(plan, count, calling, check, progress)
             finally:
                 await calls.stop(calling)
-            met["attempts at a listener that hangs up"] = plan.attempts
+            met[f"attempts at {HANGS_UP}"] = plan.attempts
             # The pauses between attempts grow to ten seconds; each record begins with short ones.
-            most = 10 * met["a listener that hangs up"] + (monotonic() - began) / 4
+            most = 10 * met[HANGS_UP] + (monotonic() - began) / 4
             assert plan.attempts <= most, f"{plan.attempts} attempts, and not {most:.0f}"
     finally:
         await plan.close()
@@ -104,7 +104,7 @@ async def _run(
 
 def _list_of(fleet: Fleet) -> list[MemberRecord]:
     """Return a list that names the steady worker, an address of nobody, and somebody else's."""
-    (steady,) = fleet.workers
+    steady = fleet.workers[0]
     return [
         MemberRecord(STEADY, steady.target),
         MemberRecord("nobody", "127.0.0.1:9"),
@@ -120,6 +120,8 @@ async def _let_happen(
     progress: Callable[[int], object],
 ) -> None:
     """Let so many things happen; after some of them, see who is a member."""
+    await check()
+    await asyncio.sleep(2 * PERIOD)
     for number in range(count):
         progress(number)
         assert not calling.done(), "calls have ended"

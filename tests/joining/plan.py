@@ -1,7 +1,8 @@
 """What happens to the workers of a pool that is in use: joins, leaves, kills and lies, drawn.
 
-Each step is drawn from those that are possible. One worker stays all the time, so that there is
-always a healthy one.
+The first steps are the same each time, so that a short plan has some of everything. Each other one
+is drawn from those that are possible. One worker stays all the time, so that there is always a
+healthy one.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ MOST, LEAST = 5, 2
 """How many workers there are at most, the steady one included, and at least before one is ended."""
 
 NAMES = tuple(f"w{number}" for number in range(1, 8))
+HANGS_UP = "a listener that hangs up"
+FIRST = ("kill", HANGS_UP, "hide", "join", "show", "stop")
 STARTING = 2
 """How many start at the same time, at most."""
 
 LIES = (
     "a dead address",
-    "a listener that hangs up",
+    HANGS_UP,
     "another one's address",
     "a worker of another pool",
     "a worker of another authority",
@@ -45,6 +48,7 @@ class Plan:
         self._met = met
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._lies: dict[str, str] = {}
+        self._first = [*FIRST]
         self._listener: asyncio.Server | None = None
         self.attempts = 0
         """How often somebody has connected to the listener that hangs up."""
@@ -52,7 +56,8 @@ class Plan:
     async def begin(self) -> None:
         """Start the worker that stays, those that are no members, and the listener."""
         self._listener = await asyncio.start_server(self._hang_up, "127.0.0.1", 0)
-        await asyncio.gather(self._fleet.start(STEADY), self._fleet.start_others())
+        await self._fleet.start(STEADY)
+        await asyncio.gather(*map(self._start, NAMES[:2]), self._fleet.start_others())
 
     async def _hang_up(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.attempts += 1
@@ -66,7 +71,11 @@ class Plan:
                 await task
         possible = self._list_possible()
         chosen = self._random.choices([*possible], [_WEIGHTS[one] for one in possible])[0]
-        possible[chosen]()
+        wanted = self._first.pop(0) if self._first else chosen
+        if wanted == HANGS_UP:
+            self._lie(wanted)
+        else:
+            possible.get(wanted, possible[chosen])()
 
     async def settle(self) -> None:
         """Wait until those that start have joined."""
@@ -122,8 +131,8 @@ class Plan:
 
     # ---- lies
 
-    def _lie(self) -> None:
-        kind = self._random.choice([one for one in LIES if one not in self._lies])
+    def _lie(self, kind: str = "") -> None:
+        kind = kind or self._random.choice([one for one in LIES if one not in self._lies])
         name, text = self._make_lie(kind)
         self._fleet.write(name, text)
         self._lies[kind] = name
@@ -141,7 +150,7 @@ class Plan:
         port = self._listener.sockets[0].getsockname()[1]
         made = {
             "a dead address": ("dead", "127.0.0.1:9"),
-            "a listener that hangs up": ("silent", f"127.0.0.1:{port}"),
+            HANGS_UP: ("silent", f"127.0.0.1:{port}"),
             "another one's address": ("shadow", someone.target),
             "a worker of another pool": ("banker", others["banker"].target),
             "a worker of another authority": ("rogue", others["rogue"].target),
