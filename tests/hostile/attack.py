@@ -185,7 +185,13 @@ class _Siege:
             async with room:
                 await one()
 
-        await asyncio.gather(*map(take_place, attacks))
+        try:
+            await asyncio.gather(*map(take_place, attacks))
+        except AssertionError:
+            # What was unpickled for a stranger is worse than whatever that peer met.
+            for local in self._pools:
+                await self._look(local)
+            raise
         await self._call_all()
         for local in self._pools:
             await self._await_announced(local)
