@@ -44,7 +44,10 @@ _log = logging.getLogger("catena.pool")
 
 
 class Pauses:
-    """The pauses between attempts: each twice as long as the one before, give or take a half."""
+    """The pauses between attempts: each is up to twice as long as the one before could be.
+
+    None is shorter than half of what it could be, and none longer than ten seconds.
+    """
 
     def __init__(self) -> None:
         self._next = _FIRST
@@ -52,7 +55,7 @@ class Pauses:
     def draw(self) -> float:
         """Return how many seconds to wait now."""
         seconds, self._next = self._next, min(2 * self._next, _LONGEST)
-        return seconds * random.uniform(0.5, 1.5)  # noqa: S311 - nobody is to be kept from guessing
+        return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - nobody is to be kept from guessing
 
     def begin_again(self) -> None:
         """Return to the first."""
