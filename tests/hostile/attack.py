@@ -43,8 +43,8 @@ OWN = 28
 VISITED = 12
 """At most how many things a peer does on its link before the last one."""
 
-RARE = 4
-"""One in so many of the others: who says nothing keeps a place for a second."""
+OFTEN = 6
+"""So many of each other stranger for one who says nothing: that keeps a place for two seconds."""
 
 FLOODS = 5
 """After so many batches there are more links than the worker serves."""
@@ -129,7 +129,7 @@ class _Siege:
         self._first: dict[bool, Sight] = {}
         self._warm: dict[bool, int] = {}
         often = [one for one in STRANGERS if one != "no hello: nothing"]
-        self._strangers = [*often * RARE, "no hello: nothing"]
+        self._strangers = [*often * OFTEN, "no hello: nothing"]
         self._calls = 0
 
     async def note_beginning(self) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 __all__ = ["LIMITS", "limit"]
 
 LIMITS: tuple[tuple[str, str, Any], ...] = (
-    ("link.link", "HELLO_SECONDS", 1.0),
-    ("link.server", "HELLO_SECONDS", 1.0),
+    ("link.link", "HELLO_SECONDS", 2.0),
+    ("link.server", "HELLO_SECONDS", 2.0),
     ("link.server", "LINK_LIMIT", 40),
     ("link.handshakes", "HANDSHAKE_SECONDS", 1.5),
     ("link.handshakes", "_LOOK_SECONDS", 0.1),

@@ -25,7 +25,7 @@ from tests.laws.law import Random
 
 __all__ = ["Peer", "linked", "waiting"]
 
-seconds = 10.0
+seconds = 20.0
 """After so many a worker counts as hanging."""
 
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]

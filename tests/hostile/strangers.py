@@ -19,6 +19,7 @@ from catena.targets import address_of
 from catena.wire import codec, versions
 from catena.wire.frames import Frame, Next, Task
 from tests.hostile.fleet import Fleet
+from tests.hostile.limits import limit
 from tests.hostile.peer import Peer, linked, waiting
 from tests.hostile.routines import STRANGER
 from tests.laws.law import Random
@@ -37,6 +38,7 @@ _NOISE = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00" * 99,
 _REFUSED = "PeerAccessRefused: "
 _SILENT = f"{_REFUSED}it has not said hello"
 _HANDSHAKE = "HandshakeFailed"
+_HELLO_SECONDS: float = limit("link.link", "HELLO_SECONDS")
 
 
 def _stranger(title: str, *where: bool) -> Callable[[Stranger], Stranger]:
@@ -158,7 +160,7 @@ async def _refuse_first(peer: Peer, words: str, *frames: Frame, data: bytes = b"
 async def _says_nothing(fleet: Fleet, local: bool, random: Random) -> Expected:
     async with linked(fleet, "silent", random, local=local) as peer:
         await _refuse_first(peer, "")
-    return Counter({f"{_SILENT} within 1 s": 1})
+    return Counter({f"{_SILENT} within {_HELLO_SECONDS:g} s": 1})
 
 
 @_stranger("no hello: another frame")

@@ -32,7 +32,7 @@ class _InWorkers:
 
     def __init__(self, title: str) -> None:
         self._planted = patch.dict(os.environ, {FAULT: title})
-        self._hasty = patch.object(peer, "seconds", 2.0)
+        self._hasty = patch.object(peer, "seconds", 4.0)
 
     def __enter__(self) -> None:
         self._planted.__enter__()
