@@ -63,3 +63,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("times")
         for line in lines:
             terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def dask_cluster() -> Iterator[Any]:
+    """Yield a cluster of two Dask workers with nannies; no process of it stays."""
+    from distributed import LocalCluster
+
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 2}
+    with LocalCluster(n_workers=2, processes=True, **options) as made:
+        assert made.scheduler_address.startswith("tcp://127.0.0.1:")
+        yield made

@@ -63,6 +63,7 @@ TYPING = {
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
     ("catena.cli.certs", "catena.security.inspection"),
+    ("catena.engines", "catena.engines.dask"),
     ("catena.engines", "catena.engines.ray"),
     ("catena.engines.launching", "catena.engines.identity"),
     ("catena.telemetry.switch", "catena.telemetry.metrics"),  # both import OpenTelemetry

@@ -56,6 +56,8 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     # What is raised has no further consequence.
     events.CredentialsFailed: {"exception.message", "catena.credentials.follows"},
     events.Lease: {"catena.chain.id"},
+    events.Submission: {"catena.chain.id"},
+    events.EngineTask: {"catena.chain.id"},
 }
 """Attributes that only some events of a class have; every other one is on each of them."""
 

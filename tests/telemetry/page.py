@@ -56,6 +56,7 @@ EXAMPLES = {
     "catena.record.expected": "w1",
     "catena.worker.replacement": "k3x9-4",
     "catena.worker.silence": 2.4,
+    "code.function.name": "shop.reports.make",
     "error.type": "catena.errors.SerializationError",
     "process.pid": 4711,
     "rpc.method": "shop.basket.price",

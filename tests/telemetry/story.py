@@ -13,6 +13,7 @@ import pytest
 
 import catena
 from catena import events
+from catena.engines.dask_tasks import with_context
 from catena.events.bus import announce
 from catena.pool.heartbeat import Heartbeat
 from catena.wire import versions
@@ -119,6 +120,7 @@ async def story() -> None:
             await give_up()
         with pytest.raises(catena.SerializationError):
             await add(sys._getframe())
+    with_context(abs)(-1)
     async with caller_and_hand() as (_, hand):
         await _nacked(hand)
     async with hand_and_sessions() as (hand, _):

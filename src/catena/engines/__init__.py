@@ -12,19 +12,23 @@ import typing as _typing
 from catena.members import Launcher
 
 if _typing.TYPE_CHECKING:
+    from catena.engines.dask import Dask
     from catena.engines.ray import Ray
 
-__all__ = ["Launcher", "Ray"]
+__all__ = ["Dask", "Launcher", "Ray"]
 
-_ENGINES = {"Ray": "ray"}
+_ENGINES = {"Dask": "dask", "Ray": "ray"}
+_SUBMODULES = ("dask", "ray")
 
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Load a launcher when it is first used."""
+        """Load a launcher, or all that is for an engine, when it is first used."""
+        if name in _SUBMODULES:
+            return _importlib.import_module(f"catena.engines.{name}")
         if name in _ENGINES:
             return getattr(_importlib.import_module(f"catena.engines.{_ENGINES[name]}"), name)
         raise AttributeError(f"module 'catena.engines' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted(__all__)
+        return sorted({*__all__, *_SUBMODULES})

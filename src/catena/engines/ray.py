@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from catena.engines import ray_tasks
 from catena.engines.launching import EngineLauncher, Report, WorkerOptions
 from catena.engines.plan import WorkerPlan
 from catena.engines.supervisor import STOP_SECONDS, Supervisor
@@ -39,6 +40,8 @@ _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """Resources that have an option of their own, by the names that Ray's bundles have for them."""
 
 _log = logging.getLogger("catena.engines")
+
+with_context = ray_tasks.with_context
 
 
 class Ray(EngineLauncher):

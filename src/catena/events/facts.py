@@ -80,7 +80,7 @@ class TokenReset(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChainForked(Event):
-    """A created task, or a thread, was given a chain of its own."""
+    """A created task, a thread, or a task of another engine was given a chain of its own."""
 
     chain_id: bytes
     parent_id: bytes

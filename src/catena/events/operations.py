@@ -237,3 +237,38 @@ class Mount(Operation):
     def __repr__(self) -> str:
         direction = "to worker" if self.to_worker else "to caller"
         return f"<Mount {self.chain_id.hex()} {direction} bytes={self.size}>"
+
+
+class Submission(Operation):
+    """A function is about to become a task of another engine; what surrounds it here goes along.
+
+    ``function`` is its name, ``chain_id`` the chain, empty without one. An observer may assign
+    ``carrier``, which every task that is made of it takes along.
+    """
+
+    carrier: Carrier | None = None
+
+    def __init__(self, function: str, chain_id: bytes) -> None:
+        self.function = function
+        self.chain_id = chain_id
+
+    def __repr__(self) -> str:
+        return f"<Submission {self.function}>"
+
+
+class EngineTask(Operation):
+    """A function runs as a task of another engine, with what surrounded its submission.
+
+    It begins in the Context of the task before anything is mounted, and ends when the chain has
+    been taken out; nobody else runs in that Context, so nothing that an observer leaves there need
+    be undone. ``function`` is the name, ``chain_id`` the task's own chain, empty without one,
+    ``carrier`` what an observer sent along.
+    """
+
+    def __init__(self, function: str, chain_id: bytes, carrier: Carrier) -> None:
+        self.function = function
+        self.chain_id = chain_id
+        self.carrier = carrier
+
+    def __repr__(self) -> str:
+        return f"<EngineTask {self.function}>"

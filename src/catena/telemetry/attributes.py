@@ -70,7 +70,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.record.expected": "The worker that a member record names.",
     "catena.worker.replacement": "The worker that took the place of another one.",
     "catena.worker.silence": "For how many seconds a worker had not answered.",
-    "code.function.name": "The routine's full name.",
+    "code.function.name": "The full name of the routine, or of the function of a task.",
     "code.stacktrace": "Where a worker's event loop is blocked, innermost call first.",
     "error.type": "The class of the error; as a label the first 100, then `_OTHER`.",
     "exception.message": "The text of the error; only where messages are recorded.",

@@ -86,6 +86,22 @@ CHAINS: tuple[Row, ...] = (
         fields={"catena.chain.id": "chain_id", "catena.chain.parent_id": "parent_id"},
     ),
     make_row(
+        events.Submission,
+        Log(
+            "catena.task.submitted",
+            "%(code.function.name)s was submitted as a task of another engine%(with_chain)s",
+        ),
+        fields={"code.function.name": "function", "catena.chain.id": "chain_id"},
+    ),
+    make_row(
+        events.EngineTask,
+        Log(
+            "catena.task.ran",
+            "%(code.function.name)s ran as a task of another engine%(with_chain)s",
+        ),
+        fields={"code.function.name": "function", "catena.chain.id": "chain_id"},
+    ),
+    make_row(
         events.ContentionRefused,
         Span("catena.context", "catena.contention", detail="dispatch"),
         counter(

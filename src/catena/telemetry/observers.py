@@ -136,6 +136,23 @@ class Chains:
             attempt("traces", spans.record_reset, event)
 
 
+class EngineTasks:
+    """Sends traces along with tasks of other engines; spans of them are the application's."""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+
+    def begin(self, event: events.Submission | events.EngineTask) -> None:
+        """Send the current trace along, or make the one current that came."""
+        if isinstance(event, events.Submission):
+            attempt("traces", self._spans.send_trace, event)
+        else:
+            attempt("traces", self._spans.enter_trace, event)
+
+    def end(self, event: events.EngineTask, error: BaseException | None, at: int) -> None:
+        """Leave it current: the Context ends with the task."""
+
+
 def _is_call_sampled() -> bool:
     """Say whether the call is sampled that moves a chain here, or else the current trace."""
     call = underway.here()
@@ -148,6 +165,8 @@ def subscribe_observers(spans: Spans | None, metrics: Metrics | None) -> Iterato
     yield observe(Executions(spans, metrics), events.Execution)
     chains = Chains(spans, metrics)
     yield subscribe(chains.record_reset, events.TokenReset)
+    if spans is not None:
+        yield observe(EngineTasks(spans), events.Submission, events.EngineTask)
     if metrics is not None or (spans is not None and spans.full):
         yield observe(chains, events.Mount)
         yield subscribe(chains.record_unmounted, events.Unmounted)

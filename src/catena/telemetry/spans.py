@@ -207,6 +207,18 @@ class Spans:
         span.end()
         return context if span.get_span_context().trace_flags.sampled else None
 
+    def send_trace(self, event: events.Submission) -> None:
+        """Send the current trace along with a task of another engine, where there is one."""
+        event.carrier = self._carriers.write(trace.get_current_span()) or event.carrier
+
+    def enter_trace(self, event: events.EngineTask) -> None:
+        """Make the trace current that came with a task of another engine, if one did."""
+        context, state = self._carriers.read(event.carrier)
+        if state in ("malformed", "oversized"):
+            losses.add(("traces", state))
+        if context:
+            attach(context)
+
     def end_mount(self, event: events.Mount) -> None:
         """End the span of a mount."""
         event.span.set_attributes(describe_mount(event))

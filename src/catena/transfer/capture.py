@@ -34,7 +34,7 @@ from catena.context.tasks.displacement import ensure_task_factory
 from catena.transfer.baseline import NOTHING, Baseline, Captured
 from catena.transfer.carried import add_carried
 from catena.transfer.diff import ManifestDiff
-from catena.transfer.manifest import ChainManifest, Values
+from catena.transfer.manifest import NO_CHAIN, ChainManifest, Values
 from catena.transfer.states.plain import PLAIN, PlainStates
 from catena.transfer.states.sent import SentStates
 
@@ -93,6 +93,20 @@ def capture_answer(
     manifest, now = _with_tokens(captured, home, call or CallLedger())
     has_news = block or everything or manifest.spent or manifest.live
     return (manifest if has_news else None), now
+
+
+def capture_fork(values: Values) -> ChainManifest:
+    """Return the current chain for code that goes its own way: whole, and without tokens.
+
+    Nothing comes back from there, and no token opens there. Raises as ``capture_drive``.
+    """
+    chain = current.get()
+    if chain is None or chain is UNMOUNTED:
+        captured = _capture_carried(values, None) if sources else None
+        return NO_CHAIN if captured is None else captured.manifest
+    chain = admit(chain)
+    ensure_task_factory(chain.task)
+    return PLAIN.describe(chain, values).manifest
 
 
 def _capture_carried(values: Values, baseline: Baseline | None) -> Captured | None:

@@ -164,6 +164,18 @@ def mount_unarmed(
     return Baseline(b"", EMPTY, carried=carried) if carried else None
 
 
+def leave_chain() -> None:
+    """Unbind what the chain of the current Context has bound, and have none here.
+
+    For a copy of another Context, which keeps its chain.
+    """
+    chain = current.get()
+    if chain is not None:
+        for var in chain.state:
+            var.backing.set(UNSET)
+        current.set(None)
+
+
 def unmount() -> None:
     """Let go of the chain of the current Context, which is done with: no token opens there again.
 
