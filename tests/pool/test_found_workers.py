@@ -173,6 +173,22 @@ def test_calls_wait_while_nobody_is_there(tmp_path: Path) -> None:
 
 
 @isolated
+def test_calls_that_wait_learn_that_the_pool_is_closed() -> None:
+    """P8: and not that there is no worker, although nobody looks for one any more."""
+
+    async def main() -> None:
+        pool = catena.WorkerPool(discovery=["unix:/nowhere/w1.sock"], quorum=0)
+        async with pool:
+            calls = [asyncio.ensure_future(identify()) for _ in range(3)]
+            await asyncio.sleep(0.1)
+        for call in calls:
+            with pytest.raises(catena.NoPool, match="the pool was closed"):
+                await call
+
+    run(main())
+
+
+@isolated
 def test_a_worker_that_is_stopped_finishes_its_calls(tmp_path: Path) -> None:
     """P12: its record goes first, so that no call is lost."""
 

@@ -149,13 +149,15 @@ class Follower:
         return len(self.members)
 
     async def stop(self) -> None:
-        """Follow no more; the members stay as they are."""
+        """Follow no more; the members stay as they are.
+
+        Calls that wait for a worker go on waiting, until they learn that the pool is closed.
+        """
         self._stopping = True
         tasks = [self._following, *self._known.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._proxy.expect_members(self.kind, expected=False)
 
     def _begin_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # In an empty Context: it outlives whoever opened the pool.

@@ -291,9 +291,12 @@ class Upkeep:
             self._note_replacing(-1)
 
     def _note_replacing(self, change: int) -> None:
-        """Let calls that find no worker wait, or fail, from here on."""
+        """Let calls that find no worker wait, or fail, from here on.
+
+        When it is stopped, those that wait learn from the proxy that the pool is closed.
+        """
         self._replacing += change
-        expected = self._replacing + self._retiring > 0
+        expected = self._stopped or self._replacing + self._retiring > 0
         self._proxy.expect_members("upkeep", expected=expected)
 
     async def _start_worker(self) -> Worker:
