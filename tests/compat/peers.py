@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import catena
+from catena.security.trust import NO_TRUST
 from tests.release.kept import COMPAT
 
 SECONDS = 30.0
@@ -168,6 +169,7 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "beat": 1.0,
         "records": None,
         "secret": SECRET.hex(),
+        "trust": NO_TRUST.as_facts(),
     }
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -20,7 +20,7 @@ from catena.pickling import pickler
 from catena.remote_exceptions.pickled import unpickle_exception
 from catena.testing import recording
 from catena.transfer.manifest import NO_CHAIN, ChainManifest, Entry, EntryKind
-from catena.wire import codec, frames, versions
+from catena.wire import codec, frames, status, versions
 from catena.wire.frames import Ack, Frame, Hello, Next, Result, Task
 from catena.wire.manifests import unpack_entries
 from catena.wire.v1 import catena_pb2 as pb
@@ -308,10 +308,38 @@ def test_unknown_fields_change_nothing_in_a_proxy() -> None:
     assert codec.decode_proxy(proxy) == (POOL, (read,), 0)
 
 
+def test_unknown_fields_change_nothing_in_what_operators_ask() -> None:
+    """V2: an operator and a worker may be of different releases."""
+    asked = status.encode_ask()
+    assert pb.AskRequest.FromString(later("AskRequest")).ByteSize() >= len(asked)
+    assert status.decode_stop(later("StopRequest", number(1, 1)))
+    fields = (
+        data(1, "w1"),
+        data(2, "/w1.sock"),
+        number(3, 99),
+        number(4, 4711),
+        number(6, 1),
+        number(7, 9),
+        data(8, "9.9.9"),
+        data(9, "teleport"),
+        data(10, "gpu"),
+        *(number(field, field) for field in range(11, 16)),
+    )
+    read = status.WorkerStatus(
+        *("w1", "/w1.sock", "unknown", 4711, 0.0, (1, 9), "9.9.9"),
+        *(("teleport",), ("gpu",), 11, 12, 13, 14, 15),
+    )
+    message = later("Status", *fields)
+    assert status.decode_status(message) == read
+    answer = status.decode_answer(later("StopReply", data(1, "not now"), data(2, message)))
+    assert answer == ("not now", read)
+
+
 def test_no_message_of_the_proto_is_left_out() -> None:
     """V2: a message that the proto gets later has to be made here, too."""
     hello_of()
     test_unknown_fields_change_nothing_in_a_proxy()
+    test_unknown_fields_change_nothing_in_what_operators_ask()
     names = {*pb.DESCRIPTOR.message_types_by_name, "Proxy.Member"}
     assert names == MADE
 

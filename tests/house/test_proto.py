@@ -66,6 +66,7 @@ def test_the_services_names_are_the_protos() -> None:
     """The method that client and server agree on is read from the descriptor."""
     assert service.SERVICE == "catena.v1.Worker"
     assert service.METHOD == "/catena.v1.Worker/Link"
+    assert (service.ASK, service.STOP) == ("/catena.v1.Worker/Ask", "/catena.v1.Worker/Stop")
     method = pb.DESCRIPTOR.services_by_name["Worker"].methods_by_name["Link"]
     assert method.client_streaming
     assert method.server_streaming

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from catena.link import client, server, tls
+from catena.link import channels, server, tls
 from catena.link.client import connect
 from catena.link.service import ALIVE_MS, KEEPALIVE
 from catena.security.credentials import Credentials
@@ -30,7 +30,7 @@ SECONDS = ALIVE_MS / 1000 / SCALE
 def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, in a fiftieth of the time."""
     quick = [(name, value // SCALE if name.endswith("_ms") else value) for name, value in KEEPALIVE]
-    for module in (client, server, tls):
+    for module in (channels, server, tls):
         monkeypatch.setattr(module, "KEEPALIVE", quick)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ import catena
 from catena.dispatch.dispatcher import dispatcher
 from catena.grpc_loading import aio
 from catena.ids import new_id
+from catena.link.asking import ask_status, ask_stop
+from catena.link.channels import Destination
 from catena.pool.worker_server import WorkerServer
 from catena.proxy.balance import Proxy
 from catena.wire.codec import MemberFacts
@@ -293,5 +296,41 @@ def test_a_worker_without_the_extra_answers_no_checks(
                 assert refused.value.code().name == "UNIMPLEMENTED"
         with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[health\]'"):
             await WorkerServer(listen, health="127.0.0.1:0").start()
+
+    run(main())
+
+
+@isolated
+def test_operators_stop_it_where_somebody_waits_for_them(tmp_path: Path) -> None:
+    """Trust: whoever has started it stops it; where nobody listens, that is refused."""
+
+    async def main() -> None:
+        async with WorkerServer(f"unix:{tmp_path}/w1.sock", id="w1") as worker:
+            there = Destination(worker.target)
+            answer = await ask_stop(there)
+            assert "does not stop it for operators" in answer.refusal
+            assert answer.status.state == "ready"
+            waiting = [asyncio.ensure_future(worker.wait_stop_asked()) for _ in range(2)]
+            gone = asyncio.ensure_future(worker.wait_stop_asked())
+            await asyncio.sleep(0)
+            gone.cancel()
+            answer = await ask_stop(there, now=True)
+            assert (answer.refusal, answer.status.state) == ("", "draining")
+            assert await asyncio.gather(*waiting) == ["an operator"] * 2
+            # Who comes late learns it as well, and who asks once more is not refused.
+            assert await worker.wait_stop_asked() == "an operator"
+            assert (await ask_stop(there)).refusal == ""
+            async with way_to(worker):
+                resting = asyncio.ensure_future(rest(60))
+                await asyncio.sleep(0.1)
+                began = time.monotonic()
+                await worker.stop()
+                assert time.monotonic() - began < 10
+                with pytest.raises(catena.WorkerLost):
+                    await resting
+        # Started again, it has been asked for nothing.
+        async with worker:
+            assert (await ask_status(there)).state == "ready"
+            assert (await ask_stop(there)).refusal
 
     run(main())

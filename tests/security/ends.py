@@ -18,6 +18,7 @@ from catena.dispatch.worker.sessions import Sessions
 from catena.ids import new_id
 from catena.link.client import connect
 from catena.link.link import Link
+from catena.link.operating import Operated
 from catena.link.server import Server
 from catena.proxy.balance import Proxy
 from catena.proxy.table import ProxyTable
@@ -79,7 +80,15 @@ class Worker:
     ``table`` leads to the pools that it has met.
     """
 
-    def __init__(self, folder: Path, callers: Any = None, *, name: str = "w1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        callers: Any = None,
+        *,
+        name: str = "w1",
+        operators: Any = None,
+        operated: Operated | None = None,
+    ) -> None:
         self.peers: list[str] = []
         self.links: list[Link] = []
         self.name = name
@@ -89,7 +98,8 @@ class Worker:
             name,
             self._accept,
             credentials=Credentials(folder),
-            authorisation=Authorisation(POOL, callers),
+            authorisation=Authorisation(POOL, callers, operators),
+            operated=operated,
         )
 
     def _accept(self, link: Link) -> Sessions:

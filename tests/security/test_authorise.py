@@ -92,7 +92,13 @@ def test_operators_are_a_list_of_their_own() -> None:
 
     assert who.find_operator_refusal(bob) == ""
     assert "bob.jobs.catena" in who.find_operator_refusal(alice)
-    assert "are nobody" in Authorisation("jobs").find_operator_refusal(alice)
+    assert "are nobody" in Authorisation("jobs", operators=()).find_operator_refusal(alice)
+    assert who.find_caller_refusal(bob) == ""
+    # Without a list it is a name; that of another pool, or one below it, is none.
+    who = Authorisation("jobs")
+    assert who.find_operator_refusal(named("operator.jobs.catena")) == ""
+    for other in ("alice.jobs.catena", "operator.bank.catena", "a.operator.jobs.catena"):
+        assert "are operator.jobs.catena" in who.find_operator_refusal(named(other))
 
 
 @pytest.mark.parametrize(

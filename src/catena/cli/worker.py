@@ -22,8 +22,9 @@ from catena.pool.worker_server import WorkerServer
 from catena.wording import reason
 
 _EPILOG = """\
-On SIGTERM, on Ctrl-C, or when standard input ends with --stop-on stdin-eof, the worker withdraws
-what it has announced, finishes the calls that it has, and ends. A second signal ends it at once.
+On SIGTERM, on Ctrl-C, by `catena stop`, or when standard input ends with --stop-on stdin-eof, the
+worker withdraws what it has announced, finishes the calls that it has, and ends. A second signal
+ends it at once.
 
 \b
 Exit codes:
@@ -53,6 +54,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     help="Its certificate names the pool and no worker: several have the same one.",
 )
 @click.option("--callers", metavar="FILE", help="Who may call; default: who has the pool's name.")
+@click.option("--operators", metavar="FILE", help="Who may stop it; default: operator.POOL.catena.")
 @click.option(
     "--insecure",
     is_flag=True,
@@ -88,9 +90,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     show_default=True,
     help="What stops it; signals always do.",
 )
-def command(
-    modules: tuple[str, ...], tags: str, stop_on: str, callers: str | None, **options: Any
-) -> None:
+def command(modules: tuple[str, ...], tags: str, stop_on: str, **options: Any) -> None:
     """Run one worker, which pools find by WorkerPool(discovery=...)."""
     words = frozenset(word.strip() for word in tags.split(",") if word.strip())
     # As for `python -m`: modules of the project in whose folder it is started are found.
@@ -98,8 +98,9 @@ def command(
     try:
         for module in modules:
             importlib.import_module(module)
-        names = None if callers is None else Path(callers)
-        server = WorkerServer(tags=words, callers=names, **options)
+        for names in ("callers", "operators"):
+            options[names] = None if options[names] is None else Path(options[names])
+        server = WorkerServer(tags=words, **options)
     except (TypeError, ValueError) as error:
         raise CommandEnded("worker", str(error), USAGE) from None
     except Exception as error:
@@ -129,8 +130,14 @@ async def _serve(server: WorkerServer, stop_on: str) -> None:
             threading.Thread(
                 target=_await_end, args=(loop, over), name="catena-stdin", daemon=True
             ).start()
-        await over.wait()
-        report_line("worker", f"{server.id} finishes its calls")
+        asked = asyncio.ensure_future(server.wait_stop_asked())
+        waits = [asked, asyncio.ensure_future(over.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        who = f", as {asked.result()} has asked" if asked.done() else ""
+        for one in waits:
+            one.cancel()
+        stop()
+        report_line("worker", f"{server.id} finishes its calls{who}")
     report_line("worker", f"{server.id} has stopped")
 
 

@@ -1,33 +1,15 @@
-"""The caller's side of a link over gRPC.
-
-Before a Unix socket is used, its listener is asked for its user. Beyond this machine, the worker
-has to prove its name by TLS, and the caller shows its own.
-"""
+"""The caller's side of a link over gRPC."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from catena import grpc_loading as loading
-from catena.errors import CredentialsError, PeerRefused
-from catena.events import announced
 from catena.grpc_loading import aio
+from catena.link.channels import Destination
 from catena.link.link import Link
-from catena.link.listener import check_listener
-from catena.link.service import KEEPALIVE, METHOD, OPTIONS, GrpcTransport
-from catena.link.tls import open_channel
+from catena.link.service import METHOD, GrpcTransport
 from catena.security.credentials import Credentials
-from catena.targets import address_of, is_local, split_port
-
-_NEEDED = (
-    "a link to another machine needs credentials; call within `with catena.credentials(folder):`,"
-    " or give the pool some"
-)
-_NAMELESS = "it is not known by which name the worker there has to prove itself"
-_UNCONNECTED = "Failed to connect to remote host"
-"""What stands there where nobody answers, so that nobody has looked at the certificate."""
-_UNPROVEN = ("SSL_ERROR_SSL", "Hostname Verification")
-"""What stands in gRPC's text where a worker has failed the handshake here, and not this process."""
+from catena.targets import address_of
 
 
 async def connect(  # noqa: PLR0913 - each is a fact of its own
@@ -42,39 +24,21 @@ async def connect(  # noqa: PLR0913 - each is a fact of its own
 ) -> Link:
     """Open a link to a worker at ``unix:/path`` or ``host:port``, and exchange Hello.
 
-    ``secret`` is what the worker has to know, too. At ``host:port`` it has to prove the DNS name
-    ``verify``, or that its certificate is the ``leaf``, given as PEM; ``credentials`` are read anew
-    for each link. Without any, ``insecure`` has to be true there.
+    ``secret`` is what the worker has to know, too; what else is proved ``Destination`` explains.
 
     Raises ConnectionError, ProtocolError, VersionRefused, PeerRefused, CredentialsError, ValueError
     for a target of another kind, or TimeoutError after ten seconds. Call it in an empty Context:
     gRPC's own tasks copy the one they are made in.
     """
-    loading.use()
-    if is_local(target):
-        await check_listener(address_of(target))
-        channel = aio.insecure_channel(target, options=OPTIONS)
-        return await _open_link(channel, target, name, secret)
-    split_port(target)
-    if credentials is None:
-        if not insecure:
-            raise announced(CredentialsError(where=target, cause=_NEEDED))
-        channel = aio.insecure_channel(target, options=[*OPTIONS, *KEEPALIVE])
-        return await _open_link(channel, target, name, secret)
-    if not verify and leaf is None:
-        raise announced(CredentialsError(where=target, cause=_NAMELESS))
-    channel = await open_channel(target, credentials, verify, leaf)
+    worker = Destination(target, credentials, verify, leaf, insecure)
+    channel = await worker.open_channel()
     try:
         return await _open_link(channel, target, name, secret)
     except ConnectionError as error:
-        if any(one in str(error) for one in _UNPROVEN) and "ALERT" not in str(error):
-            proof = f"is {verify}" if verify else "has the certificate that is demanded"
-            reason = f"it did not prove that it {proof} ({error})"
-            raise announced(PeerRefused(peer=target, reason=reason)) from None
-        if not str(error).startswith("unavailable") or _UNCONNECTED in str(error):
+        explained = worker.explain(error)
+        if explained is error:
             raise
-        hint = f"perhaps it refused the certificate in {credentials.folder}, as its log would say"
-        raise ConnectionError(f"{error}; {hint}") from None
+        raise explained from None
 
 
 async def _open_link(channel: aio.Channel, target: str, name: str, secret: bytes) -> Link:

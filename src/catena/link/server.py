@@ -20,6 +20,7 @@ from catena.grpc_loading import aio, grpc
 from catena.link.handshakes import Handshakes
 from catena.link.health import Health
 from catena.link.link import HELLO_SECONDS, Link
+from catena.link.operating import Operated, OperatorMethods
 from catena.link.ports import Receiver
 from catena.link.service import KEEPALIVE, LINK_LIMIT, METHOD, SERVICE, SERVING, GrpcTransport
 from catena.link.tls import ServerFiles
@@ -43,7 +44,8 @@ class Server:
     ``credentials``, and an ``authorisation`` that says who may call; or else ``insecure=True``.
     ``target`` is where it listens, with the port that the system has chosen in place of 0. Where
     ``health`` is given, it answers health checks and reflection as well, and that to all who get as
-    far as to a call: names in certificates are not looked at for that.
+    far as to a call: names in certificates are not looked at for that. Operators may ask for what
+    is ``operated``.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -57,6 +59,7 @@ class Server:
         authorisation: Authorisation | None = None,
         insecure: bool = False,
         health: Health | None = None,
+        operated: Operated | None = None,
     ) -> None:
         """Bind the address. Raises CredentialsError, AddressRefused and ValueError."""
         local = is_local(target)
@@ -80,9 +83,11 @@ class Server:
             # Before the handler of links, which takes each call for the first of its connection.
             note = None if self._handshakes is None else self._handshakes.note_call
             health.add_to(self._server, SERVICE, note=note)
-        handler = _Handler(
-            name, address_of(self.target), accept, secret, authorisation, self._handshakes
-        )
+        address = address_of(self.target)
+        handler = _Handler(name, address, accept, secret, authorisation)
+        handler.handshakes = self._handshakes
+        if operated is not None:
+            handler.operators = OperatorMethods(operated, address, authorisation)
         self._server.add_generic_rpc_handlers((handler,))
 
     def _bind(self, files: ServerFiles | None) -> None:
@@ -116,7 +121,7 @@ class Server:
 
 
 class _Handler(grpc.GenericRpcHandler):
-    """Routes the one method there is; everything else is unimplemented, as gRPC says it."""
+    """Routes links, and operators' methods; everything else is unimplemented, as gRPC says it."""
 
     def __init__(
         self,
@@ -125,21 +130,22 @@ class _Handler(grpc.GenericRpcHandler):
         accept: Callable[[Link], Receiver],
         secret: bytes,
         authorisation: Authorisation | None,
-        handshakes: Handshakes | None,
     ) -> None:
         self._name = name
         self._secret = secret
         self._address = address
         self._accept = accept
         self._authorisation = authorisation
-        self._handshakes = handshakes
+        self.handshakes: Handshakes | None = None
+        self.operators: OperatorMethods | None = None
         self._links = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        if self._handshakes is not None:
-            self._handshakes.note_call()
-        if handler_call_details.method != METHOD:
-            return None
+        if self.handshakes is not None:
+            self.handshakes.note_call()
+        method = handler_call_details.method
+        if method != METHOD:
+            return None if self.operators is None else self.operators.find_handler(method)
         return grpc.stream_stream_rpc_method_handler(
             self._serve_stream, request_deserializer=bytes, response_serializer=bytes
         )

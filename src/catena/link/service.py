@@ -1,4 +1,4 @@
-"""What client and server share: the method's name, the options, and the transport of bytes.
+"""What client and server share: the methods' names, the options, and the transport of bytes.
 
 The names are read from the proto's own descriptor; generic handlers take the place of stubs.
 """
@@ -23,7 +23,9 @@ _GONE = (aio.AioRpcError, aio.BaseError, asyncio.InvalidStateError)
 
 _service: Any = pb.DESCRIPTOR.services_by_name["Worker"]
 SERVICE: str = _service.full_name
-METHOD: str = f"/{SERVICE}/{_service.methods_by_name['Link'].name}"
+METHOD, ASK, STOP = (
+    f"/{SERVICE}/{_service.methods_by_name[name].name}" for name in ("Link", "Ask", "Stop")
+)
 
 LINK_LIMIT = 512
 """The most links that a worker serves at a time."""

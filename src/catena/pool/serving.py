@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from collections.abc import Callable
+from time import monotonic
 from weakref import WeakSet
 
 from catena.dispatch.worker.admission import Admission
@@ -14,10 +17,18 @@ from catena.link.link import Link
 from catena.link.server import Server
 from catena.proxy.table import ProxyTable
 from catena.security.trust import NO_TRUST, Trust
-from catena.standing import copy_members
+from catena.standing import copy_members, list_tags
+from catena.wire import versions
+from catena.wire.status import WorkerStatus
 
 _LOOK_SECONDS = 0.01
 """How often a worker that drains looks whether anybody calls it still."""
+
+
+_POOLS = "it belongs to a pool, which would start another one; `pool.drain` has it replaced"
+
+Stop = Callable[[str, bool], str]
+"""Begins to stop a worker: who asks, and whether calls have no time. Returns why it does not."""
 
 
 class Service:
@@ -26,7 +37,7 @@ class Service:
     ``slots`` is how many it has, ``secret`` what its callers have to know; ``strict`` refuses
     chains with bad entries, ``found`` says that no pool has started the worker, and ``trust`` how
     it calls workers on other machines; ``admission`` refuses calls, ``overtime`` ends the worker
-    for calls that go on when their time is up.
+    for calls that go on when their time is up; ``stop`` stops it for operators.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the worker
@@ -40,15 +51,18 @@ class Service:
         trust: Trust = NO_TRUST,
         admission: Admission | None = None,
         overtime: CallWatch | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self.proxies = ProxyTable(worker, secret=secret, strict=strict, found=found, trust=trust)
         self.slots = Slots(slots)
         self._worker = worker
+        self._began = monotonic()
         self._strict = strict
         self._admission = admission
         self._overtime = overtime
+        self._stop = stop
         self._links: WeakSet[Sessions] = WeakSet()
-        self._is_draining = self._is_finishing = False
+        self._is_draining = self._is_finishing = self._is_asked = False
 
     def accept_link(self, link: Link) -> Sessions:
         """Return what serves the calls of a link."""
@@ -64,6 +78,35 @@ class Service:
         sessions.draining = self._is_draining or (self._is_finishing and not sessions.nested)
         self._links.add(sessions)
         return sessions
+
+    def describe(self, address: str) -> WorkerStatus:
+        """Return what this worker is, and does now; it listens at that address."""
+        links = [one for one in self._list_links() if one.link.up]
+        running = [one for sessions in links for one in sessions.list_running()]
+        late = self._overtime is not None and self._overtime.is_late
+        leaves = self._is_draining or self._is_finishing or self._is_asked or late
+        return WorkerStatus(
+            worker=self._worker,
+            address=address,
+            state="draining" if leaves else "ready",
+            pid=os.getpid(),
+            seconds=monotonic() - self._began,
+            protocol=(versions.MAJOR, versions.MINOR),
+            software=versions.SOFTWARE,
+            capabilities=versions.CAPABILITIES,
+            tags=list_tags(),
+            slots=self.slots.total,
+            slots_taken=max(self.slots.taken, 0),
+            calls=sum(one.open_calls for one in links),
+            leases=sum(bool(one.task.proxy_id) for one in running),
+            links=len(links),
+        )
+
+    def begin_stop(self, who: str, *, now: bool) -> str:
+        """Begin to stop for an operator; return why that is not possible, empty where it is."""
+        refusal = _POOLS if self._stop is None else self._stop(who, now)
+        self._is_asked = self._is_asked or not refusal
+        return refusal
 
     async def drain(self) -> None:
         """Refuse new calls, and wait until all who have called have let go."""

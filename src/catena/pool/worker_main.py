@@ -225,7 +225,8 @@ class _Serving:
         loop = asyncio.get_running_loop()
         heartbeat.start()
         target = unix_target(self._socket)
-        server = Server(target, self._worker, self._service.accept_link, self._secret)
+        service = self._service
+        server = Server(target, self._worker, service.accept_link, self._secret, operated=service)
         await self._start_server(server)
         threading.Thread(
             target=self._await_parent, args=(loop, over), name="catena-parent", daemon=True

@@ -28,7 +28,7 @@ from catena.pool.bootstrap import import_function
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.serving import Service
 from catena.proxy.watch import Watch
-from catena.security.authorise import Authorisation
+from catena.security.authorise import Authorisation, Names
 from catena.security.credentials import Credentials
 from catena.security.names import check_label, dns_name
 from catena.security.trust import Trust
@@ -37,6 +37,7 @@ from catena.tags import checked_tags
 from catena.targets import address_of, is_local, unix_target
 
 _UNIX = "unix:"
+_UNHEARD = "the program that it runs in does not stop it for operators, as `catena worker` does"
 
 
 class WorkerServer:
@@ -45,13 +46,14 @@ class WorkerServer:
     ``listen`` is where it listens: ``unix:`` and the path of a socket, or ``host:port``. There both
     ends prove who they are: ``certs`` is its folder of credentials, ``pool`` the name of the pool
     that is in its certificate, and ``callers`` says who may call, as a list of names or a file of
-    them; without it all may who have a name under that of the pool. Where the certificate is one
-    ``shared_certificate`` for several workers, it names the pool and no worker. Whoever reaches the
-    address may run code there where it is ``insecure``. ``id`` is its name, made of small letters,
-    digits and dashes; it is drawn where none is given. ``announce`` says how pools learn of it:
-    ``dir:`` and a folder that they read, ``lan:`` for the local network, there as a worker of
-    ``pool`` or of another one that is named after the colon, ``fd:`` and the number of a
-    descriptor, or ``stdout``; several are allowed. Calls choose workers by their ``tags``.
+    them; without it all may who have a name under that of the pool. ``operators`` is such a list of
+    those who may stop it and ask for its status, by default ``operator.<pool>.catena``. Where the
+    certificate is one ``shared_certificate`` for several workers, it names the pool and no worker.
+    Whoever reaches the address may run code there where it is ``insecure``. ``id`` is its name,
+    made of small letters, digits and dashes; it is drawn where none is given. ``announce`` says how
+    pools learn of it: ``dir:`` and a folder that they read, ``lan:`` for the local network, there
+    as a worker of ``pool`` or of another one that is named after the colon, ``fd:`` and the number
+    of a descriptor, or ``stdout``; several are allowed. Calls choose workers by their ``tags``.
     ``slots``, ``max_calls_in_flight``, ``refuse`` and ``strict`` are explained at WorkerPool.
     ``lifespan`` names a function, as "module:function", that returns an asynchronous context
     manager: it is entered before the worker listens, and left after its last call.
@@ -85,6 +87,7 @@ class WorkerServer:
         pool: str = "",
         shared_certificate: bool = False,
         callers: Iterable[str] | os.PathLike[str] | None = None,
+        operators: Iterable[str] | os.PathLike[str] | None = None,
         insecure: bool = False,
     ) -> None:
         self.id = _checked_id(id)
@@ -111,10 +114,13 @@ class WorkerServer:
         self._trust = Trust(credentials, pool, insecure=insecure)
         self._may_call: Authorisation | None = None
         if credentials is not None and not is_local(self.target):
-            names = callers if callers is None or isinstance(callers, os.PathLike) else [*callers]
-            self._may_call = Authorisation(pool, names)
+            self._may_call = Authorisation(pool, _names_in(callers), _names_in(operators))
         self._stack: AsyncExitStack | None = None
         self._stopped = asyncio.Event()
+        # What operators ask for: who has asked that it stops, who waits for that, and no more time.
+        self._asked: list[str] = []
+        self._listening: set[asyncio.Future[str]] = set()
+        self._hurried = asyncio.Event()
 
     @property
     def record(self) -> MemberRecord:
@@ -128,6 +134,8 @@ class WorkerServer:
         if self._stack is not None:
             raise RuntimeError("this worker runs already")
         self._stopped.clear()
+        self._hurried.clear()
+        self._asked.clear()
         async with AsyncExitStack() as stack:
             health = await _answer_checks(self._health, stack)
             if self._lifespan is not None:
@@ -141,6 +149,7 @@ class WorkerServer:
                 found=True,
                 trust=self._trust,
                 admission=self._admission,
+                stop=self._begin_stop,
             )
             await self._listen(service, health, stack)
             stack.push_async_callback(self._finish_calls, service)
@@ -163,6 +172,7 @@ class WorkerServer:
             service.accept_link,
             credentials=self._trust.credentials,
             authorisation=self._may_call,
+            operated=service,
             insecure=self._trust.insecure,
             health=health,
         )
@@ -176,9 +186,41 @@ class WorkerServer:
         stack.push_async_callback(service.close, server, self._grace)
 
     async def _finish_calls(self, service: Service) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_timeout):
-                await service.finish()
+        """Let calls finish, as long as they may, and nobody wants it to stop at once."""
+        ends = [asyncio.ensure_future(one) for one in (service.finish(), self._hurried.wait())]
+        try:
+            await asyncio.wait(
+                ends, timeout=self._drain_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for one in ends:
+                one.cancel()
+
+    def _begin_stop(self, who: str, now: bool) -> str:  # noqa: FBT001 - as Service calls it
+        """Let whoever waits for it know that an operator asks that it stops."""
+        if self._stack is not None and not (self._listening or self._asked):
+            return _UNHEARD
+        self._asked.append(who)
+        if now:
+            self._hurried.set()
+        for waiter in self._listening:
+            if not waiter.done():
+                waiter.set_result(who)
+        return ""
+
+    async def wait_stop_asked(self) -> str:
+        """Wait until an operator asks that it stops, and return who that is; then stop it.
+
+        As long as nobody waits here, operators are refused.
+        """
+        if self._asked:
+            return self._asked[0]
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._listening.add(waiter)
+        try:
+            return await waiter
+        finally:
+            self._listening.discard(waiter)
 
     async def stop(self) -> None:
         """Withdraw what is announced, finish the calls, and end; once, whoever else calls it."""
@@ -252,6 +294,10 @@ def _call_lifespan(name: str) -> Any:
             " manager; decorate it with contextlib.asynccontextmanager"
         )
     return found
+
+
+def _names_in(given: Iterable[str] | os.PathLike[str] | None) -> Names | None:
+    return given if given is None or isinstance(given, os.PathLike) else [*given]
 
 
 def _is_socket(path: Path) -> bool:

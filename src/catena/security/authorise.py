@@ -22,6 +22,9 @@ from catena.security.names import LABEL, check_label, dns_name
 Names = Iterable[str] | os.PathLike[str]
 """Names from code, or the file that has one on each line; what follows a ``#`` is a comment."""
 
+OPERATOR = "operator"
+"""The label by which a certificate names an operator of a pool, where no list says who is one."""
+
 _DNS = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})*")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[^\s*]+")
 _SHOWN = 8
@@ -127,15 +130,18 @@ class Authorisation:
     """Who may do what with the workers of a ``pool``.
 
     ``callers`` may dispatch to them. Without that list, all may whose names end in the name of the
-    pool, ``<pool>.catena``, and nobody else. ``operators`` may stop them and ask for their state:
-    nobody, where there is no list.
+    pool, ``<pool>.catena``, and nobody else. ``operators`` may stop them and ask for their status:
+    where there is no list, who is named ``operator.<pool>.catena``.
     """
 
-    def __init__(self, pool: str, callers: Names | None = None, operators: Names = ()) -> None:
+    def __init__(
+        self, pool: str, callers: Names | None = None, operators: Names | None = None
+    ) -> None:
         """Take the lists. Raises as NameList, and ValueError for a pool that is no DNS label."""
         self.pool = check_label(pool, "the name of a pool")
         self.callers = None if callers is None else NameList(callers)
-        self.operators = NameList(operators)
+        named = [dns_name(pool, OPERATOR)]
+        self.operators = NameList(named if operators is None else operators)
 
     def find_caller_refusal(self, identity: Identity) -> str:
         """Return why a peer may not call, in words; empty where it may."""
@@ -150,11 +156,11 @@ class Authorisation:
         return "" if may else f"those who may call the workers of pool {self.pool} are {allowed}"
 
     def find_operator_refusal(self, identity: Identity) -> str:
-        """Return why a peer may not stop workers or ask for their state; empty where it may."""
+        """Return why a peer may not stop workers or ask for their status; empty where it may."""
         self.operators.refresh()
         if self.operators.has(identity):
             return ""
-        return f"those who may stop the workers of pool {self.pool} are {self.operators}"
+        return f"those who may operate the workers of pool {self.pool} are {self.operators}"
 
     def permit(self, identity: Identity) -> Permit:
         """Return what says, from now on, whether a peer may call."""

@@ -7,6 +7,66 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class AskRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StopRequest(_message.Message):
+    __slots__ = ("now",)
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    now: bool
+    def __init__(self, now: bool = ...) -> None: ...
+
+class StopReply(_message.Message):
+    __slots__ = ("refusal", "status")
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    refusal: str
+    status: Status
+    def __init__(self, refusal: _Optional[str] = ..., status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
+
+class Status(_message.Message):
+    __slots__ = ("worker", "address", "state", "pid", "seconds", "major", "minor", "software", "capabilities", "tags", "slots", "slots_taken", "calls", "leases", "links")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Status.State]
+        READY: _ClassVar[Status.State]
+        DRAINING: _ClassVar[Status.State]
+    STATE_UNSPECIFIED: Status.State
+    READY: Status.State
+    DRAINING: Status.State
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MAJOR_FIELD_NUMBER: _ClassVar[int]
+    MINOR_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    address: str
+    state: Status.State
+    pid: int
+    seconds: float
+    major: int
+    minor: int
+    software: str
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    slots: int
+    slots_taken: int
+    calls: int
+    leases: int
+    links: int
+    def __init__(self, worker: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[_Union[Status.State, str]] = ..., pid: _Optional[int] = ..., seconds: _Optional[float] = ..., major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., slots_taken: _Optional[int] = ..., calls: _Optional[int] = ..., leases: _Optional[int] = ..., links: _Optional[int] = ...) -> None: ...
+
 class Batch(_message.Message):
     __slots__ = ("frames", "acks", "sent_at_ns")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
