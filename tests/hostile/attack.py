@@ -52,8 +52,9 @@ FLOODS = 5
 _FLOOD = 4
 """How many links are refused then, after the first."""
 
-MORE_KIBIBYTES = 24 << 10
-"""How much more memory a worker may have in the end than after the first batch."""
+MORE_KIBIBYTES = 32 << 10
+"""How much more memory a worker may have in the end than after the first batch: what it keeps for
+each pool and each link has limits, which are met only after many frames."""
 
 _LINKS: int = limit("link.server", "LINK_LIMIT")
 _HANDSHAKE_SECONDS: float = limit("link.handshakes", "HANDSHAKE_SECONDS")

@@ -7,6 +7,7 @@ a ``stranger``, who has proved nothing, or for an ``insider``, who has said hell
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 from collections import Counter
@@ -131,7 +132,10 @@ async def look() -> Sight:
 
 
 def _count_kibibytes() -> int:
-    """Return how much memory this process has, without what it shares."""
+    """Return how much memory this process has, without what it shares or could give back."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     size, shared = Path("/proc/self/statm").read_text("ascii").split()[1:3]
     return (int(size) - int(shared)) * os.sysconf("SC_PAGESIZE") // 1024
 

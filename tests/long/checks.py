@@ -103,7 +103,7 @@ CHECKS: dict[str, Check] = {
             attack,
             floors={
                 "links of their own": 20_000,
-                "links": 10_000,
+                "links": 9_000,
                 "good calls answered": 2_000,
                 "a flood of links": 100,
                 "a certificate that has expired": 1_000,
