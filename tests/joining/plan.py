@@ -23,7 +23,7 @@ MOST, LEAST = 5, 2
 
 NAMES = tuple(f"w{number}" for number in range(1, 8))
 HANGS_UP = "a listener that hangs up"
-FIRST = ("kill", HANGS_UP, "hide", "join", "show", "stop")
+FIRST = ("stop", HANGS_UP, "kill", "hide", "join", "show")
 STARTING = 2
 """How many start at the same time, at most."""
 
@@ -57,7 +57,7 @@ class Plan:
         """Start the worker that stays, those that are no members, and the listener."""
         self._listener = await asyncio.start_server(self._hang_up, "127.0.0.1", 0)
         await self._fleet.start(STEADY)
-        await asyncio.gather(*map(self._start, NAMES[:2]), self._fleet.start_others())
+        await asyncio.gather(*map(self._start, NAMES[:3]), self._fleet.start_others())
 
     async def _hang_up(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.attempts += 1
