@@ -135,7 +135,7 @@ CHECKS: dict[str, Check] = {
                 "stopped": 120,
                 "killed": 120,
                 "record removed": 120,
-                "record put back": 100,
+                "record put back": 80,
                 "calls answered": 10_000,
                 "calls lost": 200,
                 "streams ended": 5_000,
