@@ -57,6 +57,8 @@ class Fleet:
         self.certs = base / "certs"
         self._authority = Authority()
         self._authority.fill(self.certs / "alice", f"alice.{POOL}.catena")
+        self._processes: list[Process] = []
+        self._closed = False
         self.workers: list[Worker] = []
         self.others: dict[str, Worker] = {}
 
@@ -102,6 +104,10 @@ class Fleet:
                 stdout=PIPE,
                 stderr=log,
             )
+        self._processes.append(process)
+        if self._closed:
+            # It was on its way when a test failed.
+            process.kill()
         assert process.stdout is not None
         async with asyncio.timeout(SECONDS):
             line = await process.stdout.readline()
@@ -158,8 +164,9 @@ class Fleet:
 
     async def close(self) -> None:
         """End all processes that are left."""
-        for one in (*self.workers, *self.others.values()):
+        self._closed = True
+        for one in self._processes:
             with contextlib.suppress(ProcessLookupError):
-                one.process.kill()
-            await one.process.wait()
+                one.kill()
+            await one.wait()
         shutil.rmtree(self.certs)
