@@ -8,12 +8,12 @@ what a machine without power or a broken switch looks like to the others.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -57,11 +57,14 @@ def until(condition: Callable[[], object], what: str) -> None:
         sleep(0.02)
 
 
+_serial = count(1)
+
+
 class Network:
     """Hosts with addresses, the cables between them and their switch, and their processes."""
 
     def __init__(self) -> None:
-        self.name = f"catena-{os.getpid()}-{secrets.token_hex(3)}"
+        self.name = f"catena-{os.getpid()}-{next(_serial)}"
         self.addresses: dict[str, str] = {}
         self._processes: list[tuple[str, subprocess.Popen[Any]]] = []
         self._made_folder = not _PER_HOST.exists()
