@@ -40,6 +40,7 @@ from tests.laws.law import Seen, law
 # What UTF-8 can say: protobuf strings hold no lone surrogates.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 data = st.binary(max_size=40)
+tags = st.frozensets(st.sampled_from(["eu", "gpu", "größer als 8 GB"]))
 calls = st.integers(0, 2**64 - 1)
 small = st.integers(0, 2**32 - 1)
 numbers = st.just(0) | st.integers(1, 2**64 - 1)
@@ -325,12 +326,17 @@ def test_a_block_of_entries_comes_back_and_makes_the_same_bytes(
 
 @law(
     data,
-    st.lists(st.builds(codec.MemberFacts, text, text, st.booleans()), max_size=3),
+    st.lists(
+        st.builds(codec.MemberFacts, text, text, st.booleans(), st.booleans(), data, tags),
+        max_size=3,
+    ),
     st.integers(0, 2**64 - 1),
     floors={
         "an id": 30,
         "several members": 20,
         "a member that was found": 20,
+        "a member with tags": 20,
+        "a member with a certificate of its own": 20,
         "a later epoch": 30,
     },
 )
@@ -342,6 +348,8 @@ def test_a_proxy_comes_back(
     seen["an id"] += bool(id)
     seen["several members"] += len(members) > 1
     seen["a member that was found"] += any(one.found for one in members)
+    seen["a member with tags"] += any(one.tags for one in members)
+    seen["a member with a certificate of its own"] += any(one.leaf for one in members)
     encoded = codec.encode_proxy(id, members, epoch)
     assert codec.decode_proxy(encoded) == (id, tuple(members), epoch)
 

@@ -37,8 +37,13 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.Dispatch: _ERROR | _SENT | {"catena.chain.id", "catena.pending"},
     events.Execution: _ERROR
     | {"catena.chain.id", "catena.chain.parent_id", "catena.carrier", "catena.pending"},
-    # A chain that was not forked has no parent, and a mount may bring nothing, or reset nothing.
-    events.Mount: {"catena.chain.parent_id", "catena.vars.set", "catena.vars.reset"},
+    # A chain that was not forked has no parent, and a mount may bring nothing, or reset nothing. A
+    # task of another engine belongs to no call.
+    events.Mount: {
+        *("catena.chain.parent_id", "catena.vars.set", "catena.vars.reset"),
+        *("catena.call.id", "catena.frame.kind", "catena.frame.seq"),
+    },
+    events.Unmounted: {"catena.call.id"},
     # Outside of any call.
     events.TokenReset: {"catena.call.id"},
     # Threads without tasks, tasks that work for no call.
