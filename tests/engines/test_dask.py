@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 import catena
 from catena import engines
 from catena.errors import WorkerStartError
+from tests.engines.calls import nest_elsewhere
 from tests.engines.left import Seen, find_parent, until
 from tests.engines.needed import needs
 from tests.engines.on_dask import SECONDS, await_count, find_pids, with_pool
-from tests.engines.routines import color, count_up, identify, identify_nested, rest
+from tests.engines.round_trips import compare_round_trips
+from tests.engines.routines import color, count_up, do_nothing, identify, rest
 from tests.support import isolated, run
 
 pytestmark = [
@@ -31,14 +34,14 @@ def test_workers_are_on_different_dask_workers_and_take_calls(dask_cluster: Any)
     async def work(pool: catena.WorkerPool) -> None:
         assert len(pool.workers) == 2
         color.set("red")
-        pids = {await identify() for _ in range(4)}
+        pids = await find_pids()
+        await identify()
         assert color.get().startswith("red, seen")
         processes = {one.process.pid for one in await _nanny_processes(dask_cluster)}
         assert {find_parent(pid) for pid in pids} == processes
         color.set("blue")
         assert [one async for one in count_up(3)] == ["0 blue", "1 blue", "2 blue"]
-        nested = [await identify_nested() for _ in range(4)]
-        assert {pid for pair in nested for pid in pair} == pids
+        assert {*await nest_elsewhere()} == pids
 
     with_pool(dask_cluster, work)
 
@@ -229,3 +232,30 @@ def test_misuse_is_refused() -> None:
         pytest.raises(WorkerStartError, match=r"scheduler at tcp://127\.0\.0\.1:1 says"),
     ):
         run(launch("tcp://127.0.0.1:1"))
+
+
+def take_no_time() -> None:
+    """Be a task of Dask's own."""
+
+
+@isolated
+def test_round_trips_are_reported_beside_dasks_own(
+    dask_cluster: Any, report_times: Callable[[str], None]
+) -> None:
+    """P8: a call on Dask's workers, and a task of Dask, each awaited before the next."""
+    from distributed import Client
+
+    async def work(pool: catena.WorkerPool) -> None:
+        address = dask_cluster.scheduler_address
+        async with Client(address, asynchronous=True) as client:
+
+            async def run_task() -> None:
+                await client.submit(take_no_time, pure=False)
+
+            found = await compare_round_trips({"call": do_nothing, "Dask task": run_task})
+        assert len(found) == 2
+        report_times(
+            "Dask, round trip: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in found.items())
+        )
+
+    with_pool(dask_cluster, work)
