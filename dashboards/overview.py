@@ -164,7 +164,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Proxies",
         (
             panel_of("Leases", "catena.proxy.leases", "catena.source", "catena.outcome"),
-            panel_of("Leases not yet released", "catena.proxy.lease.active", "catena.source"),
+            panel_of("Leases by state", "catena.proxy.lease.active", "catena.state"),
             panel_of("Duration of leases", "catena.proxy.lease.duration", "catena.outcome"),
         ),
     ),

@@ -305,7 +305,7 @@ def test_unknown_fields_change_nothing_in_a_proxy() -> None:
     member = later("Proxy.Member", data(1, "w1"), data(2, "unix:/w1"), *tags)
     proxy = later("Proxy", data(1, POOL), data(2, member))
     read = codec.MemberFacts("w1", "unix:/w1", tags=frozenset({"gpu"}))
-    assert codec.decode_proxy(proxy) == (POOL, (read,), 0)
+    assert codec.decode_proxy(proxy) == (POOL, (read,), 0, 0)
 
 
 def test_unknown_fields_change_nothing_in_what_operators_ask() -> None:

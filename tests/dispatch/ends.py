@@ -11,7 +11,9 @@ from typing import Any
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.declaration import Declaration, declaration_of
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
-from catena.dispatch.worker.sessions import Proxies, Sessions
+from catena.dispatch.worker.restoring import Proxies
+from catena.dispatch.worker.sessions import Sessions
+from catena.leases import Leases
 from catena.link.link import Link
 from catena.pickling import pickler
 from catena.wire.frames import Next, Task
@@ -37,6 +39,8 @@ class Through:
 
     def __init__(self, *callers: WorkerConnection) -> None:
         self.callers = list(callers)
+        self.id = PROXY[0]
+        self.leases = Leases(self.id)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from catena.context.proxy import PROXY_KEY
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.dispatch.worker.sessions import Sessions
 from catena.link.link import Link
 from catena.link.memory import MemoryTransport, make_pair
-from catena.transfer.manifest import ChainManifest, Entry
+from catena.transfer.manifest import NO_CHAIN, ChainManifest, Entry
 from catena.wire import codec, manifests as closed
 from catena.wire.frames import ExceptionFrame, Frame, Hello, Next, Result, Send, Task, Throw
 from tests.dispatch.ends import PROXY, Ends, Through
@@ -24,10 +25,14 @@ __all__ = ["Tapped", "bytes_of", "changed", "tapped"]
 
 @dataclass
 class Tapped(Ends):
-    """Both ends, what the caller sent and what the worker answered."""
+    """Both ends, what the caller sent and what the worker answered.
+
+    ``roots`` are the numbers of states that have the proxy alone.
+    """
 
     sent: list[Frame] = field(default_factory=list[Frame])
     answered: list[Frame] = field(default_factory=list[Frame])
+    roots: set[int] = field(default_factory=set[int])
 
     @property
     def drives(self) -> list[Next | Send | Throw]:
@@ -36,9 +41,19 @@ class Tapped(Ends):
         return [one for one in parts if isinstance(one, Next | Send | Throw)]
 
     @property
-    def told(self) -> list[ChainManifest]:
+    def manifests(self) -> list[ChainManifest]:
         """The manifests of the drive frames."""
-        return [one.manifest for one in self.drives if one.manifest is not None]
+        found = [one.manifest for one in self.drives if one.manifest is not None]
+        for one in found:
+            if any(entry.key == PROXY_KEY for entry in changed(one)):
+                self.roots.add(one.base)
+        return found
+
+    @property
+    def told(self) -> list[ChainManifest]:
+        """What they say of a chain: those that say more than the proxy, and without that."""
+        chains = [_without_proxy(one, self.roots) for one in self.manifests]
+        return [one for one in chains if one != NO_CHAIN]
 
     @property
     def answers(self) -> list[Result | ExceptionFrame]:
@@ -47,6 +62,7 @@ class Tapped(Ends):
 
     def forget(self) -> None:
         """Forget the frames so far."""
+        assert self.manifests is not None
         self.sent.clear()
         self.answered.clear()
 
@@ -54,6 +70,13 @@ class Tapped(Ends):
 def changed(manifest: ChainManifest | None) -> list[Entry]:
     """Return the entries of a manifest."""
     return [] if manifest is None else list(closed.unpack_entries(manifest.entries))
+
+
+def _without_proxy(manifest: ChainManifest, roots: set[int]) -> ChainManifest:
+    """Return a manifest as it would be if there were no proxy."""
+    base = 0 if manifest.base in roots else manifest.base
+    others = [entry for entry in changed(manifest) if entry.key != PROXY_KEY]
+    return manifest._replace(base=base, entries=closed.pack_entries(others))
 
 
 def bytes_of(frame: Frame) -> int:

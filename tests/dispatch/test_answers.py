@@ -121,7 +121,7 @@ def test_a_call_that_changes_nothing_is_answered_with_nothing(loop: str) -> None
             word.set("red")
             await named(ends)
             assert [await look(), await look()] == ["red", "red"]
-            assert [(one.base, one.entries) for one in ends.told] == [(1, b"")] * 2
+            assert [(one.base, one.entries) for one in ends.told] == [(2, b"")] * 2
             assert [one.manifest for one in ends.answers] == [None, None]
             assert [one.home.proof for one in _chains] == [None, None]
             assert _chains[0] is not _chains[1]
@@ -236,7 +236,7 @@ def test_a_peer_that_knows_no_deltas_gets_everything() -> None:
             await asyncio.create_task(look())
             ends.forget()
             await asyncio.create_task(look())
-            assert [(one.base, one.entries) for one in ends.told] == [(1, b"")]
+            assert [(one.base, one.entries) for one in ends.told] == [(2, b"")]
             (answer,) = ends.answers
             assert answer.manifest is not None
             assert answer.manifest.whole

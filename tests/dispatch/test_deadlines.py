@@ -14,7 +14,7 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.pickling import pickler
 from catena.remote_exceptions.pickled import pickle_exception, unpickle_exception
-from catena.wire.frames import Ack, Cancel, ExceptionFrame, Nack, NackCode, Next, Result, Task
+from catena.wire.frames import Ack, Cancel, ExceptionFrame, Nack, NackCode, Result, Task
 from tests.dispatch.ends import Through, caller_and_hand, connected, hand_and_sessions, opening
 from tests.link.ends import Hand, settle
 from tests.support import LOOPS, isolated, run
@@ -120,7 +120,7 @@ async def steps() -> Any:
 async def _opened(hand: Hand) -> Task:
     task = await hand.frame()
     assert isinstance(task, Task)
-    assert await hand.frame() == Next(task.call)
+    assert await hand.symbols(1) == ["next"]
     return task
 
 
@@ -524,7 +524,7 @@ def test_a_streams_first_hand_over_is_bounded() -> None:
             await hand.send(Ack(1), Result(1, VALUE, None, "yield"))
             assert await first == "value"
             later = asyncio.create_task(anext(stream))
-            assert await hand.frame() == Next(1)
+            assert await hand.symbols(1) == ["next"]
             await asyncio.sleep(2 * SOON)
             assert await hand.nothing()
             await hand.send(Result(1, VALUE))

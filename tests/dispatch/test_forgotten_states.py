@@ -33,8 +33,7 @@ async def look() -> str:
 
 def kept(ends: Tapped) -> Any:
     """Return the one table of kept states of the worker."""
-    (one,) = ends.sessions._contexts.values()
-    return one._kept
+    return ends.sessions._states._kept
 
 
 @isolated

@@ -53,8 +53,7 @@ async def mark() -> tuple[int, Any]:
 
 def kept(ends: Tapped) -> Any:
     """Return the one table of kept states of the worker."""
-    (one,) = ends.sessions._contexts.values()
-    return one._kept
+    return ends.sessions._states._kept
 
 
 async def apart(routine: Any) -> Any:
@@ -149,8 +148,10 @@ def test_a_state_is_not_named_before_its_call_was_accepted() -> None:
 
             first, second, third = [await next_told() for _ in range(3)]
             assert (first.name, bool(second.name)) == (0, True)
-            assert (third.base, third.name) == (0, 0)
-            assert third.entries == first.entries
+            assert (third.base, third.name) == (first.base, 0)
+            assert third.entries == second.entries
+            # The first one brings the proxy as well.
+            assert first.entries.endswith(second.entries)
             await hand.send(Ack(1), Ack(2))
             fourth = await next_told()
             assert (fourth.base, fourth.entries) == (second.name, b"")

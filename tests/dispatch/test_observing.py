@@ -120,7 +120,7 @@ def test_a_lease_lasts_from_mount_to_unmount() -> None:
                 await look()
         leases = recorded.of(Lease)
         assert [one.cached for one in leases] == [False, True, True]
-        assert {(one.source, one.proxy_id) for one in leases} == {("fields", PROXY[0])}
+        assert {(one.source, one.proxy_id) for one in leases} == {("chain", PROXY[0])}
         assert len({one.lease_id for one in leases}) == 3
         assert order.count("leased") == sum(one.startswith("released") for one in order) == 3
 
@@ -142,7 +142,7 @@ def test_each_manifest_is_one_mount() -> None:
             there = [one for one in recorded.of(Mount) if one.to_worker]
             assert len(there) == len(ends.told) == 3
             assert [one.keys_set for one in there] == [(kept.key,)] * 3
-            assert [one.size for one in there] == [len(one.entries) for one in ends.told]
+            assert [one.size for one in there] == [len(one.entries) for one in ends.manifests]
 
     run(main())
 

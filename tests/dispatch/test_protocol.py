@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import catena
+from catena.context.proxy import PROXY_KEY
 from catena.dispatch.statistics import statistics
 from catena.errors import (
     ChainSerializationError,
@@ -21,7 +22,7 @@ from catena.link import congestion
 from catena.pickling import pickler
 from catena.remote_exceptions.pickled import pickle_exception, unpickle_exception
 from catena.testing import recording
-from catena.transfer.manifest import ChainManifest
+from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import codec
 from catena.wire.frames import (
     Ack,
@@ -37,6 +38,7 @@ from catena.wire.frames import (
     Task,
     Throw,
 )
+from catena.wire.manifests import pack_entries
 from tests.dispatch.ends import caller_and_hand, connected, declared, hand_and_sessions, opening
 from tests.link.ends import Hand, settle
 from tests.support import isolated, run
@@ -94,9 +96,10 @@ def test_two_frames_one_trip() -> None:
             assert [type(frame) for frame in batch] == [Task]
             (opened,) = batch
             assert opened.routine == declared(one).name
-            assert opened.proxy_id == b"i" * 16
+            assert (opened.proxy, opened.proxy_id) == (b"", b"")
             assert pickler.loads(opened.payload) == ((), {})
-            assert opened.drive == Next(1, None)
+            entry = Entry(PROXY_KEY, EntryKind.VALUE, b"proxy", forward=True)
+            assert opened.drive == Next(1, ChainManifest(b"", b"", pack_entries([entry]), base=1))
             await hand.send(Ack(1), Result(1, ONE))
             assert await task == 1
 
@@ -104,23 +107,24 @@ def test_two_frames_one_trip() -> None:
 
 
 def test_a_callable_and_a_proxy_are_sent_once() -> None:
-    """D3: the second call of a routine names it by its number, and the proxy by its id."""
+    """D3, P1: the second call names its routine and its proxy by their numbers."""
 
     async def main() -> None:
         async with caller_and_hand() as (_, hand):
             tasks: list[Any] = []
+            drives: list[Any] = []
             for call in (1, 2):
                 work = asyncio.create_task(one())
                 tasks.append(await hand.frame())
-                await hand.frame()
+                drives.append(await hand.frame())
                 await hand.send(Ack(call), Result(call, ONE))
                 await work
             first, second = tasks
             assert first.callable
-            assert first.proxy
             assert not second.callable
-            assert not second.proxy
-            assert (first.function, first.proxy_id) == (second.function, second.proxy_id)
+            assert first.function == second.function
+            assert [bool(drive.manifest.entries) for drive in drives] == [True, False]
+            assert [drive.manifest.base for drive in drives] == [1, 1]
             assert len(pickler.dumps(one)) < 100
 
     run(main())
@@ -386,8 +390,9 @@ def test_unknown_resends_the_whole() -> None:
             with recording(CallNacked) as recorded:
                 assert await one() == 1
             assert recorded.events == [CallNacked(declared(one).name, "far", "UNKNOWN")]
-            ends.sessions._contexts.clear()
+            ends.sessions._states.clear()
             assert await one() == 1
+            assert len(ends.sessions._states.roots) == 1
             assert ends.caller.open_calls == ends.sessions.open_calls == 0
 
     run(main())

@@ -19,6 +19,7 @@ ROOMS: list[tuple[str, ...]] = [
         "link_errors",
         "grpc_loading",
         "ids",
+        "leases",
         "members",
         "standing",
         "tags",

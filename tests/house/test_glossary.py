@@ -10,7 +10,8 @@ from tests.house.measures import DOCS
 
 ROOMS = (
     *("context", "transfer", "events", "wire", "link", "dispatch", "proxy", "pool"),
-    *("pickling", "remote_exceptions", "security", "discovery", "ids", "members", "engines"),
+    *("pickling", "remote_exceptions", "security", "discovery"),
+    *("ids", "leases", "members", "engines"),
 )
 GENERATED = "catena.wire.v1"
 GLOSSARY = DOCS / "reference" / "glossary.md"

@@ -119,7 +119,7 @@ class Chains:
         self.pending: list[int] = []
         self.unread = 0
         self.arrived = {0}
-        self.kept = KeptStates(contextvars.Context(), LENIENT)
+        self.kept = KeptStates(LENIENT)
 
     @property
     def top(self) -> Scope:
@@ -202,7 +202,7 @@ class Chains:
 
     def forget(self) -> None:
         """Let the worker forget every state."""
-        self.kept = KeptStates(contextvars.Context(), LENIENT)
+        self.kept = KeptStates(LENIENT)
 
     def call(self) -> None:
         """Call a fresh worker."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from catena.context.proxy import PROXY_KEY
 from catena.pickling import pickler
 from catena.transfer.manifest import ChainManifest
 from catena.wire.frames import ExceptionFrame, Frame, Nack, Next, Result, Send, Task, Throw
@@ -52,14 +53,11 @@ class Expected:
                     pass
 
     def _begun(self, call: int, manifest: ChainManifest | None) -> None:
-        if manifest is None:
-            self.calls[call] = _values({})
+        entries = _entries(b"" if manifest is None else manifest.entries)
+        state = self._find_base(manifest, entries)
+        if manifest is None or state is None:
+            self.calls[call] = None if state is None else _values(state)
             return
-        if manifest.base and manifest.base not in self._kept:
-            self.calls[call] = None
-            return
-        state = dict(self._kept.get(manifest.base, {}))
-        entries = _entries(manifest.entries)
         for key, one in entries.items():
             if not manifest.chain_id and one.policy != pb.Entry.FORWARD:
                 continue
@@ -73,6 +71,18 @@ class Expected:
             self._kept[manifest.name] = state
         if manifest.base not in self._twice:
             self.calls[call] = _values(state)
+
+    def _find_base(
+        self, manifest: ChainManifest | None, entries: Mapping[tuple[str, str], Any]
+    ) -> State | None:
+        """Return what a call builds on, None for what nobody named."""
+        if manifest is None or not manifest.base:
+            return {}
+        if PROXY_KEY in entries:
+            # Where it was unknown, it is that which has the proxy and nothing else.
+            self._kept.setdefault(manifest.base, {})
+        known = self._kept.get(manifest.base)
+        return None if known is None else dict(known)
 
 
 def after_answer(

@@ -105,7 +105,7 @@ class Playing:
         self.caller = End(self.variables, contextvars.Context())
         self.worker: End | None = None
         self.sent = SentStates(short=0, states=3) if named else PLAIN
-        self.kept = KeptStates(contextvars.Context(), LENIENT)
+        self.kept = KeptStates(LENIENT)
         self.known: list[tuple[Any, str]] = []
 
     def call(self, changes: list[Any]) -> None:

@@ -343,7 +343,7 @@ def test_a_block_of_entries_comes_back_and_makes_the_same_bytes(
 def test_a_proxy_comes_back(
     seen: Seen, id: bytes, members: list[codec.MemberFacts], epoch: int
 ) -> None:
-    """P1, P2: what Task.proxy holds names the pool, its workers in order, and their epoch."""
+    """P1, P2: the entry of the proxy names the pool, its workers in order, and their epoch."""
     seen["a later epoch"] += epoch > 0
     seen["an id"] += bool(id)
     seen["several members"] += len(members) > 1
@@ -351,7 +351,7 @@ def test_a_proxy_comes_back(
     seen["a member with tags"] += any(one.tags for one in members)
     seen["a member with a certificate of its own"] += any(one.leaf for one in members)
     encoded = codec.encode_proxy(id, members, epoch)
-    assert codec.decode_proxy(encoded) == (id, tuple(members), epoch)
+    assert codec.decode_proxy(encoded) == (id, tuple(members), epoch, 0)
 
 
 def damage(batch: list[Frame], at: int, byte: int) -> bytes:

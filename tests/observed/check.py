@@ -26,6 +26,7 @@ _SENT = frozenset(
         "catena.call.id",
         "catena.peer.version",
         "catena.protocol.version",
+        "catena.proxy.source",
         "server.address",
     }
 )

@@ -38,7 +38,7 @@ def test_a_later_epoch_changes_the_live_object() -> None:
 
         assert names(proxy) == ["w1", "w3"]
         assert proxy.find_member("w1") is first
-        assert codec.decode_proxy(proxy.encoded) == (POOL, (ONE, THREE), 1)
+        assert codec.decode_proxy(proxy.encoded) == (POOL, (ONE, THREE), 1, 0)
         await table.close()
 
     run(main())
@@ -101,7 +101,7 @@ def test_who_drains_is_a_member_of_no_epoch_and_found_all_the_same() -> None:
         first, second = proxy.members
         proxy.part_with(first)
         assert names(proxy) == ["w2"]
-        assert codec.decode_proxy(proxy.encoded) == (POOL, (TWO,), 1)
+        assert codec.decode_proxy(proxy.encoded) == (POOL, (TWO,), 1, 0)
         assert proxy.find_member("w1") is first
         assert (first.state, second.state) == ("draining", "ready")
         await proxy.close()

@@ -40,6 +40,7 @@ EXAMPLES = {
     "catena.peer.version": "0.2.0",
     "catena.protocol.version": "1.0",
     "catena.proxy.id": "4d20…",
+    "catena.proxy.source": "chain",
     "catena.routine.kill_after": 2.0,
     "catena.serialization.direction": "sent",
     "catena.token.id": "c7a5…",

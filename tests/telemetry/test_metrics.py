@@ -99,8 +99,12 @@ def test_numbers_add_up() -> None:
             ("OK", None): 3
         }
         assert ended["UNKNOWN", "LookupError", "tests.telemetry.story.fail"] == 1
-    assert counts("catena.proxy.leases", "catena.outcome") == {("built",): 1, ("cached",): 4}
-    assert [point.value for point in found["catena.proxy.lease.active"]] == [0]
+    leases = counts("catena.proxy.leases", "catena.source", "catena.outcome")
+    assert {key: number for key, number in leases.items() if number} == {
+        ("chain", "built"): 1,
+        ("chain", "cached"): 4,
+    }
+    assert {point.value for point in found["catena.proxy.lease.active"]} == {0}
     assert [point.value for point in found["catena.worker.calls.active"]] == [0]
     assert [point.value for point in found["catena.chain.unmounts"]] == [5]
     assert [point.value for point in found["catena.links"]] == [0]

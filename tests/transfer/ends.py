@@ -122,7 +122,7 @@ class Link:
 
     def __init__(self, *, short: int = 0, values: Wire = LENIENT, **limits: int) -> None:
         self.sent = SentStates(short=short, **limits)
-        self.kept = KeptStates(contextvars.Context(), values)
+        self.kept = KeptStates(values)
 
     def capture(self, caller: Scope) -> Captured:
         """Capture the first frame of a call."""

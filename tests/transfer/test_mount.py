@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 from weakref import ref
 
@@ -160,7 +159,7 @@ def test_mounting_stamps_the_scope_that_mounts() -> None:
 
     async def main(*, first: bool) -> None:
         if first:
-            kept = KeptStates(contextvars.Context(), LENIENT)
+            kept = KeptStates(LENIENT)
             kept.enter(manifest, kept.plain)
         else:
             mount(manifest, LENIENT, to_worker=True)

@@ -1,4 +1,4 @@
-"""The port through which a routine dispatches; the pool implements it and sets it in a variable."""
+"""The port through which a routine dispatches; the pool implements it and binds it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from catena.context.proxy import proxy
 from catena.security.credentials import Credentials
 from catena.tags import Tags
 
@@ -57,20 +58,21 @@ class Dispatcher(Protocol):
         ...
 
 
-dispatcher: contextvars.ContextVar[Dispatcher | None] = contextvars.ContextVar(
-    "catena.dispatcher", default=None
-)
-"""What the current scope dispatches through."""
+dispatcher: contextvars.ContextVar[Dispatcher | None] = proxy.backing
+"""What the current scope dispatches through: the backing of the proxy's variable.
+
+Read it by ``get(None)``, which asks no guard: nothing may be bound.
+"""
 
 
 @contextmanager
 def bind_way(way: Dispatcher) -> Generator[None]:
     """Have the calls that are made within the block go one way, and restore what was bound."""
-    outer = dispatcher.get()
+    outer = dispatcher.get(None)
     dispatcher.set(way)
     try:
         yield
     finally:
         # The block may be left in another Context than it was entered in.
-        if dispatcher.get() is way:
+        if dispatcher.get(None) is way:
             dispatcher.set(outer)

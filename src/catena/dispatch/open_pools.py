@@ -66,7 +66,7 @@ def find_dispatcher() -> Dispatcher | None:
 
     On that loop, under the credentials of the scope where there are some.
     """
-    through = dispatcher.get()
+    through = dispatcher.get(None)
     if through is None and _default is not None:
         way = _default.way
         through = way if way is not None and way.loop.is_running() else None

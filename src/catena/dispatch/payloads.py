@@ -23,6 +23,8 @@ class Wire:
 
     __slots__ = ("strict",)
 
+    proxy_mark = manifests.PROXY_MARK
+
     dumps = staticmethod(pickler.dumps)
     loads = staticmethod(pickler.loads)
     pack = staticmethod(manifests.pack_entries)

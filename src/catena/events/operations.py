@@ -20,6 +20,7 @@ class Endpoints(NamedTuple):
 
     ``worker`` and ``caller`` name the two, ``peer_version`` and ``protocol`` are those of the other
     side, ``address`` is where the worker listens: a Unix socket's path, empty within one process.
+    ``proxy_path`` is how the way to the pool goes along: on the ``chain``, or in ``fields``.
     """
 
     worker: str
@@ -27,6 +28,7 @@ class Endpoints(NamedTuple):
     peer_version: str
     protocol: str
     address: str
+    proxy_path: str = ""
 
 
 class Attempt(NamedTuple):
@@ -160,7 +162,14 @@ class Execution(Operation):
         if self._lease is None and self.leased is not None:
             (source, outcome), served = self.leased, self.served
             self._lease = Lease(
-                new_id(), served.proxy_id, source, outcome == "cached", served.call, self.chain_id
+                new_id(),
+                served.proxy_id,
+                source,
+                outcome == "cached",
+                served.call,
+                self.chain_id,
+                self.routine,
+                served.endpoints.caller,
             )
         return self._lease
 
@@ -173,8 +182,9 @@ class Execution(Operation):
 class Lease(Operation):
     """A proxy serves a call on a worker, from the mount of its chain until that is unmounted.
 
-    ``source`` says where the proxy was found: in the ``fields`` of the Task. ``cached`` is whether
-    an earlier call of the same link used it.
+    ``source`` is the path by which the proxy came: on the ``chain``, or in ``fields`` of the Task.
+    ``cached`` is whether an earlier call of the same link used it. It is held by the ``call`` of
+    that number, of a ``routine``, made by a ``caller``.
     """
 
     lease_id: bytes
@@ -183,6 +193,8 @@ class Lease(Operation):
     cached: bool
     call: int
     chain_id: bytes = b""
+    routine: str = ""
+    caller: str = ""
 
 
 class Named(Protocol):

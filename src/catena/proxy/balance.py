@@ -20,6 +20,7 @@ from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.caller.long_waits import LongWaits
 from catena.errors import ForkedPool, NoPool, WorkerLost, WorkerStartError
 from catena.events import announced
+from catena.leases import Leases
 from catena.proxy.member import Member
 from catena.proxy.reaching import (
     Causes,
@@ -50,7 +51,8 @@ class Proxy:
     ``strict`` whether a bad entry refuses a chain here, ``max_waiting`` how many of its calls may
     wait for slots, None for any number. ``watched`` says that this process learns how the members'
     processes end. ``epoch`` counts how often the members have changed. ``trust`` says how workers
-    on other machines are called. A view of the proxy ``of`` follows that one.
+    on other machines are called. A view of the proxy ``of`` follows that one. Its links live on
+    the ``loop``, by default the running one.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -66,8 +68,10 @@ class Proxy:
         epoch: int = 0,
         trust: Trust = NO_TRUST,
         of: Proxy | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.id = id
+        self.leases = Leases(id)
         self.trust = trust
         self._of = of
         self._views = Views(self._make_view)
@@ -91,7 +95,7 @@ class Proxy:
         self.serving: list[Member] = []
         self.encoded = b""
         self._take_members([self.make_member(_facts_of(one)) for one in members])
-        self.loop = asyncio.get_running_loop()
+        self.loop = loop or asyncio.get_running_loop()
         self.closed = False
         self._opened_by = 0
         proxies.add(self)

@@ -47,7 +47,8 @@ ATTRIBUTES: dict[str, str] = {
     "catena.protocol.version": "The protocol version of the other side.",
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
     "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",
-    "catena.proxy.source": "Where a worker found the proxy: `fields` of the Task.",
+    "catena.proxy.source": "By which path the proxy goes along: on the `chain`, or in `fields` of "
+    "the Task for peers of release 0.1.",
     "catena.refusal.reason": "Why a peer was refused, unless it did not know the secret.",
     "catena.routine.kill_after": "How many seconds after its timeout a routine's worker is killed.",
     "catena.serialization.direction": "Where it failed: when it was to be `sent`, when it was "
@@ -86,7 +87,8 @@ LABELS: dict[str, str] = {
     "catena.kind": "The kind of what is counted: of a frame, a manifest or a contention.",
     "catena.reason": "Why telemetry was lost.",
     "catena.signal": "What was lost: `traces`, `metrics` or `logs`.",
-    "catena.source": "Where a proxy was found.",
-    "catena.state": "The state of a worker or of its calls.",
+    "catena.source": "By which path a proxy came: on the `chain`, or in `fields` of the Task.",
+    "catena.state": "The state of a worker, of its calls, or of a lease: it is `outlived` when its "
+    "call has ended.",
 }
 """What only labels of metrics say; those that attributes say as well mean the same there."""

@@ -83,6 +83,7 @@ CATALOG: tuple[Row, ...] = (
             *("rpc.system.name", "rpc.method", "rpc.status_code", "catena.stream"),
             *("catena.worker.id", "catena.call.id", "catena.chain.id", "server.address"),
             *("catena.attempts", "catena.peer.version", "catena.protocol.version"),
+            "catena.proxy.source",
             *("catena.outcome", "catena.pending", "error.type", "exception.message"),
         ),
     ),
@@ -119,6 +120,7 @@ CATALOG: tuple[Row, ...] = (
             *("catena.call.id", "catena.chain.id", "catena.chain.parent_id"),
             *("catena.carrier", "catena.outcome", "catena.peer.version"),
             *("catena.pending", "catena.protocol.version", "error.type", "exception.message"),
+            "catena.proxy.source",
         ),
     ),
     make_row(
@@ -203,13 +205,13 @@ CATALOG: tuple[Row, ...] = (
             "catena.proxy.leases",
             "{lease}",
             "Proxies that were leased to calls.",
-            {"catena.source": ("fields",), "catena.outcome": ("built", "cached")},
+            {"catena.source": ("chain", "fields"), "catena.outcome": ("built", "cached")},
         ),
         updown(
             "catena.proxy.lease.active",
             "{lease}",
-            "Leases that have not been released.",
-            {"catena.source": ("fields",)},
+            "Leases that have not been released, those whose call has ended among them.",
+            {"catena.source": ("chain", "fields"), "catena.state": ("called", "outlived")},
         ),
         histogram(
             "catena.proxy.lease.duration",
@@ -220,12 +222,12 @@ CATALOG: tuple[Row, ...] = (
         ),
         Log(
             "catena.proxy.leased",
-            "call %(catena.call.id)s leased proxy %(catena.proxy.id)s,"
-            " as lease %(catena.lease.id)s",
+            "%(call)s of routine %(rpc.method)s%(from_peer)s leased proxy %(catena.proxy.id)s,"
+            " which came %(proxy_path)s%(was_cached)s, as lease %(catena.lease.id)s",
         ),
         Log(
             "catena.proxy.released",
-            "call %(catena.call.id)s released proxy %(catena.proxy.id)s,"
+            "%(call)s of routine %(rpc.method)s%(from_peer)s released proxy %(catena.proxy.id)s,"
             " as lease %(catena.lease.id)s",
         ),
         fields={
@@ -235,6 +237,8 @@ CATALOG: tuple[Row, ...] = (
             "catena.proxy.cached": "cached",
             "catena.call.id": "call",
             "catena.chain.id": "chain_id",
+            "rpc.method": "routine",
+            "catena.peer.id": "caller",
         },
     ),
     make_row(

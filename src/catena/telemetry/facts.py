@@ -125,13 +125,15 @@ def describe_answered(event: events.Dispatch) -> Facts:
 
 def _describe_way(call: events.Attempt | events.ServedCall) -> Facts:
     """Return over which link a call went, and with which chain."""
-    worker, _, version, protocol, address = call.endpoints
+    worker, _, version, protocol, address, path = call.endpoints
     facts: Facts = {
         "catena.worker.id": worker,
         "catena.call.id": call.call,
         "catena.peer.version": version,
         "catena.protocol.version": protocol,
     }
+    if path:
+        facts["catena.proxy.source"] = path
     if address:
         facts["server.address"] = text(address)
     return _with_chain(facts, call.chain_id)
@@ -147,7 +149,10 @@ def describe_execution(event: events.Execution) -> Facts:
         "catena.stream": event.stream,
         "catena.peer.id": served.endpoints.caller,
     }
-    return _with_chain(facts | _describe_way(served), b"", served.parent_id)
+    facts |= _describe_way(served)
+    if event.leased is not None:
+        facts["catena.proxy.source"], _ = event.leased
+    return _with_chain(facts, b"", served.parent_id)
 
 
 def _with_chain(facts: Facts, chain_id: bytes, parent_id: bytes = b"") -> Facts:

@@ -113,6 +113,11 @@ def _say_given_up(facts: Shown) -> str:
     return "is killed" if facts.get("process.pid") else "loses its link"
 
 
+def _say_path(facts: Shown) -> str:
+    on_chain = facts.get("catena.proxy.source") == "chain"
+    return "on the chain" if on_chain else "in fields of the Task"
+
+
 PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "because": _say_because,
     "call": _say("call ", "catena.call.id", without="a call"),
@@ -130,6 +135,7 @@ PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "on_worker": _say(" on worker ", "catena.worker.id"),
     "owner": _say_side("owner"),
     "process": _say(" (process ", "process.pid", ")"),
+    "proxy_path": _say_path,
     "reason": _say(": ", "catena.exit.reason"),
     "refusal": _say(
         ": ", "catena.refusal.reason", without=", because it does not know the pool's secret"
@@ -139,6 +145,7 @@ PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "to_peer": _say(" to ", "catena.peer.id", without=" to a peer"),
     "to_worker": _say(" to worker ", "catena.worker.id"),
     "unfit": lambda facts: _UNFIT.get(str(facts.get("catena.outcome")), ""),
+    "was_cached": lambda facts: " and was known" if facts.get("catena.proxy.cached") else "",
     "was_reset": _say_was_reset,
     "where": _say_where,
     "why": _say(" (", "catena.exit.reason", ")"),

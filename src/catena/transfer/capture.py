@@ -52,7 +52,7 @@ def capture_drive(
     """
     chain = current.get()
     if chain is None or chain is UNMOUNTED:
-        return _capture_carried(values, baseline) if sources else None
+        return _capture_carried(values, baseline, states.root) if sources else None
     chain = admit(chain)
     ensure_task_factory(chain.task)
     if baseline is None or baseline.chain_id != chain.id:
@@ -102,14 +102,14 @@ def capture_fork(values: Values) -> ChainManifest:
     """
     chain = current.get()
     if chain is None or chain is UNMOUNTED:
-        captured = _capture_carried(values, None) if sources else None
+        captured = _capture_carried(values, None, 0) if sources else None
         return NO_CHAIN if captured is None else captured.manifest
     chain = admit(chain)
     ensure_task_factory(chain.task)
     return PLAIN.describe(chain, values).manifest
 
 
-def _capture_carried(values: Values, baseline: Baseline | None) -> Captured | None:
+def _capture_carried(values: Values, baseline: Baseline | None, root: int) -> Captured | None:
     """Return what is carried, for a drive frame without a chain; None when that is nothing."""
     is_whole = baseline is None or bool(baseline.chain_id)
     diff = ManifestDiff(values, to_worker=True)
@@ -117,7 +117,7 @@ def _capture_carried(values: Values, baseline: Baseline | None) -> Captured | No
     block = diff.pack_entries()
     if is_whole and not block:
         return None
-    manifest = ChainManifest(b"", b"", block, is_whole)
+    manifest = ChainManifest(b"", b"", block, is_whole, root)
     return Captured(manifest, Baseline(b"", EMPTY, carried=diff.carried))
 
 

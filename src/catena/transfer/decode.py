@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from catena.context.binding import Binding, LazyValues
+from catena.context.proxy import proxy
 from catena.context.registry import find
 from catena.context.var import receive_variable
 from catena.context.variable import MISSING, UNREAD, Variable
@@ -106,7 +107,7 @@ def decode_entries(entries: Iterable[Entry], values: Values, *, to_worker: bool)
     """Decode entries one by one, so that a bad one costs itself alone; nothing is changed.
 
     On a worker a value that was lost unbinds its variable; a caller keeps what it had. What a
-    worker says of a forward-only variable is dropped.
+    worker says of a forward-only variable is dropped, as is the proxy of a frame that comes later.
     """
     found = DecodedEntries()
     seen: set[Key] = set()
@@ -124,6 +125,9 @@ def decode_entries(entries: Iterable[Entry], values: Values, *, to_worker: bool)
         if not to_worker and (entry.forward or (var and var.propagate == "forward")):
             if ForwardDropped.listeners:
                 announce(ForwardDropped(key))
+            continue
+        if var is proxy:
+            # It was bound when the call was accepted, and stays for as long as that lasts.
             continue
         if var is None or not var.declared:
             var = _stub_of(entry, values, found)

@@ -53,8 +53,10 @@ class ChainManifest(NamedTuple):
     context, which the core ships and never reads.
 
     ``base`` is the number of a state that the link has carried before: the entries are what differs
-    from it, often nothing. ``name`` is the number under which the receiver keeps the state that
-    this makes. Both are 0 when there is none, and occur in the first drive frame of a call only.
+    from it, often nothing. Where they bring the proxy, and nothing is known under that number, it
+    becomes that of the state which has the proxy alone. ``name`` is the number under which the
+    receiver keeps the state that this makes. Both are 0 when there is none, and occur in the first
+    drive frame of a call only.
 
     ``flaw`` says why what came could not be read at all; then nothing else counts.
     """
@@ -75,9 +77,32 @@ class ChainManifest(NamedTuple):
         # Each frame of a trace needs one, and ``_replace`` takes four times as long.
         return tuple.__new__(ChainManifest, (*self[:-2], carrier, self.flaw))  # pyright: ignore[reportUnknownMemberType] - that of tuple
 
+    def bringing(self, block: bytes) -> ChainManifest:
+        """Return the same manifest with the block of one more entry, which goes before the others.
+
+        Blocks of entries may be put one after the other: together they are one.
+        """
+        return self._replace(entries=block + self.entries)
+
 
 NO_CHAIN = ChainManifest(b"")
 """The manifest of a call that is unarmed and has nothing else to say."""
+
+_BARE_MOST = 64
+
+
+class _BareManifests(dict[int, ChainManifest]):
+    """Manifests that name a state and say nothing else, by its number; small ones are kept."""
+
+    def __missing__(self, base: int) -> ChainManifest:
+        made = ChainManifest(b"", base=base)
+        if base < _BARE_MOST:
+            self[base] = made
+        return made
+
+
+BARE: dict[int, ChainManifest] = _BareManifests({0: NO_CHAIN})
+"""The manifest of an unarmed call that has nothing to say but its base, by that number."""
 
 
 class Values(Protocol):
@@ -86,6 +111,11 @@ class Values(Protocol):
     @property
     def strict(self) -> bool:
         """Whether a single bad entry refuses the whole chain."""
+        ...
+
+    @property
+    def proxy_mark(self) -> bytes:
+        """What a block of entries holds wherever it has the proxy's, and seldom else."""
         ...
 
     def dumps(self, value: Any, /) -> bytes:

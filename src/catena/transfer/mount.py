@@ -41,8 +41,6 @@ def check_manifest(manifest: ChainManifest) -> None:
             raise ChainSerializationError(
                 cause=f"a chain id has {ID_BYTES} bytes, this one has {len(id)}"
             )
-    if manifest.base and not manifest.chain_id:
-        raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
     most = max(len(manifest.spent), len(manifest.live))
     if most > LEDGER_LIMIT:
         raise ChainSerializationError(

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from catena.errors import ProtocolError
 from catena.tags import NO_TAGS, Tags, read_tags
+from catena.transfer.manifest import BARE
 from catena.wire import frames
 from catena.wire.frames import Frame, NackCode
 from catena.wire.manifests import read_manifest, write_manifest
@@ -99,14 +100,16 @@ class MemberFacts(NamedTuple):
 
 
 class ProxyFacts(NamedTuple):
-    """What ``Task.proxy`` holds for a pool: its id, and its workers.
+    """What the proxy of a pool says: its id, and its workers.
 
-    ``epoch`` counts how often the members have changed.
+    ``epoch`` counts how often the members have changed. ``major`` is the version of the protocol
+    that they speak, where it is another one than 1; else 0.
     """
 
     id: bytes
     members: tuple[MemberFacts, ...]
     epoch: int = 0
+    major: int = 0
 
 
 def encode_proxy(id: bytes, members: Sequence[MemberFacts], epoch: int = 0) -> bytes:
@@ -130,7 +133,8 @@ def decode_proxy(data: bytes) -> ProxyFacts:
         message = pb.Proxy.FromString(data)
     except DecodeError as error:
         raise ProtocolError(reason=f"a proxy does not parse: {error}") from None
-    return ProxyFacts(message.id, tuple(map(_read_member, message.members)), message.epoch)
+    members = tuple(map(_read_member, message.members))
+    return ProxyFacts(message.id, members, message.epoch, message.major)
 
 
 def _read_member(one: pb.Proxy.Member) -> MemberFacts:
@@ -157,8 +161,11 @@ def _write_task(add: _Add, kind: int, frame: frames.Task) -> None:
         proxy_id=frame.proxy_id,
         driven=drive is not None,
     )
-    if drive is not None and drive.manifest is not None:
-        write_manifest(to, drive.manifest)
+    if drive is not None and (manifest := drive.manifest) is not None:
+        if manifest is BARE.get(manifest.base) and manifest.base:
+            to.base = manifest.base
+        else:
+            write_manifest(to, manifest)
     if frame.callable or frame.proxy:
         task = to.task
         task.callable, task.routine = frame.callable, _escape_surrogates(frame.routine)
@@ -178,7 +185,11 @@ def _read_task(cls: type[frames.Task], frame: pb.Frame) -> Frame:
         times = (getattr(task, name) if task.HasField(name) else None for name in _TIMES)
     drive = None
     if frame.driven:
-        manifest = read_manifest(frame) if frame.HasField("manifest") else None
+        manifest = None
+        if frame.HasField("manifest"):
+            manifest = read_manifest(frame)
+        elif frame.base:
+            manifest = BARE[frame.base]
         drive = frames.Next(frame.call, manifest)
     return cls(
         frame.call,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from catena.transfer.manifest import ChainManifest
+from catena.transfer.manifest import BARE, ChainManifest
 
 SMALL = 32
 """About how many bytes a frame takes that carries nothing."""
@@ -80,9 +80,10 @@ class Task(NamedTuple):
         """About how many bytes it takes on the wire."""
         size = SMALL + len(self.payload) + len(self.callable) + len(self.proxy)
         drive = self.drive
-        if drive is None or drive.manifest is None:
+        if drive is None or (manifest := drive.manifest) is None:
             return size
-        return size + _weigh_manifest(drive.manifest)
+        # Most manifests say nothing but where they begin.
+        return size if manifest is BARE.get(manifest.base) else size + _weigh_manifest(manifest)
 
 
 class Next(NamedTuple):

@@ -10,13 +10,18 @@ from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
+from catena.context.proxy import PROXY_KEY
 from catena.errors import ChainSerializationError, ProtocolError
 from catena.events.carrier import CARRIER_LIMIT, NO_CARRIER, OVERSIZED, Carrier
-from catena.transfer.manifest import NO_CHAIN, ChainManifest, Entry, EntryKind
+from catena.transfer.manifest import BARE, NO_CHAIN, ChainManifest, Entry, EntryKind
 from catena.wire.v1 import catena_pb2 as pb
 
 _TRACE = "traceparent"
 _TRACE_LIMIT = 256
+_BARE_HEAD, _BARE_TAIL = NO_CHAIN[:4], NO_CHAIN[5:-2]
+PROXY_MARK = bytes((len(PROXY_KEY[0]),)) + PROXY_KEY[0].encode()
+"""The namespace of the proxy's key as a block of entries has it, and as other text seldom does."""
+
 _ENTRY_KINDS = frozenset(int(kind) for kind in EntryKind)
 
 
@@ -82,8 +87,14 @@ def write_manifest(to: pb.Frame, manifest: ChainManifest) -> None:
 
     Raises UnicodeEncodeError and TypeError for a carrier that is not text.
     """
-    # The calls of a Context without a chain have a carrier and no more; the others are encoded.
-    to.manifest = b"" if manifest[:-2] == NO_CHAIN[:-2] else _encode_chain(manifest)
+    # The calls of a Context without a chain have a base, a carrier and no more; the others are
+    # encoded.
+    if manifest[:4] == _BARE_HEAD and manifest[5:-2] == _BARE_TAIL:
+        to.manifest = b""
+        if manifest.base:
+            to.base = manifest.base
+    else:
+        to.manifest = _encode_chain(manifest)
     carrier = manifest.carrier
     if not carrier:
         return
@@ -102,7 +113,7 @@ def read_manifest(frame: pb.Frame) -> ChainManifest:
     """
     data, trace = frame.manifest, frame.trace
     try:
-        manifest = decode_manifest(data) if data else NO_CHAIN
+        manifest = decode_manifest(data) if data else BARE[frame.base]
     except ProtocolError as error:
         manifest = ChainManifest(b"", flaw=error.reason)
     if frame.HasField("carrier"):

@@ -7,6 +7,7 @@ import hmac
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from catena.errors import PeerRefused, VersionRefused
 from catena.escape import printable
@@ -32,10 +33,22 @@ SLOTS = "slots"
 TAGS = "tags"
 """The tags in a worker's Hello are those that it has."""
 
-CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS, SLOTS, TAGS)
+PROXY = "proxy"
+"""The way to the pool is read from the chain, where it is under a name; so this needs ``names``."""
 
+CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS, SLOTS, TAGS, PROXY)
+
+ProxyPath = Literal["chain", "fields"]
+
+PROXY_LIMIT = 1 << 20
+"""The most bytes of one proxy, whichever way it goes: 1 MiB."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def proxy_path(capabilities: frozenset[str]) -> ProxyPath:
+    """Return how the way to the pool goes to a peer: on the chain, or in fields of the Task."""
+    return "chain" if capabilities >= {PROXY, NAMES} else "fields"
 
 
 @functools.cache

@@ -29,7 +29,7 @@ from catena.transfer.states.plain import PLAIN
 from catena.transfer.states.sent import SentStates
 from catena.wire.call_states import END, TABLE, TO_CALLER, Position
 from catena.wire.frames import Ack, Cancel, Drive, Frame, Nack, NackCode
-from catena.wire.versions import DELTA, NAMES
+from catena.wire.versions import DELTA, NAMES, proxy_path
 
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)
@@ -54,7 +54,8 @@ class WorkerLink:
         self.link = link
         self.values = values_for(strict=strict)
         self.deltas = DELTA in link.capabilities
-        self.states = SentStates() if NAMES in link.capabilities else PLAIN
+        rooted = proxy_path(link.capabilities) == "chain"
+        self.states = SentStates(rooted=rooted) if NAMES in link.capabilities else PLAIN
         self.worker = link.peer.peer if link.peer else "?"
         self.usable = True
         self.closed = False

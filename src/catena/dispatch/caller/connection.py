@@ -11,19 +11,20 @@ from itertools import count
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from catena.context.proxy import PROXY_KEY
 from catena.dispatch.caller.call import Call, WorkerLink
 from catena.dispatch.caller.timeouts import NO_TIMES, Bounds
 from catena.dispatch.declaration import Declaration
 from catena.dispatch.payloads import refuse_unsendable
-from catena.errors import ProtocolError
-from catena.events import Attempt, Dispatch, Endpoints, FrameDropped
+from catena.errors import ProtocolError, SerializationError
+from catena.events import Attempt, Dispatch, Endpoints, FrameDropped, announced
 from catena.events.bus import announce
 from catena.events.carrier import relayed
 from catena.link.link import Link
 from catena.transfer.capture import capture_drive
-from catena.transfer.manifest import NO_CHAIN, ChainManifest
+from catena.transfer.manifest import BARE, NO_CHAIN, ChainManifest, Entry, EntryKind
 from catena.wire.frames import Cancel, Decline, Frame, Members, Next, Offer, Send, Task, Throw, Want
-from catena.wire.versions import SLOTS
+from catena.wire.versions import PROXY_LIMIT, SLOTS, proxy_path
 
 _CARRIES: dict[type[Any], str] = {
     Task: "the arguments",
@@ -69,7 +70,9 @@ class WorkerConnection(WorkerLink):
     ) -> None:
         super().__init__(link, strict=strict)
         version = link.peer.software if link.peer else ""
-        self.endpoints = Endpoints(self.worker, link.name, version, link.protocol, link.address)
+        path = proxy_path(link.capabilities)
+        ends = (self.worker, link.name, version, link.protocol, link.address)
+        self.endpoints = Endpoints(*ends, path)
         self._farewell = ""
         self._ids: Iterator[int] = count(1)
         self._last = 0
@@ -110,19 +113,22 @@ class WorkerConnection(WorkerLink):
         ``bounds`` is up; nothing has been sent then.
         """
         # First what may fail, then the chain, then the number: either counts as sent from then on.
+        if not self.proxy_sent:
+            self.check_proxy(declared.name)
         code = declared.dumps()
         times = NO_TIMES if bounds is None else bounds.times_for(self.link)
         captured = capture_drive(self.values, None, self.states)
         number, body = self.number_code(code)
-        proxy = b"" if self.proxy_sent else self._proxy
-        self.proxy_sent = True
         call = Call(self, next(self._ids), declared, captured, operation, bounds)
         self._last = id = call.id
         self.calls[id] = call
         self.unacknowledged[id] = None
         if not self.pulse.is_alert:
             self.pulse.watch()
-        manifest = None if captured is None else captured.manifest
+        root, proxy = self.states.root, b""
+        manifest = captured.manifest if captured is not None else BARE[root] if root else None
+        if not self.proxy_sent:
+            proxy, manifest = self._introduce_proxy(manifest)
         carrier = relayed.get() if operation is None else operation.carrier
         if carrier:
             manifest = (manifest or NO_CHAIN).carrying(carrier)
@@ -137,7 +143,7 @@ class WorkerConnection(WorkerLink):
                 declared.stream,
                 body,
                 proxy,
-                self._proxy_id,
+                b"" if root else self._proxy_id,
                 Next(id, manifest),
                 *times,
                 declared.slots,
@@ -177,10 +183,35 @@ class WorkerConnection(WorkerLink):
         if not self.pulse.is_alert:
             self.pulse.watch()
         number, body = self.number_code(task.callable)
-        proxy = b"" if self.proxy_sent else self._proxy
-        self.proxy_sent = True
-        there = {"function": number, "callable": body, "proxy": proxy, "proxy_id": self._proxy_id}
+        root, proxy = self.states.root, b""
+        manifest = None if task.drive is None else task.drive.manifest
+        if root:
+            manifest = BARE[root] if manifest is None else manifest._replace(base=root)
+        if not self.proxy_sent:
+            proxy, manifest = self._introduce_proxy(manifest)
+        there = {"function": number, "callable": body, "drive": Next(task.call, manifest)}
+        there |= {"proxy": proxy, "proxy_id": b"" if root else self._proxy_id}
         self.link.send(task._replace(**there))
+
+    def check_proxy(self, routine: str) -> None:
+        """Raise SerializationError where the proxy cannot be sent (P6)."""
+        size = len(self._proxy)
+        if size > PROXY_LIMIT:
+            cause = f"it takes {size:,} bytes, and the limit is {PROXY_LIMIT:,}"
+            raise announced(SerializationError(what="the proxy", routine=routine, cause=cause))
+
+    def _introduce_proxy(
+        self, manifest: ChainManifest | None
+    ) -> tuple[bytes, ChainManifest | None]:
+        """Return the field that brings the proxy to the worker, and the manifest that does so.
+
+        From here on it is named, until the worker says that it does not know it.
+        """
+        self.proxy_sent = True
+        if manifest is None or not self.states.root:
+            return self._proxy, manifest
+        entry = Entry(PROXY_KEY, EntryKind.VALUE, self._proxy, forward=True)
+        return b"", manifest.bringing(self.values.pack((entry,)))
 
     def _note_attempt(
         self, operation: Dispatch, id: int, manifest: ChainManifest | None, payload: bytes

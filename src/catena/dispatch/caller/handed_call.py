@@ -100,6 +100,8 @@ class HandedConnection(WorkerConnection):
         real = self.real = place.connection
         link = cast("Link", self._handed)
         super().__init__(link, (b"", b""), strict=real.values.strict, listed=False)
+        # The pool's link adds the proxy, by the path that is its own.
+        self.endpoints = real.endpoints
         self._ids = iter((place.number,))
         # The worker's pulse is taken where the link is, and not looked for here.
         self.pulse.is_alert = True
@@ -117,6 +119,7 @@ class HandedConnection(WorkerConnection):
         offered: bool = False,
     ) -> Call:
         """Make the one call of this connection. Raises as any connection does."""
+        self.real.check_proxy(declared.name)
         call = super().open_call(declared, payload, operation, bounds, offered=offered)
         self._is_used = True
         self._look_later()

@@ -14,10 +14,11 @@ from catena.events import Execution, Lease, ServedCall
 from catena.events.bus import call_hook
 from catena.transfer.manifest import NO_CHAIN, ChainManifest
 from catena.transfer.mount import unmount
-from catena.transfer.states.kept import KeptStates
+from catena.transfer.states.bound import BoundProxy
 from catena.wire.frames import Drive, ExceptionFrame, Result
 
-_BUILT, _CACHED = ("fields", "built"), ("fields", "cached")
+_BUILT = {source: (source, "built") for source in ("chain", "fields")}
+_CACHED = {source: (source, "cached") for source in ("chain", "fields")}
 
 
 class ExecutionObservation:
@@ -29,20 +30,20 @@ class ExecutionObservation:
 
     __slots__ = ("_execution", "_lease")
 
-    def __init__(self, session: Session, routine: str, contexts: KeptStates, drive: Drive) -> None:
+    def __init__(self, session: Session, routine: str, bound: BoundProxy, drive: Drive) -> None:
         task, manifest = session.task, drive.manifest or NO_CHAIN
         served = ServedCall(
             task.call,
             session.sessions.endpoints,
-            task.proxy_id,
+            bound.id,
             manifest.chain_id,
             manifest.parent_id,
             manifest.carrier,
         )
         self._execution = execution = Execution(routine, task.stream, served)
-        if task.proxy_id:
-            execution.leased = _CACHED if contexts.leased else _BUILT
-            contexts.leased = True
+        if bound.id:
+            execution.leased = (_CACHED if bound.is_used else _BUILT)[bound.source]
+            bound.is_used = True
         execution.drive = drive.symbol
         execution.begin()
         self._lease = execution.lease if Lease.observers else None

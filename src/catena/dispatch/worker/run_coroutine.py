@@ -11,7 +11,7 @@ the call: ``answer_exception`` answers with a plain frame where the exception ca
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from time import monotonic, perf_counter_ns
 from typing import Any
 
 from catena.dispatch.answers import append_context
@@ -70,7 +70,7 @@ class RunningCall:
     ) -> None:
         self._started = True
         declared, contexts, base = accepted
-        task = session.task
+        task, bound = session.task, base.bound
         baseline: Baseline | None = None
         observation: ExecutionObservation | None = None
         ended: BaseException | None = None
@@ -81,9 +81,10 @@ class RunningCall:
                 await gate.wait_passed()
             if session.cancelled:
                 raise session.make_cancellation()  # noqa: TRY301 - answered like the routine's own
+            bound.leases[session] = bound.source, perf_counter_ns()
             if Execution.observers or Lease.observers:
-                observation = ExecutionObservation(session, declared.name, contexts, frame)
-            if frame.manifest is not None:
+                observation = ExecutionObservation(session, declared.name, bound, frame)
+            if frame.manifest is not None and frame.manifest is not base.bare:
                 baseline = contexts.enter(frame.manifest, base, self._task)
             args, kwargs = unpickle_arguments(task.payload, declared)
             body = declared.function(*args, **kwargs)
@@ -104,6 +105,7 @@ class RunningCall:
         except BaseException as error:
             # The caller waits, and nobody else would see it.
             end_in_net(session, error)
+        bound.leases.pop(session, None)
         # Frames of its cause refer to this one.
         ended = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
-from time import monotonic
+from time import monotonic, perf_counter_ns
 from typing import Any
 
 from catena.context.chain import current
@@ -42,6 +42,7 @@ class RunningStream:
         self._declared = accepted.declared
         self._time = time
         self._contexts = accepted.contexts
+        self._bound = accepted.base.bound
         self._base: KeptState | None = accepted.base
         self._generator: AsyncGenerator[Any, Any] | None = None
         self._observation: ExecutionObservation | None = None
@@ -77,6 +78,8 @@ class RunningStream:
             if self._generator is None and monotonic() > gate.fresh:
                 # The loop was held up: a Cancel may lie in the socket.
                 await gate.wait_passed()
+            if self._base is not None:
+                self._bound.leases[session] = self._bound.source, perf_counter_ns()
             self._observe_drive(frame, driver)
             self._mount_chain(frame.manifest, driver)
             try:
@@ -111,7 +114,11 @@ class RunningStream:
             driver.put(None)
 
     def announce_end(self) -> None:
-        """Announce how the call ended, when its chain has been taken out; its slots are free."""
+        """Announce how the call ended, when its chain has been taken out, and let go of the rest.
+
+        Its slots are free, and its lease is released.
+        """
+        self._bound.leases.pop(self.session, None)
         if self.session.held is not None:
             self.session.held.end()
         observation, self._observation = self._observation, None
@@ -128,7 +135,7 @@ class RunningStream:
                 self._kept.pop(id).put(None)
         driver = self._kept.pop(chain_id, None)
         if driver is None or driver.ended:
-            driver = ChainDriver(self, chain_id, self._contexts.plain)
+            driver = ChainDriver(self, chain_id, KeptState(self._bound))
         self._driver = driver
         return driver
 
@@ -141,7 +148,7 @@ class RunningStream:
                 observation.enter_context()
         elif self._base is not None and (Execution.observers or Lease.observers):
             self._observation = ExecutionObservation(
-                self.session, self._declared.name, self._contexts, frame
+                self.session, self._declared.name, self._bound, frame
             )
         driver.observation = True
 

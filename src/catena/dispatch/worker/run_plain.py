@@ -14,7 +14,7 @@ import asyncio
 import contextvars
 import inspect
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter_ns
 from typing import Any, NamedTuple
 
 from catena.context.chain import UNMOUNTED, current
@@ -104,6 +104,7 @@ class RunningPlain:
     async def _run_function(self, frame: Drive) -> _Outcome:
         """Mount the chain, and wait until the thread has run the function."""
         session, (declared, contexts, base) = self._session, self._accepted
+        bound = base.bound
         gate = session.sessions.link.gate
         if monotonic() > gate.fresh:
             # The loop was held up: a Cancel may lie in the socket.
@@ -111,8 +112,9 @@ class RunningPlain:
         if session.cancelled:
             raise session.make_cancellation()
         enter = self._context.run
+        bound.leases[session] = bound.source, perf_counter_ns()
         if Execution.observers or Lease.observers:
-            self._observation = enter(ExecutionObservation, session, declared.name, contexts, frame)
+            self._observation = enter(ExecutionObservation, session, declared.name, bound, frame)
         if frame.manifest is not None:
             self._baseline = enter(contexts.enter, frame.manifest, base, self._task)
         enter(holding.set, self._held)
@@ -148,6 +150,7 @@ class RunningPlain:
     def _let_go(self) -> None:
         """Let go of what the call holds, when the function has ended."""
         self._held.end()
+        self._accepted.base.bound.leases.pop(self._session, None)
         if self._time is not None:
             self._time.end_watch()
 

@@ -25,7 +25,7 @@ from catena.transfer.manifest import ChainManifest
 from catena.transfer.states.kept import KeptState, KeptStates
 from catena.wire.call_states import END, TO_WORKER, Position
 from catena.wire.frames import Cancel, Drive, ExceptionFrame, Frame, Nack, NackCode, Result, Task
-from catena.wire.versions import DELTA
+from catena.wire.versions import DELTA, proxy_path
 from catena.wording import TEXT_LIMIT, full_name, reason, text_of
 
 _log = logging.getLogger("catena")
@@ -81,7 +81,8 @@ class ServedLink:
         self.overtime = overtime
         self.worker = worker
         caller, version = (link.peer.peer, link.peer.software) if link.peer else ("", "")
-        self.endpoints = Endpoints(worker, caller, version, link.protocol, link.address)
+        path = proxy_path(link.capabilities)
+        self.endpoints = Endpoints(worker, caller, version, link.protocol, link.address, path)
         self.whole = DELTA not in link.capabilities
         self.open_sessions: dict[int, Session] = {}
         self.functions: Learnt[int, Declaration] = Learnt(*FUNCTIONS)
@@ -176,6 +177,21 @@ class Session(Position):
     def over(self) -> bool:
         """Whether nobody waits for an answer any more."""
         return self.state == END
+
+    @property
+    def routine(self) -> str:
+        """The full name of its routine."""
+        return self.sessions.name_of(self.task)
+
+    @property
+    def number(self) -> int:
+        """Its number on its link."""
+        return self.task.call
+
+    @property
+    def caller(self) -> str:
+        """Who has made it."""
+        return self.sessions.endpoints.caller
 
     def make_cancellation(self) -> asyncio.CancelledError:
         """Return what a routine is cancelled with that nobody has begun, or that is suspended."""

@@ -6,16 +6,21 @@ routine started in a Context prepared for it.
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from weakref import WeakSet
 
 from catena.dispatch.declaration import Declaration, declaration_of
-from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.dispatch.payloads import refuse_unsendable, values_for
 from catena.dispatch.worker.admission import Admission
 from catena.dispatch.worker.deadline import TimeLeft
 from catena.dispatch.worker.learnt import Learnt
+from catena.dispatch.worker.restoring import (
+    Proxies,
+    check_length,
+    restore_from_entry,
+    restore_from_fields,
+)
 from catena.dispatch.worker.run_coroutine import RunningCall
 from catena.dispatch.worker.run_generator import RunningStream
 from catena.dispatch.worker.run_plain import RunningPlain
@@ -54,9 +59,6 @@ AHEAD = 65536
 PROXIES = (64, 16 << 20)
 """How many ways to a pool, and of how many bytes: 16 MiB."""
 
-PROXY_LIMIT = 1 << 20
-"""The most bytes of one proxy: 1 MiB."""
-
 CALL_LIMIT = 1 << 20
 """The most calls that may be open on one link."""
 
@@ -64,11 +66,7 @@ UNDRIVEN = (1024, 64 << 20)
 """How many of them may wait for their first drive, and with how many bytes."""
 
 _UNDRIVEN_STATES = frozenset({"call", "flow"})
-_ID_LIMIT = 64
 _LEAST = 4096
-
-Proxies = Callable[[bytes, bytes], Dispatcher | None]
-"""Returns the dispatcher for a proxy (encoded, id); None for an id that is not known."""
 
 all_sessions: WeakSet[Sessions] = WeakSet()
 """The worker's side of every link of this process that is up."""
@@ -78,12 +76,6 @@ all_sessions: WeakSet[Sessions] = WeakSet()
 def _count_calls() -> Iterator[tuple[str]]:
     for sessions in copy_members(all_sessions):
         yield from [("running",)] * len(sessions.list_running())
-
-
-@count_with("leases")
-def _count_leases() -> Iterator[tuple[str]]:
-    for sessions in copy_members(all_sessions):
-        yield from [("fields",) for session in sessions.list_running() if session.task.proxy_id]
 
 
 class Sessions(ServedLink):
@@ -118,6 +110,8 @@ class Sessions(ServedLink):
         # Numbers that were left out: smaller calls overtook those whose arguments are long.
         self._overtaken: set[int] = set()
         self._undriven: list[int] = []
+        # Of calls whose proxy is on the chain, and of those that have it in fields, by its id.
+        self._states = KeptStates(self._values, None, partial(restore_from_entry, proxies))
         self._contexts: Learnt[bytes, KeptStates] = Learnt(*PROXIES)
         all_sessions.add(self)
 
@@ -142,7 +136,7 @@ class Sessions(ServedLink):
                 self._open_session(frame)
             elif type(frame) is Members:
                 if self._is_permitted():
-                    self._proxies(_check_length(frame.proxy), b"")
+                    self._proxies(check_length(frame.proxy), b"")
             elif type(frame) is Want:
                 self._note_want(frame.slots)
             elif type(frame) is Decline:
@@ -243,6 +237,7 @@ class Sessions(ServedLink):
             session.abandon_call()
         # Whoever still holds this holds nothing that the peer has sent.
         self.functions.clear()
+        self._states.clear()
         self._contexts.clear()
         self._undriven.clear()
         self._overtaken.clear()
@@ -312,17 +307,21 @@ class Sessions(ServedLink):
             if declared is not None and declared.stream != task.stream:
                 kinds = _kind_of(declared.stream), _kind_of(task.stream)
                 raise TypeError(f"{declared.name} is {kinds[0]}, not {kinds[1]}")  # noqa: TRY301
-            contexts = self._contexts.get(task.proxy_id) or self._contexts_for(task)
+            states, base = self._states, None
+            if declared is not None and manifest is not None:
+                # First on the chain: most calls name a state there that has the proxy and no more.
+                base = None if manifest.entries else states.roots.get(manifest.base)
+                base = base or states.find_bound(manifest)
+            if declared is not None and base is None:
+                states = self._contexts.get(task.proxy_id) or self._contexts_for(task)
+                base = states and states.find_base(manifest)
         except BaseException as error:
             # Loading imports modules, and a module may as well raise SystemExit.
             return Nack(task.call, NackCode.UNLOADABLE, printable(reason(error), TEXT_LIMIT))
-        base = None
-        if declared is not None and contexts is not None:
-            self.functions.move_to_end(task.function)
-            base = contexts.plain if manifest is None else contexts.find_base(manifest)
-        if declared is None or contexts is None or base is None:
+        if declared is None or states is None or base is None:
             return Nack(task.call, NackCode.UNKNOWN)
-        return AcceptedCall(declared, contexts, base)
+        self.functions.move_to_end(task.function)
+        return AcceptedCall(declared, states, base)
 
     def _load_function(self, task: Task) -> Declaration | None:
         """Return the callable that a Task has brought, None without one; raises as loading does."""
@@ -333,28 +332,16 @@ class Sessions(ServedLink):
         return loaded
 
     def _contexts_for(self, task: Task) -> KeptStates | None:
-        """Return Contexts in which the proxy of a Task is bound, None when it is not known.
+        """Return Contexts in which the proxy in the fields of a Task is bound, None without it.
 
-        Raises ProtocolError for one that is too long, or one too many.
+        Raises ProtocolError for one that cannot be restored.
         """
-        if len(task.proxy_id) > _ID_LIMIT:
-            raise ProtocolError(reason=f"the id of its proxy takes {len(task.proxy_id):,} bytes")
-        through = self._proxies(_check_length(task.proxy), task.proxy_id) if task.proxy_id else None
-        if task.proxy_id and through is None:
+        bound = restore_from_fields(self._proxies, task)
+        if bound is None:
             return None
-        context = contextvars.Context()
-        context.run(dispatcher.set, through)
-        made = KeptStates(context, self._values)
+        made = KeptStates(self._values, bound)
         self._contexts.keep(task.proxy_id, made, len(task.proxy))
         return made
-
-
-def _check_length(proxy: bytes) -> bytes:
-    """Return an encoded proxy. Raises ProtocolError for one that is too long."""
-    if len(proxy) > PROXY_LIMIT:
-        reason = f"its proxy takes {len(proxy):,} bytes, and the limit is {PROXY_LIMIT:,}"
-        raise ProtocolError(reason=reason)
-    return proxy
 
 
 def _kind_of(stream: bool) -> str:  # noqa: FBT001

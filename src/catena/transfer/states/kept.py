@@ -21,13 +21,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from catena.context.binding import LAZY, LazyValues
 from catena.context.chain import EMPTY, UNMOUNTED, State, current
 from catena.context.ledger import spent_elsewhere
+from catena.context.proxy import PROXY_KEY, proxy
 from catena.context.token import TOKEN_MARK
 from catena.context.variable import UNREAD, UNSET, Variable
 from catena.errors import ChainSerializationError
@@ -37,10 +39,19 @@ from catena.ids import Key
 from catena.transfer.baseline import Baseline
 from catena.transfer.decode import DecodedEntries, decode_entries, unpack_entries
 from catena.transfer.diff import count_bytes
-from catena.transfer.manifest import ChainManifest, Entry, Values
+from catena.transfer.manifest import BARE, ChainManifest, Entry, Values
 from catena.transfer.mount import check_manifest, mount_first, mount_unarmed
 from catena.transfer.problems import warn_of_unread, warn_or_raise
+from catena.transfer.states.bound import BoundProxy, Way
 from catena.transfer.states.sent import STATES, STATES_BYTES
+
+ROOTS = 64
+"""How many states that have a proxy alone are kept of one link; a sender names one at a time."""
+
+ROOTS_BYTES = 16 << 20
+"""The most bytes of proxies that these may stand for: 16 MiB."""
+
+Restore = Callable[[Entry], Way | None]
 
 
 class KeptState:
@@ -48,16 +59,21 @@ class KeptState:
 
     Its values are those of an earlier call: nobody reads them before a chain is mounted in a copy.
 
-    ``state`` and ``context`` hold what cannot change. ``lazy`` is what can, as bytes that are
-    decoded when a call first reads them; ``written`` is how this process writes it. ``eager`` is
-    what is decoded for each call at its mount: what holds a token, which has to be known here, and
-    what could not be read, of which each call is to hear. ``unread`` is the state of a call that
-    has read none of the lazy values yet. ``carried`` has the entries of carried variables, which
-    each call binds anew. ``size`` is how many bytes all entries count for.
+    ``bound`` is the proxy in it, and ``bare`` the manifest of a call that says nothing else, where
+    there is one. ``state`` and ``context`` hold what cannot change. ``lazy`` is what can, as bytes
+    that are decoded when a call first reads them; ``written`` is how this process writes it.
+    ``eager`` is what is decoded for each call at its mount: what holds a token, which has to be
+    known here, and what could not be read, of which each call is to hear. ``unread`` is the state
+    of a call that has read none of the lazy values yet. ``carried`` has the entries of carried
+    variables, which each call binds anew. ``size`` is how many bytes all entries count for.
     """
 
-    def __init__(self, context: contextvars.Context, state: State = EMPTY) -> None:
-        self.context = context
+    def __init__(
+        self, bound: BoundProxy, context: contextvars.Context | None = None, state: State = EMPTY
+    ) -> None:
+        self.bound = bound
+        self.bare: ChainManifest | None = None
+        self.context = bound.context if context is None else context
         self.state = self.unread = state
         self.lazy: dict[Variable, bytes] = {}
         self.written: dict[Variable, bytes] = {}
@@ -74,7 +90,7 @@ class KeptState:
         state = self.state.merge(fixed, gone)
         state.fixed = True
         state.has_stubs = self.state.has_stubs or found.stubs > 0
-        then = KeptState(self.context.copy(), state)
+        then = KeptState(self.bound, self.context.copy(), state)
         then.lazy, then.eager = dict(self.lazy), dict(self.eager)
         then.written, then.sizes = dict(self.written), dict(self.sizes)
         for var in found.mentioned:
@@ -91,6 +107,18 @@ class KeptState:
             then.unread = State(state)
             then.unread.update(dict.fromkeys(then.lazy, LAZY))
         then.size = sum(then.sizes.values())
+        return then
+
+    def check_unarmed(self) -> None:
+        """Raise ChainSerializationError where something besides the proxy is bound here."""
+        if self.context is not self.bound.context:
+            raise ChainSerializationError(cause="only the manifest of a chain builds on a state")
+
+    def with_proxy(self, bound: BoundProxy) -> KeptState:
+        """Return the same state with another proxy."""
+        then = copy.copy(self)
+        then.bound, then.context = bound, self.context.copy()
+        then.context.run(proxy.backing.set, bound.context.get(proxy.backing))
         return then
 
     def _put_values(self, found: DecodedEntries, gone: Iterable[Variable]) -> None:
@@ -149,16 +177,33 @@ class KeptState:
 class KeptStates:
     """The states of one link by their number, of which the least recently used go.
 
-    ``plain`` is what a call builds on that names none. ``leased`` belongs to whoever announces
-    leases: it says whether a call of this pool has been seen here before.
+    ``plain`` is what a call builds on that names none, with the proxy that is ``bound`` in it.
+    ``roots`` are the states that have a proxy and nothing else, by their number; ``restore`` makes
+    a proxy of what an entry says, None where it says that there is none, and raises nothing.
     """
 
-    def __init__(self, context: contextvars.Context, values: Values) -> None:
+    def __init__(
+        self, values: Values, bound: BoundProxy | None = None, restore: Restore | None = None
+    ) -> None:
         self.values = values
-        self.leased = False
-        self.plain = KeptState(context)
+        self.plain = KeptState(bound or BoundProxy(None, ""))
+        self.roots: OrderedDict[int, KeptState] = OrderedDict()
+        self._restore = restore
         self._kept: OrderedDict[int, KeptState] = OrderedDict()
-        self._size = 0
+        self._size = self._roots_size = 0
+
+    def find_bound(self, manifest: ChainManifest) -> KeptState | None:
+        """Return what a call's first manifest builds on, with the proxy that it brings or names.
+
+        None where it does neither.
+        """
+        if self.values.proxy_mark in manifest.entries:
+            entry = self._find_proxy(manifest)
+            if entry is not None:
+                return self._bind_proxy(manifest.base, entry)
+        if not manifest.base:
+            return None
+        return self.roots.get(manifest.base) or self.find_base(manifest)
 
     def find_base(self, manifest: ChainManifest | None) -> KeptState | None:
         """Return what a call's first manifest builds on, None when that is not known (any more)."""
@@ -168,6 +213,41 @@ class KeptStates:
         if state is not None:
             self._kept.move_to_end(manifest.base)
         return state
+
+    def _find_proxy(self, manifest: ChainManifest) -> Entry | None:
+        """Return the entry of the proxy, None without one, or where none can be read at all."""
+        try:
+            entries = unpack_entries(manifest, self.values)
+        except ChainSerializationError:
+            # It is raised again where the chain is mounted.
+            return None
+        return next((one for one in entries if one.key == PROXY_KEY), None)
+
+    def _bind_proxy(self, base: int, entry: Entry) -> KeptState:
+        """Return the state of a number, with the proxy of an entry; a root where it is unknown."""
+        way = None if self._restore is None else self._restore(entry)
+        bound = BoundProxy(way, "chain")
+        known = self._kept.get(base)
+        if known is not None:
+            return known.with_proxy(bound)
+        root = KeptState(bound)
+        if base and len(entry.value) <= ROOTS_BYTES:
+            root.size, root.bare = count_bytes(entry.value), BARE[base]
+            self._keep_root(base, root)
+        return root
+
+    def _keep_root(self, number: int, root: KeptState) -> None:
+        before = self.roots.pop(number, None)
+        self._roots_size += root.size - (before.size if before is not None else 0)
+        self.roots[number] = root
+        while len(self.roots) > ROOTS or self._roots_size > ROOTS_BYTES:
+            self._roots_size -= self.roots.popitem(last=False)[1].size
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.roots.clear()
+        self._kept.clear()
+        self._size = self._roots_size = 0
 
     def enter(
         self,
@@ -189,6 +269,7 @@ class KeptStates:
             check_manifest(manifest)
             if manifest.chain_id:
                 return self._enter_chain(manifest, base, task)
+            base.check_unarmed()
             return mount_unarmed(manifest, self.values, to_worker=True)
         except ChainSerializationError as error:
             raise announced(error) from None

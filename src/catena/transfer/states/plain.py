@@ -18,6 +18,8 @@ class PlainStates:
 
     __slots__ = ()
 
+    root = 0
+
     def describe(self, chain: Chain, values: Values) -> Captured:
         """Return a chain as a manifest that says all of it."""
         diff = ManifestDiff(values, to_worker=True)

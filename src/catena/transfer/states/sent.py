@@ -24,6 +24,9 @@ A number is used once the receiver has accepted the call that brought it: it may
 call, and then it has kept nothing. Both sides are bounded, each by itself; a number that the
 receiver has forgotten is refused before the call begins, and everything is sent anew.
 
+Where the receiver reads the proxy from the chain, what has no other base builds on the *root*: the
+state that has the proxy and nothing else, which ``context.proxy`` explains.
+
 Kept are bindings and bytes, neither values nor variables: nothing lives longer because it was sent.
 Of carried variables a state holds the values that cannot change, to know them again.
 """
@@ -101,14 +104,24 @@ class SentState:
 
 
 class SentStates:
-    """The states of one link; the least recently used go."""
+    """The states of one link; the least recently used go.
+
+    ``root`` is the number of the state that has the proxy alone; 0 where the states are not
+    ``rooted`` in one.
+    """
 
     def __init__(
-        self, *, states: int = STATES, size: int = STATES_BYTES, short: int = SHORT_ENTRIES
+        self,
+        *,
+        states: int = STATES,
+        size: int = STATES_BYTES,
+        short: int = SHORT_ENTRIES,
+        rooted: bool = False,
     ) -> None:
         self._limits = states, size
         self._short = short
         self._numbers = count(1)
+        self.root = next(self._numbers) if rooted else 0
         self._known: OrderedDict[int, SentState] = OrderedDict()
         self._of_state: dict[int, SentState] = {}
         self._of_chain: dict[bytes, SentState] = {}
@@ -188,7 +201,7 @@ class SentStates:
         if names and not diff.problems:
             sizes = diff.measure_entries(dict(base.sizes) if base else {})
             named = self.keep_state(chain.state, chain.id, diff.written, sizes, diff.carried)
-        numbers = base.number if base else 0, named.number if named else 0
+        numbers = base.number if base else self.root, named.number if named else 0
         return Captured(
             ChainManifest(chain.id, chain.parent, block, True, *numbers),
             Baseline(chain.id, chain.state, diff.written, None, diff.carried),
@@ -260,3 +273,5 @@ class SentStates:
         """Forget everything; the numbers go on."""
         for number in list(self._known):
             self.drop(number)
+        if self.root:
+            self.root = next(self._numbers)

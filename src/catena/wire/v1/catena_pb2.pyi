@@ -78,7 +78,7 @@ class Batch(_message.Message):
     def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., acks: _Optional[_Iterable[int]] = ..., sent_at_ns: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace", "cancel", "ping", "slots")
+    __slots__ = ("call", "kind", "payload", "manifest", "more", "after_cancel", "function", "proxy_id", "task", "nack", "hello", "goodbye", "piece", "driven", "carrier", "trace", "cancel", "ping", "slots", "base")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Frame.Kind]
@@ -138,6 +138,7 @@ class Frame(_message.Message):
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
     call: int
     kind: Frame.Kind
     payload: bytes
@@ -157,7 +158,8 @@ class Frame(_message.Message):
     cancel: Cancel
     ping: Ping
     slots: Slots
-    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: bool = ..., after_cancel: bool = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: bool = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ...) -> None: ...
+    base: int
+    def __init__(self, call: _Optional[int] = ..., kind: _Optional[_Union[Frame.Kind, str]] = ..., payload: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., more: bool = ..., after_cancel: bool = ..., function: _Optional[int] = ..., proxy_id: _Optional[bytes] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., driven: bool = ..., carrier: _Optional[_Union[Carrier, _Mapping]] = ..., trace: _Optional[str] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ..., base: _Optional[int] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("text",)
@@ -270,7 +272,7 @@ class Piece(_message.Message):
     def __init__(self, transfer: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ..., total: _Optional[int] = ...) -> None: ...
 
 class Proxy(_message.Message):
-    __slots__ = ("id", "members", "epoch")
+    __slots__ = ("id", "members", "epoch", "major")
     class Member(_message.Message):
         __slots__ = ("worker", "target", "found", "tags", "shared", "leaf")
         WORKER_FIELD_NUMBER: _ClassVar[int]
@@ -289,10 +291,12 @@ class Proxy(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MAJOR_FIELD_NUMBER: _ClassVar[int]
     id: bytes
     members: _containers.RepeatedCompositeFieldContainer[Proxy.Member]
     epoch: int
-    def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ..., epoch: _Optional[int] = ...) -> None: ...
+    major: int
+    def __init__(self, id: _Optional[bytes] = ..., members: _Optional[_Iterable[_Union[Proxy.Member, _Mapping]]] = ..., epoch: _Optional[int] = ..., major: _Optional[int] = ...) -> None: ...
 
 class Manifest(_message.Message):
     __slots__ = ("chain_id", "parent_id", "delta", "entries", "ledgers", "carrier", "base", "name")
