@@ -31,6 +31,7 @@ from tests.house.planted_fuzz import CHECKS as FUZZED
 from tests.house.planted_hostile import CHECKS as ATTACKED
 from tests.house.planted_joining import CHECKS as FOLLOWED
 from tests.house.planted_kills import CHECKS as KILLED
+from tests.house.planted_leases import CHECKS as LEASED
 from tests.house.planted_ledgers import CHECKS as LEDGERS
 from tests.house.planted_observed import CHECKS as OBSERVED
 from tests.house.planted_parity import CHECKS as SCRIPTED
@@ -53,6 +54,7 @@ __all__ = [
     "FOUND",
     "FUZZED",
     "KILLED",
+    "LEASED",
     "LEDGERS",
     "OBSERVED",
     "PLACED",

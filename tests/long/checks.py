@@ -19,6 +19,10 @@ from tests.laws.test_endings import (
     test_every_call_ends_and_leaves_nothing as ending,
 )
 from tests.laws.test_fuzz import test_whatever_arrives_has_an_outcome_of_a_type as fuzzing
+from tests.laws.test_leases import (
+    LONG_FLOORS as LONG_LEASES,
+    test_every_call_takes_one_lease_and_releases_it as leasing,
+)
 from tests.laws.test_oracle import (
     LONG_FLOORS,
     test_a_script_comes_to_what_it_comes_to_in_the_stdlib as comparing,
@@ -55,6 +59,11 @@ def _fuzz_manifests(count: int, seed: int, progress: Progress) -> Counter[str]:
 def _endings(count: int, seed: int, progress: Progress) -> Counter[str]:
     its: Law = getattr(ending, "law")  # noqa: B009 - the decorator puts it there
     return its.check(seed=seed, examples=count, progress=progress)
+
+
+def _leases(count: int, seed: int, progress: Progress) -> Counter[str]:
+    its: Law = getattr(leasing, "law")  # noqa: B009 - the decorator puts it there
+    return its.check(seed=seed, examples=count, shrink=False, progress=progress)
 
 
 def _token_oracle(count: int, seed: int, progress: Progress) -> Counter[str]:
@@ -158,6 +167,14 @@ CHECKS: dict[str, Check] = {
                 "killed by os._exit": 75,
                 "replaced in two seconds": 300,
             },
+        ),
+        Check(
+            "leases",
+            "P3, P4",
+            "calls that end in every way, by each path: each takes one lease and releases it",
+            10_000,
+            _leases,
+            floors=LONG_LEASES,
         ),
         Check(
             "token-oracle",
