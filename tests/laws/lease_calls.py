@@ -45,13 +45,17 @@ color: catena.ContextVar[Any] = catena.ContextVar("color", namespace="tests.leas
 
 
 class Plan(NamedTuple):
-    """One call: of what kind, how it ends, by which path its proxy goes, and who looks on."""
+    """One call: of what kind, how it ends, by which path its proxy goes, and who looks on.
+
+    It is interrupted so many ``turns`` of the loop after it has begun.
+    """
 
     kind: str
     ending: str
     path: str
     armed: bool
     observed: bool
+    turns: int
 
 
 class CountingLeases(Leases):
@@ -157,7 +161,9 @@ async def _check_call(plan: Plan) -> Counter[str]:
                 await settle()
             _signals[0].go_on.set()
             await _await_release(leases)
-    assert sum(leases.taken.values()) == (plan.ending not in REFUSED), leases.taken
+    taken = leases.taken.total()
+    # Where the machine is slow, a call's time may be up before it begins.
+    assert taken == (plan.ending not in REFUSED) or (plan.ending, taken) == ("timed out", 0)
     return leases.taken
 
 
@@ -196,6 +202,8 @@ async def _drive(plan: Plan, stream: Any, near: Link) -> None:
 async def _interrupt(plan: Plan, call: asyncio.Future[Any], near: Link) -> None:
     if plan.ending in ("cancelled", "link lost"):
         await _signals[0].begun.wait()
+        for _ in range(plan.turns):
+            await asyncio.sleep(0)
         if plan.ending == "cancelled":
             call.cancel()
         else:

@@ -16,7 +16,7 @@ from catena.context.ownership import running_loop
 from catena.dispatch.dispatcher import Dispatcher, dispatcher
 from catena.errors import DefaultPoolExists
 from catena.security.credentials import scope
-from catena.standing import copy_members
+from catena.standing import copy_members, worker_id
 from catena.tags import Tags
 
 Finder = Callable[[], Dispatcher | None]
@@ -51,6 +51,12 @@ _default: OpenPool | None = None
 _NOT_BOUND = (
     "a pool is open, but it is not bound here and is not the default one; bind it with"
     " `with pool.bound():`, or open it as `WorkerPool(..., default=True)`"
+)
+
+_OUTSIDE_OF_CALLS = (
+    "the pool of a call is bound in its own context, and this code runs outside of it, as in a"
+    " thread that was started without one; start it by `catena.to_thread(...)`, or have it run by"
+    " `contextvars.copy_context().run`"
 )
 
 
@@ -88,7 +94,9 @@ def find_fitting(tags: Tags, way: Dispatcher | None = None) -> Dispatcher | None
 
 
 def describe_unreachable() -> str:
-    """Return why there is nothing to dispatch through although a pool is open; empty without."""
+    """Return why there is nothing to dispatch through although there is a pool; empty without."""
+    if worker_id():
+        return _OUTSIDE_OF_CALLS
     ready = [pool for pool in copy_members(open_pools) if pool.way is not None]
     if any(pool.is_open for pool in ready):
         return _NOT_BOUND
