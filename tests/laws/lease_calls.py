@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any, NamedTuple, NoReturn
 
 import catena
+from catena.context.proxy import PROXY_KEY
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.dispatch.dispatcher import dispatcher
 from catena.dispatch.worker.admission import Admission
@@ -22,15 +23,19 @@ from catena.events import Execution, Lease
 from catena.events.bus import observe
 from catena.leases import Leases, list_leases
 from catena.link.link import Link
+from catena.wire import codec, manifests as closed
 from catena.wire.frames import Frame, Task
 from catena.wire.versions import PROXY as ON_CHAIN
-from tests.dispatch.ends import PROXY, Through
+from tests.dispatch.ends import Through
 from tests.link.ends import linked, settle
 from tests.support import Looking, run
 
-__all__ = ["ENDINGS", "KINDS", "PATHS", "REFUSED", "CountingLeases", "Plan", "check_call"]
+__all__ = ["CANARY", "ENDINGS", "KINDS", "PATHS", "REFUSED", "CountingLeases", "Plan", "check_call"]
 
 SECONDS = 5.0
+CANARY = (b"canary.of.the.id", b"canary of the payload")
+"""The id of the proxy, and its encoded form; neither may be in an answer."""
+
 KINDS = ("coroutine", "stream", "plain")
 PATHS = ("chain", "fields", "both")
 REFUSED = ("nacked", "busy")
@@ -59,10 +64,11 @@ class Plan(NamedTuple):
 
 
 class CountingLeases(Leases):
-    """The leases of a proxy, and how many have been taken."""
+    """The leases of a proxy, how many have been taken, and the messages of their worker."""
 
     def __init__(self) -> None:
-        super().__init__(PROXY[0])
+        super().__init__(CANARY[0])
+        self.answers: list[bytes] = []
         self.taken: Counter[str] = Counter()
         self.plan: Plan | None = None
 
@@ -164,7 +170,20 @@ async def _check_call(plan: Plan) -> Counter[str]:
     taken = leases.taken.total()
     # Where the machine is slow, a call's time may be up before it begins.
     assert taken == (plan.ending not in REFUSED) or (plan.ending, taken) == ("timed out", 0)
+    check_answers(leases.answers)
     return leases.taken
+
+
+def check_answers(messages: list[bytes]) -> None:
+    """Raise AssertionError where an answer says something of the proxy (P1)."""
+    for message in messages:
+        assert not any(canary in message for canary in CANARY), "the proxy is in an answer"
+        for frame in codec.decode_message(message).frames:
+            manifest = getattr(frame, "manifest", None)
+            if manifest is not None:
+                keys = {one.key for one in closed.unpack_entries(manifest.entries)}
+                assert PROXY_KEY not in keys, f"{frame!r} names the proxy"
+                assert (manifest.base, manifest.name) == (0, 0)
 
 
 async def _await_release(leases: Leases) -> None:
@@ -217,9 +236,10 @@ async def _worker(plan: Plan, leases: Leases) -> AsyncIterator[tuple[Link, Sessi
     if plan.path == "fields":
         for link in (near, far):
             link.capabilities = link.capabilities - {ON_CHAIN}
-    caller = WorkerConnection(near, PROXY)
+    _record(far, leases.answers)
+    caller = WorkerConnection(near, CANARY)
     through = Through(caller)
-    through.leases = leases
+    through.id, through.leases = CANARY[0], leases
     if plan.path == "both":
         near.send = _writing_both(near.send)
     sessions = Sessions(
@@ -241,12 +261,24 @@ async def _worker(plan: Plan, leases: Leases) -> AsyncIterator[tuple[Link, Sessi
         await settle()
 
 
+def _record(link: Link, messages: list[bytes]) -> None:
+    """Keep what a link writes from now on."""
+    transport = link._transport
+    write = transport.write
+
+    async def recorded(message: bytes) -> None:
+        messages.append(message)
+        await write(message)
+
+    transport.write = recorded  # type: ignore[method-assign]
+
+
 def _writing_both(send: Callable[[Frame], None]) -> Callable[[Frame], None]:
     """Have Tasks bring the proxy in their fields as well."""
 
     def write(frame: Frame) -> None:
         if isinstance(frame, Task):
-            frame = frame._replace(proxy=PROXY[1], proxy_id=PROXY[0])
+            frame = frame._replace(proxy=CANARY[1], proxy_id=CANARY[0])
         send(frame)
 
     return write
