@@ -65,6 +65,10 @@ def test_the_rules_pass_their_tests() -> None:
             "(increase(catena_chain_contentions_total[10m]",
             "(increase(catena_chain_contentions_total[60m]",
         ),
+        ('catena_state="outlived"', 'catena_state=~".*"'),
+        ("for: 2m", "for: 0s"),
+        ("for: 2m", "for: 10m"),
+        ("(job, instance, catena_source) (catena_proxy", "(job, instance) (catena_proxy"),
     ],
 )
 def test_a_planted_mistake_fails_the_tests(found: str, planted: str, tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ CHAIN = ChainManifest(
     (b"s" * 16,),
     (b"a" * 16, b"b" * 16),
 )
+TRACE = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
+PROXY_ENTRY = manifests.pack_entries(
+    [
+        Entry(
+            ("catena", "proxy"),
+            EntryKind.VALUE,
+            codec.encode_proxy(bytes(range(16)), [codec.MemberFacts("w1", "unix:/w1.sock")], 3),
+            True,
+        )
+    ]
+)
 TRACED = CHAIN._replace(carrier={"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"})
 UNARMED = ChainManifest(b"", carrier={"baggage": "a=1"})
 
@@ -56,6 +67,15 @@ FRAMES: dict[str, Frame] = {
     "task_without_time_left": frames.Task(1, 2, b"arguments", timeout_ns=0, sent_at_ns=0),
     "stream": frames.Task(1, 2, b"arguments", stream=True, drive=Next(1, UNARMED)),
     "task_with_slots": frames.Task(1, 2, b"arguments", drive=Next(1), slots=2, offered=True),
+    "task_that_names_the_proxy": frames.Task(
+        1, 2, b"arguments", drive=Next(1, ChainManifest(b"", base=1))
+    ),
+    "task_that_names_the_proxy_and_is_traced": frames.Task(
+        1, 2, b"arguments", drive=Next(1, ChainManifest(b"", base=1, carrier=TRACE))
+    ),
+    "task_that_brings_the_proxy": frames.Task(
+        1, 2, b"arguments", drive=Next(1, ChainManifest(b"", b"", PROXY_ENTRY, base=1))
+    ),
     "task_undriven": frames.Task(2**64 - 1, 2**32 - 1, b"arguments"),
     "next": Next(1),
     "next_of_a_chain": Next(1, CHAIN),
