@@ -7,6 +7,7 @@ listed is read from there, so it is true at every moment.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from time import perf_counter_ns
 from typing import Any, Literal, NamedTuple, Protocol
@@ -105,3 +106,7 @@ def _count_leases() -> Iterator[tuple[str, str]]:
 
 def _state_of(holder: Holder) -> LeaseState:
     return "outlived" if holder.over else "called"
+
+
+# A forked child runs none of its parent's calls.
+os.register_at_fork(after_in_child=all_leases.clear)

@@ -158,9 +158,10 @@ def _write_task(add: _Add, kind: int, frame: frames.Task) -> None:
         kind=_STREAM if frame.stream else kind,
         function=frame.function,
         payload=frame.payload,
-        proxy_id=frame.proxy_id,
         driven=drive is not None,
     )
+    if frame.proxy_id:
+        to.proxy_id = frame.proxy_id
     if drive is not None and (manifest := drive.manifest) is not None:
         if manifest is BARE.get(manifest.base) and manifest.base:
             to.base = manifest.base
