@@ -41,7 +41,7 @@ _FUNCTIONS: int = limit("dispatch.worker.session", "FUNCTIONS")[0]
 _ENTRIES: int = limit("transfer.decode", "ENTRY_LIMIT")
 _STUBS: int = limit("transfer.decode", "STUB_LIMIT")
 _VALUE: int = limit("transfer.decode", "VALUE_LIMIT")
-_PROXY: int = limit(_SESSIONS, "PROXY_LIMIT")
+_PROXY: int = limit("dispatch.worker.restoring", "PROXY_LIMIT")
 _UNKNOWN_KIND = 99
 
 

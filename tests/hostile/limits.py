@@ -20,7 +20,7 @@ LIMITS: tuple[tuple[str, str, Any], ...] = (
     ("dispatch.worker.session", "FUNCTIONS", (16, 1 << 20)),
     ("dispatch.worker.sessions", "AHEAD", 64),
     ("dispatch.worker.sessions", "CALL_LIMIT", 16),
-    ("dispatch.worker.sessions", "PROXY_LIMIT", 4096),
+    ("dispatch.worker.restoring", "PROXY_LIMIT", 4096),
     ("dispatch.worker.sessions", "UNDRIVEN", (12, 1 << 16)),
     ("transfer.decode", "ENTRY_LIMIT", 64),
     ("transfer.decode", "STUB_LIMIT", 32),

@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from catena import events, telemetry
 from catena.dispatch import payloads
-from catena.dispatch.worker import session, sessions
+from catena.dispatch.worker import restoring, session, sessions
 from catena.events.bus import Event, Operation, subscribe
 from catena.link import congestion, handshakes, link, outbox, server
 from catena.transfer import decode
@@ -60,7 +60,7 @@ def _shorten(reason: str) -> str:
 def _prepare() -> None:
     pickle.loads = _witness
     payloads.unpickle_payload.__defaults__ = (_witness,)
-    modules = (congestion, decode, handshakes, link, outbox, server, session, sessions)
+    modules = (congestion, decode, handshakes, link, outbox, restoring, server, session, sessions)
     known = {one.__name__.removeprefix("catena."): one for one in modules}
     for where, name, value in LIMITS:
         if not hasattr(known[where], name):
