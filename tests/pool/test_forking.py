@@ -278,7 +278,9 @@ def test_a_child_that_leaves_its_routine_ends(tmp_path: Path, body: str, code: i
 
         async def main():
             async with catena.WorkerPool(spawn=1):
-                print(json.dumps(await asyncio.wait_for(fork_and_go_on(), 20)))
+                code = await asyncio.wait_for(fork_and_go_on(), 20)
+            # What the worker wrote has been copied by now.
+            print(json.dumps(code))
 
         sys.stderr = sys.stdout
         asyncio.run(main())

@@ -128,15 +128,15 @@ def test_calls_of_a_routine_inherit_it() -> None:
     """D8: what a RuntimeContext says holds for nested calls; their worker goes first."""
 
     async def main(pool: catena.WorkerPool) -> None:
-        with (
-            recording(WorkerExited) as recorded,
-            catena.RuntimeContext(timeout=0.5, kill_after=0.5),
-            pytest.raises(TimeoutError),
-        ):
-            await nest_under_options()
-        async with asyncio.timeout(SECONDS):
-            while not recorded.of(WorkerExited):
-                await asyncio.sleep(0.01)
+        with recording(WorkerExited) as recorded:
+            with (
+                catena.RuntimeContext(timeout=0.5, kill_after=0.5),
+                pytest.raises(TimeoutError),
+            ):
+                await nest_under_options()
+            async with asyncio.timeout(SECONDS):
+                while not recorded.of(WorkerExited):
+                    await asyncio.sleep(0.01)
         # Calls that ran beside it were lost.
         assert all(one.unexpected for one in recorded.of(WorkerExited))
         reasons = [one.reason for one in recorded.of(WorkerExited)]
