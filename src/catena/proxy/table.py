@@ -41,11 +41,14 @@ class ProxyTable:
         """Return the proxy of an id, made from its encoded form when it is new here.
 
         P2: a form of a later epoch changes the members of the live object. None for an id that is
-        new and came without a form. Raises ProtocolError for a form that does not parse.
+        new and came without a form. Raises ProtocolError for a form that does not parse, or that is
+        another pool's.
         """
         if not encoded:
             return self._proxies.get(id)
         facts = codec.decode_proxy(encoded)
+        if id not in (b"", facts.id):
+            raise ProtocolError(reason="a call names another pool than the proxy that it brings")
         if self._found:
             facts = facts._replace(members=tuple(one for one in facts.members if one.found))
         known = self._proxies.get(facts.id)
