@@ -17,6 +17,7 @@ from catena.cli.main import main
 from catena.cli.status import show_seconds
 from catena.proxy.balance import Proxy
 from catena.security.names import name_caller
+from catena.wire.versions import PROTOCOL
 from tests.pool.found_routines import identify, rest_a_while
 from tests.pool.test_found_over_tls import Secured, with_secured
 from tests.pool.test_found_workers import SECONDS, Fleet, until, with_fleet
@@ -62,7 +63,7 @@ def test_the_status_of_a_worker(tmp_path: Path) -> None:
             assert list(found) == FIELDS
             assert (found["schema"], found["id"], found["pid"]) == (1, "w1", pid)
             assert (found["address"], found["state"]) == (f"{tmp_path}/w1.sock", "ready")
-            assert (found["version"], found["protocol"]) == (catena.__version__, "1.0")
+            assert (found["version"], found["protocol"]) == (catena.__version__, PROTOCOL)
             assert "tags" in found["capabilities"]
             assert (found["tags"], found["slots"], found["slots_taken"]) == (["eu", "gpu"], 3, 0)
             assert (found["calls"], found["leases"], found["links"]) == (2, 2, 1)

@@ -1,164 +1,177 @@
 """Processes of releases that were cut, played against this source, in both directions.
 
-A release is its wheel, unpacked. A worker of it is started as its pool would start one; a caller of
-it is a program that reaches given workers through a proxy of its own.
+A release runs in an environment of its own, with the oldest packages that it works with. A worker
+of it is started as its pool would start one; a caller of it reaches given workers through a proxy
+of its own.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
 import subprocess
 import sys
-import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import catena
 from catena.security.trust import NO_TRUST
-from tests.release.kept import COMPAT
+from tests.house.imports import SOURCE
 
 SECONDS = 30.0
 HERE = Path(catena.__file__).parents[1]
 SECRET = b"of the pool of both" * 2
+SHARED = Path(__file__).parent / "skew"
+"""What runs in processes of any release."""
 
-CALLER = """
-import asyncio, json, sys
-from catena.dispatch.dispatcher import dispatcher
-from catena.ids import new_id
-from catena.proxy.balance import Proxy
-import catena, compat_routines as routines
-
-async def main(members, secret):
-    proxy = Proxy(new_id(), tuple(map(tuple, members)), "caller", secret=bytes.fromhex(secret))
-    dispatcher.set(proxy)
-    print(json.dumps(await routines.everything()), flush=True)
-    await proxy.close()
-
-asyncio.run(asyncio.wait_for(main(*json.loads(sys.argv[1])), 30))
-"""
-"""A caller of any release: what it uses of the inside has these names since 0.1.0."""
-
-ROUTINES = '''
-import contextvars
-
-import catena
-
-request = contextvars.ContextVar("request", default="none")
-if hasattr(catena, "carry"):
-    catena.carry(request)
-color = catena.ContextVar("color", namespace="compat", default="none")
-basket = catena.ContextVar("basket", namespace="compat", default=None)
+Member = tuple[str, str]
 
 
-@catena.routine
-async def version():
-    """Return the version of the worker."""
-    return catena.__version__
-
-
-@catena.routine
-async def paint(value):
-    """Return the color that came, and set another one."""
-    before = color.get()
-    color.set(value)
-    if basket.get() is not None:
-        basket.get().append(value)
-    return before
-
-
-@catena.routine
-async def count(to):
-    """Yield numbers, and the color at each step."""
-    for number in range(to):
-        yield number, color.get()
-
-
-@catena.routine
-async def nested(depth):
-    """Return the versions of the workers of a call and of those within it, and set the color."""
-    inner = await nested(depth - 1) if depth else []
-    color.set(f"depth {depth}")
-    return [catena.__version__, *inner]
-
-
-@catena.routine
-async def requests(depth):
-    """Return the request that each worker sees, of a call and of those within it."""
-    inner = await requests(depth - 1) if depth else []
-    return [[catena.__version__, request.get()], *inner]
-
-
-@catena.routine
-async def fail():
-    """Raise an exception."""
-    raise LookupError("there", 7)
-
-
-async def everything():
-    """Make calls of each kind; return what came of them."""
-    found = {"caller": catena.__version__}
-    found["workers"] = sorted({await version() for _ in range(4)})
-    request.set("r1")
-    found["unarmed request"] = (await requests(0))[0]
-    color.set("red")
-    basket.set([])
-    found["paint"] = [await paint("green"), color.get(), await paint("blue"), color.get()]
-    found["basket"] = basket.get()
-    found["token"] = []
-    with catena.RuntimeContext(timeout=20):
-        token = color.set("kept")
-        await paint("passing")
-        color.reset(token)
-        found["token"].append(color.get())
-    found["count"] = [step async for step in count(3)]
-    found["nested"] = await nested(3)
-    found["after"] = color.get()
-    found["requests"] = await requests(2)
-    try:
-        await fail()
-    except LookupError as error:
-        found["error"] = [type(error).__name__, list(error.args)]
-    return found
-'''
-
-
-class Release(NamedTuple):
-    """A version, and the folder that it is imported from."""
+@dataclass(frozen=True)
+class Release:
+    """A version and the interpreter that runs it, with variables of its environment."""
 
     version: str
-    path: Path
+    python: str
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @functools.cached_property
+    def path(self) -> list[str]:
+        """Where it imports from, and nothing of this checkout but its own source."""
+        if self.python == sys.executable:
+            ours = (HERE, SOURCE.parent)
+            return [
+                str(HERE),
+                *(one for one in sys.path if one and Path(one).resolve() not in ours),
+            ]
+        told = subprocess.run(
+            [self.python, "-P", "-c", "import json, sys; print(json.dumps(sys.path))"],
+            capture_output=True,
+            check=True,
+            timeout=SECONDS,
+        )
+        return json.loads(told.stdout)
 
 
-def this_source() -> Release:
+def this_source(**environment: str) -> Release:
     """Return the source at hand."""
-    return Release(catena.__version__, HERE)
+    return Release(catena.__version__, sys.executable, environment)
 
 
-def unpack_release(version: str, folder: Path) -> Release:
-    """Unpack the wheel of a release that was cut."""
-    (wheel,) = (COMPAT / version).glob("*.whl")
-    path = folder / version
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(path)
-    return Release(version, path)
+@functools.cache
+def find_release(version: str) -> Release:
+    """Return a release that was cut, in the environment that .ci/setup makes for it."""
+    python = Path(sys.prefix) / f"release-{version}" / "bin" / "python"
+    if not python.exists():
+        raise FileNotFoundError(f"{python} is missing: `make dev` makes it")
+    return Release(version, str(python))
+
+
+class Worker:
+    """A worker of a release, at ``address``, while it runs."""
+
+    def __init__(
+        self, release: Release, name: str, folder: Path, extra: Mapping[str, str] | None = None
+    ) -> None:
+        self.release = release
+        self.name = name
+        self.address = f"unix:{folder / name}.sock"
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(SECONDS)
+        self._output = folder / f"{name}.output"
+        with theirs, self._output.open("a") as output:
+            self.process = subprocess.Popen(
+                [release.python, "-P", "-c", "import skew_process; skew_process.serve()"],
+                stdin=theirs,
+                stderr=output,
+                env=environment_of(release, CATENA_WORKER_ID=name, **(extra or {})),
+            )
+        facts = _facts_of(release, name, folder / f"{name}.sock")
+        self._control.sendall(json.dumps(facts).encode() + b"\n")
+
+    @property
+    def member(self) -> Member:
+        """Its name and its address."""
+        return self.name, self.address
+
+    def await_ready(self) -> None:
+        """Wait until it serves."""
+        said = self._control.recv(4096)
+        assert said == b"ready", said + self._output.read_bytes()
+
+    def drain(self) -> None:
+        """Have it refuse new calls, and end when nobody calls it any more."""
+        self._control.sendall(b"drain\n")
+
+    def stop(self) -> None:
+        """Let go of it, and wait for its end."""
+        self._control.close()
+        try:
+            self.process.wait(SECONDS)
+        finally:
+            self.process.kill()
+            self.process.wait()
 
 
 @contextmanager
-def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str, str]]:
-    """Run a worker of a release; yield its name and its address."""
-    path = folder / f"{name}.sock"
-    facts = {
+def workers_of(
+    releases: Iterable[Release], folder: Path, extra: Mapping[str, str] | None = None
+) -> Generator[list[Member]]:
+    """Run workers of releases, ``w0`` and so on; yield their names and addresses."""
+    workers: list[Worker] = []
+    try:
+        for at, release in enumerate(releases):
+            workers.append(Worker(release, f"w{at}", folder, extra))
+        for worker in workers:
+            worker.await_ready()
+        yield [one.member for one in workers]
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def run_caller(release: Release, program: str, asked: Any, **extra: str) -> Any:
+    """Run a program of a release, handed what it is asked as JSON; return what it prints."""
+    done = subprocess.run(
+        [release.python, "-P", "-c", program, json.dumps(asked)],
+        env=environment_of(release, **extra),
+        capture_output=True,
+        text=True,
+        timeout=4 * SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment_of(release: Release, **extra: str) -> dict[str, str]:
+    """Return the environment of a process of a release."""
+    ours = release.python == sys.executable
+    path = os.pathsep.join([*([str(HERE)] if ours else []), str(SHARED)])
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "CATENA_TELEMETRY": "dispatch",
+        **release.environment,
+        **extra,
+    }
+
+
+def _facts_of(release: Release, name: str, path: Path) -> dict[str, Any]:
+    """Return what the worker of a pool is told."""
+    return {
         "worker": name,
         "socket": str(path),
-        "sys_path": [str(release.path), str(folder), *_site()],
+        "sys_path": [str(SHARED), *release.path],
         "argv": [""],
         "environment": {},
         "loop": "asyncio",
-        "stop_timeout": 2.5,
+        "stop_timeout": 1.0,
         "strict": False,
         "drain_timeout": 1.0,
         "bootstrap": None,
@@ -171,47 +184,3 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "secret": SECRET.hex(),
         "trust": NO_TRUST.as_facts(),
     }
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.settimeout(SECONDS)
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "catena.pool.worker_main"],
-            stdin=theirs,
-            env=_environment(release, folder, CATENA_WORKER_ID=name),
-        )
-        theirs.close()
-        try:
-            ours.sendall(json.dumps(facts).encode() + b"\n")
-            assert ours.recv(4096) == b"ready"
-            yield name, f"unix:{path}"
-        finally:
-            ours.close()
-            try:
-                worker.wait(SECONDS)
-            finally:
-                worker.kill()
-
-
-def call_from(release: Release, members: list[tuple[str, str]], folder: Path) -> dict[str, object]:
-    """Make calls of each kind from a caller of a release; return what came of them."""
-    (folder / "compat_routines.py").write_text(ROUTINES)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", CALLER, json.dumps([members, SECRET.hex()])],
-        env=_environment(release, folder),
-        capture_output=True,
-        text=True,
-        timeout=2 * SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def _environment(release: Release, folder: Path, **more: str) -> dict[str, str]:
-    path = os.pathsep.join((str(release.path), str(folder)))
-    return {**os.environ, "PYTHONPATH": path, "CATENA_TELEMETRY": "off", **more}
-
-
-def _site() -> list[str]:
-    """Return where the standard library and the packages are, and no folder of ours."""
-    return [one for one in sys.path if one and Path(one).resolve() not in (HERE, HERE.parent)]

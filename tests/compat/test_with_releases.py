@@ -15,13 +15,12 @@ from catena.ids import new_id
 from catena.proxy.balance import Proxy
 from catena.proxy.watch import Watch
 from tests.compat.peers import (
-    ROUTINES,
     SECRET,
     Release,
-    call_from,
+    find_release,
+    run_caller,
     this_source,
-    unpack_release,
-    worker_of,
+    workers_of,
 )
 from tests.release.kept import COMPAT
 from tests.support import run
@@ -29,17 +28,13 @@ from tests.support import run
 RELEASES = list(tomllib.loads((COMPAT / "releases.toml").read_text()))
 
 
+EVERYTHING = "import skew_process; skew_process.prepare(); import everything; everything.main()"
+
+
 def found_by(caller: Release, workers: list[Release], folder: Path) -> dict[str, Any]:
     """Return what a caller finds that calls through these workers."""
-    (folder / "compat_routines.py").write_text(ROUTINES)
-    if len(workers) == 1:
-        with worker_of(workers[0], "w0", folder) as first:
-            return call_from(caller, [first], folder)
-    with (
-        worker_of(workers[0], "w0", folder) as first,
-        worker_of(workers[1], "w1", folder) as second,
-    ):
-        return call_from(caller, [first, second], folder)
+    with workers_of(workers, folder) as members:
+        return run_caller(caller, EVERYTHING, [members, SECRET.hex()])
 
 
 def check(found: dict[str, Any], caller: Release, workers: list[Release]) -> None:
@@ -68,7 +63,7 @@ def check(found: dict[str, Any], caller: Release, workers: list[Release]) -> Non
 @pytest.mark.parametrize("version", RELEASES)
 def test_a_release_and_this_source_call_each_other(version: str, tmp_path: Path) -> None:
     """V1: calls, streams, context both ways, tokens, errors; old to new, and new to old."""
-    old, new = unpack_release(version, tmp_path), this_source()
+    old, new = find_release(version), this_source()
     for caller, worker in ((old, new), (new, old)):
         check(found_by(caller, [worker], tmp_path), caller, [worker])
 
@@ -76,7 +71,7 @@ def test_a_release_and_this_source_call_each_other(version: str, tmp_path: Path)
 @pytest.mark.parametrize("version", RELEASES)
 def test_nested_calls_cross_a_release_and_this_source(version: str, tmp_path: Path) -> None:
     """V3: workers of both in one pool, called from either side."""
-    old, new = unpack_release(version, tmp_path), this_source()
+    old, new = find_release(version), this_source()
     for caller in (old, new):
         check(found_by(caller, [new, old], tmp_path), caller, [new, old])
 
@@ -102,7 +97,7 @@ def test_a_release_is_not_asked_whether_it_answers(version: str, tmp_path: Path)
         assert caller.pulse.measure_silence() == 0
         await proxy.close()
 
-    with worker_of(unpack_release(version, tmp_path), "w0", tmp_path) as member:
+    with workers_of([find_release(version)], tmp_path) as (member,):
         contextvars.Context().run(run, main(member))
 
 

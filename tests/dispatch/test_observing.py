@@ -16,6 +16,7 @@ from catena.testing import recording
 from catena.transfer.manifest import ChainManifest
 from catena.wire import manifests
 from catena.wire.frames import Ack, Nack, NackCode, Result
+from catena.wire.versions import PROTOCOL
 from tests.dispatch.ends import PROXY, caller_and_hand, connected
 from tests.dispatch.tapped import tapped
 from tests.support import Looking, isolated, run
@@ -63,7 +64,7 @@ def test_an_execution_says_who_calls_and_for_which_chain() -> None:
         assert execution.frame == ("next", 1)
         attempt = dispatch.attempt
         assert attempt is not None
-        assert (dispatch.attempts, attempt.endpoints.protocol) == (1, "1.0")
+        assert (dispatch.attempts, attempt.endpoints.protocol) == (1, PROTOCOL)
         assert attempt.endpoints.peer_version == ends.peer_version == catena.__version__
         assert dispatch.sent_bytes > 0
         assert dispatch.received_bytes > 0

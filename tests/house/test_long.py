@@ -23,6 +23,7 @@ LEAST = {
     "kills": 10_000,
     "leases": 10_000,
     "token-oracle": 2_000,
+    "upgrades": 150,
 }
 """Counts that may be below the usual: each of these examples is many dispatches, or many looks."""
 

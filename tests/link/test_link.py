@@ -43,7 +43,9 @@ def test_both_sides_learn_who_the_other_is() -> None:
         assert not near.up
         with recording(LinkOpened) as recorded:
             near.start(Listener())
-        assert recorded.events == [LinkOpened("far", "1.0", versions.SOFTWARE, "1.0")]
+        assert recorded.events == [
+            LinkOpened("far", versions.PROTOCOL, versions.SOFTWARE, versions.PROTOCOL)
+        ]
         assert near.up
         assert near in links
         await near.close()
@@ -144,7 +146,7 @@ def test_a_refusal_is_told_when_the_peer_has_gone() -> None:
         transport: Any = Cut()
         with recording(PeerVersionRefused) as heard, pytest.raises(ConnectionError):
             await Link(transport, "near").exchange_hello(first=False)
-        assert [one.error.remote for one in heard.of(PeerVersionRefused)] == ["9.0"]
+        assert [one.error.remote for one in heard.of(PeerVersionRefused)] == [f"9.{versions.MINOR}"]
 
     run(main())
 
@@ -275,7 +277,7 @@ def test_fail_ends_a_link_once() -> None:
             link.fail(first)
             link.fail(ConnectionError("second"))
         assert listener.ends == [first]
-        assert recorded.events == [LinkClosed("there", first, "1.0", "1.0")]
+        assert recorded.events == [LinkClosed("there", first, versions.PROTOCOL, versions.PROTOCOL)]
         link.send(Cancel(1))
         with pytest.raises(ConnectionError, match="the stream ended"):
             await hand.frame()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.compat import upgrades
 from tests.hostile.attack import attack
 from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
@@ -211,6 +212,14 @@ CHECKS: dict[str, Check] = {
                 "reset there": 10_000,
                 "never reset": 10_000,
             },
+        ),
+        Check(
+            "upgrades",
+            "V1, V3, D7",
+            "a fleet of 0.1.0 is upgraded and rolled back under load: each call ends rightly, once",
+            150,
+            upgrades.take_long,
+            floors=upgrades.LONG_FLOORS,
         ),
     )
 }

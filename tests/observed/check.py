@@ -50,6 +50,8 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     # Threads without tasks, tasks that work for no call.
     events.ContentionRefused: {"exception.message"} | _TASKS | _CALLS,
     events.SerializationFailed: {"exception.message", "rpc.method", "catena.worker.id"},
+    # Most peers lack nothing.
+    events.LinkOpened: {"catena.peer.lacking"},
     # A link that ended in good order has no error.
     events.LinkClosed: _ERROR,
     # Only where a worker has died something follows.

@@ -72,7 +72,7 @@ def test_version_refusals_are_told_when_they_are_not_sampled(told: Run) -> None:
     counted = [one for one in told.points("catena.version.refusals") if one.value]
 
     assert sorted(pid(one) == told.said["caller"] for one in records) == [False, True]
-    assert {one.attributes["catena.version.remote"] for one in records} == {"1.0", "98.0"}
+    assert {one.attributes["catena.version.remote"] for one in records} == {"1.1", "98.1"}
     assert {pid(one): one.value for one in counted} == {pid(one): 1 for one in records}
 
 

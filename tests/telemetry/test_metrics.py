@@ -79,7 +79,10 @@ def test_numbers_add_up() -> None:
                 await fail("x")
             assert len([one async for one in count_up(4)]) == 4
             assert told.numbers("catena.links") == {
-                (("catena.version.local", "1.0"), ("catena.version.remote", "1.0")): 2
+                (
+                    ("catena.version.local", versions.PROTOCOL),
+                    ("catena.version.remote", versions.PROTOCOL),
+                ): 2
             }
 
     with telling() as told:

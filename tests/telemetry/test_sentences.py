@@ -122,6 +122,10 @@ def _sentence(name: str) -> str:
             "the link to w1 was closed, because of ConnectionResetError",
         ),
         (events.LinkOpened("w1", "1.0", ""), "the link to w1 is up"),
+        (
+            events.LinkOpened("w1", "1.0", "1", "1.1", ("pings", "plain")),
+            "the link to w1 is up, with version 1 and protocol 1.0 there, which lacks pings, plain",
+        ),
         (events.WorkerExited("w1", 3, 0), "worker w1 (process 3) is gone"),
         (events.WorkerReplaced("w1", "w2", ""), "worker w2 has taken the place of worker w1"),
         (

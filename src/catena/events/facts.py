@@ -117,12 +117,16 @@ class KeysUndeclared(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkOpened(Event):
-    """A link to a peer is up, both have said hello; ``local`` is the protocol version here."""
+    """A link to a peer is up, both have said hello; ``local`` is the protocol version here.
+
+    The peer is not capable of what it is ``lacking`` and this process has: calls do without it.
+    """
 
     peer: str
     protocol: str
     software: str
     local: str = ""
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

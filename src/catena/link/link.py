@@ -154,7 +154,7 @@ class Link:
             self._tasks.append(self.loop.create_task(work, context=contextvars.Context()))
         if LinkOpened.listeners and self.peer is not None:
             opened = (self.peer.peer, self.protocol, self.peer.software, versions.PROTOCOL)
-            announce(LinkOpened(*opened))
+            announce(LinkOpened(*opened, versions.find_lacking(self.capabilities)))
 
     def send(self, frame: Frame) -> None:
         """Queue a frame for the next message; when the link is down it goes nowhere.

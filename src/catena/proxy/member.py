@@ -14,14 +14,15 @@ from typing import Literal, Protocol
 from weakref import WeakSet
 
 from catena.dispatch.caller.connection import WorkerConnection
-from catena.errors import CatenaError, CredentialsError, PeerRefused
+from catena.errors import CatenaError, CredentialsError, PeerRefused, VersionRefused
 from catena.link.client import connect
 from catena.link.link import Link
 from catena.proxy.breaker import Breaker
 from catena.security.trust import Trust
 from catena.tags import read_tags
+from catena.wire import codec
 from catena.wire.codec import MemberFacts
-from catena.wire.versions import TAGS
+from catena.wire.versions import MEMBERS, TAGS
 
 State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
@@ -189,6 +190,8 @@ class Member:
         if self.caller is None or self.caller.link.heard_at:
             self._breaker.note_success()
         way = (proxy.id, proxy.encoded)
+        if MEMBERS not in link.capabilities:
+            way = codec.rename_proxy(proxy.encoded)
         caller = self.caller = WorkerConnection(link, way, strict=proxy.strict, exit=self.exit)
         self._answers = 0
         link.start(caller)
@@ -230,7 +233,11 @@ def raise_refusal(causes: dict[str, Exception | str]) -> None:
 
     To try again would not help then. The causes stand by the workers' names.
     """
-    refused = [one for one in causes.values() if isinstance(one, PeerRefused | CredentialsError)]
+    refused = [
+        one
+        for one in causes.values()
+        if isinstance(one, PeerRefused | CredentialsError | VersionRefused)
+    ]
     if refused and len(refused) == len(causes):
         # Others wait for the same link, and raise it as well.
         raise copy.copy(refused[0])

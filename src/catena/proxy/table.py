@@ -54,11 +54,13 @@ class ProxyTable:
 
         P2: from any thread; a form of a later epoch changes the members of the live object. None
         for an id that is new and came without a form. Raises ProtocolError for a form that does not
-        parse or is one too many, and VersionRefused for workers of a later major version.
+        parse, is another pool's or is one too many, and VersionRefused for workers of a later major version.
         """
         if not encoded:
             return self._proxies.get(id)
         facts = _check_facts(codec.decode_proxy(encoded))
+        if id not in (b"", facts.id):
+            raise ProtocolError(reason="a call names another pool than the proxy that it brings")
         if self._found:
             facts = facts._replace(members=tuple(one for one in facts.members if one.found))
         loop = self._loop = self._loop or asyncio.get_running_loop()

@@ -41,6 +41,7 @@ ATTRIBUTES: dict[str, str] = {
     "catena.owner.task": "The name of the task that runs the chain, where there is one.",
     "catena.owner.thread": "The thread that runs the chain.",
     "catena.peer.id": "The process on the other side of a link.",
+    "catena.peer.lacking": "The capabilities of this process that the other side of a link lacks.",
     "catena.peer.version": "The software version of the other side.",
     "catena.pending": "`true` on a span that shows a call when it begins, with an id of its own "
     "and a link to the span of the call; made where pending spans are switched on.",

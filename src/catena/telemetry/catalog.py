@@ -262,15 +262,16 @@ CATALOG: tuple[Row, ...] = (
         Log(
             "catena.link.opened",
             "the link%(to_peer)s is up, with version %(catena.peer.version)s and protocol"
-            " %(catena.protocol.version)s there",
+            " %(catena.protocol.version)s there%(lacking)s",
             INFO,
             LINK,
         ),
-        fields={
-            "catena.peer.id": "peer",
-            "catena.peer.version": "software",
-            "catena.protocol.version": "protocol",
-        },
+        attributes=(
+            "catena.peer.id",
+            "catena.peer.version",
+            "catena.protocol.version",
+            "catena.peer.lacking",
+        ),
     ),
     make_row(
         events.LinkClosed,

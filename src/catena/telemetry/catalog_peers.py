@@ -5,7 +5,7 @@ from __future__ import annotations
 from catena import events
 from catena.telemetry.rows import INFO, LINK, WARNING, Log, Row, counter, make_row
 
-PROTOCOL = "1.0"
+PROTOCOL = "1.1"
 """Of catena.wire.versions, which stands higher: a test compares."""
 
 REFUSED: tuple[Row, ...] = (

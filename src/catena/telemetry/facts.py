@@ -237,6 +237,16 @@ def _name_task(task: object) -> str | None:
     return None if task is None else text(task)
 
 
+def _describe_link(event: events.LinkOpened) -> Facts:
+    facts: Facts = {
+        "catena.peer.id": text(event.peer),
+        "catena.peer.version": text(event.software),
+        "catena.protocol.version": text(event.protocol),
+        "catena.peer.lacking": tuple(map(text, event.lacking)),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Dispatch: lambda event: describe_begin(event) | describe_answered(event),
     events.Execution: describe_execution,
@@ -244,6 +254,7 @@ _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Unmounted: _describe_unmount,
     events.TokenReset: _describe_reset,
     events.ContentionRefused: _describe_contention,
+    events.LinkOpened: _describe_link,
 }
 """What finds out more than the fields of an event say."""
 

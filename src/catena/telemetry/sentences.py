@@ -130,6 +130,7 @@ PHRASES: Mapping[str, Callable[[Shown], str]] = {
     "from_peer": _say(" from ", "catena.peer.id"),
     "given_up": _say_given_up,
     "kept": _say("; ", "catena.credentials.follows"),
+    "lacking": _say(", which lacks ", "catena.peer.lacking"),
     "message": _say(": ", "exception.message"),
     "of_routine": _say(" of routine ", "rpc.method"),
     "on_worker": _say(" on worker ", "catena.worker.id"),

@@ -9,6 +9,7 @@ UTF-8 cannot encode are escaped.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from google.protobuf.message import DecodeError
 from catena.errors import ProtocolError
 from catena.tags import NO_TAGS, Tags, read_tags
 from catena.transfer.manifest import BARE
-from catena.wire import frames
+from catena.wire import frames, versions
 from catena.wire.frames import Frame, NackCode
 from catena.wire.manifests import read_manifest, write_manifest
 from catena.wire.v1 import catena_pb2 as pb
@@ -114,6 +115,9 @@ class ProxyFacts(NamedTuple):
 
 def encode_proxy(id: bytes, members: Sequence[MemberFacts], epoch: int = 0) -> bytes:
     """Return the encoded form of the proxy of a pool."""
+    if not versions.may_send(1):
+        plain = [pb.Proxy.Member(worker=one.worker, target=one.target) for one in members]
+        return pb.Proxy(id=id, members=plain).SerializeToString()
     message = pb.Proxy(id=id, epoch=epoch)
     for one in members:
         message.members.add(
@@ -135,6 +139,20 @@ def decode_proxy(data: bytes) -> ProxyFacts:
         raise ProtocolError(reason=f"a proxy does not parse: {error}") from None
     members = tuple(map(_read_member, message.members))
     return ProxyFacts(message.id, members, message.epoch, message.major)
+
+
+def rename_proxy(encoded: bytes) -> tuple[bytes, bytes]:
+    """Return the id and the encoded form of a proxy for a worker that learns no change of members.
+
+    It keeps the members that came first with an id, so each epoch has an id of its own, the same
+    from whoever says it.
+    """
+    facts = decode_proxy(encoded)
+    if not facts.epoch:
+        return facts.id, encoded
+    text = facts.id + facts.epoch.to_bytes(8, "big")
+    id = hashlib.blake2b(text, digest_size=len(facts.id)).digest()
+    return id, encode_proxy(id, facts.members)
 
 
 def _read_member(one: pb.Proxy.Member) -> MemberFacts:

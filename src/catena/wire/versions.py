@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hmac
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +14,12 @@ from catena.errors import PeerRefused, VersionRefused
 from catena.escape import printable
 from catena.events import announced
 from catena.standing import count_slots, list_tags
+from catena.wire.emulated import VARIABLE, Spoken, find_emulated
 from catena.wire.frames import Hello
 
+_log = logging.getLogger("catena")
+
 SOFTWARE = "0.2.0.dev0"
-MAJOR, MINOR = 1, 0
-PROTOCOL = f"{MAJOR}.{MINOR}"
 DELTA = "delta"
 """Manifests may hold only what changed since the last frame of the call."""
 
@@ -36,7 +38,23 @@ TAGS = "tags"
 PROXY = "proxy"
 """The way to the pool is read from the chain, where it is under a name; so this needs ``names``."""
 
-CAPABILITIES: tuple[str, ...] = (DELTA, NAMES, PINGS, SLOTS, TAGS, PROXY)
+MEMBERS = "members"
+"""A worker learns by a frame of the link that the members of a pool are others now."""
+
+KILL_AFTER = "kill_after"
+"""A worker can be killed for a call that goes on when its time is up."""
+
+CARRIED = "carried"
+"""Variables of the standard library are bound on a worker, and come back."""
+
+PLAIN = "plain"
+"""A worker runs plain functions, on threads."""
+
+_OWN = Spoken(1, (DELTA, NAMES, PINGS, SLOTS, TAGS, PROXY, MEMBERS, KILL_AFTER, CARRIED, PLAIN))
+
+MAJOR = 1
+MINOR, CAPABILITIES, _EMULATES = find_emulated() or _OWN
+PROTOCOL = f"{MAJOR}.{MINOR}"
 
 ProxyPath = Literal["chain", "fields"]
 
@@ -69,7 +87,32 @@ def read_boot() -> str:
 def make_hello(peer: str, secret: bytes = b"") -> Hello:
     """Return the first frame that the peer of that name sends; ``secret`` is its pool's."""
     known = (MAJOR, MINOR, SOFTWARE, CAPABILITIES, peer, os.getpid(), read_boot())
+    if _EMULATES:
+        _warn_of_emulation()
+        return Hello(0, *known, secret=secret)
     return Hello(0, *known, tags=list_tags(), secret=secret, slots=count_slots())
+
+
+@functools.cache
+def _warn_of_emulation() -> None:
+    """Log, once in a process, that it does not speak its own protocol."""
+    _log.warning(
+        "process %d speaks the protocol of release %s, because %s is set, and does without what"
+        " came later",
+        os.getpid(),
+        _EMULATES,
+        VARIABLE,
+    )
+
+
+def may_send(minor: int) -> bool:
+    """Say whether this process may send what came with a minor version, to anybody."""
+    return minor <= MINOR
+
+
+def find_lacking(capabilities: frozenset[str]) -> tuple[str, ...]:
+    """Return the capabilities of this process that a link does not have."""
+    return tuple(one for one in CAPABILITIES if one not in capabilities)
 
 
 def agree_on_capabilities(theirs: Hello, secret: bytes = b"") -> frozenset[str]:

@@ -29,7 +29,7 @@ from catena.transfer.states.plain import PLAIN
 from catena.transfer.states.sent import SentStates
 from catena.wire.call_states import END, TABLE, TO_CALLER, Position
 from catena.wire.frames import Ack, Cancel, Drive, Frame, Nack, NackCode
-from catena.wire.versions import DELTA, NAMES, proxy_path
+from catena.wire.versions import DELTA, NAMES, SLOTS, proxy_path
 
 _ACKED = {state: row["ack"] for state, row in TABLE.items() if "ack" in row}
 _BEFORE_ACK = frozenset(_ACKED)
@@ -177,11 +177,18 @@ class Call(Position):
         if state == END:
             self._leave_table()
             if type(frame) is Nack and frame.slots:
-                # Here, and not when the caller wakes: the offer may come with the next frame.
-                self.connection.wanted.add(frame.slots)
+                frame = self._note_full(frame)
         elif state == "flow closing":
             return
         self.wake_caller(frame)
+
+    def _note_full(self, nack: Nack) -> Nack:
+        """Note that a worker will offer slots; one that has none to offer is busy and no more."""
+        if SLOTS not in self.connection.link.capabilities:
+            return nack._replace(slots=0)
+        # Here, and not when the caller wakes: the offer may come with the next frame.
+        self.connection.wanted.add(nack.slots)
+        return nack
 
     def end_refused(self, error: CatenaError) -> None:
         """End the call here, with an error of ours."""

@@ -23,8 +23,9 @@ from catena.events.carrier import relayed
 from catena.link.link import Link
 from catena.transfer.capture import capture_drive
 from catena.transfer.manifest import BARE, NO_CHAIN, ChainManifest, Entry, EntryKind
+from catena.wire import codec
 from catena.wire.frames import Cancel, Decline, Frame, Members, Next, Offer, Send, Task, Throw, Want
-from catena.wire.versions import PROXY_LIMIT, SLOTS, proxy_path
+from catena.wire.versions import MEMBERS, PROXY_LIMIT, SLOTS, proxy_path
 
 _CARRIES: dict[type[Any], str] = {
     Task: "the arguments",
@@ -35,6 +36,9 @@ _CARRIES: dict[type[Any], str] = {
 
 EXIT_SECONDS = 0.5
 """How long a call whose link has ended waits to learn how the worker's process ended."""
+
+RENEWALS = 64
+"""How many changes of the members a worker learns by new ids of its pool: 0.1.0 keeps them all."""
 
 connections: WeakSet[WorkerConnection] = WeakSet()
 """The caller's side of every link of this process that is up."""
@@ -80,7 +84,10 @@ class WorkerConnection(WorkerLink):
         self._exit = exit
         self._lost = 0
         # The slots that the worker has in all, 0 where it counts none.
-        self.slots = link.peer.slots if link.peer and SLOTS in link.capabilities else 0
+        self._counts_slots = SLOTS in link.capabilities
+        self.slots = link.peer.slots if link.peer and self._counts_slots else 0
+        self._learns_members = MEMBERS in link.capabilities
+        self._renewals = 0
         self.line: CallLine | None = None
         self.spare_numbers: list[int] = []
         if listed:
@@ -146,7 +153,7 @@ class WorkerConnection(WorkerLink):
                 b"" if root else self._proxy_id,
                 Next(id, manifest),
                 *times,
-                declared.slots,
+                declared.slots if self._counts_slots else 0,
                 offered,
             )
         )
@@ -163,7 +170,7 @@ class WorkerConnection(WorkerLink):
 
     def want_slots(self, slots: int) -> None:
         """Ask the worker for an offer, unless it was asked already."""
-        if slots not in self.wanted and SLOTS in self.link.capabilities:
+        if slots not in self.wanted and self._counts_slots:
             self.wanted.add(slots)
             self.link.send(Want(0, slots))
 
@@ -228,7 +235,7 @@ class WorkerConnection(WorkerLink):
         call = self.calls.get(frame.call)
         if call is not None:
             call.take_frame(frame)
-        elif isinstance(frame, Offer):
+        elif isinstance(frame, Offer) and self._counts_slots:
             self.wanted.discard(frame.slots)
             if self.line is None:
                 self.decline_slots(frame.slots)
@@ -273,9 +280,16 @@ class WorkerConnection(WorkerLink):
 
     def renew_proxy(self, encoded: bytes) -> None:
         """Let the worker know that the members of the pool are others now."""
-        self._proxy = encoded
-        # Also where no call has brought it: the worker may know the pool from another worker.
-        self.link.send(Members(0, encoded))
+        if self._learns_members:
+            self._proxy = encoded
+            # Also where no call has brought it: the worker may know the pool from another worker.
+            self.link.send(Members(0, encoded))
+        elif self._renewals < RENEWALS:
+            self._renewals += 1
+            self._proxy_id, self._proxy = codec.rename_proxy(encoded)
+            self.proxy_sent = False
+            # What the worker has kept of chains belongs to the id before.
+            self.states.clear()
 
     def link_ended(self, error: Exception | None) -> None:
         """Fail every open call; with how the worker ended, where that is known in a moment."""

@@ -9,6 +9,7 @@ from catena.context.options import NO_OPTIONS, options
 from catena.dispatch.declaration import Declaration
 from catena.errors import DispatchTimeout
 from catena.link.link import Link
+from catena.wire.versions import KILL_AFTER
 
 _MOST = 2**64 - 1
 
@@ -65,7 +66,7 @@ class Bounds(NamedTuple):
             _to_nanoseconds(left),
             _to_nanoseconds(self.inherited),
             monotonic_ns() if known else None,
-            _to_nanoseconds(self.kill_after),
+            _to_nanoseconds(self.kill_after) if KILL_AFTER in link.capabilities else None,
         )
 
 

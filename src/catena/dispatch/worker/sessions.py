@@ -50,7 +50,7 @@ from catena.wire.frames import (
     Task,
     Want,
 )
-from catena.wire.versions import SLOTS
+from catena.wire.versions import SLOTS, may_send
 from catena.wording import TEXT_LIMIT, reason
 
 AHEAD = 65536
@@ -137,9 +137,9 @@ class Sessions(ServedLink):
             elif type(frame) is Members:
                 if self._is_permitted():
                     self._proxies(check_length(frame.proxy), b"")
-            elif type(frame) is Want:
+            elif type(frame) is Want and self._counts_slots:
                 self._note_want(frame.slots)
-            elif type(frame) is Decline:
+            elif type(frame) is Decline and self._counts_slots:
                 self._slots.decline(self, frame.slots)
             else:
                 self._drop_frame(frame)
@@ -249,7 +249,8 @@ class Sessions(ServedLink):
         if isinstance(answer, Nack):
             session.refuse_call(answer)
             return
-        if task.slots or answer.declared.plain or self._admission is not None:
+        declared = answer.declared
+        if task.slots or declared.slots or declared.plain or self._admission is not None:
             refused = self._find_refusal(session, answer.declared)
             if refused is not None:
                 session.refuse_call(refused)
@@ -296,7 +297,8 @@ class Sessions(ServedLink):
         permit, overtime = self.link.permit, self.overtime
         if permit is not None and (why := permit.find_refusal()):
             refused = announced(PeerRefused(peer=str(permit.identity), reason=why))
-            return Nack(task.call, NackCode.FORBIDDEN, printable(refused.text(), TEXT_LIMIT))
+            code = NackCode.FORBIDDEN if may_send(1) else NackCode.UNSPECIFIED
+            return Nack(task.call, code, printable(refused.text(), TEXT_LIMIT))
         # Nested calls are served: what made them has until the worker ends.
         if self.draining or (overtime is not None and overtime.is_late and not self.nested):
             return Nack(task.call, NackCode.DRAINING)
