@@ -54,7 +54,8 @@ class ProxyTable:
 
         P2: from any thread; a form of a later epoch changes the members of the live object. None
         for an id that is new and came without a form. Raises ProtocolError for a form that does not
-        parse, is another pool's or is one too many, and VersionRefused for workers of a later major version.
+        parse, is another pool's or is one too many, and VersionRefused for workers of a later major
+        version.
         """
         if not encoded:
             return self._proxies.get(id)
