@@ -22,7 +22,9 @@ from tests.support import LOOPS, isolated, run
 state: catena.ContextVar[str] = catena.ContextVar("state", namespace="tests.deadlines")
 log: list[str] = []
 
-SOON, LATER = 0.05, 30.0
+# A busy machine begins a routine well within SOON; a call whose time is up before has no cause.
+SOON, LATER = 0.25, 30.0
+SOON_NS = int(SOON * 1e9)
 CANCELLED = pickle_exception(asyncio.CancelledError(), worker="w1", routine="r")
 VALUE = pickler.dumps("value")
 
@@ -252,7 +254,7 @@ def test_the_worker_keeps_the_time_on_its_own() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, sessions):
             task, drive = opening(1, tidy)
-            await hand.send(task._replace(timeout_ns=1_000_000), drive)
+            await hand.send(task._replace(timeout_ns=SOON_NS), drive)
             assert await hand.frame() == Ack(1)
             answer: Any = await hand.frame()
             error = unpickle_exception(answer.payload)
@@ -270,7 +272,7 @@ def test_the_worker_cancels_once() -> None:
     async def main() -> None:
         async with hand_and_sessions() as (hand, sessions):
             task, drive = opening(1, tidy)
-            await hand.send(task._replace(timeout_ns=10_000_000), drive)
+            await hand.send(task._replace(timeout_ns=SOON_NS), drive)
             assert await hand.frame() == Ack(1)
             while not sessions.open_sessions[1].expired:
                 await asyncio.sleep(0)

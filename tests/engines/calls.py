@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import catena
-from tests.engines.routines import identify, identify_nested
+from tests.engines.routines import identify, identify_nested, rest
 
-__all__ = ["await_absence", "await_count", "find_pids", "nest_elsewhere"]
+__all__ = [
+    "await_absence",
+    "await_count",
+    "find_pids",
+    "nest_elsewhere",
+    "resize_while_calling",
+]
 
 
 async def await_count(pool: catena.WorkerPool, many: int) -> None:
@@ -48,3 +55,34 @@ async def await_absence(lost: int) -> float:
         if not any(isinstance(one, BaseException) or one == lost for one in found):
             return last or began
         last = began
+
+
+async def resize_while_calling(
+    pool: catena.WorkerPool,
+    numbers: Sequence[int],
+    seconds: float,
+    check: Callable[[int], Awaitable[None]],
+) -> None:
+    """Have so many workers, one number after the other, while calls go on that all have to end.
+
+    Some take so many ``seconds``; ``check`` is called when the pool was resized to a number.
+    """
+    stopping = False
+    counts: list[int] = []
+
+    async def call() -> None:
+        while not stopping:
+            await rest(0.05)
+            counts.append(1)
+
+    calling = [asyncio.ensure_future(call()) for _ in range(6)]
+    for many in numbers:
+        before = len(counts)
+        long = [asyncio.ensure_future(rest(seconds)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        await pool.resize(many)
+        await check(many)
+        await asyncio.gather(*long)
+        assert len(counts) > before
+    stopping = True
+    await asyncio.gather(*calling)

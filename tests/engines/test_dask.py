@@ -12,12 +12,12 @@ import pytest
 import catena
 from catena import engines
 from catena.errors import WorkerStartError
-from tests.engines.calls import nest_elsewhere
+from tests.engines.calls import nest_elsewhere, resize_while_calling
 from tests.engines.left import Seen, find_parent, until
 from tests.engines.needed import needs
 from tests.engines.on_dask import SECONDS, await_count, find_pids, with_pool
 from tests.engines.round_trips import compare_round_trips
-from tests.engines.routines import color, count_up, do_nothing, identify, rest
+from tests.engines.routines import color, count_up, do_nothing, identify
 from tests.support import isolated, run
 
 pytestmark = [
@@ -88,25 +88,10 @@ def test_it_grows_and_shrinks_while_calls_run(dask_cluster: Any) -> None:
     """P8: no call fails; who has to go finishes the calls that it has."""
 
     async def work(pool: catena.WorkerPool) -> None:
-        stopping = False
-        counts: list[int] = []
-
-        async def call() -> None:
-            while not stopping:
-                await rest(0.05)
-                counts.append(1)
-
-        calling = [asyncio.ensure_future(call()) for _ in range(6)]
-        for many in (1, 2, 1):
-            before = len(counts)
-            long = [asyncio.ensure_future(rest(0.7)) for _ in range(3)]
-            await asyncio.sleep(0.1)
-            await pool.resize(many)
+        async def check(many: int) -> None:
             assert len(await await_count(many)) == many
-            await asyncio.gather(*long)
-            assert len(counts) > before
-        stopping = True
-        await asyncio.gather(*calling)
+
+        await resize_while_calling(pool, (1, 2, 1), 0.7, check)
 
     with_pool(dask_cluster, work)
 

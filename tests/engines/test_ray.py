@@ -19,7 +19,13 @@ import catena
 from catena import engines
 from catena.security.authority import issue_pair, make_authority, write_pair
 from catena.security.names import name_caller, name_worker
-from tests.engines.calls import await_absence, await_count, find_pids, nest_elsewhere
+from tests.engines.calls import (
+    await_absence,
+    await_count,
+    find_pids,
+    nest_elsewhere,
+    resize_while_calling,
+)
 from tests.engines.conftest import NODE
 from tests.engines.left import Seen, find_parent, find_processes, list_children, read_command, until
 from tests.engines.needed import needs
@@ -164,26 +170,11 @@ def test_it_grows_and_shrinks_while_calls_run(ray_cluster: Any) -> None:
     """P8: no call fails; who has to go finishes the calls that it has."""
 
     async def work(pool: catena.WorkerPool) -> None:
-        stopping = False
-        counts = []
-
-        async def call() -> None:
-            while not stopping:
-                await rest(0.05)
-                counts.append(1)
-
-        calling = [asyncio.ensure_future(call()) for _ in range(6)]
-        for many in (3, 1, 2):
-            before = len(counts)
-            long = [asyncio.ensure_future(rest(1.0)) for _ in range(3)]
-            await asyncio.sleep(0.1)
-            await pool.resize(many)
+        async def check(many: int) -> None:
             await await_count(pool, many)
             assert len(await find_pids(many)) == many
-            await asyncio.gather(*long)
-            assert len(counts) > before
-        stopping = True
-        await asyncio.gather(*calling)
+
+        await resize_while_calling(pool, (3, 1, 2), 1.0, check)
 
     with_pool(work, count=2)
 

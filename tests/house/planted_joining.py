@@ -7,7 +7,6 @@ import os
 from typing import Any
 from unittest.mock import patch
 
-from catena.dispatch.caller import exchange
 from catena.pool.following import Pauses
 from catena.proxy.balance import Proxy
 from tests.joining import joins
@@ -45,19 +44,10 @@ class _Hasty:
         self._planted.__exit__(None, None, None)
 
 
-async def _resend(*_: object) -> bool:
-    return True
-
-
 def _part_with_nobody(self: Proxy, member: Any) -> None:
     """Go on as if the record were there."""
 
 
-keep(
-    "a call is sent again after its worker was lost",
-    _Hasty(patch.object(exchange, "wait_to_retry", _resend)),
-    a_pool_in_motion,
-)
 keep(
     "a worker whose record is gone gets calls",
     _Hasty(patch.object(Proxy, "part_with", _part_with_nobody)),

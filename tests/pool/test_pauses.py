@@ -22,6 +22,8 @@ def test_a_link_that_held_begins_with_a_short_pause() -> None:
     pauses = Pauses()
     for _ in range(8):
         pauses.draw()
-    pauses.begin_again()
+    pauses.note_lasted(9.9)
+    assert pauses.draw() > 0.1
+    pauses.note_lasted(10.1)
 
     assert pauses.draw() <= 0.1

@@ -18,17 +18,16 @@ if _typing.TYPE_CHECKING:
 __all__ = ["Dask", "Launcher", "Ray"]
 
 _ENGINES = {"Dask": "dask", "Ray": "ray"}
-_SUBMODULES = ("dask", "ray")
 
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Load a launcher, or all that is for an engine, when it is first used."""
-        if name in _SUBMODULES:
+        if name in _ENGINES.values():
             return _importlib.import_module(f"catena.engines.{name}")
         if name in _ENGINES:
             return getattr(_importlib.import_module(f"catena.engines.{_ENGINES[name]}"), name)
         raise AttributeError(f"module 'catena.engines' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*__all__, *_SUBMODULES})
+        return sorted({*__all__, *_ENGINES.values()})

@@ -48,8 +48,6 @@ _CONNECT_SECONDS = 10.0
 """How long a connection to the scheduler may take."""
 _LOOK_SECONDS = 2.0
 """So often it is looked whether the scheduler is still there."""
-_LONG_SECONDS = 10.0
-"""A worker that was held so long is given away again without the pauses of those before."""
 
 _log = logging.getLogger("catena.engines")
 
@@ -153,8 +151,7 @@ class Dask(EngineLauncher):
                 self._places.free(plan.id)
                 report(None)
                 _log.warning("Dask worker %s is gone, and worker %s with it", place, plan.id)
-                if time.monotonic() - began > _LONG_SECONDS:
-                    pauses.begin_again()
+                pauses.note_lasted(time.monotonic() - began)
         finally:
             del self._reports[plan.id]
 

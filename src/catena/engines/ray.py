@@ -32,8 +32,6 @@ except ModuleNotFoundError as missing:
         f"{missing.name} is not installed: {install_command('ray')}", name=missing.name
     ) from None
 
-_LONG_SECONDS = 10.0
-"""A worker that has lived so long is started again without the pauses of those before."""
 _KILL_SECONDS = 5.0
 """How long Ray may take to say that an actor is gone."""
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -102,11 +100,9 @@ class Ray(EngineLauncher):
         """Have an actor hold the worker, and start that anew whenever it has ended."""
         pauses, pause = Pauses(), 0.0
         while True:
-            lived = await self._hold_worker(plan, pause, report)
+            pauses.note_lasted(await self._hold_worker(plan, pause, report))
             self._listening.discard(plan.id)
             report(None)
-            if lived > _LONG_SECONDS:
-                pauses.begin_again()
             pause = pauses.draw()
 
     async def _hold_worker(self, plan: WorkerPlan, pause: float, report: Report) -> float:

@@ -35,8 +35,6 @@ from catena.pool.socket_dir import remove_stale
 STOP_SECONDS = 4.0
 """How long a worker may take to end after the calls that it has had their time."""
 
-_LONG_SECONDS = 10.0
-"""A worker that has lived so long is started again without the pauses of those before."""
 _LINE_LIMIT = 16 * 1024
 _KEPT = 4096
 """The most bytes of a worker's last words that are quoted."""
@@ -108,8 +106,7 @@ class Supervisor:
         """
         pauses = Pauses()
         while not self._stopping.is_set():
-            if self._keep_once(report) > _LONG_SECONDS:
-                pauses.begin_again()
+            pauses.note_lasted(self._keep_once(report))
             self._stopping.wait(pauses.draw())
 
     def _keep_once(self, report: Callable[[MemberRecord | None], object]) -> float:

@@ -57,9 +57,10 @@ class Pauses:
         seconds, self._next = self._next, min(2 * self._next, _LONGEST)
         return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - nobody is to be kept from guessing
 
-    def begin_again(self) -> None:
-        """Return to the first."""
-        self._next = _FIRST
+    def note_lasted(self, seconds: float) -> None:
+        """Return to the first pause after what has lasted for longer than the longest one."""
+        if seconds > _LONGEST:
+            self._next = _FIRST
 
 
 _followers: WeakSet[Follower] = WeakSet()
@@ -221,8 +222,7 @@ class Follower:
             raise
         self._proxy.remove_member(member, "lost its link")
         self._note_left(member, "its link has ended", unexpected=True)
-        if monotonic() - began > _LONGEST:
-            pauses.begin_again()
+        pauses.note_lasted(monotonic() - began)
         return None
 
     def _is_right(self, record: MemberRecord, shown: str) -> bool:

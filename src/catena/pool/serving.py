@@ -17,7 +17,7 @@ from catena.link.link import Link
 from catena.link.server import Server
 from catena.proxy.table import ProxyTable
 from catena.security.trust import NO_TRUST, Trust
-from catena.standing import copy_members, list_tags
+from catena.standing import copy_members, count_now, list_tags
 from catena.wire import versions
 from catena.wire.status import WorkerStatus
 
@@ -82,7 +82,6 @@ class Service:
     def describe(self, address: str) -> WorkerStatus:
         """Return what this worker is, and does now; it listens at that address."""
         links = [one for one in self._list_links() if one.link.up]
-        running = [one for sessions in links for one in sessions.list_running()]
         late = self._overtime is not None and self._overtime.is_late
         leaves = self._is_draining or self._is_finishing or self._is_asked or late
         return WorkerStatus(
@@ -98,7 +97,7 @@ class Service:
             slots=self.slots.total,
             slots_taken=max(self.slots.taken, 0),
             calls=sum(one.open_calls for one in links),
-            leases=sum(bool(one.task.proxy_id) for one in running),
+            leases=count_now("leases").total(),
             links=len(links),
         )
 
