@@ -80,8 +80,9 @@ class Diagnosis(NamedTuple):
 
     @property
     def finds_something(self) -> bool:
-        """Whether anything is wrong, apart from workers that have not answered."""
-        return bool(self.refusals or self.deprecated or self.lost or self.order)
+        """Whether anything is wrong, apart from workers that are busy, stop or do not answer."""
+        refused = [one for one in self.refusals if not one.is_passing]
+        return bool(refused or self.deprecated or self.lost or self.order)
 
 
 def diagnose(survey: Survey) -> Diagnosis:
@@ -156,6 +157,8 @@ def _find_losses(survey: Survey) -> Iterator[Loss]:
         if worker.version:
             capabilities = known if worker.status is None else worker.status.capabilities
             yield from _make_losses(worker.id, worker.version, capabilities)
+    for pool in survey.pools:
+        yield from _make_losses(_name_caller(pool), pool.version, pool.capabilities)
     for _, peer in _list_links(survey):
         yield from _make_losses(_name_peer(survey, peer), peer.software, peer.capabilities)
 

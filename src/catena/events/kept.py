@@ -29,6 +29,8 @@ KEPT = 256
 _TEXT_LIMIT = 500
 _HARMLESS = "UNKNOWN"
 """The code of a call that is sent once more, whole."""
+_OF_CALLS = ("CallNacked", "CallRefused")
+_PASSING = ("busy", "draining")
 
 
 class Refusal(NamedTuple):
@@ -44,6 +46,11 @@ class Refusal(NamedTuple):
     reason: str
     times: int
     at: float
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether a call was refused for now, which another worker may have taken."""
+        return self.kind in _OF_CALLS and self.reason.rpartition(": ")[2] in _PASSING
 
 
 Ends = tuple[str, str, str]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from catena.events.kept import list_refusals
 from catena.ids import MemberRecord
-from catena.pool.record_folder import write_record
+from catena.pool.record_folder import remove_record, write_record
 from catena.pool.recorded import RecordedPool, RecordedWorker, encode_pool
 from catena.proxy.balance import Proxy
 from catena.proxy.member import Member
@@ -54,8 +54,8 @@ class PoolRecord:
             self._is_over = True
             _log.warning("the pool leaves no record, so commands do not find it: %s", error)
             return
-        if self._path not in (None, path):
-            self._path.unlink(missing_ok=True)
+        if self._path is not None and self._path != path:
+            remove_record(self._path)
         self._path, self._written = path, facts
 
     def remove(self) -> None:
@@ -63,7 +63,7 @@ class PoolRecord:
         self._is_over = True
         path, self._path = self._path, None
         if path is not None and os.getpid() == self._pid:
-            path.unlink(missing_ok=True)
+            remove_record(path)
 
     def _describe_pool(self) -> RecordedPool:
         trust = self._proxy.trust

@@ -7,6 +7,7 @@ reads it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -56,6 +57,22 @@ def choose_folder() -> Path:
 
 def write_record(name: str, data: bytes) -> Path:
     """Write a record, whole or not at all, and return where it is. Raises OSError."""
+    try:
+        return _write_record(name, data)
+    except FileNotFoundError:
+        # The last of the others has just taken the folder away.
+        return _write_record(name, data)
+
+
+def remove_record(path: Path) -> None:
+    """Take a record away, and its folder where that is of our making and empty now."""
+    path.unlink(missing_ok=True)
+    if VARIABLE not in os.environ:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+
+
+def _write_record(name: str, data: bytes) -> Path:
     path = choose_folder() / f"{name}{_ENDING}"
     draft = path.with_suffix(_DRAFT)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -113,7 +130,7 @@ def _read_record(path: Path) -> RecordedPool | None:
         raise ValueError(f"it has more than {RECORD_LIMIT} bytes")
     pool = decode_pool(data)
     if _is_dead(pool):
-        path.unlink(missing_ok=True)
+        remove_record(path)
         return None
     return pool
 
