@@ -148,8 +148,10 @@ def unpack_release(version: str, folder: Path) -> Release:
 
 
 @contextmanager
-def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str, str]]:
-    """Run a worker of a release; yield its name and its address."""
+def worker_of(
+    release: Release, name: str, folder: Path, secret: bytes = SECRET
+) -> Generator[tuple[str, str]]:
+    """Run a worker of a release; yield its name and its address. Without a secret, pools find it."""
     path = folder / f"{name}.sock"
     facts = {
         "worker": name,
@@ -168,7 +170,7 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         "refuse": None,
         "beat": 1.0,
         "records": None,
-        "secret": SECRET.hex(),
+        "secret": secret.hex(),
         "trust": NO_TRUST.as_facts(),
     }
     ours, theirs = socket.socketpair()
@@ -177,7 +179,7 @@ def worker_of(release: Release, name: str, folder: Path) -> Generator[tuple[str,
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "catena.pool.worker_main"],
             stdin=theirs,
-            env=_environment(release, folder, CATENA_WORKER_ID=name),
+            env=environment_of(release, folder, CATENA_WORKER_ID=name),
         )
         theirs.close()
         try:
@@ -197,7 +199,7 @@ def call_from(release: Release, members: list[tuple[str, str]], folder: Path) ->
     (folder / "compat_routines.py").write_text(ROUTINES)
     done = subprocess.run(
         [sys.executable, "-P", "-c", CALLER, json.dumps([members, SECRET.hex()])],
-        env=_environment(release, folder),
+        env=environment_of(release, folder),
         capture_output=True,
         text=True,
         timeout=2 * SECONDS,
@@ -207,7 +209,8 @@ def call_from(release: Release, members: list[tuple[str, str]], folder: Path) ->
     return json.loads(done.stdout)
 
 
-def _environment(release: Release, folder: Path, **more: str) -> dict[str, str]:
+def environment_of(release: Release, folder: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a process of a release."""
     path = os.pathsep.join((str(release.path), str(folder)))
     return {**os.environ, "PYTHONPATH": path, "CATENA_TELEMETRY": "off", **more}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import catena
+from catena.discovery import MemberRecord
 from catena.discovery.processes import mark_process
 from catena.pool.record_folder import (
     VARIABLE,
@@ -217,7 +218,7 @@ def test_refusals_are_in_the_record(tmp_path: Path) -> None:
 
     async def work(fleet: Fleet) -> None:
         await fleet.start("w1")
-        where = [catena.discovery.MemberRecord("w9", f"unix:{tmp_path}/w1.sock")]
+        where = [MemberRecord("w9", f"unix:{tmp_path}/w1.sock")]
         pool = catena.WorkerPool(1, discovery=where, quorum=0)
         async with pool:
 

@@ -18,6 +18,7 @@ from catena.cli.status import as_facts
 from catena.cli.survey import Asking, Survey, SurveyedWorker, survey_workers, takes_workers
 from catena.cli.tables import count_words, make_console, make_table, name_pool
 from catena.pool.recorded import RecordedPool
+from catena.targets import address_of
 from catena.wire.status import WorkerStatus
 
 _SCHEMA = 1
@@ -134,7 +135,8 @@ def _worker_facts(worker: SurveyedWorker) -> dict[str, Any]:
     if worker.status is None:
         facts: dict[str, Any] = dict.fromkeys(as_facts(_UNASKED))
         known = () if worker.known is None else worker.known.capabilities
-        values = (worker.id, worker.version, worker.target, worker.state, worker.protocol, known)
+        address = address_of(worker.target)
+        values = (worker.id, worker.version, address, worker.state, worker.protocol, known)
         facts |= {
             name: list(value) if isinstance(value, tuple) else value or None
             for name, value in zip(_KNOWN, values, strict=True)
@@ -156,7 +158,7 @@ def _show_worker(worker: SurveyedWorker) -> tuple[str, ...]:
         known = status.capabilities
     return (
         worker.id or "?",
-        worker.target.removeprefix("unix:") if status is None else status.address,
+        address_of(worker.target) if status is None else status.address,
         worker.state,
         worker.version,
         worker.protocol,
