@@ -166,7 +166,13 @@ def test_a_command_that_is_newer_than_all_is_what_they_are_upgraded_to() -> None
 
 @pytest.mark.parametrize(
     ("older", "newer"),
-    [("0.1.0", "0.2.0.dev0"), ("0.2.0.dev0", "0.2.0"), ("0.9", "0.10.0"), ("x", "0.0.1"), ("", "1")],
+    [
+        ("0.1.0", "0.2.0.dev0"),
+        ("0.2.0.dev0", "0.2.0"),
+        ("0.9", "0.10.0"),
+        ("x", "0.0.1"),
+        ("", "1"),
+    ],
 )
 def test_versions_are_compared_by_their_numbers(older: str, newer: str) -> None:
     """A development version stands before its release, and nonsense before everything."""

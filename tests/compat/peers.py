@@ -151,7 +151,7 @@ def unpack_release(version: str, folder: Path) -> Release:
 def worker_of(
     release: Release, name: str, folder: Path, secret: bytes = SECRET
 ) -> Generator[tuple[str, str]]:
-    """Run a worker of a release; yield its name and its address. Without a secret, pools find it."""
+    """Run a worker of a release; yield its name and address. Without a secret, pools find it."""
     path = folder / f"{name}.sock"
     facts = {
         "worker": name,

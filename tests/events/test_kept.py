@@ -33,7 +33,10 @@ SAID: list[tuple[Event, tuple[str, str, str]]] = [
     (ProtocolBroken(ProtocolError(reason="it lies"), "w2", 7), ("", "w2", "it lies")),
     (CredentialsFailed(CredentialsError(where="/c", cause="gone")), ("", "/c", "gone")),
     (CallNacked("shop.buy", "w1", "BUSY"), ("w1", "", "a call of shop.buy: busy")),
-    (CallRefused("shop.buy", "caller", "FORBIDDEN"), ("", "caller", "a call of shop.buy: forbidden")),
+    (
+        CallRefused("shop.buy", "caller", "FORBIDDEN"),
+        ("", "caller", "a call of shop.buy: forbidden"),
+    ),
     (
         HandshakeFailed("h:1"),
         ("", "a peer at h:1", "its handshake failed, or it said nothing after it"),

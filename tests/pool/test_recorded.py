@@ -29,7 +29,8 @@ def test_a_record_comes_back_as_it_was(pool: RecordedPool) -> None:
 
 def test_a_record_of_another_release_is_read() -> None:
     """V2: fields that are new are ignored, those that are missing have their defaults."""
-    fields: dict[str, Any] = {"id": "ab", "pid": 7, "colour": "red", "workers": [{"id": "w", "x": 1}]}
+    workers = [{"id": "w", "x": 1}]
+    fields: dict[str, Any] = {"id": "ab", "pid": 7, "colour": "red", "workers": workers}
 
     found = decode_pool(json.dumps(fields).encode())
     assert found == RecordedPool("ab", 7, workers=(RecordedWorker("w", ""),))

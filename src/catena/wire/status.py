@@ -38,8 +38,8 @@ class WorkerStatus(NamedTuple):
 
     ``address`` is where it listens, and ``seconds`` for how long it has. ``state`` says whether it
     takes calls; a state that only later versions know is ``unknown``. ``calls`` are those that have
-    not ended, ``leases`` the proxies that they hold. ``refusals`` are the last that it knows of, and
-    ``peers`` those who have a link to it.
+    not ended, ``leases`` the proxies that they hold. ``refusals`` are the last that it knows of,
+    and ``peers`` those who have a link to it.
     """
 
     worker: str
