@@ -117,15 +117,15 @@ def takes_workers(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def survey_workers(command: str, asking: Asking) -> Survey:
     """Return what all workers say now; end the command where it is not clear where to look."""
+    return asyncio.run(_survey(command, asking))
+
+
+async def _survey(command: str, asking: Asking) -> Survey:
+    loop = asyncio.get_running_loop()
     try:
         source = None if asking.discovery is None else source_of(asking.discovery)
     except (ValueError, PermissionError, ModuleNotFoundError) as wrong:
         raise CommandEnded(command, str(wrong), USAGE) from None
-    return asyncio.run(_survey(asking, source))
-
-
-async def _survey(asking: Asking, source: MemberSource | None) -> Survey:
-    loop = asyncio.get_running_loop()
     until = loop.time() + _SHARE * SECONDS
     pools, problems = read_pools()
     asked: dict[str, asyncio.Task[SurveyedWorker]] = {}
@@ -217,5 +217,5 @@ async def _ask_worker(
     except (CatenaError, OSError, ValueError) as error:
         text = error.text() if isinstance(error, CatenaError) else str(error)
         return surveyed._replace(state="unreachable", error=printable(text, 500))
-    error = "" if surveyed.known is None else surveyed.known.error
-    return surveyed._replace(state=status.state, status=status, error=error)
+    why = "" if surveyed.known is None else surveyed.known.error
+    return surveyed._replace(state=status.state, status=status, error=why)

@@ -66,14 +66,14 @@ class PoolRecord:
             remove_record(path)
 
     def _describe_pool(self) -> RecordedPool:
-        trust = self._proxy.trust
+        trust, mark = self._proxy.trust, self._mark
         members = [_describe_member(one, trust) for one in self._proxy.members]
         unreached = [_describe_record(*pair, trust) for pair in self._list_unreached()]
         return RecordedPool(
             id=self._proxy.id.hex(),
             pid=self._pid,
             name=trust.pool,
-            process=None if self._mark is None else tuple(self._mark),
+            process=None if mark is None else (mark.pid, mark.started, mark.place),
             version=versions.SOFTWARE,
             protocol=versions.PROTOCOL,
             capabilities=versions.CAPABILITIES,
