@@ -27,11 +27,15 @@ class PeerRefused(CatenaError):
     pid: int = 0
     reason: str = ""
 
+    @property
+    def cause(self) -> str:
+        """Why it was refused, in words."""
+        return self.reason or _STRANGER
+
     def text(self) -> str:
         """The sentence that the facts make."""
         process = f" (process {self.pid})" if self.pid else ""
-        why = self.reason or _STRANGER
-        return f"{self.peer!r}{process}{_REFUSED}{why}"
+        return f"{self.peer!r}{process}{_REFUSED}{self.cause}"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -5,27 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from catena.wire import versions
+from catena.wire.lost import LOST
 from tests.compat.table import PAIRS, Row, read_table
 
 __all__ = ["PAGE", "page"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "versions.md"
 
-CAPABILITIES = {
-    versions.DELTA: ("0.1.0", "Each message carries all variables of the chain."),
-    versions.NAMES: ("0.1.0", "Each call carries all variables of its chain."),
-    versions.PINGS: ("0.2.0", "A worker that does not answer is not suspect."),
-    versions.SLOTS: ("0.2.0", "A worker does not count slots: it takes every call at once."),
-    versions.TAGS: ("0.2.0", "A worker has only the tags that the pool has found for it."),
-    versions.MEMBERS: (
-        "0.2.0",
-        "A worker learns of changes in its pool with the next call, at most 64 times on a link.",
-    ),
-    versions.KILL_AFTER: ("0.2.0", "No worker is killed because of `kill_after`."),
-    versions.CARRIED: ("0.2.0", "Carried variables are not bound on a worker."),
-    versions.PLAIN: ("0.2.0", "Plain functions are refused with a SerializationError."),
-}
-"""By name: since when there is one, and what is missing without it."""
+SINCE = {versions.DELTA: "0.1.0", versions.NAMES: "0.1.0"}
+"""The first release with a capability, by name, where it is not 0.2.0."""
 
 HEAD = """\
 # Versions that work together
@@ -98,7 +86,8 @@ def page() -> str:
     return HEAD.format(
         protocol=versions.PROTOCOL,
         capabilities="\n".join(
-            f"| `{name}` | {since} | {without} |" for name, (since, without) in CAPABILITIES.items()
+            f"| `{name}` | {SINCE.get(name, '0.2.0')} | {lost[0].upper()}{lost[1:]}. |"
+            for name, lost in LOST.items()
         ),
         pairs=" | ".join(one[0].upper() + one[1:] for one in PAIRS.values()),
         lines="|".join("---" for _ in PAIRS),

@@ -76,7 +76,12 @@ class Worker:
     """A worker of a release, at ``address``, while it runs."""
 
     def __init__(
-        self, release: Release, name: str, folder: Path, extra: Mapping[str, str] | None = None
+        self,
+        release: Release,
+        name: str,
+        folder: Path,
+        extra: Mapping[str, str] | None = None,
+        secret: bytes = SECRET,
     ) -> None:
         self.release = release
         self.name = name
@@ -91,7 +96,7 @@ class Worker:
                 stderr=output,
                 env=environment_of(release, CATENA_WORKER_ID=name, **(extra or {})),
             )
-        facts = _facts_of(release, name, folder / f"{name}.sock")
+        facts = _facts_of(release, name, folder / f"{name}.sock", secret)
         self._control.sendall(json.dumps(facts).encode() + b"\n")
 
     @property
@@ -120,13 +125,19 @@ class Worker:
 
 @contextmanager
 def workers_of(
-    releases: Iterable[Release], folder: Path, extra: Mapping[str, str] | None = None
+    releases: Iterable[Release],
+    folder: Path,
+    extra: Mapping[str, str] | None = None,
+    secret: bytes = SECRET,
 ) -> Generator[list[Member]]:
-    """Run workers of releases, ``w0`` and so on; yield their names and addresses."""
+    """Run workers of releases, ``w0`` and so on; yield their names and addresses.
+
+    Without a secret, pools can find them.
+    """
     workers: list[Worker] = []
     try:
         for at, release in enumerate(releases):
-            workers.append(Worker(release, f"w{at}", folder, extra))
+            workers.append(Worker(release, f"w{at}", folder, extra, secret))
         for worker in workers:
             worker.await_ready()
         yield [one.member for one in workers]
@@ -162,7 +173,7 @@ def environment_of(release: Release, **extra: str) -> dict[str, str]:
     }
 
 
-def _facts_of(release: Release, name: str, path: Path) -> dict[str, Any]:
+def _facts_of(release: Release, name: str, path: Path, secret: bytes) -> dict[str, Any]:
     """Return what the worker of a pool is told."""
     return {
         "worker": name,
@@ -181,6 +192,6 @@ def _facts_of(release: Release, name: str, path: Path) -> dict[str, Any]:
         "refuse": None,
         "beat": 1.0,
         "records": None,
-        "secret": SECRET.hex(),
+        "secret": secret.hex(),
         "trust": NO_TRUST.as_facts(),
     }

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from catena.wire import versions
 from tests.compat import page
 from tests.compat.newer import find_newer, find_used, read_messages
 from tests.compat.peers import SECRET, Release, find_release, run_caller, this_source, workers_of
@@ -153,7 +152,6 @@ def test_a_cell_that_has_become_intact_is_found() -> None:
 def test_the_page_shows_the_table() -> None:
     """docs/reference/versions.md is what `python -m tests.compat.page` writes."""
     assert page.PAGE.read_text("utf-8") == page.page()
-    assert list(page.CAPABILITIES) == list(versions.CAPABILITIES)
 
 
 # ---- emulation

@@ -90,6 +90,9 @@ LATE = {
     ("catena.pool.announcing", "catena.discovery"),  # where it is asked for
     ("catena.pool.announcing", "catena.discovery.lan"),  # it needs an extra
     ("catena.pool.arguments", "catena.discovery"),
+    ("catena.pool.pool_record", "catena.discovery.processes"),  # a worker needs none of it
+    ("catena.pool.record_folder", "catena.discovery.processes"),
+    ("catena.pool.record_folder", "catena.discovery.records"),
     ("catena.pool.running", "catena.discovery"),
     ("catena.pool.worker_main", "uvloop"),  # an extra
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when it is asked for

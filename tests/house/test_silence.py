@@ -12,6 +12,7 @@ import pytest
 from catena import events, telemetry
 from catena.events import bus
 from catena.events.bus import Event, Operation, observe, subscribe
+from catena.events.kept import KINDS as KEPT
 from catena.telemetry.catalog import CATALOG
 from tests.house.imports import modules
 from tests.support import Looking, run
@@ -25,8 +26,8 @@ KINDS = [
 FACTS = [kind for kind in KINDS if not issubclass(kind, Operation)]
 OPERATIONS = [kind for kind in KINDS if issubclass(kind, Operation)]
 NAMES = {kind.__name__ for kind in KINDS}
-ALWAYS = {row.event for row in CATALOG if any(log.always for log in row.logs)}
-"""Only a log record reports these: they are rare, and somebody always listens."""
+ALWAYS = {*KEPT, *(row.event for row in CATALOG if any(log.always for log in row.logs))}
+"""Somebody always listens to these, which are rare: a log record reports them, or they are kept."""
 
 # Announced by the story itself, where no code of ours asks whether somebody listens.
 ANNOUNCED = {

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from catena.errors import ProtocolError
+from catena.events.kept import Refusal
 from catena.wire import status
-from catena.wire.status import StopAnswer, WorkerStatus
+from catena.wire.status import LinkedPeer, StopAnswer, WorkerStatus
 
 EMPTY = WorkerStatus("", "", "unknown", 0, 0.0, (0, 0), "")
 FULL = WorkerStatus(
@@ -27,6 +28,14 @@ FULL = WorkerStatus(
     calls=2**32 - 1,
     leases=3,
     links=512,
+    refusals=(
+        Refusal("CallRefused", "", "caller", "a call of x: busy", 2**40, 12.5),
+        Refusal("PeerAccessRefused", "w2", "", "größer", 1, 0.0),
+    ),
+    peers=(
+        LinkedPeer("parent-7", 7, (1, 0), "0.1.0", ("delta",), fields=True),
+        LinkedPeer("", 0, (0, 0), ""),
+    ),
 )
 
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "collect": "Receive telemetry (OTLP) and write it to a file.",
     "certs": "Make certificates for development, and check them.",
     "worker": "Run one worker, for pools that find it.",
+    "workers": "List all workers, and what they are doing.",
+    "doctor": "Say what keeps processes from working together.",
     "status": "Show what a worker is doing.",
     "stop": "Stop a worker when it has finished its calls.",
     "explain": "Print cause and remedy of an error, such as NoPool.",

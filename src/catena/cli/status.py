@@ -38,6 +38,9 @@ def command(*, as_json: bool, **worker: Any) -> None:
 def as_facts(status: WorkerStatus) -> dict[str, Any]:
     """Return a status as the fields of the JSON object."""
     facts = status._asdict()
+    for name in ("refusals", "peers"):
+        # What `catena doctor` makes of them is of more use.
+        del facts[name]
     renamed = {"schema": _SCHEMA, "id": facts.pop("worker"), "version": facts.pop("software")}
     facts["protocol"] = ".".join(map(str, status.protocol))
     facts["seconds"] = round(status.seconds, 3)

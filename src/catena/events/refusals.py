@@ -60,19 +60,21 @@ class FactoryDisplaced(Event):
 
 @dataclass(frozen=True, slots=True)
 class PeerVersionRefused(Event):
-    """A peer of another major version was turned away."""
+    """A peer of another major version was turned away; ``peer`` is what it has called itself."""
 
     error: VersionRefused
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerAccessRefused(Event):
     """One end of a link refused the other: for its name, its secret, or what it did before hello.
 
-    Each end that learns it announces it.
+    Each end that learns it announces it. ``by`` is the other end where that has refused this one.
     """
 
     error: PeerRefused
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,15 @@ _EVENTS: tuple[tuple[type[CatenaError], Any], ...] = (
 )
 
 
-def announced(error: E) -> E:
-    """Announce an error where it is raised, and return it to be raised: once for each."""
+def announced(error: E, **facts: str) -> E:
+    """Announce an error where it is raised, and return it to be raised: once for each.
+
+    ``facts`` are further fields of its event.
+    """
     for kind, event in _EVENTS:
         if isinstance(error, kind):
             if event.listeners:
-                announce(event(error))
+                announce(event(error, **facts))
             break
     return error
 

@@ -23,14 +23,21 @@ _TOO_OLD = "the worker there is of a version before 0.2, which answers no operat
 _SILENT = "the worker has not answered within %g s"
 
 
-async def ask_status(worker: Destination) -> WorkerStatus:
-    """Return the status of a worker.
+class WorkerTooOld(ConnectionError):
+    """The worker is of a version before 0.2, which answers no operators."""
 
-    Raises ConnectionError where it cannot be reached, TimeoutError where it does not answer in
-    time, PeerRefused where it refuses who asks or cannot prove its name, CredentialsError,
-    ProtocolError, and ValueError for what is no target.
+    def __init__(self) -> None:
+        super().__init__(_TOO_OLD)
+
+
+async def ask_status(worker: Destination, seconds: float = ANSWER_SECONDS) -> WorkerStatus:
+    """Return the status of a worker, which may take so many seconds to answer.
+
+    Raises ConnectionError where it cannot be reached, WorkerTooOld among them, TimeoutError where
+    it does not answer in time, PeerRefused where it refuses who asks or cannot prove its name,
+    CredentialsError, ProtocolError, and ValueError for what is no target.
     """
-    return status.decode_status(await _ask(worker, ASK, status.encode_ask()))
+    return status.decode_status(await _ask(worker, ASK, status.encode_ask(), seconds))
 
 
 async def ask_stop(worker: Destination, *, now: bool = False) -> StopAnswer:
@@ -38,29 +45,31 @@ async def ask_stop(worker: Destination, *, now: bool = False) -> StopAnswer:
     return status.decode_answer(await _ask(worker, STOP, status.encode_stop(now=now)))
 
 
-async def _ask(worker: Destination, method: str, request: bytes) -> bytes:
+async def _ask(
+    worker: Destination, method: str, request: bytes, seconds: float = ANSWER_SECONDS
+) -> bytes:
     channel = await worker.open_channel()
     try:
         call: Any = channel.unary_unary(
             method, request_serializer=bytes, response_deserializer=bytes
         )
-        answer: bytes = await call(request, timeout=ANSWER_SECONDS)
+        answer: bytes = await call(request, timeout=seconds)
     except aio.AioRpcError as error:
-        raise _find_error(worker, error) from None
+        raise _find_error(worker, error, seconds) from None
     finally:
         await channel.close(None)
     return answer
 
 
-def _find_error(worker: Destination, error: aio.AioRpcError) -> Exception:
+def _find_error(worker: Destination, error: aio.AioRpcError, seconds: float) -> Exception:
     details = error.details() or ""
     match error.code():
         case grpc.StatusCode.PERMISSION_DENIED:
-            return announced(refusal_from(details, "the operator"))
+            return announced(refusal_from(details, "the operator"), by=worker.target)
         case grpc.StatusCode.UNIMPLEMENTED:
-            return ConnectionError(_TOO_OLD)
+            return WorkerTooOld()
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return TimeoutError(_SILENT % ANSWER_SECONDS)
+            return TimeoutError(_SILENT % seconds)
         case code:
             text = f"{code.name.lower()}: {printable(details, 500)}"
             return worker.explain(ConnectionError(text))

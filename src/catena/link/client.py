@@ -46,7 +46,7 @@ async def _open_link(channel: aio.Channel, target: str, name: str, secret: bytes
     stream: Any = channel.stream_stream(
         METHOD, request_serializer=bytes, response_deserializer=bytes
     )
-    transport = _ClientTransport(channel, stream(), name)
+    transport = _ClientTransport(channel, stream(), name, target)
     link = Link(transport, name, address_of(target), secret)
     try:
         await link.exchange_hello(first=True)
@@ -59,8 +59,8 @@ async def _open_link(channel: aio.Channel, target: str, name: str, secret: bytes
 class _ClientTransport(GrpcTransport):
     """The client's end of one gRPC stream, and the channel that is its alone."""
 
-    def __init__(self, channel: aio.Channel, stream: Any, name: str) -> None:
-        super().__init__(stream, name)
+    def __init__(self, channel: aio.Channel, stream: Any, name: str, target: str) -> None:
+        super().__init__(stream, name, target)
         self._channel = channel
 
     async def close(self) -> None:

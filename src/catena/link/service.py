@@ -66,11 +66,12 @@ KEEPALIVE: list[tuple[str, Any]] = [
 
 
 class GrpcTransport:
-    """One end of a gRPC stream; ``name`` is who this process says it is."""
+    """One end of a gRPC stream; ``name`` is who this process says it is, ``peer`` who is there."""
 
-    def __init__(self, stream: Any, name: str) -> None:
+    def __init__(self, stream: Any, name: str, peer: str = "") -> None:
         self.stream = stream
         self._name = name
+        self._peer = peer
 
     async def write(self, message: bytes) -> None:
         """Send one message. Raises ConnectionError when the other side is gone, and PeerRefused.
@@ -102,5 +103,5 @@ class GrpcTransport:
         code: grpc.StatusCode = error.code()
         details = error.details() or ""
         if code is grpc.StatusCode.PERMISSION_DENIED:
-            return announced(refusal_from(details, self._name))
+            return announced(refusal_from(details, self._name), by=self._peer)
         return ConnectionError(f"{code.name.lower()}: {printable(details, 500)}")

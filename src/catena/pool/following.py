@@ -105,6 +105,10 @@ class Followers:
             cause = f"{found} of {many} workers were found within {seconds:g} s"
             raise_failures([WorkerStartError(worker="any", cause=cause)])
 
+    def list_unreached(self) -> list[tuple[MemberRecord, str]]:
+        """Return the records of workers that there was no link to when last tried, and why."""
+        return [pair for one in self._all for pair in one.unreached.items()]
+
     async def stop(self) -> None:
         """Follow no more; the members stay as they are."""
         await asyncio.gather(*(one.stop() for one in self._all))
@@ -136,6 +140,8 @@ class Follower:
         self._known: dict[MemberRecord, asyncio.Task[None]] = {}
         self._reported: set[MemberRecord] = set()
         self.members: set[Member] = set()
+        # Why there was no link when one was tried last.
+        self.unreached: dict[MemberRecord, str] = {}
         self._stopping = False
         self._failure: Exception | None = None
         self._changed = changed
@@ -178,6 +184,7 @@ class Follower:
     def _follow_records(self, records: frozenset[MemberRecord]) -> None:
         for record in [*self._known.keys() - records]:
             self._known.pop(record).cancel()
+            self.unreached.pop(record, None)
         for record in records - self._known.keys():
             self._known[record] = self._begin_task(self._keep(record))
 
@@ -201,11 +208,14 @@ class Follower:
             caller = await member.reach_worker()
         except (CatenaError, OSError) as error:
             _log.debug("no link to %s: %s", record.target, error)
+            if record in self._known:
+                self.unreached[record] = member.failure
             await member.close()
             return None
         except asyncio.CancelledError:
             await member.close()
             raise
+        self.unreached.pop(record, None)
         is_right = self._is_right(record, caller.worker)
         same = self._proxy.find_member(caller.worker) if is_right else None
         if not is_right or same is not None:

@@ -269,6 +269,7 @@ class WorkerPool(WorkerChanges):
         if wait:
             running.stop_blocking()
             return
+        running.remove_record()
         running.workers.ask_to_end()
         if not sys.is_finalizing():
             Thread(target=running.stop_blocking, name="catena-lost-pool").start()

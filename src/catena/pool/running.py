@@ -8,11 +8,13 @@ import secrets
 from contextlib import AsyncExitStack
 
 from catena.errors import WorkerStartError
-from catena.ids import new_id
+from catena.ids import MemberRecord, new_id
 from catena.members import Launcher, MemberSource
 from catena.pool.following import Follower, Followers
 from catena.pool.heartbeat import Heartbeat
 from catena.pool.output import OutputRelay
+from catena.pool.pool_record import PoolRecord
+from catena.pool.record_folder import read_pools
 from catena.pool.settings import Settings
 from catena.pool.silence import SilenceKeeper
 from catena.pool.upkeep import Upkeep
@@ -41,6 +43,7 @@ class RunningPool:
         self.upkeep: Upkeep | None = None
         self.followers: Followers | None = None
         self._launched: Follower | None = None
+        self._record: PoolRecord | None = None
         # What is followed, to be closed at the end.
         self._sources: list[MemberSource] = []
 
@@ -71,12 +74,22 @@ class RunningPool:
         self.upkeep = Upkeep(
             workers, proxy, settings.restarts, settings.recycling, settings.drain_timeout
         )
-        keeper = SilenceKeeper(workers.find)
-        watch = Watch(proxy.list_watched, keeper, settings.unresponsive_after)
-        upkeep = self.upkeep
-        heartbeat.on_beat = lambda: (watch.look(), upkeep.look_for_overtime())
+        await self._begin_beating(heartbeat, proxy, self.upkeep)
         await self._follow_others(proxy)
         return proxy
+
+    async def _begin_beating(self, heartbeat: Heartbeat, proxy: Proxy, upkeep: Upkeep) -> None:
+        """Have each beat look after the workers, and keep the record of the pool true."""
+        keeper = SilenceKeeper(self.workers.find)
+        watch = Watch(proxy.list_watched, keeper, self._settings.unresponsive_after)
+        # Reading them removes those of processes that are dead.
+        await asyncio.to_thread(read_pools)
+        record = self._record = PoolRecord(proxy, self._list_unreached)
+        record.look()
+        heartbeat.on_beat = lambda: (watch.look(), upkeep.look_for_overtime(), record.look())
+
+    def _list_unreached(self) -> list[tuple[MemberRecord, str]]:
+        return [] if self.followers is None else self.followers.list_unreached()
 
     async def _launch(self, launcher: Launcher, many: int) -> None:
         """Have so many workers launched. Raises what the launcher does, and WorkerStartError."""
@@ -138,9 +151,16 @@ class RunningPool:
                 stack.push_async_callback(self.upkeep.stop)
             if self.followers is not None:
                 stack.push_async_callback(self.followers.stop)
+            stack.callback(self.remove_record)
+
+    def remove_record(self) -> None:
+        """Take away the record by which commands find the pool."""
+        if self._record is not None:
+            self._record.remove()
 
     def stop_blocking(self) -> None:
         """End the workers where the pool's event loop has ended: this blocks the thread."""
+        self.remove_record()
         try:
             if self._launched is not None and self._settings.launcher is not None:
                 asyncio.run(_close_source(self._settings.launcher))

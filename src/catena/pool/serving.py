@@ -13,17 +13,22 @@ from catena.dispatch.worker.admission import Admission
 from catena.dispatch.worker.session import CallWatch
 from catena.dispatch.worker.sessions import Sessions
 from catena.dispatch.worker.slots import Slots
+from catena.escape import printable
+from catena.events.kept import list_refusals
 from catena.link.link import Link
 from catena.link.server import Server
 from catena.proxy.table import ProxyTable
 from catena.security.trust import NO_TRUST, Trust
 from catena.standing import copy_members, count_now, list_tags
 from catena.wire import versions
-from catena.wire.status import WorkerStatus
+from catena.wire.status import LinkedPeer, WorkerStatus
 
 _LOOK_SECONDS = 0.01
 """How often a worker that drains looks whether anybody calls it still."""
 
+
+CAPABILITY_LIMIT = 64
+"""The most capabilities of a peer that operators are shown."""
 
 _POOLS = "it belongs to a pool, which would start another one; `pool.drain` has it replaced"
 
@@ -99,6 +104,8 @@ class Service:
             calls=sum(one.open_calls for one in links),
             leases=count_now("leases").total(),
             links=len(links),
+            refusals=list_refusals(),
+            peers=tuple(_describe_peer(one) for one in links),
         )
 
     def begin_stop(self, who: str, *, now: bool) -> str:
@@ -155,3 +162,15 @@ class Service:
             one.cancelling() for one in asyncio.all_tasks() if one is not mine
         ):
             await asyncio.sleep(0.005)
+
+
+def _describe_peer(sessions: Sessions) -> LinkedPeer:
+    """Return who has a link to this worker."""
+    peer = sessions.link.peer
+    if peer is None:
+        return LinkedPeer("", 0, (0, 0), "")
+    known = tuple(printable(one, 64) for one in peer.capabilities[:CAPABILITY_LIMIT])
+    version = (peer.major, peer.minor)
+    return LinkedPeer(
+        peer.peer, peer.pid, version, peer.software, known, fields=sessions.reads_fields
+    )

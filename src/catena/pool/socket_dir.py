@@ -41,7 +41,7 @@ class SocketDirectory:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_choose_base()))
-        _check_private(self.path)
+        check_private(self.path)
         # What cleans temporary files by age passes over a directory that is locked itself.
         self._locks = [_take_lock(self.path, os.O_RDONLY)]
         # Locked before it bears the name by which others look for it.
@@ -89,7 +89,7 @@ def _choose_base() -> Path:
         # gRPC's client takes a comma for the end of a path, however it is written.
         if "," in str(base):
             continue
-        weak = _find_weak(base)
+        weak = find_weak(base)
         if weak is None:
             return base
         refused.append(f"{weak} may be changed by other users")
@@ -104,7 +104,7 @@ def _list_bases() -> list[Path]:
     return list(dict.fromkeys(path.resolve() for path in found if path.is_dir()))
 
 
-def _find_weak(base: Path) -> Path | None:
+def find_weak(base: Path) -> Path | None:
     """Return the first directory on the way to a base in which another user may replace the next.
 
     Each has to be owned by the superuser or this user, and writable by nobody else unless its
@@ -118,7 +118,7 @@ def _find_weak(base: Path) -> Path | None:
     return None
 
 
-def _check_private(path: Path) -> None:
+def check_private(path: Path) -> None:
     """Refuse a directory that somebody else could enter. Raises PermissionError."""
     facts = path.lstat()
     private = stat.S_ISDIR(facts.st_mode) and stat.S_IMODE(facts.st_mode) & 0o077 == 0

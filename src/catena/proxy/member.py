@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from catena.dispatch.caller.connection import WorkerConnection
 from catena.errors import CatenaError, CredentialsError, PeerRefused, VersionRefused
+from catena.escape import printable
 from catena.link.client import connect
 from catena.link.link import Link
 from catena.proxy.breaker import Breaker
@@ -23,11 +24,13 @@ from catena.tags import read_tags
 from catena.wire import codec
 from catena.wire.codec import MemberFacts
 from catena.wire.versions import MEMBERS, TAGS
+from catena.wording import class_name
 
 State = Literal["ready", "suspect", "draining", "gone"]
 """Whether a worker gets calls: a suspect one gets them only while no other is ready."""
 
 
+_TEXT_LIMIT = 500
 _LOOK_SECONDS = 0.01
 """How often it is looked whether a worker that drains has answered its calls."""
 
@@ -72,6 +75,8 @@ class Member:
         elif watched:
             self.exit = asyncio.get_running_loop().create_future()
         self._answers = 0
+        # Why the last link could not be made, empty where it was.
+        self.failure = ""
         self._state: State = "ready"
         self._changed = changed
         self._proxy = proxy
@@ -181,12 +186,13 @@ class Member:
             self._breaker.note_failure()
         try:
             link = await self._connect(proxy.trust)
-        except CredentialsError:
-            # That is no fault of the worker.
+        except (CatenaError, OSError) as error:
+            self.failure = printable(str(error) or class_name(error), _TEXT_LIMIT)
+            if not isinstance(error, CredentialsError):
+                # That would be no fault of the worker.
+                self._breaker.note_failure()
             raise
-        except (CatenaError, OSError):
-            self._breaker.note_failure()
-            raise
+        self.failure = ""
         if self.caller is None or self.caller.link.heard_at:
             self._breaker.note_success()
         way = (proxy.id, proxy.encoded)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, cast
 from google.protobuf.message import DecodeError
 
 from catena.errors import ProtocolError
+from catena.events.kept import Refusal
 from catena.wire.v1 import catena_pb2 as pb
 
 State = Literal["unknown", "ready", "draining"]
@@ -18,12 +19,27 @@ _NUMBERS = ("slots", "slots_taken", "calls", "leases", "links")
 _SAME = ("worker", "address", "pid", "seconds", "software", *_NUMBERS)
 
 
+class LinkedPeer(NamedTuple):
+    """A process that has a link to a worker, as it has said hello.
+
+    ``fields`` says that it has sent the way to its pool in the deprecated fields of a Task.
+    """
+
+    name: str
+    pid: int
+    protocol: tuple[int, int]
+    software: str
+    capabilities: tuple[str, ...] = ()
+    fields: bool = False
+
+
 class WorkerStatus(NamedTuple):
     """What a worker is, and what it does at this moment.
 
     ``address`` is where it listens, and ``seconds`` for how long it has. ``state`` says whether it
     takes calls; a state that only later versions know is ``unknown``. ``calls`` are those that have
-    not ended, ``leases`` the proxies that they hold.
+    not ended, ``leases`` the proxies that they hold. ``refusals`` are the last that it knows of,
+    and ``peers`` those who have a link to it.
     """
 
     worker: str
@@ -40,6 +56,8 @@ class WorkerStatus(NamedTuple):
     calls: int = 0
     leases: int = 0
     links: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    peers: tuple[LinkedPeer, ...] = ()
 
 
 class StopAnswer(NamedTuple):
@@ -102,7 +120,22 @@ def _write_status(status: WorkerStatus) -> pb.Status:
         setattr(message, name, getattr(status, name))
     message.capabilities.extend(status.capabilities)
     message.tags.extend(status.tags)
+    message.refusals.extend(pb.Refusal(**one._asdict()) for one in status.refusals)
+    message.peers.extend(map(_write_peer, status.peers))
     return message
+
+
+def _write_peer(peer: LinkedPeer) -> pb.Peer:
+    major, minor = peer.protocol
+    return pb.Peer(
+        name=peer.name,
+        pid=peer.pid,
+        major=major,
+        minor=minor,
+        software=peer.software,
+        capabilities=peer.capabilities,
+        fields=peer.fields,
+    )
 
 
 def _read_status(message: pb.Status) -> WorkerStatus:
@@ -112,5 +145,22 @@ def _read_status(message: pb.Status) -> WorkerStatus:
         protocol=(message.major, message.minor),
         capabilities=tuple(message.capabilities),
         tags=tuple(message.tags),
+        refusals=tuple(map(_read_refusal, message.refusals)),
+        peers=tuple(map(_read_peer, message.peers)),
         **{name: getattr(message, name) for name in _SAME},
+    )
+
+
+def _read_refusal(message: pb.Refusal) -> Refusal:
+    return Refusal(**{name: getattr(message, name) for name in Refusal._fields})
+
+
+def _read_peer(message: pb.Peer) -> LinkedPeer:
+    return LinkedPeer(
+        message.name,
+        message.pid,
+        (message.major, message.minor),
+        message.software,
+        tuple(message.capabilities),
+        message.fields,
     )

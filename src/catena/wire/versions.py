@@ -122,7 +122,8 @@ def agree_on_capabilities(theirs: Hello, secret: bytes = b"") -> frozenset[str]:
     not know the secret.
     """
     if theirs.major != MAJOR:
-        raise announced(VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}"))
+        refused = VersionRefused(local=PROTOCOL, remote=f"{theirs.major}.{theirs.minor}")
+        raise announced(refused, peer=printable(theirs.peer))
     if not hmac.compare_digest(theirs.secret, secret):
         raise announced(PeerRefused(peer=printable(theirs.peer), pid=theirs.pid))
     return frozenset(CAPABILITIES) & frozenset(theirs.capabilities)

@@ -233,7 +233,9 @@ def _note_refusal(call: Call, frame: Nack, busy: dict[str, str]) -> None:
             )
         )
     if frame.code is NackCode.FORBIDDEN:
-        raise announced(refusal_from(frame.text, call.connection.link.name))
+        raise announced(
+            refusal_from(frame.text, call.connection.link.name), by=call.connection.worker
+        )
     if frame.code is NackCode.BUSY and not frame.slots:
         busy[call.connection.worker] = printable(frame.text)
 

@@ -120,6 +120,11 @@ class Sessions(ServedLink):
         """How many calls are open."""
         return len(self.open_sessions)
 
+    @property
+    def reads_fields(self) -> bool:
+        """Whether the way to a pool has come in the deprecated fields of a Task."""
+        return any(self._contexts)
+
     def list_running(self) -> list[Session]:
         """Return the calls that have been accepted and have no last answer; from any thread."""
         # The dictionary's values at once: the loop's thread may open calls meanwhile.

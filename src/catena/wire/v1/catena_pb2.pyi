@@ -26,7 +26,7 @@ class StopReply(_message.Message):
     def __init__(self, refusal: _Optional[str] = ..., status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("worker", "address", "state", "pid", "seconds", "major", "minor", "software", "capabilities", "tags", "slots", "slots_taken", "calls", "leases", "links")
+    __slots__ = ("worker", "address", "state", "pid", "seconds", "major", "minor", "software", "capabilities", "tags", "slots", "slots_taken", "calls", "leases", "links", "refusals", "peers")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Status.State]
@@ -50,6 +50,8 @@ class Status(_message.Message):
     CALLS_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
     worker: str
     address: str
     state: Status.State
@@ -65,7 +67,43 @@ class Status(_message.Message):
     calls: int
     leases: int
     links: int
-    def __init__(self, worker: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[_Union[Status.State, str]] = ..., pid: _Optional[int] = ..., seconds: _Optional[float] = ..., major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., slots_taken: _Optional[int] = ..., calls: _Optional[int] = ..., leases: _Optional[int] = ..., links: _Optional[int] = ...) -> None: ...
+    refusals: _containers.RepeatedCompositeFieldContainer[Refusal]
+    peers: _containers.RepeatedCompositeFieldContainer[Peer]
+    def __init__(self, worker: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[_Union[Status.State, str]] = ..., pid: _Optional[int] = ..., seconds: _Optional[float] = ..., major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., slots_taken: _Optional[int] = ..., calls: _Optional[int] = ..., leases: _Optional[int] = ..., links: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[Peer, _Mapping]]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("kind", "by", "whom", "reason", "times", "at")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WHOM_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    by: str
+    whom: str
+    reason: str
+    times: int
+    at: float
+    def __init__(self, kind: _Optional[str] = ..., by: _Optional[str] = ..., whom: _Optional[str] = ..., reason: _Optional[str] = ..., times: _Optional[int] = ..., at: _Optional[float] = ...) -> None: ...
+
+class Peer(_message.Message):
+    __slots__ = ("name", "pid", "major", "minor", "software", "capabilities", "fields")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    MAJOR_FIELD_NUMBER: _ClassVar[int]
+    MINOR_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pid: int
+    major: int
+    minor: int
+    software: str
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    fields: bool
+    def __init__(self, name: _Optional[str] = ..., pid: _Optional[int] = ..., major: _Optional[int] = ..., minor: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., fields: bool = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("frames", "acks", "sent_at_ns")
