@@ -1,8 +1,8 @@
 """Catena: await a routine in another process, and its context comes back.
 
-``dir(catena)`` shows the public names and nothing else. The submodules ``asgi``, ``collect``,
-``discovery``, ``engines``, ``events``, ``logging``, ``telemetry`` and ``testing`` are public, too,
-and loaded when they are first used.
+``dir(catena)`` shows the public names and nothing else. The submodules ``asgi``, ``background``,
+``collect``, ``discovery``, ``engines``, ``events``, ``logging``, ``telemetry`` and ``testing`` are
+public, too, and loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -37,12 +37,17 @@ from catena.errors import (
     ForkRefused,
     NoFittingWorker,
     NoPool,
+    NoQueue,
     PeerRefused,
     ProtocolError,
+    QueueUnreachable,
     RemoteError,
     SerializationError,
     SerializationWarning,
+    SnapshotError,
+    TaskCancelled,
     TaskFactoryDisplaced,
+    TaskRefused,
     VersionRefused,
     WorkerLost,
     WorkerStartError,
@@ -69,17 +74,22 @@ __all__ = [
     "ForkedPool",
     "NoFittingWorker",
     "NoPool",
+    "NoQueue",
     "PeerRefused",
     "PlainRoutine",
     "ProtocolError",
+    "QueueUnreachable",
     "RemoteError",
     "Retry",
     "Routine",
     "RuntimeContext",
     "SerializationError",
     "SerializationWarning",
+    "SnapshotError",
     "Statistics",
+    "TaskCancelled",
     "TaskFactoryDisplaced",
+    "TaskRefused",
     "Token",
     "VersionRefused",
     "WorkerLost",
@@ -100,6 +110,7 @@ __all__ = [
 
 _SUBMODULES = (
     "asgi",
+    "background",
     "collect",
     "discovery",
     "engines",

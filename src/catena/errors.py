@@ -25,6 +25,11 @@
         ProtocolError               the peer sent what the grammar does not allow
         RemoteError                 stands in for a remote exception that could not be rebuilt
         AddressRefused              an address at which one cannot, or should not, listen
+        NoQueue                     a routine was submitted where no queue is bound
+        QueueUnreachable            the store of a queue did not answer; also a ConnectionError
+        TaskRefused                 a routine cannot become a background task
+        TaskCancelled               the result of a task was asked for that was cancelled
+        SnapshotError               the context of a background task cannot be mounted
     Warning
       CatenaWarning
         SerializationWarning        one entry of a chain was left out
@@ -42,8 +47,15 @@ from typing import Any, Literal
 
 from catena.call_errors import BlockingRefused, NoFittingWorker
 from catena.escape import printable
-from catena.facts import INSTALL, CatenaError, Facts, install_command, numbers_of, show_task
-from catena.link_errors import CredentialsError, PeerRefused
+from catena.facts import INSTALL, CatenaError, Facts, install_command, show_task
+from catena.link_errors import AddressRefused, CredentialsError, PeerRefused, VersionRefused
+from catena.task_errors import (
+    NoQueue,
+    QueueUnreachable,
+    SnapshotError,
+    TaskCancelled,
+    TaskRefused,
+)
 
 __all__ = [
     "INSTALL",
@@ -62,12 +74,17 @@ __all__ = [
     "ForkedPool",
     "NoFittingWorker",
     "NoPool",
+    "NoQueue",
     "PeerRefused",
     "ProtocolError",
+    "QueueUnreachable",
     "RemoteError",
     "SerializationError",
     "SerializationWarning",
+    "SnapshotError",
+    "TaskCancelled",
     "TaskFactoryDisplaced",
+    "TaskRefused",
     "VersionRefused",
     "WorkerLost",
     "WorkerStartError",
@@ -325,19 +342,6 @@ class WorkerStartError(CatenaError):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class VersionRefused(CatenaError):
-    """The peer speaks another major version of the protocol; both versions are attributes."""
-
-    local: str
-    remote: str
-
-    def text(self) -> str:
-        side = "remote" if numbers_of(self.remote) < numbers_of(self.local) else "local"
-        both = f"protocol {self.local} here and {self.remote} there"
-        return f"{both} do not work together; upgrade the {side} side"
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class ProtocolError(CatenaError):
     """The peer sent a ``frame`` that may not follow the frame ``after``, or broke a limit."""
 
@@ -363,17 +367,6 @@ class RemoteError(CatenaError):
 
     def text(self) -> str:
         return f"{self.type_name}: {self.message} (could not be rebuilt here: {self.step})"
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class AddressRefused(CatenaError):
-    """The receiver cannot, or should not, listen at ``address``; ``cause`` says why."""
-
-    address: str
-    cause: str
-
-    def text(self) -> str:
-        return f"cannot listen at {self.address}: {self.cause}"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from catena.escape import printable
-from catena.facts import OURS, CatenaError
+from catena.facts import OURS, CatenaError, numbers_of
 
 _REFUSED = " was refused: "
 _STRANGER = "it does not know this pool's secret, so it was not started by this pool"
@@ -63,3 +63,33 @@ def refusal_from(text: str, here: str) -> PeerRefused:
     peer, found, reason = printable(text, _TEXT_LIMIT).partition(_REFUSED)
     who = peer.strip("'") if found else here
     return PeerRefused(peer=who, reason=reason if found else peer)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class VersionRefused(CatenaError):
+    """The peer speaks another major version of the protocol; both versions are attributes."""
+
+    __module__ = OURS
+
+    local: str
+    remote: str
+
+    def text(self) -> str:
+        """The sentence that the facts make."""
+        side = "remote" if numbers_of(self.remote) < numbers_of(self.local) else "local"
+        both = f"protocol {self.local} here and {self.remote} there"
+        return f"{both} do not work together; upgrade the {side} side"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class AddressRefused(CatenaError):
+    """The receiver cannot, or should not, listen at ``address``; ``cause`` says why."""
+
+    __module__ = OURS
+
+    address: str
+    cause: str
+
+    def text(self) -> str:
+        """The sentence that the facts make."""
+        return f"cannot listen at {self.address}: {self.cause}"

@@ -58,6 +58,13 @@ from catena.events.refusals import (
     announce_unhandled_contention,
     announced,
 )
+from catena.events.tasks import (
+    SnapshotRefused,
+    TaskRun,
+    TaskSubmission,
+    ValueExpired,
+    WorkerWithoutContext,
+)
 
 __all__ = [
     "Attempt",
@@ -93,9 +100,13 @@ __all__ = [
     "RoutineOverran",
     "SerializationFailed",
     "ServedCall",
+    "SnapshotRefused",
     "Submission",
+    "TaskRun",
+    "TaskSubmission",
     "TokenReset",
     "Unmounted",
+    "ValueExpired",
     "WorkerExited",
     "WorkerGivenUp",
     "WorkerJoined",
@@ -104,6 +115,7 @@ __all__ = [
     "WorkerReplaced",
     "WorkerStarted",
     "WorkerSuspected",
+    "WorkerWithoutContext",
     "announce_unhandled_contention",
     "announced",
 ]
