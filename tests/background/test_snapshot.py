@@ -319,9 +319,7 @@ def test_an_expired_value_is_not_mounted() -> None:
         del persisted[token.key]
 
     assert seen == ("ada", "none")
-    assert record.of(ValueExpired) == [
-        ValueExpired(token.key, "k", "f")
-    ]
+    assert record.of(ValueExpired) == [ValueExpired(token.key, "k", "f")]
 
 
 def test_a_refused_snapshot_says_what_follows() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from datetime import datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.method import Method
+from catena.dispatch.queueing import Submits, TaskHandle, TaskQueue
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -66,13 +68,30 @@ class PlainRoutine(Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process, and blocks."""
         ...
 
+    @overload
     def on(
         self, pool: HasDispatcher | None = None, /, *, tags: Iterable[str] | None = None
-    ) -> Calls[P, Coroutine[Any, Any, R_co]]:
+    ) -> Calls[P, Coroutine[Any, Any, R_co]]: ...
+    @overload
+    def on(
+        self,
+        queue: TaskQueue | None = None,
+        /,
+        *,
+        when: datetime | timedelta | None = None,
+        key: str | None = None,
+        replace: bool = False,
+    ) -> Submits[P, Coroutine[Any, Any, R_co]]: ...
+    def on(self, *given: Any, **asked: Any) -> Any:
         """Return the routine as a function whose calls go to this pool, or to workers with tags.
 
-        As the ``on`` of a ``Routine`` does.
+        With what concerns a queue, return what is submitted there. As the ``on`` of a ``Routine``
+        does.
         """
+        ...
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, TaskHandle[R_co]]:
+        """Have it run as a background task, as a routine's ``submit`` does."""
         ...
 
     def blocking(self, *args: P.args, **kwargs: P.kwargs) -> R_co:

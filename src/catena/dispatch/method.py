@@ -77,7 +77,7 @@ _function_of = cast("Any", Method).__dict__["_function"].__get__
 class Bound(partial[Any]):
     """A routine bound to an instance; a partial, because those are made and called without Python.
 
-    It answers as the bound method does, except that ``local`` and ``blocking`` are bound, too.
+    It answers as the bound method does, but ``local``, ``blocking`` and ``submit`` are bound, too.
     """
 
     __slots__ = ()
@@ -90,7 +90,7 @@ class Bound(partial[Any]):
         if name in _PARTIAL:
             return super().__getattribute__(name)
         method = _method_of(self)
-        if name in ("local", "blocking"):
+        if name in ("local", "blocking", "submit"):
             return MethodType(getattr(method, name), method.__self__)
         if name == "on":
             return partial(_route_method, method)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
 from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -21,6 +22,14 @@ from catena.dispatch.dispatcher import Dispatcher
 from catena.dispatch.kinds import MYPY, Calls, HasDispatcher, PlainRoutine, check_function
 from catena.dispatch.method import Method, in_class
 from catena.dispatch.open_pools import Finder, apply_scope, find_dispatcher, find_fitting
+from catena.dispatch.queueing import (
+    Submits,
+    TaskHandle,
+    TaskQueue,
+    is_queued,
+    make_submitter,
+    submit_routine,
+)
 from catena.dispatch.retry import Retry, checked_retry
 from catena.dispatch.stub import mark_async, stub_of
 from catena.tags import NO_TAGS, checked_tags
@@ -45,15 +54,43 @@ class Routine(Calls[P, R_co], Protocol[P, R_co]):
         """The undecorated function: calling it runs the body in this process."""
         ...
 
+    @overload
     def on(
         self, pool: HasDispatcher | None = None, /, *, tags: Iterable[str] | None = None
-    ) -> Calls[P, R_co]:
+    ) -> Calls[P, R_co]: ...
+    @overload
+    def on(
+        self,
+        queue: TaskQueue | None = None,
+        /,
+        *,
+        when: datetime | timedelta | None = None,
+        key: str | None = None,
+        replace: bool = False,
+    ) -> Submits[P, R_co]: ...
+    def on(self, *given: Any, **asked: Any) -> Any:
         """Return the routine as a function whose calls go to this pool, whatever is bound.
 
         With ``tags`` they go to workers that have all of these: of this pool, or without one of
         that which is bound where the call is made. A call raises NoFittingWorker where there is no
         such worker, and none is expected. Raises NoPool when the pool is not open, TypeError
         without both, and TypeError or ValueError for what can be no tags.
+
+        With a queue in the place of the pool, or with ``when``, ``key`` or ``replace``, it is what
+        is submitted there as a background task, by ``submit``: due at a time or after a while,
+        under a key, in the place of the task that has this key. Raises TypeError and ValueError for
+        arguments that say no such thing.
+        """
+        ...
+
+    def submit(
+        self: Routine[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, TaskHandle[T]]:
+        """Have the routine run as a background task, in the context of the caller.
+
+        It is awaited, and returns the task's handle once the queue that is bound, or else the
+        process's default one, has added it. Raises NoQueue, TaskRefused, QueueUnreachable, and what
+        a capture raises.
         """
         ...
 
@@ -207,8 +244,11 @@ def _make_run(declared: Declaration, find: Finder = find_dispatcher) -> Callable
 def _route_calls(declared: Declaration, *given: Any, **asked: Any) -> Callable[..., Any]:
     """Return the routine as a function whose calls go to one pool, or to some of the workers.
 
-    Raises NoPool, TypeError and ValueError.
+    With what concerns a queue, return what is submitted there. Raises NoPool, TypeError and
+    ValueError.
     """
+    if is_queued(given, asked):
+        return make_submitter(declared, *given, **asked)
     find = _make_finder(*given, **asked)
     call: Any = _check_and_run(declared, _make_run(declared, find))
     functools.update_wrapper(call, declared.function)
@@ -246,6 +286,7 @@ def dress_wrapper(declared: Declaration) -> None:
     declared.wrapper.local = function
     declared.wrapper.on = functools.partial(_route_calls, declared)
     declared.wrapper.blocking = _make_blocking(declared)
+    declared.wrapper.submit = functools.partial(submit_routine, declared)
     if inspect.isfunction(function):
         declared.check = stub_of(function)
     if not declared.stream:

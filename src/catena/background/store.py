@@ -1,0 +1,163 @@
+"""The store: where a snapshot is kept beside its task. Another engine needs another one of these.
+
+It has two calls: a snapshot is saved before its task is added, and loaded before the task runs.
+``DocketStore`` keeps it in the engine's Redis, under a key of its own for each submission, so that
+nobody's snapshot is ever written over. The id of the submission goes along with the task; a task
+that repeats itself loses it, so for such a one the store keeps which submission has run last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Protocol
+
+from catena.background.docket_loading import Docket, RedisError
+from catena.background.snapshot import TaskContextSnapshot
+from catena.errors import QueueUnreachable
+from catena.wording import reason
+
+ANSWER_SECONDS = 10.0
+"""How long the store may take to answer."""
+
+_LOAD_REPEATED = """
+local submission, generation = ARGV[1], tonumber(ARGV[2])
+if submission == '' then
+    local kept = redis.call('GET', KEYS[1])
+    if not kept then
+        return {'', ''}
+    end
+    local last, found = string.match(kept, '^(%d+) (%x+)$')
+    if not last or (tonumber(last) ~= generation and tonumber(last) + 1 ~= generation) then
+        return {'', ''}
+    end
+    submission = found
+end
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. submission, 'EX', ARGV[3])
+local place = ARGV[4] .. submission
+local text = redis.call('GET', place)
+if not text then
+    return {submission, ''}
+end
+redis.call('EXPIRE', place, ARGV[3])
+return {submission, text}
+"""
+"""Loads the snapshot of a task that repeats itself, in one step.
+
+The generation is the engine's count of how often a task was scheduled; a repetition is the next
+one. Any other has been scheduled by somebody else, and has nothing to do with the submission.
+"""
+
+
+class StoredTask(NamedTuple):
+    """A task, as far as its snapshot is looked for.
+
+    ``submission`` is the id that it came with, empty without one. ``generation`` counts how often
+    it was scheduled; ``repeats`` says that it may have been scheduled by its own last run.
+    """
+
+    key: str
+    submission: str
+    generation: int = 0
+    repeats: bool = False
+
+
+class Loaded(NamedTuple):
+    """What a store found: the text of a snapshot, empty for none, and the submission it is of."""
+
+    text: str
+    submission: str
+
+
+class TaskStore(Protocol):
+    """Where snapshots are kept."""
+
+    async def save_snapshot(self, snapshot: TaskContextSnapshot, text: str, seconds: float) -> None:
+        """Keep the text of a snapshot for so many seconds. Raises QueueUnreachable."""
+        ...
+
+    async def load_snapshot(self, task: StoredTask, seconds: float) -> Loaded:
+        """Return the text of a task's snapshot, and keep it for so many seconds more.
+
+        Raises QueueUnreachable.
+        """
+        ...
+
+
+class DocketStore:
+    """Keeps snapshots in the Redis of a docket."""
+
+    def __init__(self, docket: Docket) -> None:
+        self._docket = docket
+
+    async def save_snapshot(self, snapshot: TaskContextSnapshot, text: str, seconds: float) -> None:
+        """Keep the text of a snapshot for so many seconds; one that is there is never replaced."""
+        place = self.name_snapshot(snapshot.task_key, snapshot.submission)
+        async with self._reach("store a snapshot") as redis:
+            is_saved = await redis.set(place, text, nx=True, ex=_whole(seconds))
+        if not is_saved:
+            raise QueueUnreachable(
+                queue=self._docket.name,
+                doing="store a snapshot",
+                cause=f"there is one under {place} already",
+            )
+
+    async def load_snapshot(self, task: StoredTask, seconds: float) -> Loaded:
+        """Return the text of a task's snapshot, and keep it for so many seconds more."""
+        if task.repeats:
+            return await self._load_repeated(task, seconds)
+        if not task.submission:
+            return Loaded("", "")
+        place = self.name_snapshot(task.key, task.submission)
+        async with self._reach("load a snapshot") as redis, redis.pipeline() as pipeline:
+            pipeline.get(place)
+            pipeline.expire(place, _whole(seconds))
+            text, _ = await pipeline.execute()
+        return Loaded(_to_text(text), task.submission)
+
+    async def _load_repeated(self, task: StoredTask, seconds: float) -> Loaded:
+        kept = self._docket.key(f"last-submission:{task.key}")
+        arguments = (
+            task.submission,
+            str(task.generation),
+            str(_whole(seconds)),
+            self.name_snapshot(task.key, ""),
+        )
+        async with self._reach("load a snapshot") as redis:
+            submission, text = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
+        return Loaded(_to_text(text), _to_text(submission))
+
+    async def drop_snapshot(self, snapshot: TaskContextSnapshot) -> None:
+        """Forget a snapshot whose task was not added."""
+        async with self._reach("drop a snapshot") as redis:
+            await redis.delete(self.name_snapshot(snapshot.task_key, snapshot.submission))
+
+    def name_snapshot(self, key: str, submission: str) -> str:
+        """Return under which key of Redis the snapshot of a submission of a task is kept."""
+        return self._docket.key(f"snapshot:{key}:{submission}")
+
+    @asynccontextmanager
+    async def _reach(self, doing: str) -> AsyncGenerator[Any]:
+        async with reaching(self._docket.name, doing), self._docket.redis() as redis:
+            yield redis
+
+
+@asynccontextmanager
+async def reaching(queue: str, doing: str, seconds: float = ANSWER_SECONDS) -> AsyncGenerator[None]:
+    """Raise QueueUnreachable for what the store raises, and where it does not answer in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (RedisError, OSError) as error:
+        raise QueueUnreachable(queue=queue, doing=doing, cause=reason(error)) from error
+
+
+def _whole(seconds: float) -> int:
+    """Return seconds as the store counts them: in whole ones, of which there is at least one."""
+    return max(1, math.ceil(seconds))
+
+
+def _to_text(found: bytes | str | None) -> str:
+    return found.decode() if isinstance(found, bytes) else found or ""
