@@ -66,6 +66,13 @@ SOMETIMES: Mapping[type[Event], AbstractSet[str]] = {
     events.Lease: {"catena.chain.id"},
     events.Submission: {"catena.chain.id"},
     events.EngineTask: {"catena.chain.id"},
+    events.TaskSubmission: {"catena.chain.id"},
+    # A task without a snapshot knows nothing of its submission.
+    events.TaskRun: {
+        *("catena.chain.id", "catena.chain.parent_id"),
+        *("catena.snapshot.age", "catena.producer.version"),
+    },
+    events.SnapshotRefused: {"exception.message"},
 }
 """Attributes that only some events of a class have; every other one is on each of them."""
 
@@ -83,7 +90,7 @@ _INSTRUMENTS = {
     "gauge": ("gauge", False),
     "histogram": ("histogram", False),
 }
-_KINDS = {"client": "CLIENT", "server": "SERVER", "internal": "INTERNAL"}
+_KINDS = {one: one.upper() for one in ("client", "server", "internal", "producer", "consumer")}
 
 
 class Check:
@@ -177,7 +184,8 @@ class Check:
             kinds = (_KINDS[its.kind], *["INTERNAL"] * pending) if its is not None else ()
             if its is None or its.scope != span.origin.scope or span.kind not in kinds:
                 continue
-            if (its.name or span.attributes.get("rpc.method")) != span.name:
+            named = span.attributes.get("messaging.destination.name" if its.verb else "rpc.method")
+            if (its.name or f"{its.verb} {named}".strip()) != span.name:
                 continue
             if row.event not in (events.Mount, events.Unmounted):
                 return row

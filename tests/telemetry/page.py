@@ -59,6 +59,12 @@ EXAMPLES = {
     "catena.worker.silence": 2.4,
     "code.function.name": "shop.reports.make",
     "error.type": "catena.errors.SerializationError",
+    "catena.queue": "catena",
+    "catena.queue.workers": ("host-1#4711",),
+    "catena.snapshot.fault": "missing",
+    "catena.snapshot.follows": "the task fails",
+    "messaging.destination.name": "shop.tasks.send_invoice",
+    "messaging.message.id": "invoice-7",
     "process.pid": 4711,
     "rpc.method": "shop.basket.price",
 }

@@ -126,6 +126,7 @@ async def story() -> None:
     async with hand_and_sessions() as (hand, _):
         await _break_rules(hand)
     await contend()
+    _submit_and_run()
     with pytest.raises(catena.VersionRefused):
         versions.agree_on_capabilities(Hello(0, 99, 1, "9.9", (), "them", 1))
     for refused in (
@@ -162,12 +163,40 @@ async def story() -> None:
         ),
         events.RecordRefused("w2", "10.0.0.5:7800", "w1"),
         events.RoutineOverran("w1", os.getpid(), "app.parse", 2.0),
+        *(
+            events.SnapshotRefused(
+                catena.SnapshotError(task="t1", fault="missing", cause="it has expired"),
+                *("app.job", "catena", tolerated),
+            )
+            for tolerated in (True, False)
+        ),
+        events.ValueExpired(number.key, "t1", "app.job"),
+        events.WorkerWithoutContext("catena", ("w1", "w2")),
     ):
         announce(fact)
     heartbeat = Heartbeat(0.001)
     heartbeat.start()
     await asyncio.sleep(0.02)
     heartbeat.stop()
+
+
+def _submit_and_run() -> None:
+    """Let a task be submitted, and run twice: linked to its submission, and as its child."""
+    with events.TaskSubmission("app.job", "catena", "t1", is_delayed=False) as submission:
+        submission.chain_id, submission.size = bytes(16), 500
+    for is_child in (False, True):
+        task = events.TaskRun(
+            *("app.job", "catena", "t1", 2),
+            chain_id=bytes(16),
+            parent_id=bytes(16),
+            carrier=submission.carrier or {},
+            age=2.5,
+            producer="0.3.0",
+            is_child=is_child,
+            nearly_lost=True,
+        )
+        with task:
+            task.outcome = "done"
 
 
 async def _break_rules(hand: Any) -> None:

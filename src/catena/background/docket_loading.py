@@ -19,7 +19,11 @@ try:
         Retry,
         Worker,
     )
-    from docket.dependencies import get_annotation_dependencies, get_dependency_parameters
+    from docket.dependencies import (
+        AdmissionBlocked,
+        get_annotation_dependencies,
+        get_dependency_parameters,
+    )
     from docket.execution import Disposition, ExecutionState
     from redis.exceptions import RedisError
 except ModuleNotFoundError as missing:
@@ -28,6 +32,7 @@ except ModuleNotFoundError as missing:
     ) from None
 
 __all__ = [
+    "AdmissionBlocked",
     "CurrentExecution",
     "Depends",
     "Disposition",

@@ -23,7 +23,7 @@ from catena.dispatch.answers import mount_frame
 from catena.dispatch.payloads import values_for
 from catena.errors import SnapshotError
 from catena.events import ChainForked
-from catena.events.bus import announce
+from catena.events.bus import announce, end_of
 from catena.events.carrier import relayed
 from catena.events.tasks import SnapshotRefused, TaskRun, ValueExpired
 from catena.ids import new_id
@@ -39,7 +39,8 @@ class RunningTask(NamedTuple):
     """The task that runs here: its key, its routine, its queue, and what it came with.
 
     ``submission`` is the id of the submission that it is of, empty where none is known;
-    ``snapshot`` is None for a task without one. ``attempt`` counts from 1.
+    ``snapshot`` is None for a task without one. ``attempt`` counts from 1. ``nearly_lost`` says
+    that most of the time had passed for which the snapshot would have been kept.
     """
 
     key: str
@@ -48,6 +49,7 @@ class RunningTask(NamedTuple):
     attempt: int = 1
     submission: str = ""
     snapshot: TaskContextSnapshot | None = None
+    nearly_lost: bool = False
 
 
 _running: contextvars.ContextVar[RunningTask | None] = contextvars.ContextVar(
@@ -79,11 +81,18 @@ def refuse_snapshot(error: SnapshotError, task: RunningTask, tolerate: Collectio
 
 
 @contextmanager
-def mount_task(task: RunningTask, *, strict: bool, is_child: bool) -> Generator[None]:
+def mount_task(
+    task: RunningTask,
+    *,
+    strict: bool,
+    is_child: bool,
+    parks: tuple[type[BaseException], ...] = (),
+) -> Generator[None]:
     """Run a block in the context that a task came with.
 
-    It is entered and left in the Context that the task runs in, and in no other one. Raises as
-    ``mount`` does where the values cannot be mounted; they are all taken out again then.
+    It is entered and left in the Context that the task runs in, and in no other one. What ``parks``
+    has is raised where the engine puts a task off. Raises as ``mount`` does where the values cannot
+    be mounted; they are all taken out again then.
     """
     clear_variables()
     snapshot, values = task.snapshot, values_for(strict=strict)
@@ -110,7 +119,8 @@ def mount_task(task: RunningTask, *, strict: bool, is_child: bool) -> Generator[
         relayed.set(None)
         _running.set(None)
         if run is not None:
-            run.end(error)
+            run.outcome = "parked" if isinstance(error, parks) else end_of(error)
+            run.end(None if run.outcome == "parked" else error)
 
 
 def clear_variables() -> None:
@@ -140,6 +150,7 @@ def _describe_run(task: RunningTask, manifest: ChainManifest, *, is_child: bool)
         age=None if snapshot is None else max(0.0, time.time() - snapshot.captured_at),
         producer="" if snapshot is None else snapshot.producer,
         is_child=is_child,
+        nearly_lost=task.nearly_lost,
     )
 
 

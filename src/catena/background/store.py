@@ -27,11 +27,11 @@ local submission, generation = ARGV[1], tonumber(ARGV[2])
 if submission == '' then
     local kept = redis.call('GET', KEYS[1])
     if not kept then
-        return {'', ''}
+        return {'', '', 0}
     end
     local last, found = string.match(kept, '^(%d+) (%x+)$')
     if not last or (tonumber(last) ~= generation and tonumber(last) + 1 ~= generation) then
-        return {'', ''}
+        return {'', '', 0}
     end
     submission = found
 end
@@ -39,10 +39,11 @@ redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. submission, 'EX', ARGV[3])
 local place = ARGV[4] .. submission
 local text = redis.call('GET', place)
 if not text then
-    return {submission, ''}
+    return {submission, '', 0}
 end
+local left = redis.call('TTL', place)
 redis.call('EXPIRE', place, ARGV[3])
-return {submission, text}
+return {submission, text, left}
 """
 """Loads the snapshot of a task that repeats itself, in one step.
 
@@ -65,10 +66,14 @@ class StoredTask(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a store found: the text of a snapshot, empty for none, and the submission it is of."""
+    """What a store found: the text of a snapshot, empty for none, and the submission it is of.
+
+    ``left`` is how many seconds it would have been kept from now on.
+    """
 
     text: str
     submission: str
+    left: float = 0.0
 
 
 class TaskStore(Protocol):
@@ -113,9 +118,10 @@ class DocketStore:
         place = self.name_snapshot(task.key, task.submission)
         async with self._reach("load a snapshot") as redis, redis.pipeline() as pipeline:
             pipeline.get(place)
+            pipeline.ttl(place)
             pipeline.expire(place, _whole(seconds))
-            text, _ = await pipeline.execute()
-        return Loaded(_to_text(text), task.submission)
+            text, left, _ = await pipeline.execute()
+        return Loaded(_to_text(text), task.submission, left)
 
     async def _load_repeated(self, task: StoredTask, seconds: float) -> Loaded:
         kept = self._docket.key(f"last-submission:{task.key}")
@@ -126,8 +132,8 @@ class DocketStore:
             self.name_snapshot(task.key, ""),
         )
         async with self._reach("load a snapshot") as redis:
-            submission, text = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
-        return Loaded(_to_text(text), _to_text(submission))
+            submission, text, left = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
+        return Loaded(_to_text(text), _to_text(submission), left)
 
     async def drop_snapshot(self, snapshot: TaskContextSnapshot) -> None:
         """Forget a snapshot whose task was not added."""

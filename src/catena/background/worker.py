@@ -14,7 +14,13 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from catena.background.docket_loading import CurrentExecution, Depends, Execution, Worker
+from catena.background.docket_loading import (
+    AdmissionBlocked,
+    CurrentExecution,
+    Depends,
+    Execution,
+    Worker,
+)
 from catena.background.mounting import RunningTask, mount_task, refuse_snapshot
 from catena.background.queue import MARK, BackgroundQueue
 from catena.background.snapshot import TaskContextSnapshot
@@ -28,6 +34,8 @@ from catena.task_errors import SnapshotFault
 
 _POLL_SECONDS = 1.0
 """How often telemetry looks for an SDK."""
+_LITTLE = 0.2
+"""A snapshot is nearly lost when so small a part of its lifetime is left."""
 
 
 class BackgroundWorker:
@@ -123,7 +131,8 @@ class BackgroundWorker:
         """Have a task run in its context: what the engine enters first, for each of its runs."""
         options = self._queue.options
         task = await self._find_context(execution)
-        with mount_task(task, strict=options.strict, is_child=options.trace == "parent"):
+        is_child = options.trace == "parent"
+        with mount_task(task, strict=options.strict, is_child=is_child, parks=(AdmissionBlocked,)):
             yield
 
     async def _find_context(self, execution: Execution) -> RunningTask:
@@ -154,7 +163,10 @@ class BackgroundWorker:
         except SnapshotError as error:
             refuse_snapshot(error, task, options.tolerate)
             return task
-        return task._replace(submission=found.submission, snapshot=snapshot)
+        nearly_lost = found.left < _LITTLE * options.lifetime
+        return task._replace(
+            submission=found.submission, snapshot=snapshot, nearly_lost=nearly_lost
+        )
 
 
 def _describe_lack(task: RunningTask, *, is_marked: bool) -> SnapshotError:

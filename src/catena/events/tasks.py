@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from catena.errors import SnapshotError
 from catena.events.bus import Event, Operation
@@ -27,12 +27,19 @@ class TaskSubmission(Operation):
     carrier: Carrier | None = None
     span: Any = None
     context: Any = None
+    system: ClassVar[str] = "docket"
+    operation: ClassVar[str] = "send"
 
     def __init__(self, function: str, queue: str, task_key: str, *, is_delayed: bool) -> None:
         self.function = function
         self.queue = queue
         self.task_key = task_key
         self.is_delayed = is_delayed
+
+    @property
+    def outcome(self) -> str:
+        """Whether the task was ``added``, or there was one ``present`` with its key."""
+        return "added" if self.is_new else "present"
 
     def __repr__(self) -> str:
         return f"<TaskSubmission {self.function} {self.task_key}>"
@@ -44,13 +51,19 @@ class TaskRun(Operation):
     ``attempt`` counts from 1. ``chain_id`` is the run's own chain and ``parent_id`` the
     submission's, both empty without one; ``carrier`` is what an observer left at the submission,
     ``age`` the seconds since then, None for a task without a snapshot; ``producer`` the version
-    that submitted it, empty then. With ``is_child`` the trace of the submission goes on in the run.
+    that submitted it, empty then. ``nearly_lost`` says that little was left of the time for which
+    its snapshot is kept. With ``is_child`` the trace of the submission goes on in the run.
+    ``outcome`` is known at the end: ``parked`` says that the engine has put the task off.
+
     Nobody else runs in the run's Context, so what an observer leaves there need not be undone. It
     may assign ``span`` and ``context``, for its own use.
     """
 
+    outcome: str = ""
     span: Any = None
     context: Any = None
+    system: ClassVar[str] = "docket"
+    operation: ClassVar[str] = "process"
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
         self,
@@ -65,6 +78,7 @@ class TaskRun(Operation):
         age: float | None = None,
         producer: str = "",
         is_child: bool = False,
+        nearly_lost: bool = False,
     ) -> None:
         self.function = function
         self.queue = queue
@@ -76,6 +90,12 @@ class TaskRun(Operation):
         self.age = age
         self.producer = producer
         self.is_child = is_child
+        self.nearly_lost = nearly_lost
+
+    @property
+    def release(self) -> str:
+        """The submitter's version without its last number, ``none`` without a snapshot."""
+        return ".".join(self.producer.split(".")[:2]) or "none"
 
     def __repr__(self) -> str:
         return f"<TaskRun {self.function} {self.task_key} attempt={self.attempt}>"
@@ -92,6 +112,16 @@ class SnapshotRefused(Event):
     function: str
     queue: str
     tolerated: bool
+
+    @property
+    def task_key(self) -> str:
+        """The key of the task."""
+        return self.error.task
+
+    @property
+    def unexpected(self) -> bool:
+        """Whether the task fails."""
+        return not self.tolerated
 
     @property
     def fault(self) -> str:

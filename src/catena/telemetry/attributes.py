@@ -35,7 +35,8 @@ ATTRIBUTES: dict[str, str] = {
     "catena.mount.direction": "`to_worker`, `to_caller`, or `out` for an unmount.",
     "catena.nack.code": "Why a worker refused a call: a small enumeration of the protocol.",
     "catena.outcome": "`done`, `failed`, `cancelled` or `abandoned`; of a reset `ok`, `used`, "
-    "`foreign` or `orphan`; of a lease `built` or `cached`.",
+    "`foreign` or `orphan`; of a lease `built` or `cached`; of a submission `added` or `present`; "
+    "of a task's run also `parked`, when the engine has put it off.",
     "catena.owner.call": "The call that the owner of the chain works for or waits for.",
     "catena.owner.process": "The process of the owner, always that of the contender, too.",
     "catena.owner.task": "The name of the task that runs the chain, where there is one.",
@@ -76,6 +77,19 @@ ATTRIBUTES: dict[str, str] = {
     "code.stacktrace": "Where a worker's event loop is blocked, innermost call first.",
     "error.type": "The class of the error; as a label the first 100, then `_OTHER`.",
     "exception.message": "The text of the error; only where messages are recorded.",
+    "catena.producer.version": "The version of Catena that submitted a task.",
+    "catena.queue": "The name of the queue of a task.",
+    "catena.queue.workers": "The names of workers of a queue that mount no snapshots.",
+    "catena.snapshot.age": "How many seconds before the run its snapshot was captured.",
+    "catena.snapshot.bytes": "How many bytes the snapshot of a task takes.",
+    "catena.snapshot.fault": "What is wrong with the snapshot of a task, in one word.",
+    "catena.snapshot.follows": "Whether the task runs without context, or fails, in words.",
+    "catena.task.attempt": "Which attempt at the task it is, from 1.",
+    "messaging.destination.name": "The full name of the routine that a task runs.",
+    "messaging.message.id": "The key of a task.",
+    "messaging.operation.name": "`send` for a submission, `process` for a run.",
+    "messaging.operation.type": "The same.",
+    "messaging.system": "`docket`.",
     "process.pid": "The process id of a worker; on records of `catena.audit`, that of the writer.",
     "rpc.method": "The routine's full name; as a label the first 500, then `_OTHER`.",
     "rpc.status_code": "How the call ended, in the words of gRPC.",
@@ -84,6 +98,8 @@ ATTRIBUTES: dict[str, str] = {
 }
 
 LABELS: dict[str, str] = {
+    "catena.producer.release": "The release that submitted a task, such as `0.3`; `none` without a "
+    "snapshot.",
     "catena.direction": "The direction, such as `sent` or `read`, `to_worker` or `to_caller`.",
     "catena.kind": "The kind of what is counted: of a frame, a manifest or a contention.",
     "catena.reason": "Why telemetry was lost.",

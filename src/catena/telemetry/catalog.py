@@ -13,6 +13,7 @@ from catena.events.bus import Event
 from catena.telemetry.catalog_chains import CHAINS
 from catena.telemetry.catalog_peers import PROTOCOL, REFUSED
 from catena.telemetry.catalog_pools import WORKERS
+from catena.telemetry.catalog_tasks import TASKS
 from catena.telemetry.rows import (
     INFO,
     LINK,
@@ -286,6 +287,7 @@ CATALOG: tuple[Row, ...] = (
     ),
     *REFUSED,
     *WORKERS,
+    *TASKS,
 )
 
 BY_EVENT: dict[type[Event], Row] = {one.event: one for one in CATALOG}

@@ -247,6 +247,13 @@ def _describe_link(event: events.LinkOpened) -> Facts:
     return {name: value for name, value in facts.items() if value}
 
 
+def _describe_workers(event: events.WorkerWithoutContext) -> Facts:
+    return {
+        "catena.queue": text(event.queue),
+        "catena.queue.workers": tuple(map(text, event.workers[:_KEYS])),
+    }
+
+
 _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.Dispatch: lambda event: describe_begin(event) | describe_answered(event),
     events.Execution: describe_execution,
@@ -255,6 +262,7 @@ _FACTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     events.TokenReset: _describe_reset,
     events.ContentionRefused: _describe_contention,
     events.LinkOpened: _describe_link,
+    events.WorkerWithoutContext: _describe_workers,
 }
 """What finds out more than the fields of an event say."""
 

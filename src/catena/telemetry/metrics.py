@@ -101,6 +101,11 @@ class Metrics:
             events.CredentialsFailed: lambda _: record("catena.credentials.failures", 1),
             events.HandshakeFailed: lambda _: count("catena.handshakes.failed"),
             events.SerializationFailed: self._count_serialization_failure,
+            events.SnapshotRefused: lambda event: count(
+                "catena.background.snapshots.refused", event.fault
+            ),
+            events.ValueExpired: lambda _: count("catena.background.values.expired"),
+            events.WorkerWithoutContext: lambda _: count("catena.background.workers.lacking"),
             events.LoopTicked: lambda event: record(
                 "catena.worker.event_loop.lag", event.lag_ns / 1e9
             ),
@@ -137,6 +142,12 @@ class Metrics:
     def keep_lease_time(self, leased: Labels, elapsed_ns: int) -> None:
         """Keep how long a lease lasted."""
         self._samples["catena.proxy.lease.duration"].keep_value(leased, elapsed_ns / 1e9)
+
+    def record_snapshot(self, event: events.TaskRun) -> None:
+        """Record how old the snapshot of a run is, and whether it was nearly lost."""
+        self._record_now("catena.background.snapshot.age", event.age or 0.0)
+        if event.nearly_lost:
+            self.count_event("catena.background.snapshots.nearly_lost")
 
     def count_mount(self, event: events.Mount) -> None:
         """Count a mount, and keep some of the sizes."""

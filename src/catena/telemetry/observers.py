@@ -153,6 +153,42 @@ class EngineTasks:
         """Leave it current: the Context ends with the task."""
 
 
+class Tasks:
+    """Records background tasks: where they are submitted, and where they run."""
+
+    def __init__(self, spans: Spans | None, metrics: Metrics | None) -> None:
+        self._spans = None if spans is None else spans.tasks
+        self._metrics = metrics
+
+    def begin(self, event: events.TaskSubmission | events.TaskRun) -> None:
+        """Begin a span, and count what is known at the begin."""
+        spans, metrics = self._spans, self._metrics
+        if isinstance(event, events.TaskSubmission):
+            if spans is not None:
+                attempt("traces", spans.begin_submission, event)
+            return
+        if spans is not None:
+            attempt("traces", spans.begin_run, event)
+        if metrics is not None and event.age is not None:
+            attempt("metrics", metrics.record_snapshot, event)
+
+    def end(
+        self, event: events.TaskSubmission | events.TaskRun, error: BaseException | None, at: int
+    ) -> None:
+        """End the span, and count how it ended."""
+        spans, metrics = self._spans, self._metrics
+        if isinstance(event, events.TaskRun):
+            if metrics is not None:
+                metrics.count_event("catena.background.runs", event.outcome, event.release)
+            if spans is not None:
+                attempt("traces", spans.end_run, event, error)
+            return
+        if metrics is not None and error is None:
+            metrics.count_event("catena.background.submitted", event.outcome)
+        if spans is not None and event.span is not None:
+            attempt("traces", spans.end_submission, event, error)
+
+
 def _is_call_sampled() -> bool:
     """Say whether the call is sampled that moves a chain here, or else the current trace."""
     call = underway.here()
@@ -165,6 +201,7 @@ def subscribe_observers(spans: Spans | None, metrics: Metrics | None) -> Iterato
     yield observe(Executions(spans, metrics), events.Execution)
     chains = Chains(spans, metrics)
     yield subscribe(chains.record_reset, events.TokenReset)
+    yield observe(Tasks(spans, metrics), events.TaskSubmission, events.TaskRun)
     if spans is not None:
         yield observe(EngineTasks(spans), events.Submission, events.EngineTask)
     if metrics is not None or (spans is not None and spans.full):

@@ -21,9 +21,10 @@ In a record that names the worker of a call, as that of a dispatch does, the id 
 """
 
 CONTEXT, LINK, POOL = "catena.context", "catena.link", "catena.pool"
+BACKGROUND = "catena.background"
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 
-Kind = Literal["client", "server", "internal"]
+Kind = Literal["client", "server", "internal", "producer", "consumer"]
 Instrument = Literal["counter", "updown", "gauge", "histogram"]
 Keeping = Literal["plain", "sampled", "direct"]
 
@@ -41,13 +42,14 @@ BOUNDARIES: Mapping[str, tuple[float, ...]] = {
 class Span:
     """A span: its tracer, its name (empty for the routine's own) and its kind.
 
-    ``detail`` is the least detail at which it is made.
+    ``detail`` is the least detail at which it is made; ``verb`` stands before the routine's name.
     """
 
     scope: str
     name: str
     kind: Kind = "internal"
     detail: Literal["dispatch", "full"] = "full"
+    verb: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from catena.telemetry.facts import (
 from catena.telemetry.options import Hooked, Options
 from catena.telemetry.pending import Pending
 from catena.telemetry.tally import losses
+from catena.telemetry.task_spans import TaskSpans
 from catena.telemetry.texts import text
 
 _CLIENT, _SERVER = SpanKind.CLIENT, SpanKind.SERVER
@@ -64,6 +65,9 @@ class Spans:
             for event, span in rows.items()
         }
         self._calls = tracers["catena.dispatch"]
+        self.tasks = TaskSpans(
+            tracers["catena.background"], self._carriers, messages=self._messages
+        )
         self._follows = _drops_unsampled(self._calls)
         # Reads the header of a trace that its caller dropped, where that settles it here, too.
         self.read_unsampled = self._carriers.read_unsampled if self._follows else None
