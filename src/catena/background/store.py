@@ -41,7 +41,10 @@ local text = redis.call('GET', place)
 if not text then
     return {submission, '', 0}
 end
-local left = redis.call('TTL', place)
+local left = redis.pcall('TTL', place)
+if type(left) ~= 'number' then
+    left = -1
+end
 redis.call('EXPIRE', place, ARGV[3])
 return {submission, text, left}
 """
@@ -68,7 +71,8 @@ class StoredTask(NamedTuple):
 class Loaded(NamedTuple):
     """What a store found: the text of a snapshot, empty for none, and the submission it is of.
 
-    ``left`` is how many seconds it would have been kept from now on.
+    ``left`` is how many seconds it would have been kept from now on, negative where that is not
+    known: what stands in for Redis in ``memory://`` cannot say it in a script.
     """
 
     text: str

@@ -163,7 +163,7 @@ class BackgroundWorker:
         except SnapshotError as error:
             refuse_snapshot(error, task, options.tolerate)
             return task
-        nearly_lost = found.left < _LITTLE * options.lifetime
+        nearly_lost = 0 <= found.left < _LITTLE * options.lifetime
         return task._replace(
             submission=found.submission, snapshot=snapshot, nearly_lost=nearly_lost
         )
