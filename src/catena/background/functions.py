@@ -92,8 +92,9 @@ def find_routines(module: ModuleType) -> Iterator[Declaration]:
     waiting: list[tuple[Any, int]] = [(module, 0)]
     while waiting:
         scope, depth = waiting.pop()
-        members: dict[str, Any] = dict(vars(scope))
-        for value in members.values():
+        members: Any = vars(scope)
+        found: list[Any] = list(members.values())
+        for value in found:
             if getattr(value, "__module__", None) != module.__name__ or id(value) in seen:
                 continue
             seen.add(id(value))

@@ -1,4 +1,4 @@
-"""``catena worker``: one worker, for pools that find it; it serves until it is stopped.
+"""``catena worker``: one worker, for pools that find it or for tasks, until it is stopped.
 
 Its one rule: nothing goes to standard output but what is announced there, and what routines print.
 """
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from catena.cli.ending import FAILED, USAGE, CommandEnded, report_line
+from catena.cli.tasks import TaskOptions, run_tasks
 from catena.dispatch.posting import post
 from catena.errors import CatenaError
 from catena.pool.worker_server import WorkerServer
@@ -24,7 +26,7 @@ from catena.wording import reason
 _EPILOG = """\
 On SIGTERM, on Ctrl-C, by `catena stop`, or when standard input ends with --stop-on stdin-eof, the
 worker withdraws what it has announced, finishes the calls that it has, and ends. A second signal
-ends it at once.
+ends it at once. With --background the signals alone stop it, when its tasks are finished.
 
 \b
 Exit codes:
@@ -33,11 +35,23 @@ Exit codes:
   2  the command line is wrong
 """
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_OF_TASKS = {"slots", "lifespan"}
+"""The options of a worker that a worker of tasks has, too."""
 
 
 @click.command("worker", epilog=_EPILOG)
+@click.option("--listen", metavar="ADDRESS", help="Listen here: unix:PATH or HOST:PORT.")
 @click.option(
-    "--listen", required=True, metavar="ADDRESS", help="Listen here: unix:PATH or HOST:PORT."
+    "--background",
+    metavar="URL",
+    help="Run background tasks instead: of the queue at redis://..., or of MODULE:QUEUE.",
+)
+@click.option("--queue", metavar="NAME", help="The name of the queue at that URL; default: catena.")
+@click.option(
+    "--redelivery-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="After that silence others take over its tasks; default: 300.",
 )
 @click.option("--id", metavar="ID", help="Its name, of a-z, 0-9 and dashes; default: drawn.")
 @click.option(
@@ -70,7 +84,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 )
 @click.option("--lifespan", metavar="MODULE:FUNCTION", help="Enter what this returns meanwhile.")
 @click.option(
-    "--slots", default=1, show_default=True, metavar="N", help="Plain functions at a time."
+    "--slots",
+    type=int,
+    metavar="N",
+    help="Plain functions at a time, default: 1; of background tasks all, default: 10.",
 )
 @click.option("--max-calls-in-flight", type=int, metavar="N", help="Refuse more calls than that.")
 @click.option("--refuse", metavar="MODULE:FUNCTION", help="Ask this whether to refuse a call.")
@@ -90,11 +107,45 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
     show_default=True,
     help="What stops it; signals always do.",
 )
-def command(modules: tuple[str, ...], tags: str, stop_on: str, **options: Any) -> None:
-    """Run one worker, which pools find by WorkerPool(discovery=...)."""
-    words = frozenset(word.strip() for word in tags.split(",") if word.strip())
+def command(modules: tuple[str, ...], background: str | None, **options: Any) -> None:
+    """Run one worker, which pools find by WorkerPool(discovery=...), or one that runs tasks."""
     # As for `python -m`: modules of the project in whose folder it is started are found.
     sys.path.insert(0, str(Path.cwd()))
+    tasks = {name: options.pop(name) for name in ("queue", "redelivery_timeout")}
+    if background is None:
+        surplus = [_show_option(name) for name, one in tasks.items() if one is not None]
+        if surplus or not options["listen"]:
+            lack = "it needs --listen, or --background"
+            if surplus:
+                lack = f"{', '.join(surplus)} cannot be used without --background"
+            raise CommandEnded("worker", lack, USAGE)
+        options["slots"] = 1 if options["slots"] is None else options["slots"]
+        _run_calls(modules, **options)
+        return
+    source = click.get_current_context().get_parameter_source
+    given = [name for name in options if source(name) is ParameterSource.COMMANDLINE]
+    if surplus := [_show_option(name) for name in given if name not in _OF_TASKS]:
+        text = f"{', '.join(surplus)} cannot be used with --background"
+        raise CommandEnded("worker", text, USAGE)
+    run_tasks(
+        TaskOptions(
+            background,
+            tasks["queue"] or "",
+            modules,
+            10 if options["slots"] is None else options["slots"],
+            300.0 if tasks["redelivery_timeout"] is None else tasks["redelivery_timeout"],
+            options["lifespan"],
+        )
+    )
+
+
+def _show_option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _run_calls(modules: tuple[str, ...], *, tags: str, stop_on: str, **options: Any) -> None:
+    """Serve calls until the worker is stopped. Raises CommandEnded."""
+    words = frozenset(word.strip() for word in tags.split(",") if word.strip())
     try:
         for module in modules:
             importlib.import_module(module)
