@@ -62,6 +62,9 @@ NARROW = {
 
 # Imports that are not made when a module is loaded, each with its reason.
 TYPING = {
+    ("catena.background", "catena.background.queue"),  # loaded when they are first used
+    ("catena.background", "catena.background.worker"),
+    ("catena.cli.tasks", "catena.background.queue"),
     ("catena.cli.collect", "catena.collect"),  # ... loaded when the command runs
     ("catena.cli.collect", "catena.collect.intake"),
     ("catena.cli.certs", "catena.security.inspection"),
@@ -78,6 +81,7 @@ TYPING = {
     ("catena.telemetry.switch", "opentelemetry.trace"),
 }
 LATE = {
+    ("catena.background.sealing", "catena.security.cryptography_loading"),  # it needs an extra
     ("catena._autostart", "catena.telemetry.switch"),  # a process without a pool needs none of it
     ("catena.cli.certs", "catena.security.authority"),  # it needs an extra
     ("catena.cli.certs", "catena.security.inspection"),

@@ -11,7 +11,7 @@ from tests.house.measures import DOCS
 ROOMS = (
     *("context", "transfer", "events", "wire", "link", "dispatch", "proxy", "pool"),
     *("pickling", "remote_exceptions", "security", "discovery"),
-    *("ids", "leases", "members", "engines"),
+    *("ids", "leases", "members", "engines", "background"),
 )
 GENERATED = "catena.wire.v1"
 GLOSSARY = DOCS / "reference" / "glossary.md"

@@ -47,6 +47,9 @@ ANNOUNCED = {
     "WorkerLeft",
     "RecordRefused",
     "HandshakeFailed",
+    "TaskSubmission",
+    "TaskRun",
+    "ValueExpired",
 }
 
 

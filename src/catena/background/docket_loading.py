@@ -12,7 +12,6 @@ try:
         CurrentExecution,
         Depends,
         Docket,
-        Execution,
         ExecutionCancelled,
         ExponentialRetry,
         Perpetual,
@@ -24,7 +23,7 @@ try:
         get_annotation_dependencies,
         get_dependency_parameters,
     )
-    from docket.execution import Disposition, ExecutionState
+    from docket.execution import Disposition, Execution as DocketExecution, ExecutionState
     from redis.exceptions import RedisError
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
@@ -37,7 +36,7 @@ __all__ = [
     "Depends",
     "Disposition",
     "Docket",
-    "Execution",
+    "DocketExecution",
     "ExecutionCancelled",
     "ExecutionState",
     "ExponentialRetry",

@@ -86,25 +86,22 @@ def make_task_function(declared: Declaration, *, is_local: bool) -> TaskFunction
     )
 
 
-def find_routines(module: ModuleType) -> Iterator[Declaration]:
-    """Yield the routines that a module defines, in it and in its classes, each once."""
-    seen: set[int] = set()
-    waiting: list[tuple[Any, int]] = [(module, 0)]
-    while waiting:
-        scope, depth = waiting.pop()
-        members: Any = vars(scope)
-        found: list[Any] = list(members.values())
-        for value in found:
-            if getattr(value, "__module__", None) != module.__name__ or id(value) in seen:
-                continue
-            seen.add(id(value))
-            declared = getattr(value, "__catena_routine__", None)
-            if isinstance(declared, Declaration):
-                if id(declared) not in seen:
-                    seen.add(id(declared))
-                    yield declared
-            elif isinstance(value, type) and depth < _DEEPEST:
-                waiting.append((value, depth + 1))
+def find_routines(module: ModuleType) -> list[Declaration]:
+    """Return the routines that a module defines, in it and in its classes, each once."""
+    found: dict[int, Declaration] = {}
+    scopes: list[Any] = [module]
+    for _ in range(_DEEPEST):
+        members = [one for scope in scopes for one in _list_members(scope, module.__name__)]
+        declared = [getattr(one, "__catena_routine__", None) for one in members]
+        found |= {id(one): one for one in declared if isinstance(one, Declaration)}
+        scopes = [one for one in members if isinstance(one, type)]
+    return [*found.values()]
+
+
+def _list_members(scope: Any, module: str) -> list[Any]:
+    """Return what a module, or a class in it, has that was defined in that module."""
+    members: list[Any] = [*scope.__dict__.values()]
+    return [one for one in members if getattr(one, "__module__", None) == module]
 
 
 def _make_run(declared: Declaration) -> Callable[..., Any]:

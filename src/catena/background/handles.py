@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from catena.background.docket_loading import (
     Docket,
-    Execution,
+    DocketExecution,
     ExecutionCancelled,
     ExecutionState,
     RedisError,
@@ -25,7 +25,7 @@ _OVER = (ExecutionState.COMPLETED, ExecutionState.FAILED, ExecutionState.CANCELL
 class DocketTask(Generic[T]):
     """The handle of a task that a docket keeps. ``is_new`` says that this submission added it."""
 
-    def __init__(self, docket: Docket, execution: Execution, *, is_new: bool) -> None:
+    def __init__(self, docket: Docket, execution: DocketExecution, *, is_new: bool) -> None:
         self._docket = docket
         self._execution = execution
         self.is_new = is_new

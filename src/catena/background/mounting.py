@@ -99,7 +99,7 @@ def mount_task(
     manifest = NO_CHAIN if snapshot is None else _leave_expired(task, snapshot.manifest, values)
     if manifest.chain_id:
         manifest = manifest._replace(chain_id=new_id(), parent_id=manifest.chain_id)
-    run = _describe_run(task, manifest, is_child=is_child) if TaskRun.observers else None
+    run = _observe_run(task, manifest, is_child=is_child)
     if run is not None:
         run.begin()
     error: BaseException | None = None
@@ -136,7 +136,10 @@ def clear_variables() -> None:
             var.backing.set(UNSET)
 
 
-def _describe_run(task: RunningTask, manifest: ChainManifest, *, is_child: bool) -> TaskRun:
+def _observe_run(task: RunningTask, manifest: ChainManifest, *, is_child: bool) -> TaskRun | None:
+    """Return a run to be announced, None where nobody observes it."""
+    if not TaskRun.observers:
+        return None
     snapshot = task.snapshot
     return TaskRun(
         task.function,

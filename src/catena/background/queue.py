@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from catena.background.docket_loading import Disposition, Docket, Execution
+from catena.background.docket_loading import Disposition, Docket, DocketExecution
 from catena.background.functions import (
     TaskFunction,
     find_routines,
@@ -291,7 +291,7 @@ class BackgroundQueue:
         snapshot: TaskContextSnapshot,
         when: datetime,
     ) -> DocketTask[Any]:
-        execution = Execution(
+        execution = DocketExecution(
             self.docket,
             function.run,
             order.args,

@@ -69,5 +69,5 @@ class WorkerWatch:
             # Whoever submits the next task hears of it; this was only a look beside it.
             self._due = 0.0
             return
-        if lacking:
+        if lacking and WorkerWithoutContext.listeners:
             announce(WorkerWithoutContext(self._docket.name, lacking))

@@ -18,7 +18,7 @@ from catena.background.docket_loading import (
     AdmissionBlocked,
     CurrentExecution,
     Depends,
-    Execution,
+    DocketExecution,
     Worker,
 )
 from catena.background.mounting import RunningTask, mount_task, refuse_snapshot
@@ -126,7 +126,7 @@ class BackgroundWorker:
     @asynccontextmanager
     async def _mount(
         self,
-        execution: Execution = CurrentExecution(),  # noqa: B008 - so the engine hands it in
+        execution: DocketExecution = CurrentExecution(),  # noqa: B008 - so the engine hands it in
     ) -> AsyncGenerator[None]:
         """Have a task run in its context: what the engine enters first, for each of its runs."""
         options = self._queue.options
@@ -135,7 +135,7 @@ class BackgroundWorker:
         with mount_task(task, strict=options.strict, is_child=is_child, parks=(AdmissionBlocked,)):
             yield
 
-    async def _find_context(self, execution: Execution) -> RunningTask:
+    async def _find_context(self, execution: DocketExecution) -> RunningTask:
         """Return a task with its snapshot. Raises SnapshotError where it is not to run without."""
         options = self._queue.options
         function = self._queue.find_function(execution.function_name)
@@ -181,7 +181,7 @@ def _describe_lack(task: RunningTask, *, is_marked: bool) -> SnapshotError:
 
 async def _refuse_unknown(
     *_: Any,
-    execution: Execution = CurrentExecution(),  # noqa: B008 - so the engine hands it in
+    execution: DocketExecution = CurrentExecution(),  # noqa: B008 - so the engine hands it in
     **__: Any,
 ) -> None:
     """Stand in for a routine that this worker does not know; the engine would drop the task."""
