@@ -59,6 +59,11 @@ FACTS: dict[type[Any], dict[str, Any]] = {
     errors.VersionRefused: {"local": "1.4", "remote": "2.0"},
     errors.ProtocolError: {"reason": "not allowed", "frame": "Next", "after": "Result"},
     errors.RemoteError: {"type_name": "app.Oops", "message": "bad", "step": "no such class"},
+    errors.NoQueue: {"routine": "app.job", "reason": "it is not open"},
+    errors.QueueUnreachable: {"queue": "catena", "doing": "add a task", "cause": "it is down"},
+    errors.TaskRefused: {"routine": "app.job", "cause": "it is a stream"},
+    errors.TaskCancelled: {"task": "invoice-7", "routine": "app.job"},
+    errors.SnapshotError: {"task": "invoice-7", "fault": "missing", "cause": "it has expired"},
     errors.SerializationWarning: {"key": ("app", "user"), "doing": "sent", "cause": "TypeError"},
 }
 # Facts that stand in the text; each class has one of them.

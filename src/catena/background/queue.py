@@ -27,6 +27,7 @@ from catena.background.functions import (
 )
 from catena.background.handles import DocketTask
 from catena.background.mounting import TOLERABLE
+from catena.background.routes import describe_route
 from catena.background.sealing import Secrets
 from catena.background.snapshot import TaskContextSnapshot
 from catena.background.store import DocketStore, reaching
@@ -271,6 +272,7 @@ class BackgroundQueue:
         snapshot = dataclasses.replace(
             snapshot,
             manifest=snapshot.manifest.carrying(carrier) if carrier else snapshot.manifest,
+            route=describe_route(),
         )
         text = snapshot.to_json(key=options.secrets, encrypt=options.encrypt)
         seconds = options.lifetime + max(0.0, (when - now).total_seconds())

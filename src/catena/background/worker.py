@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -23,11 +23,12 @@ from catena.background.docket_loading import (
 )
 from catena.background.mounting import RunningTask, mount_task, refuse_snapshot
 from catena.background.queue import MARK, BackgroundQueue
+from catena.background.routes import RoutedWay, RouteLease, RouteTable
 from catena.background.snapshot import TaskContextSnapshot
 from catena.background.store import StoredTask
 from catena.background.watching import MOUNTS_SNAPSHOTS, stand_for_marker
 from catena.context.tasks.displacement import install_task_factory
-from catena.dispatch.dispatcher import dispatcher
+from catena.dispatch.dispatcher import bind_way, dispatcher
 from catena.errors import SnapshotError, TaskRefused
 from catena.events.bus import poll
 from catena.task_errors import SnapshotFault
@@ -66,6 +67,7 @@ class BackgroundWorker:
         self._name = name
         self._redelivery = timedelta(seconds=redelivery_timeout)
         self._running: asyncio.Task[None] | None = None
+        self._routes = RouteTable()
 
     async def run_until_finished(self) -> None:
         """Run tasks until none is left, those that are due later included."""
@@ -122,6 +124,7 @@ class BackgroundWorker:
                 await run(worker)
         finally:
             polling.cancel()
+            await self._routes.close()
 
     @asynccontextmanager
     async def _mount(
@@ -132,8 +135,25 @@ class BackgroundWorker:
         options = self._queue.options
         task = await self._find_context(execution)
         is_child = options.trace == "parent"
-        with mount_task(task, strict=options.strict, is_child=is_child, parks=(AdmissionBlocked,)):
+        with (
+            mount_task(task, strict=options.strict, is_child=is_child, parks=(AdmissionBlocked,)),
+            self._bind_route(task),
+        ):
             yield
+
+    @contextmanager
+    def _bind_route(self, task: RunningTask) -> Generator[None]:
+        """Have nested calls go to the pool of the submitter, where that can be found again."""
+        route = None if task.snapshot is None else task.snapshot.route
+        if not route:
+            yield
+            return
+        lease = RouteLease(self._routes, route)
+        try:
+            with bind_way(RoutedWay(lease, asyncio.get_running_loop())):
+                yield
+        finally:
+            lease.release()
 
     async def _find_context(self, execution: DocketExecution) -> RunningTask:
         """Return a task with its snapshot. Raises SnapshotError where it is not to run without."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from catena.context.ownership import running_loop
@@ -24,9 +24,13 @@ Finder = Callable[[], Dispatcher | None]
 
 
 class OpenPool(Protocol):
-    """A WorkerPool, as far as it is known here."""
+    """A WorkerPool, as far as it is known here.
+
+    ``route`` says how it is found from elsewhere, as JSON has it; it is empty where it cannot be.
+    """
 
     way: Dispatcher | None
+    route: dict[str, Any]
 
     @property
     def is_open(self) -> bool:
@@ -91,6 +95,17 @@ def find_fitting(tags: Tags, way: Dispatcher | None = None) -> Dispatcher | None
     """Return the way to the workers that have some tags: of one pool, or of that which is found."""
     through = find_dispatcher() if way is None else apply_scope(way)
     return None if through is None else through.fitting(tags)
+
+
+def find_route() -> dict[str, Any]:
+    """Return how the pool is found that calls go to here; empty where it cannot be, or is none."""
+    through = dispatcher.get(None) or (None if _default is None else _default.way)
+    if through is None:
+        return {}
+    for pool in copy_members(open_pools):
+        if pool.way is through:
+            return dict(pool.route)
+    return {}
 
 
 def describe_unreachable() -> str:

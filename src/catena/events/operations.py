@@ -182,7 +182,8 @@ class Execution(Operation):
 class Lease(Operation):
     """A proxy serves a call on a worker, from the mount of its chain until that is unmounted.
 
-    ``source`` is the path by which the proxy came: on the ``chain``, or in ``fields`` of the Task.
+    ``source`` is the path by which the proxy came: on the ``chain``, in ``fields`` of the Task, or
+    as a route in the ``snapshot`` of a background task, which holds it and makes the ``call`` 0.
     ``cached`` is whether an earlier call of the same link used it. It is held by the ``call`` of
     that number, of a ``routine``, made by a ``caller``.
     """

@@ -147,3 +147,21 @@ def count_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def describe_route(
+    discovery: object, credentials: str | os.PathLike[str] | None, name: str, *, insecure: bool
+) -> dict[str, Any]:
+    """Return how a pool is found from elsewhere, as JSON has it; empty where it cannot be.
+
+    A list of targets is no way to find it later: it names workers that may be gone.
+    """
+    if not isinstance(discovery, str):
+        return {}
+    folder = None if credentials is None else os.fspath(credentials)
+    return {
+        "discovery": discovery,
+        "credentials": folder,
+        "name": name,
+        "insecure": insecure,
+    }

@@ -27,7 +27,14 @@ from catena.errors import ForkedPool, NoPool, WorkerStartError
 from catena.ids import MemberRecord
 from catena.members import Launcher
 from catena.pool import forking
-from catena.pool.arguments import Logging, Loop, Restart, checked_number, count_processors
+from catena.pool.arguments import (
+    Logging,
+    Loop,
+    Restart,
+    checked_number,
+    count_processors,
+    describe_route,
+)
 from catena.pool.bootstrap import check_started_as
 from catena.pool.changes import WorkerChanges
 from catena.pool.heartbeat import Heartbeat
@@ -152,6 +159,7 @@ class WorkerPool(WorkerChanges):
             insecure=insecure,
         )
         self.way: Dispatcher | None = None
+        self.route = describe_route(discovery, credentials, name, insecure=insecure)
         self._running: RunningPool | None = None
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None

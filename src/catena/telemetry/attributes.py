@@ -49,8 +49,8 @@ ATTRIBUTES: dict[str, str] = {
     "catena.protocol.version": "The protocol version of the other side.",
     "catena.proxy.cached": "Whether an earlier call of the same link used the proxy.",
     "catena.proxy.id": "The pool that a proxy leads to, in hexadecimal.",
-    "catena.proxy.source": "By which path the proxy goes along: on the `chain`, or in `fields` of "
-    "the Task for peers of release 0.1.",
+    "catena.proxy.source": "By which path the proxy goes along: on the `chain`, in `fields` of "
+    "the Task for peers of release 0.1, or as a route in the `snapshot` of a background task.",
     "catena.refusal.reason": "Why a peer was refused, unless it did not know the secret.",
     "catena.routine.kill_after": "How many seconds after its timeout a routine's worker is killed.",
     "catena.serialization.direction": "Where it failed: when it was to be `sent`, when it was "

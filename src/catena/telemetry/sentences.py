@@ -21,6 +21,8 @@ _UNFIT = {
     "orphan": ", which was made in another context",
 }
 
+_PATHS = {"chain": "on the chain", "snapshot": "with the snapshot of a task"}
+
 
 class Shown(dict[str, Any]):
     """The facts of a record, by name as a sentence shows them; beside them the phrases."""
@@ -114,8 +116,7 @@ def _say_given_up(facts: Shown) -> str:
 
 
 def _say_path(facts: Shown) -> str:
-    on_chain = facts.get("catena.proxy.source") == "chain"
-    return "on the chain" if on_chain else "in fields of the Task"
+    return _PATHS.get(str(facts.get("catena.proxy.source")), "in fields of the Task")
 
 
 PHRASES: Mapping[str, Callable[[Shown], str]] = {
