@@ -36,6 +36,7 @@ from tests.house.planted_ledgers import CHECKS as LEDGERS
 from tests.house.planted_observed import CHECKS as OBSERVED
 from tests.house.planted_parity import CHECKS as SCRIPTED
 from tests.house.planted_slots import CHECKS as PLACED
+from tests.house.planted_tasks import CHECKS as SUBMITTED
 from tests.house.planted_tokens import CHECKS as COMPARED
 from tests.laws import test_codec as coding, test_grammar as grammar, test_words as short
 from tests.laws.fault import FAULTS, each, edges, given, keep, returning
@@ -59,6 +60,7 @@ __all__ = [
     "OBSERVED",
     "PLACED",
     "SCRIPTED",
+    "SUBMITTED",
 ]
 
 # ---- manifests as bytes

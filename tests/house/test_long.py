@@ -18,6 +18,7 @@ from tests.long.command import command
 from tests.long.page import COLUMNS, PAGE, Row, read, with_row
 
 LEAST = {
+    "background-tasks": 10_000,
     "endings": 20_000,
     "joins-and-leaves": 3_000,
     "kills": 10_000,

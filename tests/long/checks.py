@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.background.counting import count_tasks
 from tests.compat import upgrades
 from tests.hostile.attack import attack
 from tests.integration import token_counts
@@ -82,6 +83,20 @@ CHECKS: dict[str, Check] = {
             100_000,
             accumulate,
             floors={"dispatches": 100_000, "sets": 40_000, "resets": 10_000, "forks": 20_000},
+        ),
+        Check(
+            "background-tasks",
+            "B1, B3, B4",
+            "tasks through four slots, a hundred together: each finds its own secret, nothing is left",
+            10_000,
+            count_tasks,
+            floors={
+                "tasks": 10_000,
+                "with a secret": 8_000,
+                "without": 1_400,
+                "together": 100,
+                "sessions": 10_000,
+            },
         ),
         Check(
             "endings",

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, assert_type
 
 import catena
+from catena.background import BackgroundQueue
 from catena.discovery import Announcement, MemberRecord, MemberSource, announce, source_of
+from catena.dispatch.queueing import TaskState
 
 
 @catena.routine
@@ -364,3 +367,25 @@ def telemetry() -> None:
     told: frozenset[str] = catena.telemetry.installed()
     catena.logging.configure_json(audit=bool(told), level="DEBUG")
     catena.logging.audit()
+
+
+async def submitting(queue: BackgroundQueue) -> None:
+    """Tasks: arguments are checked, results are typed, and a stream is none."""
+    task = await total.submit([1, 2], scale=2.0)
+    assert_type(await task.result(timeout=1), float)
+    assert_type(await task.state(), TaskState)
+    assert_type((await task.progress()).current, int | None)
+    await task.cancel()
+    later = total.on(queue, when=timedelta(seconds=5), key="k", replace=True)
+    assert_type(await (await later.submit([1])).result(), float)
+    assert_type(await (await total.on(when=datetime.now(UTC)).submit([1])).result(), float)
+    assert_type(await (await burn.submit(1)).result(), str)
+    assert_type(await (await burn.on(queue).submit(1, seed=b"")).result(), str)
+    assert_type(await (await greet.submit("ada")).result(), str)
+    await total.submit(["1"])  # pyright: ignore[reportArgumentType]
+    await total.submit()  # pyright: ignore[reportCallIssue]
+    await total.on(queue).submit([1], scales=1)  # pyright: ignore[reportCallIssue]
+    await total.on(key=5).submit([1])  # pyright: ignore[reportArgumentType]
+    await numbers.submit(3)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    found = await queue.find("k")
+    assert found is None or found.key

@@ -78,3 +78,10 @@ async def methods(shop: Shop) -> None:
     assert_type(await Shop.opened("x"), str)
     assert_type(await Shop.same(3), int)
     assert_type(await Shop().same(3), int)
+
+
+async def tasks() -> None:
+    """What submissions return."""
+    assert_type(await (await add.submit(1)).result(), int)
+    assert_type(await (await add.on(key="k").submit(1)).result(), int)
+    assert_type(await (await slow.on(key="l").submit(2)).result(), list[str])

@@ -22,6 +22,9 @@ from catena.wording import reason
 ANSWER_SECONDS = 10.0
 """How long the store may take to answer."""
 
+_CONNECTIONS_MOST = 100
+_MOMENT = 0.1
+
 _LOAD_REPEATED = """
 local submission, generation = ARGV[1], tonumber(ARGV[2])
 if submission == '' then
@@ -143,6 +146,21 @@ class DocketStore:
         """Forget a snapshot whose task was not added."""
         async with self._reach("drop a snapshot") as redis:
             await redis.delete(self.name_snapshot(snapshot.task_key, snapshot.submission))
+
+    async def open_connections(self, count: int) -> None:
+        """Have so many connections open, at most a hundred. Raises QueueUnreachable.
+
+        A connection keeps the Context in which it was opened. So those that tasks and submissions
+        will use are opened beforehand, in a Context that holds nobody's variables.
+        """
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(count, _CONNECTIONS_MOST)):
+                group.create_task(self._open_connection())
+
+    async def _open_connection(self) -> None:
+        async with self._reach("be opened") as redis:
+            # It takes a moment, in which the others have to open connections of their own.
+            await redis.blpop([self._docket.key("snapshot:none")], timeout=_MOMENT)
 
     def name_snapshot(self, key: str, submission: str) -> str:
         """Return under which key of Redis the snapshot of a submission of a task is kept."""

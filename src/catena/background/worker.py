@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -29,9 +30,11 @@ from catena.background.store import StoredTask
 from catena.background.watching import MOUNTS_SNAPSHOTS, stand_for_marker
 from catena.context.tasks.displacement import install_task_factory
 from catena.dispatch.dispatcher import bind_way, dispatcher
-from catena.errors import SnapshotError, TaskRefused
+from catena.errors import QueueUnreachable, SnapshotError, TaskRefused
 from catena.events.bus import poll
 from catena.task_errors import SnapshotFault
+
+_log = logging.getLogger("catena.background")
 
 _POLL_SECONDS = 1.0
 """How often telemetry looks for an SDK."""
@@ -45,7 +48,9 @@ class BackgroundWorker:
     Leaving the block waits for the tasks that run. A worker runs what was submitted in its own
     process, and what ``queue.import_tasks`` has imported. ``name`` is its name among the workers of
     the queue, by default its host and process. A worker that has been silent for
-    ``redelivery_timeout`` seconds has its tasks taken over by another one.
+    ``redelivery_timeout`` seconds has its tasks taken over by another one. A worker whose slots are
+    all taken looks each ``check_interval`` seconds whether one is free; so many short tasks want
+    many slots, or a short interval.
 
     Raises ValueError for a wrong option.
     """
@@ -57,15 +62,19 @@ class BackgroundWorker:
         slots: int = 10,
         name: str | None = None,
         redelivery_timeout: float = 300.0,
+        check_interval: float = 0.1,
     ) -> None:
         if not (type(slots) is int and slots >= 1):
             raise ValueError(f"slots must be a whole number of at least 1, it is {slots!r}")
         if not redelivery_timeout > 0:
             raise ValueError(f"redelivery_timeout must be more than 0, it is {redelivery_timeout}")
+        if not check_interval > 0:
+            raise ValueError(f"check_interval must be more than 0, it is {check_interval}")
         self._queue = queue
         self._slots = slots
         self._name = name
         self._redelivery = timedelta(seconds=redelivery_timeout)
+        self._interval = timedelta(seconds=check_interval)
         self._running: asyncio.Task[None] | None = None
         self._routes = RouteTable()
 
@@ -115,16 +124,25 @@ class BackgroundWorker:
             name=self._name,
             concurrency=self._slots,
             redelivery_timeout=self._redelivery,
+            minimum_check_interval=self._interval,
             fallback_task=_refuse_unknown,
             dependencies=[Depends(self._mount)],
         )
         polling = asyncio.create_task(_keep_polling())
         try:
+            await self._open_connections()
             async with worker:
                 await run(worker)
         finally:
             polling.cancel()
             await self._routes.close()
+
+    async def _open_connections(self) -> None:
+        try:
+            await self._queue.store.open_connections(self._slots)
+        except* QueueUnreachable:
+            # The engine's worker waits until the server is there, and says so.
+            _log.warning("queue %s cannot be reached yet", self._queue.name)
 
     @asynccontextmanager
     async def _mount(
