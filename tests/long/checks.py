@@ -87,7 +87,7 @@ CHECKS: dict[str, Check] = {
         Check(
             "background-tasks",
             "B1, B3, B4",
-            "tasks through four slots, a hundred together: each finds its own secret, nothing is left",
+            "tasks through four slots, a hundred together: each finds its own secret, and no other",
             10_000,
             count_tasks,
             floors={
