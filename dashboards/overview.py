@@ -169,6 +169,27 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Background tasks",
+        (
+            panel_of("Tasks submitted", "catena.background.submitted", "catena.outcome"),
+            panel_of("Runs of tasks", "catena.background.runs", "catena.outcome"),
+            panel_of(
+                "Runs by the release that submitted them",
+                "catena.background.runs",
+                "catena.producer.release",
+            ),
+            panel_of("Age of snapshots", "catena.background.snapshot.age"),
+            panel_of("Snapshots nearly lost", "catena.background.snapshots.nearly_lost"),
+            panel_of(
+                "Snapshots that could not be used",
+                "catena.background.snapshots.refused",
+                "catena.snapshot.fault",
+            ),
+            panel_of("Values that had expired", "catena.background.values.expired"),
+            panel_of("Workers seen without context", "catena.background.workers.lacking"),
+        ),
+    ),
+    (
         "Processes",
         (
             panel_of("Workers", WORKERS, "catena.state"),

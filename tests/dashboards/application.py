@@ -17,6 +17,7 @@ from typing import Any
 
 import catena
 from catena import events, telemetry
+from catena.background import BackgroundQueue, BackgroundWorker
 from catena.events.bus import announce
 from catena.wire import versions
 from catena.wire.frames import Hello
@@ -134,6 +135,14 @@ async def work() -> None:
         await asyncio.sleep(0.1)
 
 
+async def run_tasks() -> None:
+    """Have tasks run, in this process."""
+    async with BackgroundQueue("memory://", name="dashboards") as queue:
+        for value in range(3):
+            await add.submit(value)
+        await BackgroundWorker(queue).run_until_finished()
+
+
 def refuse() -> None:
     """Have refused and dropped what an own pool never sends."""
     try:
@@ -150,10 +159,12 @@ async def main() -> None:
         number.set(1)
         refuse()
         await work()
+        await run_tasks()
         print("ready", flush=True)
         if await loop.run_in_executor(None, sys.stdin.readline):
             print(json.dumps(await contend()), flush=True)
             await work()
+            await run_tasks()
             print("done", flush=True)
             await loop.run_in_executor(None, sys.stdin.readline)
     flush(5)
