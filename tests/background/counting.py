@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docket import Depends
 from docket.dependencies import Dependency
 
 import catena
-from catena.background import BackgroundQueue, BackgroundWorker, TaskContextSnapshot, current_task
+from catena.background import (
+    BackgroundQueue,
+    BackgroundWorker,
+    Depends,
+    TaskContextSnapshot,
+    current_task,
+)
 from catena.background.mounting import RunningTask
 from catena.context.chain import Chain
 from tests.background.redis_server import serving

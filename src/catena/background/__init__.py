@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
+from catena.background.dependencies import Depends
 from catena.background.mounting import current_task, current_task_key
 from catena.background.snapshot import TaskContextSnapshot
 
@@ -19,6 +20,7 @@ if _typing.TYPE_CHECKING:
 __all__ = [
     "BackgroundQueue",
     "BackgroundWorker",
+    "Depends",
     "TaskContextSnapshot",
     "current_task",
     "current_task_key",

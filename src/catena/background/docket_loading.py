@@ -20,6 +20,8 @@ try:
     )
     from docket.dependencies import (
         AdmissionBlocked,
+        current_docket,
+        current_execution,
         get_annotation_dependencies,
         get_dependency_parameters,
     )
@@ -44,6 +46,8 @@ __all__ = [
     "RedisError",
     "Retry",
     "Worker",
+    "current_docket",
+    "current_execution",
     "get_annotation_dependencies",
     "get_dependency_parameters",
 ]

@@ -12,8 +12,10 @@ import contextvars
 import time
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
+from catena.background.holding import HeldValues, held
 from catena.background.persistence import persisted
 from catena.background.snapshot import TaskContextSnapshot
 from catena.context import registry
@@ -104,6 +106,7 @@ def mount_task(
         run.begin()
     error: BaseException | None = None
     _running.set(task)
+    held.set(_hold_values(task, manifest))
     relayed.set(manifest.carrier or None)
     try:
         mount_frame(manifest, values, None, to_worker=True)
@@ -118,6 +121,7 @@ def mount_task(
         clear_variables()
         relayed.set(None)
         _running.set(None)
+        held.set(None)
         if run is not None:
             run.outcome = "parked" if isinstance(error, parks) else end_of(error)
             run.end(None if run.outcome == "parked" else error)
@@ -134,6 +138,14 @@ def clear_variables() -> None:
     for var in variables:
         if var is not proxy and var.backing.get() is not UNSET:
             var.backing.set(UNSET)
+
+
+def _hold_values(task: RunningTask, manifest: ChainManifest) -> HeldValues:
+    """Return what threads of a task read; without the values that were left out for their age."""
+    snapshot = task.snapshot
+    if snapshot is None:
+        return HeldValues(task.key, dict)
+    return HeldValues(task.key, lambda: replace(snapshot, manifest=manifest).values)
 
 
 def _observe_run(task: RunningTask, manifest: ChainManifest, *, is_child: bool) -> TaskRun | None:

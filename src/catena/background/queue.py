@@ -173,6 +173,7 @@ class BackgroundQueue:
         self._home = None
         release_default_queue(self)
         await self._watch.stop()
+        self.store.end_transfers()
         await _run_apart(self.docket.__aexit__(None, None, None))
 
     @contextmanager

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from catena.background.docket_loading import Docket, RedisError
 from catena.background.snapshot import TaskContextSnapshot
+from catena.background.transfers import on_the_way
 from catena.errors import QueueUnreachable
 from catena.wording import reason
 
@@ -103,6 +104,8 @@ class DocketStore:
 
     def __init__(self, docket: Docket) -> None:
         self._docket = docket
+        # Only code that awaits can read from this process's memory.
+        self._transfers = on_the_way if docket.url.startswith("memory:") else None
 
     async def save_snapshot(self, snapshot: TaskContextSnapshot, text: str, seconds: float) -> None:
         """Keep the text of a snapshot for so many seconds; one that is there is never replaced."""
@@ -115,6 +118,8 @@ class DocketStore:
                 doing="store a snapshot",
                 cause=f"there is one under {place} already",
             )
+        if self._transfers is not None:
+            self._transfers.put(place, text, seconds)
 
     async def load_snapshot(self, task: StoredTask, seconds: float) -> Loaded:
         """Return the text of a task's snapshot, and keep it for so many seconds more."""
@@ -123,6 +128,7 @@ class DocketStore:
         if not task.submission:
             return Loaded("", "")
         place = self.name_snapshot(task.key, task.submission)
+        self._end_transfer(place)
         async with self._reach("load a snapshot") as redis, redis.pipeline() as pipeline:
             pipeline.get(place)
             pipeline.ttl(place)
@@ -140,12 +146,16 @@ class DocketStore:
         )
         async with self._reach("load a snapshot") as redis:
             submission, text, left = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
-        return Loaded(_to_text(text), _to_text(submission), left)
+        found = Loaded(_to_text(text), _to_text(submission), left)
+        self._end_transfer(self.name_snapshot(task.key, found.submission))
+        return found
 
     async def drop_snapshot(self, snapshot: TaskContextSnapshot) -> None:
         """Forget a snapshot whose task was not added."""
+        place = self.name_snapshot(snapshot.task_key, snapshot.submission)
+        self._end_transfer(place)
         async with self._reach("drop a snapshot") as redis:
-            await redis.delete(self.name_snapshot(snapshot.task_key, snapshot.submission))
+            await redis.delete(place)
 
     async def open_connections(self, count: int) -> None:
         """Have so many connections open, at most a hundred. Raises QueueUnreachable.
@@ -162,9 +172,18 @@ class DocketStore:
             # It takes a moment, in which the others have to open connections of their own.
             await redis.blpop([self._docket.key("snapshot:none")], timeout=_MOMENT)
 
+    def end_transfers(self) -> None:
+        """Let go of the snapshots that are on their way within this process."""
+        if self._transfers is not None:
+            self._transfers.take_all(self.name_snapshot("", "").removesuffix(":"))
+
     def name_snapshot(self, key: str, submission: str) -> str:
         """Return under which key of Redis the snapshot of a submission of a task is kept."""
         return self._docket.key(f"snapshot:{key}:{submission}")
+
+    def _end_transfer(self, place: str) -> None:
+        if self._transfers is not None:
+            self._transfers.take(place)
 
     @asynccontextmanager
     async def _reach(self, doing: str) -> AsyncGenerator[Any]:
