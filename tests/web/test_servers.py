@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,12 +29,17 @@ SECONDS = 30.0
 
 @contextmanager
 def served(
-    path: Path, *options: str, folder: Path = ROOT, app: str = "tests.web.app:app"
+    path: Path,
+    *options: str,
+    folder: Path = ROOT,
+    app: str = "tests.web.app:app",
+    environment: Mapping[str, str] | None = None,
 ) -> Generator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """Run uvicorn on a Unix socket; yield a client and the server's process."""
     server = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", app, "--uds", str(path), *options],
         cwd=folder,
+        env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
