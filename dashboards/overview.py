@@ -185,6 +185,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "catena.background.snapshots.refused",
                 "catena.snapshot.fault",
             ),
+            panel_of("Queues that did not answer", "catena.background.queue.failures"),
             panel_of("Values that had expired", "catena.background.values.expired"),
             panel_of("Workers seen without context", "catena.background.workers.lacking"),
         ),

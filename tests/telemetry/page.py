@@ -60,6 +60,7 @@ EXAMPLES = {
     "code.function.name": "shop.reports.make",
     "error.type": "catena.errors.SerializationError",
     "catena.queue": "catena",
+    "catena.queue.request": "add a task",
     "catena.queue.workers": ("host-1#4711",),
     "catena.snapshot.fault": "missing",
     "catena.snapshot.follows": "the task fails",

@@ -171,6 +171,9 @@ async def story() -> None:
             )
             for tolerated in (True, False)
         ),
+        events.QueueFailed(
+            catena.QueueUnreachable(queue="catena", doing="add a task", cause="it is gone")
+        ),
         events.ValueExpired(number.key, "t1", "app.job"),
         events.WorkerWithoutContext("catena", ("w1", "w2")),
     ):

@@ -15,6 +15,7 @@ from catena.background.docket_loading import (
 from catena.background.store import reaching
 from catena.dispatch.queueing import TaskProgress, TaskState
 from catena.errors import QueueUnreachable, SnapshotError, TaskCancelled
+from catena.events import announced
 from catena.wording import reason
 
 T = TypeVar("T")
@@ -58,9 +59,10 @@ class DocketTask(Generic[T]):
             if self._execution.state in _OVER:
                 # It may be the task's own.
                 raise
-            raise QueueUnreachable(
+            failed = QueueUnreachable(
                 queue=self._docket.name, doing="give a result", cause=reason(error)
-            ) from error
+            )
+            raise announced(failed) from error
 
     async def state(self) -> TaskState:
         """Return where the task is now. Raises QueueUnreachable."""

@@ -32,6 +32,7 @@ from catena.context.chain import UNMOUNTED, current
 from catena.context.var import ContextVar
 from catena.context.variable import MISSING
 from catena.errors import QueueUnreachable, SnapshotError
+from catena.events import announced
 from catena.events.bus import announce
 from catena.events.tasks import ValueExpired
 from catena.ids import Key
@@ -192,7 +193,7 @@ class SnapshotLookup:
                 cause = error.cause if isinstance(error, QueueUnreachable) else reason(error)
                 with self._lock:
                     self._outage = cause, self._clock() + OUTAGE_SECONDS
-                raise _refuse(task, cause) from error
+                raise announced(_refuse(task, cause)) from error
         raise _refuse(task, cause)
 
 

@@ -18,6 +18,7 @@ from catena.background.docket_loading import Docket, RedisError
 from catena.background.snapshot import TaskContextSnapshot
 from catena.background.transfers import on_the_way
 from catena.errors import QueueUnreachable
+from catena.events import announced
 from catena.wording import reason
 
 ANSWER_SECONDS = 10.0
@@ -198,7 +199,8 @@ async def reaching(queue: str, doing: str, seconds: float = ANSWER_SECONDS) -> A
         async with asyncio.timeout(seconds):
             yield
     except (RedisError, OSError) as error:
-        raise QueueUnreachable(queue=queue, doing=doing, cause=reason(error)) from error
+        failed = QueueUnreachable(queue=queue, doing=doing, cause=reason(error))
+        raise announced(failed) from error
 
 
 def _whole(seconds: float) -> int:

@@ -11,6 +11,7 @@ from catena.errors import (
     CredentialsError,
     PeerRefused,
     ProtocolError,
+    QueueUnreachable,
     SerializationError,
     TaskFactoryDisplaced,
     VersionRefused,
@@ -122,6 +123,16 @@ class SerializationFailed(Event):
     error: SerializationError
 
 
+@dataclass(frozen=True, slots=True)
+class QueueFailed(Event):
+    """The store of a queue did not answer, or not in time: nothing was submitted, mounted or read.
+
+    Code that cannot await announces a store that is down once, and not for each value.
+    """
+
+    error: QueueUnreachable
+
+
 _EVENTS: tuple[tuple[type[CatenaError], Any], ...] = (
     (ChainContention, ContentionRefused),
     (TaskFactoryDisplaced, FactoryDisplaced),
@@ -129,6 +140,7 @@ _EVENTS: tuple[tuple[type[CatenaError], Any], ...] = (
     (PeerRefused, PeerAccessRefused),
     (CredentialsError, CredentialsFailed),
     (SerializationError, SerializationFailed),
+    (QueueUnreachable, QueueFailed),
 )
 
 

@@ -79,6 +79,7 @@ ATTRIBUTES: dict[str, str] = {
     "exception.message": "The text of the error; only where messages are recorded.",
     "catena.producer.version": "The version of Catena that submitted a task.",
     "catena.queue": "The name of the queue of a task.",
+    "catena.queue.request": "What was asked of a queue, in words.",
     "catena.queue.workers": "The names of workers of a queue that mount no snapshots.",
     "catena.snapshot.age": "How many seconds before the run its snapshot was captured.",
     "catena.snapshot.bytes": "How many bytes the snapshot of a task takes.",

@@ -113,6 +113,23 @@ TASKS: tuple[Row, ...] = (
         },
     ),
     make_row(
+        events.QueueFailed,
+        counter(
+            "catena.background.queue.failures",
+            "{failure}",
+            "How often the store of a queue did not answer.",
+            keeping="direct",
+        ),
+        Log(
+            "catena.background.queue_failed",
+            "queue %(catena.queue)s could not %(catena.queue.request)s%(message)s",
+            WARNING,
+            BACKGROUND,
+            always=True,
+        ),
+        fields={"catena.queue": "error.queue", "catena.queue.request": "error.doing"},
+    ),
+    make_row(
         events.ValueExpired,
         counter(
             "catena.background.values.expired",

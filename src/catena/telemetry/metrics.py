@@ -104,6 +104,7 @@ class Metrics:
             events.SnapshotRefused: lambda event: count(
                 "catena.background.snapshots.refused", event.fault
             ),
+            events.QueueFailed: lambda _: record("catena.background.queue.failures", 1),
             events.ValueExpired: lambda _: count("catena.background.values.expired"),
             events.WorkerWithoutContext: lambda _: count("catena.background.workers.lacking"),
             events.LoopTicked: lambda event: record(
