@@ -8,7 +8,7 @@ from catena import QueueUnreachable, SnapshotError
 from catena.background.holding import HeldValues
 from catena.background.lookup import MISS_SECONDS, MOST_FOUND, OUTAGE_SECONDS, SnapshotLookup
 from catena.background.persistence import set_persistence
-from catena.events import SnapshotRefused, ValueExpired
+from catena.events import QueueFailed, SnapshotRefused, ValueExpired
 from catena.events.bus import subscribe
 from tests.background.stores import Store, color
 from tests.support import variable
@@ -122,10 +122,15 @@ def test_a_store_that_is_down_is_not_asked_for_each_value() -> None:
     store, clock = Store(error=OSError("down")), Clock()
     one, other = store.add("t-1", "red"), store.add("t-2", "blue")
     snapshots = SnapshotLookup(store, clock=clock)
-    for task in (one, one, other):
-        with pytest.raises(QueueUnreachable, match="OSError: down"):
-            snapshots.find(task)
+    announced: list[QueueFailed] = []
+    with subscribe(announced.append, QueueFailed):
+        for task in (one, one, other):
+            with pytest.raises(QueueUnreachable, match="OSError: down"):
+                snapshots.find(task)
     assert store.asked == ["t-1"]
+    assert [(one.error.queue, one.error.doing) for one in announced] == [
+        ("orders", "read a snapshot")
+    ]
 
     clock.now += OUTAGE_SECONDS
     store.error = None

@@ -27,6 +27,8 @@ from catena.background.request import (
 )
 from catena.background.transfers import on_the_way
 from catena.background.unmounted import READ_SECONDS
+from catena.events import QueueFailed
+from catena.events.bus import subscribe
 from tests.background.redis_server import RedisServer
 from tests.background.running import finish, new_name, run
 
@@ -230,6 +232,24 @@ def test_a_store_that_does_not_answer_is_an_error_and_costs_one_deadline(
             return await task.result(timeout=10)
 
     assert run(work()) == ["QueueUnreachable", "QueueUnreachable", "r-1", "True"]
+
+
+def test_a_queue_that_is_gone_is_announced_where_it_is_missed(own_redis: RedisServer) -> None:
+    """At a submission as at a read: by what was asked of it."""
+    announced: list[QueueFailed] = []
+
+    async def work() -> None:
+        async with BackgroundQueue(own_redis.url, name=new_name()) as queue:
+            own_redis.stop()
+            with pytest.raises(QueueUnreachable):
+                await do_nothing.submit()
+            with pytest.raises(QueueUnreachable):
+                await queue.find("one")
+
+    with subscribe(announced.append, QueueFailed):
+        run(work())
+
+    assert [one.error.doing for one in announced] == ["store a snapshot", "find a task"]
 
 
 def test_a_mounted_task_asks_the_store_nothing_more(shared_redis: RedisServer) -> None:
