@@ -150,7 +150,8 @@ async def upgrade(fleet: Fleet, folder: Path, routines: Any) -> None:
 
             # It is done.
             code, found = await ask_doctor()
-            for part in ("refusals", "deprecated", "lost", "unanswered", "problems"):
+            assert {one["reason"].rpartition(": ")[2] for one in found["refusals"]} <= {"draining"}
+            for part in ("deprecated", "lost", "unanswered", "problems"):
                 assert found[part] == []
             assert code == 0
             # What was lost was lost with the worker of 0.1, and not later.
