@@ -34,7 +34,7 @@ PROGRAM = """
 import asyncio, catena
 
 async def main():
-    async with catena.WorkerPool(1):
+    async with catena.WorkerPool(discovery=["unix:/nowhere/w1.sock"], quorum=0):
         print("open", flush=True)
         await asyncio.sleep(60)
 
@@ -125,7 +125,7 @@ def test_a_record_that_was_taken_away_comes_back(records: Path) -> None:
 
 
 def test_the_record_of_a_dead_process_is_removed(records: Path) -> None:
-    """By whoever reads it next; that of one that runs stays."""
+    """By whoever reads it next, where it has no workers of its own; that of one that runs stays."""
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
