@@ -131,10 +131,10 @@ def test_an_older_worker_is_seen_by_its_pool() -> None:
 
 def test_a_worker_that_calls_others_is_a_worker() -> None:
     """The peer of another worker has one place in the order, and not two."""
-    calling = LinkedPeer("w2", 8, (1, 0), "0.2.0.dev0", CAPABILITIES)
+    calling = LinkedPeer("w2", 8, (1, 1), SOFTWARE, CAPABILITIES)
     workers = (
-        make_worker("w1", peers=(calling,), software="0.3.0"),
-        make_worker("w2", software="0.2.0.dev0"),
+        make_worker("w1", peers=(calling,), software="9.0"),
+        make_worker("w2", software=SOFTWARE),
     )
 
     assert [one.who for one in diagnose(Survey(workers, ())).order] == ["w2"]

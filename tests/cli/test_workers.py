@@ -17,11 +17,12 @@ import pytest
 
 import catena
 from catena.cli.main import main
-from catena.pool.record_folder import VARIABLE, read_pools, write_record
+from catena.pool.record_folder import read_pools, write_record
 from catena.pool.recorded import RecordedPool, RecordedWorker, encode_pool
 from catena.security.names import name_caller
 from tests.cli.test_operating import FIELDS, command
 from tests.pool.found_routines import identify, rest_a_while
+from tests.pool.records import keep_records_apart
 from tests.pool.test_found_over_tls import Secured, with_secured
 from tests.pool.test_found_workers import SECONDS, Fleet, until, with_fleet
 from tests.support import isolated, run
@@ -32,8 +33,7 @@ SHOWN = [*FIELDS[1:], "last_error", "pools"]
 @pytest.fixture(autouse=True)
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Leave the records of this test in a folder of its own."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "records"))
-    return tmp_path / "records"
+    return keep_records_apart(tmp_path, monkeypatch)
 
 
 def known_workers() -> tuple[RecordedWorker, ...]:

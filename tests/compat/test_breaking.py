@@ -23,7 +23,7 @@ RULES = json.dumps(
 
 CHANGES = {
     "another number": ("uint32 function = 7;", "uint32 function = 77;"),
-    "another type": ("bytes proxy_id = 8;", "string proxy_id = 8;"),
+    "another type": ("bytes proxy_id = 8 [", "string proxy_id = 8 ["),
     "another name": ("uint64 pid = 6;", "uint64 process = 6;"),
     "a field that is gone": ("bool more = 5;", ""),
     "a number that is used again": ("string trace = 16;", "Carrier trace = 16;"),

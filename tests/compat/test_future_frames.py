@@ -14,6 +14,7 @@ import pytest
 import catena
 from catena.errors import SerializationWarning, VersionRefused
 from catena.events import Dispatch, Execution, FrameDropped
+from catena.events.kept import Refusal
 from catena.link.link import Link
 from catena.link.memory import make_pair
 from catena.pickling import pickler
@@ -324,10 +325,14 @@ def test_unknown_fields_change_nothing_in_what_operators_ask() -> None:
         data(9, "teleport"),
         data(10, "gpu"),
         *(number(field, field) for field in range(11, 16)),
+        data(16, later("Refusal", *map(data, range(1, 5), ("Cursed", "w1", "bob", "why")))),
+        data(17, later("Peer", data(1, "bob"), number(2, 7), number(4, 9), data(5, "9.9.8"))),
     )
     read = status.WorkerStatus(
         *("w1", "/w1.sock", "unknown", 4711, 0.0, (1, 9), "9.9.9"),
         *(("teleport",), ("gpu",), 11, 12, 13, 14, 15),
+        (Refusal("Cursed", "w1", "bob", "why", 0, 0.0),),
+        (status.LinkedPeer("bob", 7, (0, 9), "9.9.8"),),
     )
     message = later("Status", *fields)
     assert status.decode_status(message) == read

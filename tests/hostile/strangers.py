@@ -194,7 +194,7 @@ async def _says_version(fleet: Fleet, local: bool, random: Random) -> Expected:
         await peer.send(hello)
         await peer.send(bomb())
         await _refuse_first(peer, "do not work together")
-    return Counter({"PeerVersionRefused": 1})
+    return Counter({"PeerVersionRefused modern": 1})
 
 
 @_stranger("another secret")

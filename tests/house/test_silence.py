@@ -12,10 +12,9 @@ import pytest
 from catena import events, telemetry
 from catena.events import bus
 from catena.events.bus import Event, Operation, observe, subscribe
-from catena.events.kept import KINDS as KEPT
-from catena.telemetry.catalog import CATALOG
 from tests.house.imports import modules
 from tests.support import Looking, run
+from tests.telemetry.always import ALWAYS
 from tests.telemetry.story import story
 
 KINDS = [
@@ -26,8 +25,6 @@ KINDS = [
 FACTS = [kind for kind in KINDS if not issubclass(kind, Operation)]
 OPERATIONS = [kind for kind in KINDS if issubclass(kind, Operation)]
 NAMES = {kind.__name__ for kind in KINDS}
-ALWAYS = {*KEPT, *(row.event for row in CATALOG if any(log.always for log in row.logs))}
-"""Somebody always listens to these, which are rare: a log record reports them, or they are kept."""
 
 # Announced by the story itself, where no code of ours asks whether somebody listens.
 ANNOUNCED = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from catena.pool.socket_dir import is_ours
 from tests.integration.programs import Program, alive, until
 
 SOURCE = """
@@ -123,7 +124,7 @@ def test_what_a_killed_group_left_is_swept_by_the_next_pool(
             os.kill(pid, signal.SIGKILL)
         parent.ended(10)
     assert until(lambda: not any(alive(pid) for pid in workers), 5)
-    (left,) = scratch_home.iterdir()
+    (left,) = filter(is_ours, scratch_home.iterdir())
     assert any(path.is_socket() for path in left.iterdir())
 
     with program("idle", "leave", tmp_path) as parent:
@@ -139,7 +140,7 @@ def test_a_living_pool_is_not_swept(scratch_home: Path, tmp_path: Path) -> None:
     other.mkdir()
     with program("idle", "wait", tmp_path) as first:
         workers = first.facts()
-        (home,) = scratch_home.iterdir()
+        (home,) = filter(is_ours, scratch_home.iterdir())
         with program("idle", "leave", other) as second:
             second.facts()
             assert second.ended() == 0

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import catena
-from catena.errors import WorkerLost
 from tests.integration import nesting
+from tests.integration.lost_workers import lose_workers
 from tests.integration.pools import pooled
+from tests.laws.law import reached
 from tests.support import isolated
 
 color: catena.ContextVar[str] = catena.ContextVar("color", namespace="tests.nesting")
@@ -90,14 +91,5 @@ def test_a_task_that_outlives_its_routine_is_served(tmp_path: Path) -> None:
 @isolated
 def test_leases_go_with_workers_that_die_or_are_recycled() -> None:
     """P4: what is left after kills and replacements is the lease of whoever asks."""
-
-    async def work(_: catena.WorkerPool) -> None:
-        async with catena.WorkerPool(spawn=2, max_calls=20) as pool:
-            for _ in range(3):
-                await asyncio.gather(*(nesting.hops(1) for _ in range(20)))
-                with pytest.raises(WorkerLost):
-                    await nesting.die()
-            found = await pool.broadcast(nesting.held)
-            assert [*found.values()] == [[("held", "chain")]] * len(found)
-
-    pooled(work, spawn=1, seconds=60)
+    met = lose_workers(100)
+    reached(met, {"calls answered": 40, "worker killed": 1, "worker recycled": 1})

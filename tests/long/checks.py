@@ -12,6 +12,7 @@ from tests.hostile.attack import attack
 from tests.integration import token_counts
 from tests.integration.accumulating import accumulate
 from tests.integration.kills import kill
+from tests.integration.lost_workers import lose_workers
 from tests.joining.joins import join_and_leave
 from tests.joining.plan import LIES
 from tests.laws.law import Law
@@ -65,7 +66,9 @@ def _endings(count: int, seed: int, progress: Progress) -> Counter[str]:
 
 def _leases(count: int, seed: int, progress: Progress) -> Counter[str]:
     its: Law = getattr(leasing, "law")  # noqa: B009 - the decorator puts it there
-    return its.check(seed=seed, examples=count, shrink=False, progress=progress)
+    of_lost = count // 10
+    met = its.check(seed=seed, examples=count - of_lost, shrink=False, progress=progress)
+    return met + lose_workers(of_lost, lambda done: progress(count - of_lost + done))
 
 
 def _token_oracle(count: int, seed: int, progress: Progress) -> Counter[str]:
@@ -187,7 +190,8 @@ CHECKS: dict[str, Check] = {
         Check(
             "leases",
             "P3, P4",
-            "calls that end in every way, by each path: each takes one lease and releases it",
+            "calls that end in every way, by each path: each takes one lease and releases it;"
+            " a tenth of them on workers that are killed and recycled",
             10_000,
             _leases,
             floors=LONG_LEASES,

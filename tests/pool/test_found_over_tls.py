@@ -11,9 +11,16 @@ from typing import Any, TypeVar
 import pytest
 
 import catena
+from catena.discovery import MemberRecord
 from catena.security.authority import Authority, issue_pair, make_authority, write_pair
 from catena.security.names import name_caller, name_worker
-from tests.pool.found_routines import color, count_up, identify, identify_nested
+from tests.pool.found_routines import (
+    color,
+    count_up,
+    identify,
+    identify_nested,
+    identify_under,
+)
 from tests.pool.test_found_workers import Fleet
 from tests.support import isolated, run
 
@@ -212,6 +219,38 @@ def test_a_list_says_who_may_call(tmp_path: Path) -> None:
             with catena.credentials(bob), pytest.raises(catena.PeerRefused, match="bob"):
                 await identify()
             assert await identify() == pid
+
+    with_secured(tmp_path, work)
+
+
+@isolated
+def test_pools_and_credentials_do_not_mix_on_one_worker(tmp_path: Path) -> None:
+    """P5, P2: each nested call goes to the pool of its call, under the credentials of its scope."""
+
+    async def work(fleet: Secured) -> None:
+        alice = fleet.issue("alice", name_caller("shop", "alice"))
+        bob = str(fleet.issue("bob", name_caller("shop", "bob")))
+        for name, callers in (("bobs", ("alice", "bob")), ("w1s", ("alice", "w1"))):
+            lines = (f"{one}.shop.catena\n" for one in callers)
+            (tmp_path / name).write_text("".join(lines))
+        await fleet.start("w1", "--tags", "front")
+        of_bob = await fleet.start("w2", "--tags", "back", "--callers", str(tmp_path / "bobs"))
+        of_worker = await fleet.start("w3", "--tags", "back", "--callers", str(tmp_path / "w1s"))
+
+        def pool_with(second: str) -> catena.WorkerPool:
+            found = [MemberRecord(one, fleet.targets[one]) for one in ("w1", second)]
+            return catena.WorkerPool(discovery=found, quorum=2, credentials=alice, name="shop")
+
+        async with pool_with("w2") as first, pool_with("w3") as second:
+            expected = {
+                (first, bob): of_bob,
+                (first, ""): 0,
+                (second, bob): 0,
+                (second, ""): of_worker,
+            }
+            calls = [*expected] * 10
+            made = (identify_under.on(pool, tags={"front"})(folder) for pool, folder in calls)
+            assert await asyncio.gather(*made) == [expected[one] for one in calls]
 
     with_secured(tmp_path, work)
 

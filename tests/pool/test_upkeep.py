@@ -180,6 +180,21 @@ def break_down() -> None:
         os._exit(7)
 
 
+def test_what_a_worker_answered_that_was_let_go_counts() -> None:
+    """P12: a death after it is not one more in a row of deaths without an answer."""
+
+    async def work(pool: catena.WorkerPool) -> None:
+        for _ in range(3):
+            await routines.pid()
+            (worker,) = pool.workers
+            await pool.drain(worker)
+            (worker,) = pool.workers
+            os.kill(pool.pids[worker], signal.SIGKILL)
+            await await_workers(pool, 1, but=worker)
+
+    pooled(work, spawn=1, restart_limit=2, seconds=60)
+
+
 def test_workers_pids_and_gauge_are_true_at_every_moment() -> None:
     """P12: what is shown is what lives, before, between and after."""
     shown: Counter[int] = Counter()

@@ -13,16 +13,14 @@ import pytest
 from catena import events, telemetry
 from catena.events.bus import Event
 from catena.telemetry import switch
-from catena.telemetry.catalog import CATALOG
 from catena.telemetry.logs import name_of
 from tests.dispatch.ends import connected
 from tests.support import isolated, run
+from tests.telemetry.always import ALWAYS
 from tests.telemetry.sdk import telling
 from tests.telemetry.story import add, contend, number
 
 ROOT = Path(__file__).parents[2]
-ALWAYS = {row.event for row in CATALOG if any(log.always for log in row.logs)}
-"""Only a log record reports these, so it is written in every process."""
 
 SDK = """
 from opentelemetry import metrics, trace

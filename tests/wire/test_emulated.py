@@ -102,7 +102,8 @@ def test_a_pool_is_named_as_the_older_release_names_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(versions, "MINOR", 0)
     encoded = codec.encode_proxy(b"i" * 16, [member], 7)
 
-    assert codec.decode_proxy(encoded) == (b"i" * 16, (MemberFacts("w1", "unix:/w1"),), 0)
+    found = codec.decode_proxy(encoded)
+    assert found == (b"i" * 16, (MemberFacts("w1", "unix:/w1"),), 0, 0)
 
 
 def test_the_module_reads_nothing_but_the_environment() -> None:

@@ -13,6 +13,7 @@ import pytest
 from catena.transfer.manifest import ChainManifest, Entry, EntryKind
 from catena.wire import codec, frames, manifests
 from catena.wire.frames import Frame, NackCode, Next
+from tests.release.kept import COMPAT
 
 GOLDEN: dict[str, str] = tomllib.loads(
     (Path(__file__).parent / "golden" / "frames.toml").read_text(encoding="utf-8")
@@ -127,6 +128,15 @@ def test_the_bytes_of_a_golden_frame_are_read_as_it(name: str) -> None:
         frame = frames.Cancel(1, "caf\\udce9 é")
 
     assert codec.decode_message(bytes.fromhex(GOLDEN[name])).frames == [frame]
+
+
+@pytest.mark.parametrize("version", tomllib.loads((COMPAT / "releases.toml").read_text()))
+def test_the_golden_frames_of_a_release_are_golden_still(version: str) -> None:
+    """V2, V3: none of them has changed since, and none is gone."""
+    of_release = tomllib.loads((COMPAT / version / "frames.toml").read_text())
+
+    assert len(of_release) > 30
+    assert of_release.items() <= GOLDEN.items()
 
 
 def test_each_golden_frame_has_its_bytes_and_none_is_left_over() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 import click
 from rich.console import RenderableType
 
-from catena.cli.diagnosis import Diagnosis, diagnose
+from catena.cli.diagnosis import Diagnosis, Loss, diagnose
 from catena.cli.ending import FAILED, report_line
 from catena.cli.survey import Asking, Survey, survey_workers, takes_workers
 from catena.cli.tables import count_words, make_console, make_table
@@ -22,8 +22,8 @@ _SCHEMA = 1
 _FINE = "nothing is wrong"
 
 _EPILOG = """\
-Asked are the workers of the pools that your user has open on this machine, and with --discovery
-those that are found there. All together have two seconds to answer.
+It asks the workers of the pools that your user has open on this machine, and with --discovery those
+that are found there. All of them together have two seconds to answer.
 
 \b
 Exit codes:
@@ -39,7 +39,7 @@ Exit codes:
 def command(*, as_json: bool, **asking: Any) -> int:
     """Say what keeps processes from working together.
 
-    That is who refused whom and why, which deprecated fields are in use, what is lost between
+    It shows who refused whom and why, which deprecated fields are in use, what is lost between
     versions, and in which order to upgrade.
     """
     survey = survey_workers("doctor", Asking(**asking))
@@ -89,7 +89,7 @@ def render_parts(found: Diagnosis) -> Iterator[RenderableType]:
         )
     if found.lost:
         yield make_table(
-            "Lost between versions", ("who", "version", "lacks", "so"), [*map(tuple, found.lost)]
+            "Lost between versions", ("lacking", "what is lost", "at"), _gather_losses(found.lost)
         )
     if found.order:
         steps = [
@@ -100,6 +100,14 @@ def render_parts(found: Diagnosis) -> Iterator[RenderableType]:
     if found.unanswered:
         silent = [(one.id or "?", one.target, one.state, one.error) for one in found.unanswered]
         yield make_table("Not answered", ("id", "address", "state", "why"), silent)
+
+
+def _gather_losses(losses: Iterable[Loss]) -> list[tuple[str, str, str]]:
+    """Return a row for each capability, with all who lack it."""
+    who: dict[tuple[str, str], list[str]] = {}
+    for one in losses:
+        who.setdefault((one.capability, one.lost), []).append(f"{one.who} {one.version}")
+    return [(*key, ", ".join(names)) for key, names in who.items()]
 
 
 def _summarise(survey: Survey, found: Diagnosis) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -19,6 +19,7 @@ from catena.cli.survey import Asking, Survey, SurveyedWorker, survey_workers, ta
 from catena.cli.tables import count_words, make_console, make_table, name_pool
 from catena.pool.recorded import RecordedPool
 from catena.targets import address_of
+from catena.wire.lost import list_lacking
 from catena.wire.status import WorkerStatus
 
 _SCHEMA = 1
@@ -32,8 +33,8 @@ _KNOWN = ("id", "version", "address", "state", "protocol", "capabilities")
 _UNASKED = WorkerStatus("", "", "unknown", 0, 0.0, (0, 0), "")
 
 _EPILOG = """\
-Asked are the workers of the pools that your user has open on this machine, and with --discovery
-those that are found there. All together have two seconds to answer.
+It asks the workers of the pools that your user has open on this machine, and with --discovery those
+that are found there. All of them together have two seconds to answer.
 
 \b
 Exit codes:
@@ -164,6 +165,11 @@ def _show_worker(worker: SurveyedWorker) -> tuple[str, ...]:
         worker.protocol,
         *now,
         ", ".join(map(name_pool, worker.pools)),
-        ", ".join(known),
+        _show_capabilities(known),
         find_last_error(worker),
     )
+
+
+def _show_capabilities(known: Sequence[str]) -> str:
+    """Return what a worker is capable of in short, where that is all that there is."""
+    return ", ".join(known) if list_lacking(frozenset(known)) else "everything"

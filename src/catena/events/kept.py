@@ -115,12 +115,12 @@ def _note(event: Event) -> None:
             del _kept[next(iter(_kept))]
 
 
-def _begin_anew() -> None:
-    """Keep nothing of the parent's in a forked child, where its lock may be held for ever."""
+def forget_refusals() -> None:
+    """Keep none of those before: in a forked child, where the lock may be held for ever."""
     global _lock  # noqa: PLW0603 - the process's own
     _lock = threading.Lock()
     _kept.clear()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=forget_refusals)
 subscribe(_note, *KINDS)

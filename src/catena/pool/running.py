@@ -74,19 +74,22 @@ class RunningPool:
         self.upkeep = Upkeep(
             workers, proxy, settings.restarts, settings.recycling, settings.drain_timeout
         )
-        await self._begin_beating(heartbeat, proxy, self.upkeep)
+        record = await self._begin_beating(heartbeat, proxy, self.upkeep)
         await self._follow_others(proxy)
+        record.look()
         return proxy
 
-    async def _begin_beating(self, heartbeat: Heartbeat, proxy: Proxy, upkeep: Upkeep) -> None:
+    async def _begin_beating(
+        self, heartbeat: Heartbeat, proxy: Proxy, upkeep: Upkeep
+    ) -> PoolRecord:
         """Have each beat look after the workers, and keep the record of the pool true."""
         keeper = SilenceKeeper(self.workers.find)
         watch = Watch(proxy.list_watched, keeper, self._settings.unresponsive_after)
         # Reading them removes those of processes that are dead.
         await asyncio.to_thread(read_pools)
         record = self._record = PoolRecord(proxy, self._list_unreached)
-        record.look()
         heartbeat.on_beat = lambda: (watch.look(), upkeep.look_for_overtime(), record.look())
+        return record
 
     def _list_unreached(self) -> list[tuple[MemberRecord, str]]:
         return [] if self.followers is None else self.followers.list_unreached()

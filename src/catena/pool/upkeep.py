@@ -64,6 +64,8 @@ class Upkeep:
         self._restarts = restarts
         self._vacancies: list[_Vacancy] = []
         self._replacing = 0
+        # Whether one that has left meanwhile has answered a call since the last death.
+        self._has_answered = False
         self._tasks: set[asyncio.Task[Any]] = set()
         for worker in workers.all:
             self._begin_task(self._watch(worker))
@@ -192,6 +194,7 @@ class Upkeep:
             # It has died meanwhile.
             return
         self._leaving.add(worker.id)
+        self._has_answered = self._take_answers() or self._has_answered
         try:
             self._proxy.part_with(member)
             worker.begin_drain()
@@ -257,7 +260,12 @@ class Upkeep:
         """
         if is_killed and self._restarts.replaces:
             return 0.0
-        return self._restarts.note_death(answered=self._take_answers())
+        return self._note_death()
+
+    def _note_death(self) -> float | None:
+        has_answered = self._take_answers() or self._has_answered
+        self._has_answered = False
+        return self._restarts.note_death(answered=has_answered)
 
     def _take_answers(self) -> bool:
         """Return whether any worker has answered a call since this was asked last."""
@@ -280,7 +288,7 @@ class Upkeep:
                     started = await self._start_worker()
                 except WorkerStartError as error:
                     failed = error
-                    pause = self._restarts.note_death(answered=self._take_answers())
+                    pause = self._note_death()
                     _log.warning("worker %s has no replacement yet: %s", vacancy.worker, error)
                     continue
                 _announce_replaced(vacancy.worker, started.id, vacancy.reason)

@@ -255,11 +255,15 @@ class _Serving:
         return max(self._deadline - time.monotonic(), 0.0) + _LEAST
 
     def remove_socket(self) -> None:
-        """Leave nothing behind: no socket, and no directory when its owner is dead."""
+        """Leave nothing behind: no socket, and no directory or record when its owner is dead."""
         self._socket.unlink(missing_ok=True)
         stack_path(self._socket).unlink(missing_ok=True)
         overtime_path(self._socket).unlink(missing_ok=True)
-        remove_abandoned(self._socket.parent)
+        if remove_abandoned(self._socket.parent):
+            from catena.pool.record_folder import read_pools  # noqa: PLC0415 - seldom needed
+
+            # Reading them removes those of processes that are dead.
+            read_pools()
 
     def _end_later(self, over: asyncio.Event) -> None:
         """P12: go on until the parent lets go, at most the time of a drain, because of SIGTERM."""

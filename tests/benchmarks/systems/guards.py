@@ -9,7 +9,7 @@ from typing import Any
 
 from catena import events
 from catena.events.bus import Event, Operation
-from catena.telemetry.catalog import CATALOG
+from tests.telemetry.always import ALWAYS
 
 __all__ = ["KINDS", "counted", "total"]
 
@@ -18,7 +18,6 @@ KINDS = [
     for kind in (getattr(events, name) for name in events.__all__)
     if isinstance(kind, type) and issubclass(kind, Event)
 ]
-ALWAYS = {row.event for row in CATALOG if any(log.always for log in row.logs)}
 
 
 class _Counting:

@@ -18,10 +18,10 @@ async def list_versions(depth: int) -> list[str]:
 
 
 async def keep_link(worker: str, address: str) -> None:
-    """Call the worker, which makes a call of its own; end with the standard input."""
+    """Call the worker once; end with the standard input."""
     proxy = Proxy(new_id(), ((worker, address),), "report", secret=b"")
     dispatcher.set(proxy)
-    print(len(await list_versions(1)), flush=True)
+    print(len(await list_versions(0)), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await proxy.close()
 
