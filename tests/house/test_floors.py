@@ -99,6 +99,7 @@ LATE = {
     ("catena.pool.record_folder", "catena.discovery.processes"),
     ("catena.pool.record_folder", "catena.discovery.records"),
     ("catena.pool.running", "catena.discovery"),
+    ("catena.pool.worker_main", "catena.pool.record_folder"),  # where its pool's process is dead
     ("catena.pool.worker_main", "uvloop"),  # an extra
     ("catena.telemetry.switch", "catena.telemetry.logging"),  # structlog, when it is asked for
     ("catena.telemetry.switch", "catena.telemetry.logs"),  # OpenTelemetry, when there is a record
