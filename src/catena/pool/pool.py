@@ -164,7 +164,6 @@ class WorkerPool(WorkerChanges):
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
-        # What other parts of the process know of an open pool, taken back when it closes.
         self._noted = ExitStack()
 
     @property
@@ -284,6 +283,7 @@ class WorkerPool(WorkerChanges):
 
     def _note_open(self) -> Heartbeat:
         """Let other parts of the process know that the pool is open, until it closes."""
+        # What other parts of the process know of it, taken back when it closes.
         noted = self._noted = ExitStack()
         noted.callback(forking.pool_opened())
         heartbeat = Heartbeat(self._settings.beat)
