@@ -29,6 +29,11 @@ async def greet(greeting: str) -> str:
 
 
 @catena.routine
+async def rest() -> None:
+    """Do nothing."""
+
+
+@catena.routine
 async def change() -> str:
     """Set the variable; nobody else may see it."""
     before = user.get()
