@@ -20,6 +20,7 @@ try:
     )
     from docket.dependencies import (
         AdmissionBlocked,
+        current_execution,
         get_annotation_dependencies,
         get_dependency_parameters,
     )
@@ -44,6 +45,7 @@ __all__ = [
     "RedisError",
     "Retry",
     "Worker",
+    "current_execution",
     "get_annotation_dependencies",
     "get_dependency_parameters",
 ]

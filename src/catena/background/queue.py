@@ -124,10 +124,11 @@ class BackgroundQueue:
         )
         self.url, self.name = url, name
         self.docket = Docket(name, url, execution_ttl=timedelta(seconds=keep_results))
-        self.store = DocketStore(self.docket)
+        self.store = DocketStore(self.docket, is_local=self.is_local)
         self._default = default
         self._home: asyncio.AbstractEventLoop | None = None
         self._functions: dict[str, TaskFunction] = {}
+        self._by_name: dict[str, TaskFunction] = {}
         self._watch = WorkerWatch(self.docket)
         self._binding = ExitStack()
 
@@ -239,11 +240,12 @@ class BackgroundQueue:
         except (TypeError, ValueError) as error:
             raise TaskRefused(routine=declared.name, cause=str(error)) from error
         self._functions[declared.name] = function
+        self._by_name |= dict.fromkeys(function.names, function)
         return function
 
     def find_function(self, name: str) -> TaskFunction | None:
         """Return the task that goes by one of its names; None for one that is not of Catena."""
-        return next((one for one in self._functions.values() if name in one.names), None)
+        return self._by_name.get(name)
 
     async def submit_task(self, order: TaskOrder) -> DocketTask[Any]:
         """Add a task with the context of the running code, and return its handle.

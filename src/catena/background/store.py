@@ -30,11 +30,11 @@ local submission, generation = ARGV[1], tonumber(ARGV[2])
 if submission == '' then
     local kept = redis.call('GET', KEYS[1])
     if not kept then
-        return {'', '', 0}
+        return {'', ''}
     end
     local last, found = string.match(kept, '^(%d+) (%x+)$')
     if not last or (tonumber(last) ~= generation and tonumber(last) + 1 ~= generation) then
-        return {'', '', 0}
+        return {'', ''}
     end
     submission = found
 end
@@ -42,14 +42,10 @@ redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. submission, 'EX', ARGV[3])
 local place = ARGV[4] .. submission
 local text = redis.call('GET', place)
 if not text then
-    return {submission, '', 0}
-end
-local left = redis.pcall('TTL', place)
-if type(left) ~= 'number' then
-    left = -1
+    return {submission, ''}
 end
 redis.call('EXPIRE', place, ARGV[3])
-return {submission, text, left}
+return {submission, text}
 """
 """Loads the snapshot of a task that repeats itself, in one step.
 
@@ -72,15 +68,10 @@ class StoredTask(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a store found: the text of a snapshot, empty for none, and the submission it is of.
-
-    ``left`` is how many seconds it would have been kept from now on, negative where that is not
-    known: what stands in for Redis in ``memory://`` cannot say it in a script.
-    """
+    """What a store found: the text of a snapshot, empty for none, and the submission it is of."""
 
     text: str
     submission: str
-    left: float = 0.0
 
 
 class TaskStore(Protocol):
@@ -101,8 +92,9 @@ class TaskStore(Protocol):
 class DocketStore:
     """Keeps snapshots in the Redis of a docket."""
 
-    def __init__(self, docket: Docket) -> None:
+    def __init__(self, docket: Docket, *, is_local: bool) -> None:
         self._docket = docket
+        self._is_local = is_local
 
     async def save_snapshot(self, snapshot: TaskContextSnapshot, text: str, seconds: float) -> None:
         """Keep the text of a snapshot for so many seconds; one that is there is never replaced."""
@@ -123,12 +115,14 @@ class DocketStore:
         if not task.submission:
             return Loaded("", "")
         place = self.name_snapshot(task.key, task.submission)
-        async with self._reach("load a snapshot") as redis, redis.pipeline() as pipeline:
-            pipeline.get(place)
-            pipeline.ttl(place)
-            pipeline.expire(place, _whole(seconds))
-            text, left, _ = await pipeline.execute()
-        return Loaded(_to_text(text), task.submission, left)
+        async with self._reach("load a snapshot") as redis:
+            if not self._is_local:
+                text = await redis.getex(place, ex=_whole(seconds))
+            else:
+                # What stands in for Redis has no command that does both.
+                text = await redis.get(place)
+                await redis.expire(place, _whole(seconds))
+        return Loaded(_to_text(text), task.submission)
 
     async def _load_repeated(self, task: StoredTask, seconds: float) -> Loaded:
         kept = self._docket.key(f"last-submission:{task.key}")
@@ -139,8 +133,8 @@ class DocketStore:
             self.name_snapshot(task.key, ""),
         )
         async with self._reach("load a snapshot") as redis:
-            submission, text, left = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
-        return Loaded(_to_text(text), _to_text(submission), left)
+            submission, text = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
+        return Loaded(_to_text(text), _to_text(submission))
 
     async def drop_snapshot(self, snapshot: TaskContextSnapshot) -> None:
         """Forget a snapshot whose task was not added."""
@@ -153,6 +147,8 @@ class DocketStore:
         A connection keeps the Context in which it was opened. So those that tasks and submissions
         will use are opened beforehand, in a Context that holds nobody's variables.
         """
+        if self._is_local:
+            return
         async with asyncio.TaskGroup() as group:
             for _ in range(min(count, _CONNECTIONS_MOST)):
                 group.create_task(self._open_connection())
@@ -173,10 +169,10 @@ class DocketStore:
 
 
 @asynccontextmanager
-async def reaching(queue: str, doing: str, seconds: float = ANSWER_SECONDS) -> AsyncGenerator[None]:
+async def reaching(queue: str, doing: str) -> AsyncGenerator[None]:
     """Raise QueueUnreachable for what the store raises, and where it does not answer in time."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(ANSWER_SECONDS):
             yield
     except (RedisError, OSError) as error:
         raise QueueUnreachable(queue=queue, doing=doing, cause=reason(error)) from error
