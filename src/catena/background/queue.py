@@ -278,8 +278,18 @@ class BackgroundQueue:
         )
         text = snapshot.to_json(key=options.secrets, encrypt=options.encrypt)
         seconds = options.lifetime + max(0.0, (when - now).total_seconds())
-        await self.store.save_snapshot(snapshot, text, seconds)
-        task = await self._add(order, function, snapshot, when)
+        docket: Any = await self.store.join_snapshot(snapshot, text, seconds)
+        execution = DocketExecution(
+            docket,
+            function.run,
+            order.args,
+            mark_arguments(order.kwargs, snapshot.submission),
+            key,
+            when,
+            attempt=1,
+            function_name=function.name,
+        )
+        task = await self._add(execution, replace=order.replace)
         if observed is not None:
             observed.chain_id, observed.size = snapshot.chain_id, len(text)
             observed.is_new = task.is_new
@@ -288,33 +298,15 @@ class BackgroundQueue:
         self._watch.look_soon()
         return task
 
-    async def _add(
-        self,
-        order: TaskOrder,
-        function: TaskFunction,
-        snapshot: TaskContextSnapshot,
-        when: datetime,
-    ) -> DocketTask[Any]:
-        execution = DocketExecution(
-            self.docket,
-            function.run,
-            order.args,
-            mark_arguments(order.kwargs, snapshot.submission),
-            snapshot.task_key,
-            when,
-            attempt=1,
-            function_name=function.name,
-        )
+    async def _add(self, execution: DocketExecution, *, replace: bool) -> DocketTask[Any]:
         async with reaching(self.name, "add a task"):
-            if not order.replace:
-                await self.docket.schedule(execution)
-            elif not self.docket.strike_list.is_stricken(execution):
-                await execution.schedule(replace=True)
-            else:
+            if self.docket.strike_list.is_stricken(execution):
                 execution.disposition = Disposition.STRUCK
+            else:
+                await execution.schedule(replace=replace)
         if execution.disposition is Disposition.STRUCK:
-            await self.store.drop_snapshot(snapshot)
-            raise TaskRefused(routine=function.name, cause="a strike of the queue forbids it")
+            cause = "a strike of the queue forbids it"
+            raise TaskRefused(routine=execution.function_name, cause=cause)
         is_new = execution.disposition is Disposition.SCHEDULED
         return DocketTask(self.docket, execution, is_new=is_new)
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
 from catena.background.docket_loading import Docket, RedisError
+from catena.background.joining import JoinedDocket
 from catena.background.snapshot import TaskContextSnapshot
 from catena.errors import QueueUnreachable
 from catena.wording import reason
@@ -95,6 +96,8 @@ class DocketStore:
     def __init__(self, docket: Docket, *, is_local: bool) -> None:
         self._docket = docket
         self._is_local = is_local
+        # A cluster takes no scripts in such a message, and within the process nothing is gained.
+        self._joins = not is_local and "+cluster:" not in docket.url
 
     async def save_snapshot(self, snapshot: TaskContextSnapshot, text: str, seconds: float) -> None:
         """Keep the text of a snapshot for so many seconds; one that is there is never replaced."""
@@ -107,6 +110,19 @@ class DocketStore:
                 doing="store a snapshot",
                 cause=f"there is one under {place} already",
             )
+
+    async def join_snapshot(
+        self, snapshot: TaskContextSnapshot, text: str, seconds: float
+    ) -> Docket | JoinedDocket:
+        """Return a docket whose next task is added right behind the text of its snapshot.
+
+        Where the two cannot go in one message, the text is saved now. Raises QueueUnreachable.
+        """
+        if not self._joins:
+            await self.save_snapshot(snapshot, text, seconds)
+            return self._docket
+        place = self.name_snapshot(snapshot.task_key, snapshot.submission)
+        return JoinedDocket(self._docket, place, text, _whole(seconds))
 
     async def load_snapshot(self, task: StoredTask, seconds: float) -> Loaded:
         """Return the text of a task's snapshot, and keep it for so many seconds more."""
