@@ -195,7 +195,7 @@ def test_the_store_is_down_at_the_submission(own_redis: RedisServer) -> None:
     async def work() -> None:
         async with opened(own_redis.url):
             own_redis.stop()
-            with pytest.raises(catena.QueueUnreachable, match="could not store a snapshot"):
+            with pytest.raises(catena.QueueUnreachable, match="could not add a task"):
                 await greet.submit("hello")
             own_redis.start()
             assert (await greet.submit("hello")).is_new

@@ -1,4 +1,4 @@
-"""What a background task costs more than one of pydocket alone: ``python -m tests.benchmarks.tasks``.
+"""What a background task costs beside one of the engine: ``python -m tests.benchmarks.tasks``.
 
 Both submit the same empty tasks to one Redis and run them in the same process, in turns, a pair
 after the other; only ratios within a pair count.
@@ -50,7 +50,7 @@ async def time_bare(url: str, name: str) -> Cost:
             ) as worker:
                 await worker.run_until_finished()
 
-        return await _time(lambda: docket.add(work)(), run)
+        return await _time(docket.add(work), run)
 
 
 async def time_ours(url: str, name: str) -> Cost:

@@ -124,10 +124,11 @@ class BackgroundQueue:
         )
         self.url, self.name = url, name
         self.docket = Docket(name, url, execution_ttl=timedelta(seconds=keep_results))
-        self.store = DocketStore(self.docket)
+        self.store = DocketStore(self.docket, is_local=self.is_local)
         self._default = default
         self._home: asyncio.AbstractEventLoop | None = None
         self._functions: dict[str, TaskFunction] = {}
+        self._by_name: dict[str, TaskFunction] = {}
         self._watch = WorkerWatch(self.docket)
         self._binding = ExitStack()
 
@@ -240,11 +241,12 @@ class BackgroundQueue:
         except (TypeError, ValueError) as error:
             raise TaskRefused(routine=declared.name, cause=str(error)) from error
         self._functions[declared.name] = function
+        self._by_name |= dict.fromkeys(function.names, function)
         return function
 
     def find_function(self, name: str) -> TaskFunction | None:
         """Return the task that goes by one of its names; None for one that is not of Catena."""
-        return next((one for one in self._functions.values() if name in one.names), None)
+        return self._by_name.get(name)
 
     async def submit_task(self, order: TaskOrder) -> DocketTask[Any]:
         """Add a task with the context of the running code, and return its handle.
@@ -277,8 +279,18 @@ class BackgroundQueue:
         )
         text = snapshot.to_json(key=options.secrets, encrypt=options.encrypt)
         seconds = options.lifetime + max(0.0, (when - now).total_seconds())
-        await self.store.save_snapshot(snapshot, text, seconds)
-        task = await self._add(order, function, snapshot, when)
+        docket: Any = await self.store.join_snapshot(snapshot, text, seconds)
+        execution = DocketExecution(
+            docket,
+            function.run,
+            order.args,
+            mark_arguments(order.kwargs, snapshot.submission),
+            key,
+            when,
+            attempt=1,
+            function_name=function.name,
+        )
+        task = await self._add(execution, replace=order.replace)
         if observed is not None:
             observed.chain_id, observed.size = snapshot.chain_id, len(text)
             observed.is_new = task.is_new
@@ -287,33 +299,15 @@ class BackgroundQueue:
         self._watch.look_soon()
         return task
 
-    async def _add(
-        self,
-        order: TaskOrder,
-        function: TaskFunction,
-        snapshot: TaskContextSnapshot,
-        when: datetime,
-    ) -> DocketTask[Any]:
-        execution = DocketExecution(
-            self.docket,
-            function.run,
-            order.args,
-            mark_arguments(order.kwargs, snapshot.submission),
-            snapshot.task_key,
-            when,
-            attempt=1,
-            function_name=function.name,
-        )
+    async def _add(self, execution: DocketExecution, *, replace: bool) -> DocketTask[Any]:
         async with reaching(self.name, "add a task"):
-            if not order.replace:
-                await self.docket.schedule(execution)
-            elif not self.docket.strike_list.is_stricken(execution):
-                await execution.schedule(replace=True)
-            else:
+            if self.docket.strike_list.is_stricken(execution):
                 execution.disposition = Disposition.STRUCK
+            else:
+                await execution.schedule(replace=replace)
         if execution.disposition is Disposition.STRUCK:
-            await self.store.drop_snapshot(snapshot)
-            raise TaskRefused(routine=function.name, cause="a strike of the queue forbids it")
+            cause = "a strike of the queue forbids it"
+            raise TaskRefused(routine=execution.function_name, cause=cause)
         is_new = execution.disposition is Disposition.SCHEDULED
         return DocketTask(self.docket, execution, is_new=is_new)
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
 from catena.background.docket_loading import Docket, RedisError
+from catena.background.joining import JoinedDocket
 from catena.background.snapshot import TaskContextSnapshot
 from catena.background.transfers import on_the_way
 from catena.errors import QueueUnreachable
@@ -32,11 +33,11 @@ local submission, generation = ARGV[1], tonumber(ARGV[2])
 if submission == '' then
     local kept = redis.call('GET', KEYS[1])
     if not kept then
-        return {'', '', 0}
+        return {'', ''}
     end
     local last, found = string.match(kept, '^(%d+) (%x+)$')
     if not last or (tonumber(last) ~= generation and tonumber(last) + 1 ~= generation) then
-        return {'', '', 0}
+        return {'', ''}
     end
     submission = found
 end
@@ -44,14 +45,10 @@ redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. submission, 'EX', ARGV[3])
 local place = ARGV[4] .. submission
 local text = redis.call('GET', place)
 if not text then
-    return {submission, '', 0}
-end
-local left = redis.pcall('TTL', place)
-if type(left) ~= 'number' then
-    left = -1
+    return {submission, ''}
 end
 redis.call('EXPIRE', place, ARGV[3])
-return {submission, text, left}
+return {submission, text}
 """
 """Loads the snapshot of a task that repeats itself, in one step.
 
@@ -74,15 +71,10 @@ class StoredTask(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a store found: the text of a snapshot, empty for none, and the submission it is of.
-
-    ``left`` is how many seconds it would have been kept from now on, negative where that is not
-    known: what stands in for Redis in ``memory://`` cannot say it in a script.
-    """
+    """What a store found: the text of a snapshot, empty for none, and the submission it is of."""
 
     text: str
     submission: str
-    left: float = 0.0
 
 
 class TaskStore(Protocol):
@@ -103,10 +95,13 @@ class TaskStore(Protocol):
 class DocketStore:
     """Keeps snapshots in the Redis of a docket."""
 
-    def __init__(self, docket: Docket) -> None:
+    def __init__(self, docket: Docket, *, is_local: bool) -> None:
         self._docket = docket
+        self._is_local = is_local
         # Only code that awaits can read from this process's memory.
-        self._transfers = on_the_way if docket.url.startswith("memory:") else None
+        self._transfers = on_the_way if is_local else None
+        # A cluster takes no scripts in such a message, and within the process nothing is gained.
+        self._joins = not is_local and "+cluster:" not in docket.url
 
     async def save_snapshot(self, snapshot: TaskContextSnapshot, text: str, seconds: float) -> None:
         """Keep the text of a snapshot for so many seconds; one that is there is never replaced."""
@@ -122,6 +117,19 @@ class DocketStore:
         if self._transfers is not None:
             self._transfers.put(place, text, seconds)
 
+    async def join_snapshot(
+        self, snapshot: TaskContextSnapshot, text: str, seconds: float
+    ) -> Docket | JoinedDocket:
+        """Return a docket whose next task is added right behind the text of its snapshot.
+
+        Where the two cannot go in one message, the text is saved now. Raises QueueUnreachable.
+        """
+        if not self._joins:
+            await self.save_snapshot(snapshot, text, seconds)
+            return self._docket
+        place = self.name_snapshot(snapshot.task_key, snapshot.submission)
+        return JoinedDocket(self._docket, place, text, _whole(seconds))
+
     async def load_snapshot(self, task: StoredTask, seconds: float) -> Loaded:
         """Return the text of a task's snapshot, and keep it for so many seconds more."""
         if task.repeats:
@@ -130,12 +138,14 @@ class DocketStore:
             return Loaded("", "")
         place = self.name_snapshot(task.key, task.submission)
         self._end_transfer(place)
-        async with self._reach("load a snapshot") as redis, redis.pipeline() as pipeline:
-            pipeline.get(place)
-            pipeline.ttl(place)
-            pipeline.expire(place, _whole(seconds))
-            text, left, _ = await pipeline.execute()
-        return Loaded(_to_text(text), task.submission, left)
+        async with self._reach("load a snapshot") as redis:
+            if not self._is_local:
+                text = await redis.getex(place, ex=_whole(seconds))
+            else:
+                # What stands in for Redis has no command that does both.
+                text = await redis.get(place)
+                await redis.expire(place, _whole(seconds))
+        return Loaded(_to_text(text), task.submission)
 
     async def _load_repeated(self, task: StoredTask, seconds: float) -> Loaded:
         kept = self._docket.key(f"last-submission:{task.key}")
@@ -146,8 +156,8 @@ class DocketStore:
             self.name_snapshot(task.key, ""),
         )
         async with self._reach("load a snapshot") as redis:
-            submission, text, left = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
-        found = Loaded(_to_text(text), _to_text(submission), left)
+            submission, text = await redis.eval(_LOAD_REPEATED, 1, kept, *arguments)
+        found = Loaded(_to_text(text), _to_text(submission))
         self._end_transfer(self.name_snapshot(task.key, found.submission))
         return found
 
@@ -164,6 +174,8 @@ class DocketStore:
         A connection keeps the Context in which it was opened. So those that tasks and submissions
         will use are opened beforehand, in a Context that holds nobody's variables.
         """
+        if self._is_local:
+            return
         async with asyncio.TaskGroup() as group:
             for _ in range(min(count, _CONNECTIONS_MOST)):
                 group.create_task(self._open_connection())
@@ -193,10 +205,10 @@ class DocketStore:
 
 
 @asynccontextmanager
-async def reaching(queue: str, doing: str, seconds: float = ANSWER_SECONDS) -> AsyncGenerator[None]:
+async def reaching(queue: str, doing: str) -> AsyncGenerator[None]:
     """Raise QueueUnreachable for what the store raises, and where it does not answer in time."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(ANSWER_SECONDS):
             yield
     except (RedisError, OSError) as error:
         failed = QueueUnreachable(queue=queue, doing=doing, cause=reason(error))

@@ -88,7 +88,8 @@ class DocketSource:
         docket = self._docket()
         if docket is None:
             return None
-        place = DocketStore(docket).name_snapshot(task.key, task.submission)
+        store = DocketStore(docket, is_local=self._url.startswith("memory:"))
+        place = store.name_snapshot(task.key, task.submission)
         text = on_the_way.get(place)
         if text is not None or self._url.startswith("memory:"):
             return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ from catena.background.docket_loading import (
     Depends,
     DocketExecution,
     Worker,
+    current_execution,
 )
 from catena.background.mounting import RunningTask, mount_task, refuse_snapshot
 from catena.background.queue import MARK, BackgroundQueue
@@ -38,8 +40,8 @@ _log = logging.getLogger("catena.background")
 
 _POLL_SECONDS = 1.0
 """How often telemetry looks for an SDK."""
-_LITTLE = 0.2
-"""A snapshot is nearly lost when so small a part of its lifetime is left."""
+_MOST = 0.8
+"""A snapshot is nearly lost when so large a part of its lifetime has passed."""
 
 
 class BackgroundWorker:
@@ -145,13 +147,10 @@ class BackgroundWorker:
             _log.warning("queue %s cannot be reached yet", self._queue.name)
 
     @asynccontextmanager
-    async def _mount(
-        self,
-        execution: DocketExecution = CurrentExecution(),  # noqa: B008 - so the engine hands it in
-    ) -> AsyncGenerator[None]:
+    async def _mount(self) -> AsyncGenerator[None]:
         """Have a task run in its context: what the engine enters first, for each of its runs."""
         options = self._queue.options
-        task = await self._find_context(execution)
+        task = await self._find_context(current_execution.get())
         is_child = options.trace == "parent"
         with (
             mount_task(task, strict=options.strict, is_child=is_child, parks=(AdmissionBlocked,)),
@@ -201,7 +200,9 @@ class BackgroundWorker:
         except SnapshotError as error:
             refuse_snapshot(error, task, options.tolerate)
             return task
-        nearly_lost = 0 <= found.left < _LITTLE * options.lifetime
+        # Its lifetime began anew when the task became due, or was put off until then.
+        waited = time.time() - execution.when.timestamp()
+        nearly_lost = waited > _MOST * options.lifetime
         return task._replace(
             submission=found.submission, snapshot=snapshot, nearly_lost=nearly_lost
         )
