@@ -76,7 +76,11 @@ class DocketTask(Generic[T]):
         return TaskProgress(said.current, said.total, said.message)
 
     async def cancel(self) -> None:
-        """Cancel it: it does not begin, or is cancelled where it waits. Raises QueueUnreachable."""
+        """Cancel it: it does not begin, or is cancelled where it waits.
+
+        The engine passes that on to a worker as far as it can: a message that is lost changes
+        nothing, and ``state`` says so. Raises QueueUnreachable.
+        """
         async with reaching(self._docket.name, "cancel a task"):
             await self._docket.cancel(self.key)
 

@@ -114,11 +114,11 @@ def command(modules: tuple[str, ...], background: str | None, **options: Any) ->
     tasks = {name: options.pop(name) for name in ("queue", "redelivery_timeout")}
     if background is None:
         surplus = [_show_option(name) for name, one in tasks.items() if one is not None]
-        if surplus or not options["listen"]:
-            lack = "it needs --listen, or --background"
-            if surplus:
-                lack = f"{', '.join(surplus)} cannot be used without --background"
-            raise CommandEnded("worker", lack, USAGE)
+        if surplus:
+            text = f"{', '.join(surplus)} cannot be used without --background"
+            raise CommandEnded("worker", text, USAGE)
+        if not options["listen"]:
+            raise click.UsageError("Missing option '--listen', or '--background'.")
         options["slots"] = 1 if options["slots"] is None else options["slots"]
         _run_calls(modules, **options)
         return

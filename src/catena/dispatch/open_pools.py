@@ -24,13 +24,14 @@ Finder = Callable[[], Dispatcher | None]
 
 
 class OpenPool(Protocol):
-    """A WorkerPool, as far as it is known here.
-
-    ``route`` says how it is found from elsewhere, as JSON has it; it is empty where it cannot be.
-    """
+    """A WorkerPool, as far as it is known here."""
 
     way: Dispatcher | None
-    route: dict[str, Any]
+
+    @property
+    def route(self) -> dict[str, Any]:
+        """How it is found from elsewhere, as JSON has it; empty where it cannot be."""
+        ...
 
     @property
     def is_open(self) -> bool:

@@ -149,19 +149,16 @@ def count_processors() -> int:
     return os.cpu_count() or 1
 
 
-def describe_route(
-    discovery: object, credentials: str | os.PathLike[str] | None, name: str, *, insecure: bool
-) -> dict[str, Any]:
+def describe_route(discovery: Where | None, trust: Trust) -> dict[str, Any]:
     """Return how a pool is found from elsewhere, as JSON has it; empty where it cannot be.
 
     A list of targets is no way to find it later: it names workers that may be gone.
     """
     if not isinstance(discovery, str):
         return {}
-    folder = None if credentials is None else os.fspath(credentials)
     return {
         "discovery": discovery,
-        "credentials": folder,
-        "name": name,
-        "insecure": insecure,
+        "credentials": None if trust.credentials is None else str(trust.credentials.folder),
+        "name": trust.pool,
+        "insecure": trust.insecure,
     }

@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from catena.dispatch.dispatcher import Dispatcher, bind_way
 from catena.dispatch.open_pools import (
@@ -125,9 +125,9 @@ class WorkerPool(WorkerChanges):
         name: str = "",
         insecure: bool = False,
     ) -> None:
-        asked = checked_number("spawn", spawn, least=1)
         others = discovery is not None or launcher is not None
-        self._spawn = asked or (0 if others else count_processors())
+        least = 0 if others else count_processors()
+        self._spawn = checked_number("spawn", spawn, least=1) or least
         self._default = default
         self._settings = check_settings(
             start_timeout=start_timeout,
@@ -159,7 +159,6 @@ class WorkerPool(WorkerChanges):
             insecure=insecure,
         )
         self.way: Dispatcher | None = None
-        self.route = describe_route(discovery, credentials, name, insecure=insecure)
         self._running: RunningPool | None = None
         self._binding = ExitStack()
         self._home: asyncio.AbstractEventLoop | None = None
@@ -176,6 +175,11 @@ class WorkerPool(WorkerChanges):
     def pids(self) -> dict[str, int]:
         """The process id of each worker that the pool has started, by its id."""
         return {worker.id: worker.pid for worker in self._list_workers()}
+
+    @property
+    def route(self) -> dict[str, Any]:
+        """How it is found from elsewhere, as JSON has it; empty where it cannot be."""
+        return describe_route(self._settings.discovery, self._settings.trust)
 
     if not TYPE_CHECKING:
         # Only at run time: a type checker says by itself that a pool has no `with`.
