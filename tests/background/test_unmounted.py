@@ -249,7 +249,7 @@ def test_a_queue_that_is_gone_is_announced_where_it_is_missed(own_redis: RedisSe
     with subscribe(announced.append, QueueFailed):
         run(work())
 
-    assert [one.error.doing for one in announced] == ["store a snapshot", "find a task"]
+    assert [one.error.doing for one in announced] == ["add a task", "find a task"]
 
 
 def test_a_mounted_task_asks_the_store_nothing_more(shared_redis: RedisServer) -> None:
