@@ -22,7 +22,7 @@ def routines(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @isolated
-@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0"])
 def test_a_task_calls_a_worker_of_a_release(version: str, tmp_path: Path, routines: Any) -> None:
     """B6, V1: the task has the submitter's context, and so has the call that it makes there."""
 

@@ -19,7 +19,7 @@ from catena.wire.frames import Hello
 
 _log = logging.getLogger("catena")
 
-SOFTWARE = "0.3.0"
+SOFTWARE = "0.4.0.dev0"
 DELTA = "delta"
 """Manifests may hold only what changed since the last frame of the call."""
 
