@@ -80,6 +80,19 @@ async def await_order(*who: str) -> dict[str, Any]:
             await asyncio.sleep(0.2)
 
 
+async def await_end() -> int:
+    """Ask until nothing is left to do, and return the exit code; a record is a second late."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            code, found = await ask_doctor()
+            parts = ("deprecated", "lost", "order", "unanswered", "problems")
+            if not any(found[one] for one in parts):
+                reasons = {one["reason"].rpartition(": ")[2] for one in found["refusals"]}
+                assert reasons <= {"draining"}
+                return code
+            await asyncio.sleep(0.2)
+
+
 def ends_of(found: dict[str, Any]) -> set[tuple[str, str]]:
     """Return who writes deprecated fields, and who reads them."""
     return {(one["written_by"], one["read_by"]) for one in found["deprecated"]}
@@ -149,11 +162,7 @@ async def upgrade(fleet: Fleet, folder: Path, routines: Any) -> None:
             await await_order()
 
             # It is done.
-            code, found = await ask_doctor()
-            assert {one["reason"].rpartition(": ")[2] for one in found["refusals"]} <= {"draining"}
-            for part in ("deprecated", "lost", "unanswered", "problems"):
-                assert found[part] == []
-            assert code == 0
+            assert await await_end() == 0
             # What was lost was lost with the worker of 0.1, and not later.
             assert met["lost"] <= before + 1
             assert min(met[OLD], met[catena.__version__]) > 0
