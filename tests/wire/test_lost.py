@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from catena.wire.lost import LOST, list_lacking
-from catena.wire.versions import CAPABILITIES
+from catena.wire.lost import LOST
+from catena.wire.versions import CAPABILITIES, find_lacking
 
 
 def test_each_capability_has_its_sentence() -> None:
@@ -14,5 +14,5 @@ def test_each_capability_has_its_sentence() -> None:
 
 def test_what_is_lacking_stands_in_its_order() -> None:
     """What only the peer knows is nothing that it lacks."""
-    assert list_lacking(frozenset()) == list(CAPABILITIES)
-    assert list_lacking(frozenset({*CAPABILITIES[1:], "later"})) == [CAPABILITIES[0]]
+    assert list(find_lacking(frozenset())) == list(CAPABILITIES)
+    assert list(find_lacking(frozenset({*CAPABILITIES[1:], "later"}))) == [CAPABILITIES[0]]

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 from catena.cli.survey import Survey, SurveyedWorker
 from catena.events.kept import Refusal
 from catena.pool.recorded import RecordedPool
-from catena.wire.lost import LOST, list_lacking
+from catena.wire.lost import LOST
 from catena.wire.status import LinkedPeer
-from catena.wire.versions import PROXY, SOFTWARE
+from catena.wire.versions import PROXY, SOFTWARE, find_lacking
 
 FIELDS = ("Task.proxy", "Task.proxy_id", "Frame.proxy_id")
 """The fields of the wire that 1.0 drops, as docs/reference/deprecations.md lists them."""
@@ -164,7 +164,7 @@ def _find_losses(survey: Survey) -> Iterator[Loss]:
 
 
 def _make_losses(who: str, version: str, capabilities: Iterable[str]) -> Iterator[Loss]:
-    for one in list_lacking(frozenset(capabilities)):
+    for one in find_lacking(frozenset(capabilities)):
         yield Loss(who, version, one, LOST[one])
 
 

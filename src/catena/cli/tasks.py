@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catena.cli.ending import FAILED, USAGE, CommandEnded, report_line
+from catena.cli.signals import await_signals
 from catena.errors import CatenaError
 from catena.pickling.references import load_reference
 from catena.wording import reason
 
 if TYPE_CHECKING:
     from catena.background.queue import BackgroundQueue
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class TaskOptions(NamedTuple):
@@ -72,16 +70,8 @@ def _find_queue(options: TaskOptions) -> BackgroundQueue:
 
 
 async def _serve(queue: BackgroundQueue, options: TaskOptions) -> None:
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        over.set()
-        for number in _SIGNALS:
-            # The next one ends the process at once.
-            loop.remove_signal_handler(number)
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+    over = asyncio.Event()
+    await_signals(over)
     worker_module: Any = importlib.import_module("catena.background.worker")
     async with AsyncExitStack() as stack:
         if options.lifespan is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from catena.cli.ending import FAILED, USAGE, CommandEnded, report_line
+from catena.cli.signals import await_signals
 from catena.cli.tasks import TaskOptions, run_tasks
 from catena.dispatch.posting import post
 from catena.errors import CatenaError
@@ -34,7 +34,6 @@ Exit codes:
   1  failed: it cannot listen or be announced, a module cannot be imported
   2  the command line is wrong
 """
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _OF_TASKS = {"slots", "lifespan"}
 """The options of a worker that a worker of tasks has, too."""
 
@@ -166,15 +165,7 @@ def _run_calls(modules: tuple[str, ...], *, tags: str, stop_on: str, **options: 
 
 async def _serve(server: WorkerServer, stop_on: str) -> None:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        over.set()
-        for number in _SIGNALS:
-            # The next one ends the process at once.
-            loop.remove_signal_handler(number)
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+    stop = await_signals(over)
     async with server:
         report_line("worker", f"{server.id} listens at {server.target}")
         if stop_on == "stdin-eof":

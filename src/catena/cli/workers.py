@@ -19,8 +19,8 @@ from catena.cli.survey import Asking, Survey, SurveyedWorker, survey_workers, ta
 from catena.cli.tables import count_words, make_console, make_table, name_pool
 from catena.pool.recorded import RecordedPool
 from catena.targets import address_of
-from catena.wire.lost import list_lacking
 from catena.wire.status import WorkerStatus
+from catena.wire.versions import find_lacking
 
 _SCHEMA = 1
 _WATCH_SECONDS = 2.0
@@ -172,4 +172,4 @@ def _show_worker(worker: SurveyedWorker) -> tuple[str, ...]:
 
 def _show_capabilities(known: Sequence[str]) -> str:
     """Return what a worker is capable of in short, where that is all that there is."""
-    return ", ".join(known) if list_lacking(frozenset(known)) else "everything"
+    return ", ".join(known) if find_lacking(frozenset(known)) else "everything"

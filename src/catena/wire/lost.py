@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from catena.wire.versions import (
-    CAPABILITIES,
     CARRIED,
     DELTA,
     KILL_AFTER,
@@ -30,8 +29,3 @@ LOST: dict[str, str] = {
     CARRIED: "carried variables are not bound on a worker",
     PLAIN: "plain functions are refused with a SerializationError",
 }
-
-
-def list_lacking(known: frozenset[str]) -> list[str]:
-    """Return the capabilities of this release that are not among those, in their order."""
-    return [one for one in CAPABILITIES if one not in known]

@@ -111,7 +111,7 @@ def may_send(minor: int) -> bool:
 
 
 def find_lacking(capabilities: frozenset[str]) -> tuple[str, ...]:
-    """Return the capabilities of this process that a link does not have."""
+    """Return the capabilities of this process that a link, or a peer, does not have, in order."""
     return tuple(one for one in CAPABILITIES if one not in capabilities)
 
 
